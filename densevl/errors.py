@@ -1,0 +1,27 @@
+"""The errors a user meets.
+
+Every message names what was wrong, what was expected and the cure. The command line turns them into exit codes:
+2 for :class:`UsageError`, 1 where some of the inputs failed.
+"""
+
+__all__ = ["DensevlError", "ImageError", "OutputError", "UsageError", "WeightsError"]
+
+
+class DensevlError(Exception):
+    """Base of every error that densevl raises on purpose."""
+
+
+class UsageError(DensevlError, ValueError):
+    """An argument, a vocabulary or a config that cannot be used as given."""
+
+
+class ImageError(DensevlError):
+    """A file or an array that is not a usable image."""
+
+
+class WeightsError(DensevlError):
+    """A checkpoint that is missing, damaged, unsafe or made for another model."""
+
+
+class OutputError(DensevlError):
+    """A result that could not be written."""

@@ -1,14 +1,43 @@
 """The registries of densevl: MMEngine registries, one for each family that users extend.
 
-A config dictionary ``dict(type="CLIPEncoder", ...)`` becomes an object through ``ENCODERS.build``. Registered names
-are looked up by importing the modules listed in ``locations`` on first use, so importing this file costs nothing.
+A config dictionary ``dict(type="clip", ...)`` becomes an object through :func:`build`. Registered names are found by
+importing the module in ``locations`` on first use, so importing this file costs little.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.registry import Registry
 
-__all__ = ["ENCODERS", "READOUTS", "REFINERS", "SEGMENTORS"]
+from densevl.errors import UsageError
+from densevl.wording import suggestion
 
-ENCODERS = Registry("densevl encoder", scope="densevl", locations=["densevl.encoders"])
-READOUTS = Registry("densevl readout", scope="densevl", locations=["densevl.readouts"])
-REFINERS = Registry("densevl refiner", scope="densevl", locations=["densevl.refiners"])
-SEGMENTORS = Registry("densevl segmentor", scope="densevl", locations=["densevl.segmentors"])
+__all__ = ["ENCODERS", "READOUTS", "REFINERS", "SEGMENTORS", "build"]
+
+ENCODERS = Registry("encoder", scope="densevl", locations=["densevl.encoders"])
+READOUTS = Registry("readout", scope="densevl", locations=["densevl.readouts"])
+REFINERS = Registry("refiner", scope="densevl", locations=["densevl.refiners"])
+SEGMENTORS = Registry("segmentor", scope="densevl", locations=["densevl.segmentors"])
+
+
+def build(registry: Registry, part: Any) -> Any:
+    """Build a part of a registry.
+
+    Args:
+        registry: where its name is looked up.
+        part: a registered name, a config with its name as ``type``, or a built part, which is returned as it is.
+
+    Raises:
+        UsageError: where the name is unknown, or the config has arguments that the part does not take.
+    """
+    if isinstance(part, str):
+        part = {"type": part}
+    if not isinstance(part, Mapping):
+        return part
+    name = part.get("type")
+    if isinstance(name, str) and registry.get(name) is None:
+        raise UsageError(f"{registry.name} {name!r} is unknown; {suggestion(name, sorted(registry.module_dict))}")
+    try:
+        return registry.build(dict(part))
+    except TypeError as error:
+        raise UsageError(f"{registry.name} {name!r} cannot be built: {error}") from error

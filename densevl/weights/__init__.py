@@ -1,0 +1,35 @@
+"""Pretrained weights: which there are, where they lie, and how their files are read.
+
+path = fetch("clip-vit-b16-laion2b")        # from the cache, or from its hub: resumed, verified
+state = load_state_dict(path)               # tensors only; nothing in the file is executed
+check_state_dict(state, model.state_dict(), path)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from densevl.weights.cache import cache_dir, fetch, is_cached, location
+from densevl.weights.table import WeightsEntry, weights_entry, weights_table
+
+if TYPE_CHECKING:
+    from densevl.weights.state_dicts import check_state_dict, load_state_dict
+
+__all__ = [
+    "WeightsEntry",
+    "cache_dir",
+    "check_state_dict",
+    "fetch",
+    "is_cached",
+    "load_state_dict",
+    "location",
+    "weights_entry",
+    "weights_table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is first used: `densevl models` does not."""
+    if name not in {"check_state_dict", "load_state_dict"}:
+        raise AttributeError(f"module 'densevl.weights' has no attribute {name!r}")
+    from densevl.weights import state_dicts
+
+    return getattr(state_dicts, name)

@@ -1,0 +1,103 @@
+"""The weights that densevl knows by name: where they come from, how to check them, under which licence."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from densevl.errors import UsageError
+from densevl.wording import suggestion
+
+__all__ = ["DATA", "WeightsEntry", "weights_entry", "weights_table"]
+
+DATA = Path(__file__).parents[1] / "data"
+HUB = "https://huggingface.co"
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """One file of weights.
+
+    Attributes:
+        name: what users call it.
+        file: its name on the hub; the path below ``densevl/data`` where it is ``packaged``.
+        kind: what it holds, such as ``"clip"``.
+        licence: under which it may be used.
+        parameters: how many numbers it holds.
+        arch: architecture, by its name in open_clip.
+        tag: open_clip's name for the training that made it.
+        repository: repository on the hub.
+        revision: commit of the repository.
+        url: address of a file that is on no hub.
+        size: in bytes, where known.
+        sha256: of the file. Where it is unknown, what the hub declares is used and kept beside the file.
+        mean: what the encoder subtracts from RGB in [0, 1].
+        std: what it then divides by.
+        packaged: whether the file comes with densevl.
+        paper: who made it.
+        note: what else to know.
+    """
+
+    name: str
+    file: str
+    kind: str
+    licence: str
+    parameters: int = 0
+    arch: str | None = None
+    tag: str | None = None
+    repository: str | None = None
+    revision: str | None = None
+    url: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    mean: Triple = (0.48145466, 0.4578275, 0.40821073)
+    std: Triple = (0.26862954, 0.26130258, 0.27577711)
+    packaged: bool = False
+    paper: str = ""
+    note: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where the file is fetched from; ``HF_ENDPOINT`` names a mirror of the hub."""
+        if self.url is not None:
+            return self.url
+        hub = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
+        return f"{hub}/{self.repository}/resolve/{self.revision}/{self.file}"
+
+    @property
+    def page(self) -> str:
+        """The page that shows the file's size and sha256 to people."""
+        return self.url or f"{HUB}/{self.repository}/blob/{self.revision}/{self.file}"
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file; where it is not known, four bytes for each parameter."""
+        if self.packaged and (DATA / self.file).is_file():
+            return (DATA / self.file).stat().st_size
+        return self.size or 4 * self.parameters
+
+
+@cache
+def weights_table() -> dict[str, WeightsEntry]:
+    """All weights by name."""
+    table = json.loads((DATA / "weights.json").read_text(encoding="utf-8"))["weights"]
+    return {name: WeightsEntry(name, **_tuples(fields)) for name, fields in table.items()}
+
+
+def weights_entry(name: str) -> WeightsEntry:
+    """The entry of a name.
+
+    Raises:
+        UsageError: where there is none.
+    """
+    if name not in weights_table():
+        raise UsageError(f"weights {name!r} are unknown; {suggestion(name, weights_table())}, or give a file")
+    return weights_table()[name]
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

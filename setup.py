@@ -1,0 +1,51 @@
+"""Installation of densevl; the tools are configured in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+CORE = [
+    "torch>=2.4",
+    "torchvision>=0.19",
+    "open_clip_torch>=3.0",
+    "mmengine>=0.10.7",
+    "numpy>=2.0.1",
+    "opencv-python>=4.10",
+    "pillow>=10.3",
+    "pycocotools>=2.0.8",
+    "safetensors>=0.4.3",
+    "huggingface_hub>=0.23",
+    "filelock>=3.12",
+    "jaxtyping>=0.2.34",
+    "tqdm>=4.66",
+]
+BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
+DEV = ["pytest>=8", "hypothesis>=6.100", "beartype>=0.18", "ruff>=0.15", "mypy>=1.10", "import-linter>=2.0", "pre-commit>=3.7"]
+
+setup(
+    name="densevl",
+    version="0.1.0",
+    description="Dense and region-level vision from free text: pretrained image-text models as segmentors",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["densevl", "densevl.*"]), "densevl.configs", "densevl.configs._base_"],
+    package_dir={"densevl": "densevl", "densevl.configs": "configs"},
+    package_data={"densevl": ["py.typed", "data/**/*"]},
+    install_requires=CORE,
+    extras_require={"bench": BENCH, "dev": BENCH + DEV},
+    entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

@@ -6,6 +6,9 @@ from difflib import get_close_matches
 
 __all__ = ["literal", "normalised", "split_unescaped", "suggestion"]
 
+MOST_LISTED = 20
+"""Names beside a near miss; longer lists hide it."""
+
 
 def normalised(word: str) -> str:
     """What two spellings of the same name have in common: neither case nor the amount of white space."""
@@ -33,4 +36,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = tuple(known)
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     listed = ", ".join(names)
-    return f"did you mean {' or '.join(close)}? There are {listed}" if close else f"there are {listed}"
+    if not close:
+        return f"there are {listed}"
+    meant = f"did you mean {' or '.join(close)}?"
+    return f"{meant} There are {listed}" if len(names) <= MOST_LISTED else meant

@@ -1,0 +1,101 @@
+"""What becomes of the pixels that show none of the classes.
+
+Four modes, as the literature uses them:
+
+* ``none``: every pixel gets one of the classes;
+* ``literal``: one more class, asked for with the word "background";
+* ``words``: one more class, asked for with a list of words for what usually surrounds objects;
+* ``threshold``: pixels whose best probability falls below a threshold, and no text at all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from densevl.errors import UsageError
+from densevl.vocabulary import Vocabulary, background_words
+from densevl.wording import normalised
+
+__all__ = ["Background"]
+
+MODES = ("none", "literal", "words", "threshold")
+
+
+@dataclass(frozen=True)
+class Background:
+    """How the background class is found.
+
+    Attributes:
+        mode: ``"none"``, ``"literal"``, ``"words"`` or ``"threshold"``.
+        words: queries of the background class, in mode ``"words"``.
+        threshold: least probability, in (0, 1), of a pixel that belongs to a class, in mode ``"threshold"``.
+    """
+
+    mode: str = "none"
+    words: tuple[str, ...] = ()
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"background mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if self.mode == "threshold" and not (self.threshold is not None and 0 < self.threshold < 1):
+            raise UsageError(f"a background threshold is a probability between 0 and 1; got {self.threshold!r}")
+        if self.mode == "words" and not self.words:
+            raise UsageError("background words are missing; give a few, as in `words:sky,wall,floor`")
+
+    @classmethod
+    def parse(cls, value: "Background | str | float | Sequence[str] | None") -> "Background":
+        """Read what users write.
+
+        Args:
+            value: None, a number (a threshold), a sequence of words, or a string: ``"none"``, ``"literal"``,
+                ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"threshold:0.6"``.
+
+        Raises:
+            UsageError: where the value is none of these.
+        """
+        if isinstance(value, Background):
+            return value
+        if value is None:
+            return cls()
+        if isinstance(value, bool):
+            return cls("literal" if value else "none")
+        if isinstance(value, int | float):
+            return cls("threshold", threshold=float(value))
+        if not isinstance(value, str):
+            return cls("words", words=tuple(value))
+        mode, _, rest = value.partition(":")
+        if mode == "words":
+            return cls("words", words=tuple(w.strip() for w in rest.split(",") if w.strip()) or background_words())
+        if mode == "threshold":
+            try:
+                return cls("threshold", threshold=float(rest))
+            except ValueError:
+                raise UsageError(f"write the background threshold as `threshold:0.5`; got {value!r}") from None
+        if rest:
+            raise UsageError(f"background mode {mode!r} takes nothing after a colon; got {value!r}")
+        return cls(mode)
+
+    def __str__(self) -> str:
+        if self.mode == "words":
+            return f"words:{','.join(self.words)}"
+        return f"threshold:{self.threshold:g}" if self.mode == "threshold" else self.mode
+
+    def extend(self, vocabulary: Vocabulary) -> Vocabulary:
+        """``vocabulary`` with the background class that this mode asks for.
+
+        A vocabulary that has a background class keeps its place; words that are also the name of another class are
+        left to that class.
+        """
+        if self.mode == "none":
+            return vocabulary
+        if self.mode != "words":
+            return vocabulary if vocabulary.background is not None else vocabulary.with_background(("background",))
+        taken = {
+            normalised(query)
+            for query, owner in zip(vocabulary.queries, vocabulary.owners, strict=True)
+            if owner != vocabulary.background
+        }
+        free = tuple(word for word in self.words if normalised(word) not in taken)
+        if not free:
+            raise UsageError("every background word is also the name of a class; give other words")
+        return vocabulary.with_background(("background", *free))

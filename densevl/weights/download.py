@@ -93,7 +93,7 @@ class _DiskError(Exception):
 class _Transfer:
     """Appends to ``file`` until it is complete, over as many connections as it takes."""
 
-    def __init__(self, url: str, file: BinaryIO, size: int | None, bar: "tqdm[Any]") -> None:
+    def __init__(self, url: str, file: BinaryIO, size: int | None, bar: tqdm) -> None:
         self.url, self.file, self.size, self.bar = url, file, size, bar
         self.host = urlsplit(url).netloc
         self.restarted = False
@@ -168,7 +168,7 @@ class _Transfer:
             raise _DiskError(f"{missing / 1e6:.0f} MB are still to come, and the disk has fewer")
 
 
-def _bar(name: str, progress: bool) -> "tqdm[Any]":
+def _bar(name: str, progress: bool) -> tqdm:
     hidden = None if progress else True  # None: tqdm looks whether standard error is a terminal
     return tqdm(desc=name, unit="B", unit_scale=True, disable=hidden)
 

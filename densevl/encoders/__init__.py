@@ -1,0 +1,11 @@
+"""What turns pixels and texts into vectors; one heavy library behind each encoder.
+
+Importing this package registers the encoders.
+"""
+
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.clip_weights import build_clip, build_clip_model
+from densevl.encoders.random_clip import build_random_clip
+from densevl.encoders.text_cache import TextCache
+
+__all__ = ["CLIPEncoder", "TextCache", "build_clip", "build_clip_model", "build_random_clip"]

@@ -1,0 +1,16 @@
+"""MaskCLIP with the mini CLIP on held-out scenes, which densevl draws itself: nothing to download.
+
+    python tools/test.py configs/maskclip_scenes.py
+
+The mean over 70 classes is printed with its parts: grounds, pairs of colour and shape that training has seen, and pairs
+that it never saw. Expected: see ``densevl/data/mini``.
+"""
+
+from mmengine.config import read_base
+
+from densevl.benchmarks.adapter import OpenVocabularyModel
+
+with read_base():
+    from ._base_.scenes import *
+
+model = dict(type=OpenVocabularyModel, segmentor="mini")

@@ -1,0 +1,59 @@
+"""Training from a config, as ``tools/train.py`` runs it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from densevl.config_files import load_config, start_distributed
+from densevl.errors import OutputError, UsageError
+from densevl.training.autocast import AutocastOptimWrapper
+from densevl.training.runner import SafeRunner
+
+__all__ = ["train"]
+
+
+def train(
+    config: str | Path,
+    work_dir: str | Path | None = None,
+    resume: str | Path | bool = False,
+    amp: bool = False,
+    options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+) -> nn.Module:
+    """Train what a config describes.
+
+    Args:
+        config: a config file, or the name of a shipped one.
+        work_dir: where logs and checkpoints go; ``work_dirs/<config>`` unless the config says otherwise.
+        resume: True continues from the last checkpoint in ``work_dir``, where there is one; a path from that file.
+        amp: compute in bfloat16 where that is safe.
+        options: dotted config keys and their new values.
+        launcher: ``"pytorch"`` under ``torchrun``.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        UsageError: where the config or an option cannot be used.
+        WeightsError: where a checkpoint cannot be loaded.
+        OutputError: where the work folder or a checkpoint cannot be written.
+    """
+    cfg = load_config(config, options)
+    if absent := {"model", "train_dataloader", "train_cfg", "optim_wrapper"} - cfg.keys():
+        raise UsageError(f"config {config} lacks {', '.join(sorted(absent))}: it does not describe a training")
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    cfg.setdefault("work_dir", str(Path("work_dirs") / Path(config).stem))
+    cfg.resume = bool(resume)
+    if not isinstance(resume, bool):
+        cfg.load_from = str(resume)
+    if amp:
+        cfg.optim_wrapper.type = AutocastOptimWrapper
+    start_distributed(cfg, launcher)
+    try:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot work in {cfg.work_dir}: {error}; choose another --work-dir") from error
+    return SafeRunner.from_cfg(cfg).train()

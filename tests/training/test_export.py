@@ -1,0 +1,26 @@
+"""From a training checkpoint to the shipped weights."""
+
+import pytest
+import torch
+
+from densevl.encoders import build_clip_model
+from densevl.errors import WeightsError
+from densevl.training.contrastive import ContrastiveCLIP
+from densevl.training.export import clip_weights, export_clip
+
+
+def test_exported_weights_are_the_model_in_half_precision(tmp_path):
+    trained = ContrastiveCLIP(seed=3)
+    torch.save({"state_dict": trained.state_dict()}, tmp_path / "iter_1.pth")
+    export_clip(tmp_path / "iter_1.pth", tmp_path / "clip.safetensors")
+    assert (tmp_path / "clip.safetensors").stat().st_size <= 8e6
+    model, _ = build_clip_model("mini-clip", tmp_path / "clip.safetensors")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, trained.clip.state_dict()[name].half().float()), name
+
+
+def test_nothing_to_export():
+    with pytest.raises(WeightsError, match="clip"):
+        clip_weights({"head.weight": torch.zeros(1)})
+    with pytest.raises(WeightsError, match="finite"):
+        clip_weights({"clip.proj": torch.tensor([float("nan")])})

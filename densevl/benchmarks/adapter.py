@@ -1,0 +1,84 @@
+"""densevl's segmentor as a model of mmsegmentation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.structures import PixelData
+from torch import Tensor
+
+from densevl.benchmarks.upstream import MODELS, SegDataSample
+from densevl.errors import UsageError
+from densevl.segmentors import EncodedImage, build_segmentor
+from densevl.structures import TextEmbeddings
+from densevl.vocabulary import Vocabulary
+
+__all__ = ["OpenVocabularyModel"]
+
+
+@MODELS.register_module()
+class OpenVocabularyModel(BaseModel):
+    """A segmentor that labels the samples of a data set with the classes of its vocabulary.
+
+    Args:
+        segmentor: a name from ``densevl models``, or arguments of :class:`densevl.Segmentor`.
+        flip: average the probabilities of the image and of its mirror image.
+        changes: further arguments of :func:`densevl.segmentors.build_segmentor`.
+    """
+
+    def __init__(self, segmentor: str | Mapping[str, Any] = "maskclip", flip: bool = False, **changes: Any) -> None:
+        super().__init__(data_preprocessor=BaseDataPreprocessor())
+        self.segmentor = build_segmentor(segmentor, **changes)
+        self.flip = flip
+        self.texts: TextEmbeddings | None = None
+
+    def ask(self, vocabulary: Vocabulary) -> None:
+        """Embed the classes that the following samples are labelled with.
+
+        Raises:
+            UsageError: where the background mode adds a class that the data set does not have.
+        """
+        texts = self.segmentor.embed(vocabulary)
+        if len(texts.vocabulary) != len(vocabulary):
+            raise UsageError(
+                f"background={self.segmentor.background} adds a class that {vocabulary.name} does not have; "
+                "evaluate it with background=none"
+            )
+        self.texts = texts
+
+    @torch.inference_mode()
+    def forward(
+        self, inputs: Sequence[Tensor], data_samples: Sequence[SegDataSample], mode: str = "predict"
+    ) -> list[SegDataSample]:
+        """Add ``pred_sem_seg`` to every sample that has an image.
+
+        Args:
+            inputs: uint8 RGB images (3, H, W), each any size, resized by the pipeline.
+            data_samples: their samples; those with a ``failure`` are passed on as they are.
+            mode: ``"predict"``; these models are not trained here.
+        """
+        if mode != "predict":
+            raise UsageError(f"benchmarks only predict; got mode {mode!r}")
+        pairs = [(i, s) for i, s in zip(inputs, data_samples, strict=True) if "failure" not in s]
+        if pairs:
+            images = [image.float().div_(255) for image, _ in pairs]
+            for labels, (_, sample) in zip(self._label(images, [s.ori_shape for _, s in pairs]), pairs, strict=True):
+                sample.pred_sem_seg = PixelData(data=labels[None])
+        return list(data_samples)
+
+    def _label(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
+        if self.texts is None:
+            raise UsageError("the model was not told its classes; call ask(vocabulary) first")
+        encoded = self.segmentor.encode_resized(images, sizes)
+        if not self.flip:
+            return [self.segmentor.label(image, self.texts)[0] for image in encoded]
+        mirrored = self.segmentor.encode_resized([image.flip(-1) for image in images], sizes)
+        return [self._label_both(*both, self.texts) for both in zip(encoded, mirrored, strict=True)]
+
+    def _label_both(self, image: EncodedImage, mirrored: EncodedImage, texts: TextEmbeddings) -> Tensor:
+        scores = self.segmentor.scores(image, texts).add_(self.segmentor.scores(mirrored, texts).flip(-1)).div_(2)
+        best, labels = scores.max(dim=0)
+        if texts.threshold is not None and texts.vocabulary.background is not None:
+            labels[best < texts.threshold] = texts.vocabulary.background
+        return labels

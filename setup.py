@@ -7,8 +7,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 CORE = [
-    "torch>=2.4",
-    "torchvision>=0.19",
+    "torch>=2.6",
+    "torchvision>=0.21",
     "open_clip_torch>=3.0",
     "mmengine>=0.10.7",
     "numpy>=2.0.1",
@@ -22,7 +22,15 @@ CORE = [
     "tqdm>=4.66",
 ]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
-DEV = ["pytest>=8", "hypothesis>=6.100", "beartype>=0.18", "ruff>=0.15", "mypy>=1.10", "import-linter>=2.0", "pre-commit>=3.7"]
+DEV = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "beartype>=0.18",
+    "ruff>=0.15",
+    "mypy>=1.10",
+    "import-linter>=2.0",
+    "pre-commit>=3.7",
+]
 
 setup(
     name="densevl",

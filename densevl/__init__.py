@@ -1,8 +1,10 @@
 """densevl: dense and region-level vision from free text.
 
+For example::
+
     import densevl
 
-    model = densevl.load("mini")
+    model = densevl.load("maskclip")
     result = model.segment("photo.jpg", ["cat", ["sofa", "couch"], "floor"])
     result.save("labels.png")
 

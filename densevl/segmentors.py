@@ -27,13 +27,17 @@ from densevl.errors import UsageError
 from densevl.geometry import resized_size
 from densevl.images import resize_image, to_tensor
 from densevl.labelling import label, scores
+from densevl.models import model_entry
 from densevl.readouts import denoise, smooth_by_keys
 from densevl.registry import ENCODERS, READOUTS, REFINERS, SEGMENTORS, build
 from densevl.structures import DenseFeatures, Size, TextEmbeddings, check_same_model
 from densevl.vocabulary import Vocabulary, templates
+from densevl.weights import weights_entry, weights_table
 from densevl.windows import WindowPlan
 
-__all__ = ["EncodedImage", "Segmentor", "class_probabilities"]
+__all__ = ["EncodedImage", "Segmentor", "build_segmentor", "class_probabilities"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,3 +250,50 @@ class Segmentor(nn.Module):
     def scores(self, encoded: EncodedImage, texts: TextEmbeddings) -> Float32[Tensor, "k H W"]:
         """Probability of every class at every pixel of the image as given."""
         return scores(self.probabilities(encoded, texts), encoded.plan, encoded.features.patch_size, encoded.size)
+
+
+def build_segmentor(
+    model: str | Mapping[str, Any],
+    weights: str | None = None,
+    dtype: str | torch.dtype = "float32",
+    offline: bool = False,
+    **overrides: Any,
+) -> Segmentor:
+    """Build a named model, or the config of a segmentor, with changes.
+
+    Args:
+        model: a name from ``densevl models``, or arguments of :class:`Segmentor`.
+        weights: of the encoder, in the place of the model's own: a name of the weights table, the path of a file of
+            the same architecture, or ``random:SEED`` for weights that mean nothing but take the same time.
+        dtype: of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        offline: never reach for the network.
+        overrides: arguments of :class:`Segmentor` that replace the model's own.
+
+    Raises:
+        UsageError: where a name, the dtype or an override is unknown.
+        WeightsError: where the weights are missing, damaged or of another model.
+    """
+    if isinstance(dtype, str) and dtype not in DTYPES:
+        raise UsageError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    config = {**(model_entry(model).segmentor if isinstance(model, str) else model), **overrides}
+    encoder = config.get("encoder")
+    if isinstance(encoder, Mapping):
+        if weights is not None:
+            encoder = _with_weights(encoder, str(weights))
+        config["encoder"] = {**encoder, "offline": True} if offline and "weights" in encoder else encoder
+    segmentor: Segmentor = build(SEGMENTORS, {"type": "Segmentor", **config})
+    return segmentor.to(dtype=DTYPES[dtype] if isinstance(dtype, str) else dtype)
+
+
+def _with_weights(encoder: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """The config of an encoder with other weights of the same architecture."""
+    arch = encoder.get("arch")
+    if arch is None and encoder.get("weights") in weights_table():
+        entry = weights_entry(encoder["weights"])
+        arch = entry.arch or entry.kind
+    if weights.partition(":")[0] == "random":
+        seed = weights.partition(":")[2] or "0"
+        if not seed.isdecimal():
+            raise UsageError(f"write random weights as random:SEED, such as random:0; got {weights!r}")
+        return {"type": "random-clip", "arch": arch, "seed": int(seed)}
+    return {**encoder, "weights": weights, "arch": None if weights in weights_table() else arch}

@@ -24,8 +24,10 @@ def test_writes_whole_and_makes_the_folder(tmp_path: Path) -> None:
 def test_replaces_and_accepts_a_string(tmp_path: Path) -> None:
     target = tmp_path / "x.json"
     target.write_text("old")
-    with atomic_write(str(target)) as temporary:
-        temporary.write_text("new")
+    with target.open() as reader:
+        with atomic_write(str(target)) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old", "whoever reads the old file goes on reading it"
     assert target.read_text() == "new"
 
 

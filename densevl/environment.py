@@ -1,0 +1,53 @@
+"""What a bug report needs to say about the machine and the installed packages."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["describe"]
+
+PACKAGES = (
+    "densevl", "torch", "torchvision", "open_clip_torch", "mmengine", "mmcv-lite", "mmcv", "onedl-mmsegmentation",
+    "mmsegmentation", "numpy", "opencv-python", "pillow", "pycocotools", "safetensors", "huggingface_hub",
+)  # fmt: skip
+
+
+def describe() -> str:
+    """One ``name: value`` a line."""
+    import torch
+
+    from densevl.weights import cache_dir
+
+    lines = {"python": platform.python_version(), "system": platform.platform(), "processor": _processor()}
+    lines |= {package: _version(package) for package in PACKAGES}
+    lines["cpu threads"] = str(torch.get_num_threads())
+    lines["cpu capability"] = torch.backends.cpu.get_cpu_capability()
+    lines["bfloat16 in hardware"] = "yes" if _has_bfloat16() else "no"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    lines["gpus"] = ", ".join(torch.cuda.get_device_name(i) for i in range(count)) or "none"
+    lines["cache"] = str(cache_dir())
+    variables = ("DENSEVL_CACHE", "DENSEVL_OFFLINE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES")
+    lines |= {name: os.environ[name] for name in variables if name in os.environ}
+    return "\n".join(f"{name}: {value}" for name, value in lines.items())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+def _has_bfloat16() -> bool:
+    import torch
+
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(check and check())

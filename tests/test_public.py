@@ -1,0 +1,59 @@
+"""The public surface and what importing costs."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import densevl
+
+PUBLIC = [
+    "Background",
+    "DensevlError",
+    "EncodedImage",
+    "ImageError",
+    "LabelMap",
+    "Model",
+    "OutputError",
+    "Segmentor",
+    "UsageError",
+    "Vocabulary",
+    "WeightsError",
+    "__version__",
+    "load",
+    "read_image",
+]
+HEAVY = ("torch", "open_clip", "mmengine", "mmseg", "mmcv", "cv2", "PIL", "numpy")
+
+
+def test_public_names_are_these_and_importable():
+    assert densevl.__all__ == PUBLIC
+    assert all(getattr(densevl, name) is not None for name in PUBLIC)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'segmentt'"):
+        densevl.segmentt  # noqa: B018
+
+
+@pytest.mark.parametrize("code", ["import densevl", "import densevl.cli; densevl.cli._parser().format_help()"])
+def test_import_loads_nothing_heavy(code):
+    check = f"import sys; {code}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_core_does_not_import_mmseg():
+    check = "import sys, densevl.api, densevl.job; print('mmseg' in sys.modules or 'mmcv' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_help_takes_under_half_a_second():
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "densevl", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 0.5

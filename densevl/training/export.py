@@ -1,6 +1,6 @@
 """Turns a training checkpoint of the mini CLIP into the weights that densevl ships: half precision, safetensors.
 
-python -m densevl.training.export work_dirs/clip_train_scenes/iter_3600.pth densevl/data/mini/clip.safetensors
+python -m densevl.training.export work_dirs/clip_tune_scenes/iter_1400.pth mini.safetensors
 """
 
 import argparse
@@ -47,7 +47,7 @@ def export_clip(checkpoint: str | Path, target: str | Path) -> None:
     content = read_checkpoint(checkpoint)
     weights = clip_weights(content.get("state_dict", content))
     with atomic_write(Path(target)) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt", "recipe": "configs/clip_train_scenes.py"})
+        save_file(weights, temporary, metadata={"format": "pt", "recipe": "configs/clip_train_scenes.py, configs/clip_tune_scenes.py"})
 
 
 def main() -> None:

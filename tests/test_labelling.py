@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 
@@ -158,10 +159,11 @@ def test_a_size_without_pixels_is_refused() -> None:
 
 
 MEMORY = """
-import resource, sys
+import sys
 import torch
 import torch.nn.functional as F
 from densevl.labelling import label
+from densevl.timing import Stages
 from densevl.windows import WindowPlan
 
 plan, relief, noise = WindowPlan(eval(sys.argv[1]), eval(sys.argv[2])), float(sys.argv[3]), float(sys.argv[4])
@@ -172,15 +174,14 @@ cosines += torch.randn(1, 847, *grid, generator=generator) * noise
 probabilities = cosines.softmax(1)
 del coarse, cosines
 label(probabilities[:, :2], plan, 16, (10, 10))
-before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
-labels, best = label(probabilities, plan, 16, (1024, 1366))
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+stages = Stages(torch.device("cpu"))
+with stages.measure("label"):
+    labels, best = label(probabilities, plan, 16, (1024, 1366))
 assert labels.shape == best.shape == (1024, 1366) and labels.unique().numel() > 100
-print((after - before) / 2**20)
+print(stages.memory["label"][0] / 2**20)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory in use from /proc")
 @pytest.mark.parametrize(
     ("size", "window", "relief", "noise"),
     [
@@ -194,4 +195,6 @@ def test_peak_memory(size: tuple[int, int], window: int | None, relief: float, n
     run = [sys.executable, "-c", MEMORY, str(size), str(window), str(relief), str(noise)]
     extra = float(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
     print(f"{extra:.0f} MiB")
-    assert 0 < extra < 400
+    if math.isnan(extra):
+        pytest.skip("this machine does not let a process forget its peak")
+    assert 10 < extra < 400  # the labels and the best scores alone take 16

@@ -47,7 +47,11 @@ def export_clip(checkpoint: str | Path, target: str | Path) -> None:
     content = read_checkpoint(checkpoint)
     weights = clip_weights(content.get("state_dict", content))
     with atomic_write(Path(target)) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt", "recipe": "configs/clip_train_scenes.py, configs/clip_tune_scenes.py"})
+        save_file(
+            weights,
+            temporary,
+            metadata={"format": "pt", "recipe": "configs/clip_train_scenes.py, configs/clip_tune_scenes.py"},
+        )
 
 
 def main() -> None:

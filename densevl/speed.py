@@ -1,0 +1,161 @@
+"""How fast a model is, beside the plain implementation with the same weights, images and classes."""
+
+import copy
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from densevl.config_files import load_config
+from densevl.errors import UsageError
+from densevl.images import read_image
+from densevl.inputs import expand_inputs
+from densevl.labelmap import write_label_map
+from densevl.models import models
+from densevl.plain import PlainSegmentor
+from densevl.scenes import render
+from densevl.segmentors import Segmentor, build_segmentor
+from densevl.structures import Size, TextEmbeddings
+from densevl.timing import Pipeline, Report, compare
+from densevl.vocabulary import Vocabulary
+
+__all__ = ["benchmark", "configured_segmentor", "parse_size"]
+
+
+def benchmark(
+    config: str,
+    weights: str | None = None,
+    classes: int = 150,
+    size: Size = (512, 683),
+    dtypes: Sequence[str] = ("float32", "bfloat16"),
+    images: str | os.PathLike[str] | None = None,
+    count: int = 3,
+    repetitions: int = 3,
+    device: str = "cpu",
+    **overrides: Any,
+) -> Report:
+    """Measure a model against the plain implementation with the same weights.
+
+    Args:
+        config: a model's name, or a config file.
+        weights: as for :func:`configured_segmentor`.
+        classes: number of classes to label.
+        size: of the scenes that are drawn where no images are given.
+        dtypes: of the weights, one pipeline for each.
+        images: image files, a folder or a glob, in the place of drawn scenes.
+        count: images used.
+        repetitions: how often each image is run.
+        device: where the model runs.
+        overrides: arguments of :class:`densevl.Segmentor`.
+
+    Raises:
+        UsageError: where the config, the images or an override cannot be used.
+        WeightsError: where the weights cannot be had.
+    """
+    segmentor = configured_segmentor(config, weights, **overrides).to(device)
+    texts = segmentor.embed(_vocabulary(classes))
+    pipelines = [_plain(PlainSegmentor(segmentor), texts)]
+    for dtype in dtypes:
+        pipelines.append(_fast(copy.deepcopy(segmentor).to(getattr(torch, dtype)), texts, f"densevl {dtype}"))
+    with tempfile.TemporaryDirectory() as folder:
+        if images is None:
+            files = list(_draw(Path(folder), count, size))
+        else:
+            files = [file.path for file in expand_inputs([images])][:count]
+        figures = compare(pipelines, files, repetitions, segmentor.device)
+        height, width = read_image(files[0]).shape[:2]
+    setting = {
+        "model": config,
+        "encoder": segmentor.encoder.model_id,
+        "classes": classes,
+        "size": f"{height}×{width}",
+        "window": segmentor.window,
+        "stride": segmentor.stride,
+        "images": len(files),
+        "repetitions": repetitions,
+        "device": torch.cuda.get_device_name()
+        if segmentor.device.type == "cuda"
+        else torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    return Report(setting, figures)
+
+
+def configured_segmentor(config: str, weights: str | None = None, **overrides: Any) -> Segmentor:
+    """The segmentor of a named model or of a config file.
+
+    Args:
+        config: a model's name, or a config file.
+        weights: of the encoder, in the place of the model's own: a name or a file; or ``"rule"`` for those that
+            open_clip's initialisation draws from a seed, which need no download. They mean nothing, but take the same
+            time.
+        overrides: arguments of :class:`densevl.Segmentor`.
+
+    Raises:
+        UsageError: where the config or an override cannot be used.
+        WeightsError: where the weights cannot be had.
+    """
+    chosen = config if config in models() else load_config(config).get("model", {}).get("segmentor")
+    if chosen is None:
+        raise UsageError(f"config {config} has no model.segmentor to measure; take one such as maskclip_ade")
+    if weights == "rule":
+        weights, overrides = "random:0", {"templates": "none", **overrides}
+    return build_segmentor(chosen, weights, **overrides)
+
+
+def _fast(segmentor: Segmentor, texts: TextEmbeddings, name: str) -> Pipeline:
+    def label(encoded: Any) -> np.ndarray:
+        return segmentor.label(encoded, texts)[0].cpu().numpy()
+
+    def write(path: Path, labels: np.ndarray) -> None:
+        write_label_map(path, labels, texts.vocabulary.palette)
+
+    return Pipeline(name, read_image, lambda image: segmentor.encode([image])[0], label, write)
+
+
+def _plain(segmentor: PlainSegmentor, texts: TextEmbeddings) -> Pipeline:
+    def decode(path: Path) -> np.ndarray:
+        return np.array(Image.open(path).convert("RGB"))
+
+    def label(encoded: Any) -> np.ndarray:
+        return segmentor.label(encoded, texts).cpu().numpy()
+
+    def write(path: Path, labels: np.ndarray) -> None:
+        Image.fromarray(labels.astype(np.uint16 if len(texts.vocabulary) > 256 else np.uint8)).save(path)
+
+    return Pipeline("plain float32", decode, segmentor.encode, label, write)
+
+
+def _vocabulary(classes: int) -> Vocabulary:
+    """That many classes with names of one word or two, as benchmarks have them."""
+    names = Vocabulary.load("ade20k").names
+    return Vocabulary.from_classes(
+        [names[i] if i < len(names) else f"{names[i % len(names)]} {i}" for i in range(classes)]
+    )
+
+
+def _draw(folder: Path, count: int, size: Size) -> Iterator[Path]:
+    """Scenes as JPEG files."""
+    for index in range(count):
+        path = folder / f"{index}.jpg"
+        Image.fromarray(render(0, index, size, count=(4, 10)).image).save(path, quality=95)
+        yield path
+
+
+def parse_size(text: str) -> Size:
+    """(height, width) of a text such as ``512x683``.
+
+    Raises:
+        UsageError: where it is none.
+    """
+    match = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)
+    if match is None:
+        raise UsageError(f"write a size as HEIGHTxWIDTH, such as 512x683; got {text!r}")
+    return int(match[1]), int(match[2])

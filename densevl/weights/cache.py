@@ -242,5 +242,5 @@ def _by_hand(entry: WeightsEntry, target: Path, why: str) -> str:
         f"          ({origin}; {length}; licence {entry.licence})\n"
         f"  put at  {target}\n"
         f"  check   {check}\n"
-        "or give the path of the file where the name of the weights is asked for"
+        'or name the file itself: --weights FILE, in Python weights="FILE"'
     )

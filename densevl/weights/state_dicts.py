@@ -82,6 +82,9 @@ def _is_safetensors(path: Path) -> bool:
         raise WeightsError(f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull`, or fetch the file")
     if head.lstrip().startswith(b"<"):
         raise WeightsError(f"{path} is a web page, not weights; fetch the file behind the page's download link")
+    # The length of the header comes first and may begin with the very bytes of a pickle.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
+        return True
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return False
     if head[8:9] == b"{" or path.suffix == ".safetensors":

@@ -37,6 +37,16 @@ def test_torch_files(tmp_path: Path, zipped: bool, key: str | None) -> None:
     assert same(load_state_dict(tmp_path / "w.pt"), STATE)
 
 
+def test_a_header_whose_length_begins_like_a_pickle(tmp_path: Path) -> None:
+    """A header of 0x80 bytes, or 0x280: the file then begins with the byte that begins every pickle."""
+    header = b'{"weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+    for length in (0x80, 0x280):
+        path = tmp_path / f"{length}.safetensors"
+        path.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + b"\0" * 8)
+        assert path.read_bytes().startswith(b"\x80")
+        assert set(load_state_dict(path)) == {"weight"}
+
+
 def test_the_prefix_of_parallel_training_is_dropped(tmp_path: Path) -> None:
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in STATE.items()}}, tmp_path / "w.pt")
     assert same(load_state_dict(tmp_path / "w.pt"), STATE)

@@ -6,7 +6,7 @@ the token layout (``batch_first`` or not) that a block was built for: here token
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,9 @@ from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-__all__ = ["BLOCK_PARTS", "ReadTokens", "Readout", "attention", "keys", "run_block", "values"]
+from densevl.linear import linear
+
+__all__ = ["BLOCK_PARTS", "ReadTokens", "Readout", "attention", "feed_forward", "keys", "run_block", "values"]
 
 BLOCK_PARTS = ("ln_1", "attn", "ln_2", "mlp")
 """Parts of a block whose output :func:`run_block` returns, beside ``"out"`` of the whole block."""
@@ -53,7 +55,7 @@ def run_block(
     attended = attention(block.attn, normed, causal=causal)
     x = x + block.ls_1(attended)
     normed_again = block.ln_2(x)
-    hidden = block.mlp(normed_again)
+    hidden = feed_forward(block.mlp, normed_again)
     return {"ln_1": normed, "attn": attended, "ln_2": normed_again, "mlp": hidden, "out": x + block.ls_2(hidden)}
 
 
@@ -61,13 +63,20 @@ def attention(
     attn: nn.MultiheadAttention, x: Float[Tensor, "b n c"], *, causal: bool = False
 ) -> Float[Tensor, "b n c"]:
     """Self-attention of normalised tokens, the output projection included."""
-    projected = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+    projected = linear(x, attn.in_proj_weight, attn.in_proj_bias)
     query, key, value = projected.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
     if x.device.type == "cpu" and x.dtype == torch.bfloat16 and not causal and x.shape[1] <= PLAIN_ATTENTION_TOKENS:
         mixed = torch.stack([_plain_attention(*heads) for heads in zip(query, key, value, strict=True)])
     else:
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
-    return attn.out_proj(mixed.transpose(1, 2).flatten(2))
+    return linear(mixed.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
+
+
+def feed_forward(mlp: Any, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+    """Two linear layers with the block's activation between them."""
+    exact = isinstance(mlp.gelu, nn.GELU) and mlp.gelu.approximate == "none"
+    hidden = linear(x, mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
+    return linear(hidden if exact else mlp.gelu(hidden), mlp.c_proj.weight, mlp.c_proj.bias)
 
 
 def _plain_attention(

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor
 
-from densevl.blocks import ReadTokens, keys, values
+from densevl.blocks import ReadTokens, feed_forward, keys, values
 from densevl.registry import READOUTS
 
 __all__ = ["MaskCLIPReadout", "maskclip_reduced"]
@@ -44,7 +44,7 @@ class MaskCLIPReadout:
         if self.residual:
             tokens = x + tokens
         if self.mlp:
-            tokens = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+            tokens = tokens + block.ls_2(feed_forward(block.mlp, block.ln_2(tokens)))
         return ReadTokens(tokens, keys(block.attn, normed) if want_keys else None)
 
 

@@ -114,7 +114,7 @@ def test_intermediates_cost_no_second_pass(tiny_clip):
     model = tiny_clip()
     calls = Counter()
     for index, block in enumerate(model.visual.transformer.resblocks):
-        block.mlp.register_forward_hook(lambda *_, index=index: calls.update([index]))
+        block.ln_2.register_forward_hook(lambda *_, index=index: calls.update([index]))
     encoder_of(model).dense(images(1, 3, 32, 32), MaskCLIPReadout(), ["blocks.-3.ln_2", "blocks.0.mlp"], keys=True)
     assert calls == {0: 1, 1: 1, 2: 1, 3: 1}
 

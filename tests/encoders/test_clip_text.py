@@ -72,7 +72,7 @@ def test_short_context_really_is_short(tiny_clip):
     model = tiny_clip()
     lengths = []
     block = model.transformer.resblocks[0]
-    block.mlp.register_forward_hook(lambda _, inputs, __: lengths.append(inputs[0].shape[1]))
+    block.ln_2.register_forward_hook(lambda _, inputs, __: lengths.append(inputs[0].shape[1]))
     encoder_of(model).embed_texts(["cat", "dog"])
     assert lengths == [3]
 

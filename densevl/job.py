@@ -92,7 +92,7 @@ class Job:
         (self.out / "failures.jsonl").unlink(missing_ok=True)
         todo = []
         for item in inputs:
-            if not self.overwrite and self._is_done(item):
+            if not self.overwrite and self._record(item) is not None:
                 report.skipped.append(item)
             else:
                 todo.append(item)
@@ -112,14 +112,16 @@ class Job:
     def _path(self, item: InputFile, suffix: str) -> Path:
         return self.out / f"{item.relative}{suffix}"
 
-    def _is_done(self, item: InputFile) -> bool:
+    def _record(self, item: InputFile) -> dict[str, Any] | None:
+        """The record of an input that is done with these settings, None where there is still something to do."""
         try:
-            record = json.loads(self._path(item, RECORD).read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(self._path(item, RECORD).read_text(encoding="utf-8"))
             expected = (self.fingerprint, _state(item.path))
         except (OSError, ValueError):
-            return False
+            return None
         pictures = (self._path(item, suffix).is_file() for suffix in (LABELS, OVERLAY))
-        return (record.get("settings"), record.get("source")) == expected and all(pictures)
+        done = (record.get("settings"), record.get("source")) == expected and all(pictures)
+        return record if done else None
 
     def _read(self, inputs: Sequence[InputFile]) -> Iterator[list[tuple[InputFile, np.ndarray | str]]]:
         """Batches of decoded images, the next one decoded while the last one is segmented."""
@@ -171,9 +173,9 @@ class Job:
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for item in inputs:
-            if not self._is_done(item):
+            record = self._record(item)
+            if record is None:
                 continue
-            record = json.loads(self._path(item, RECORD).read_text(encoding="utf-8"))
             images.append({"id": len(images) + 1, **record["image"]})
             for annotation in record["annotations"]:
                 annotations.append({**annotation, "id": len(annotations) + 1, "image_id": len(images)})

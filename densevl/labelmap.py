@@ -7,7 +7,6 @@ Convention: a label is the index of a class in the vocabulary, everywhere: in me
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from densevl.drawing import draw_overlay
 from densevl.errors import ImageError, UsageError
 from densevl.files import atomic_write
 from densevl.images import load_picture
-from densevl.vocabulary import Colour, Vocabulary, normalised
+from densevl.vocabulary import Colour, Vocabulary
+from densevl.wording import normalised, suggestion
 
 __all__ = ["UNLABELLED", "LabelMap", "coco_results", "read_label_map", "write_label_map"]
 
@@ -93,8 +93,8 @@ class LabelMap:
         }
         label = owners.get(normalised(name))
         if label is None:
-            close = get_close_matches(normalised(name), owners, n=3) or list(owners)[:10]
-            raise UsageError(f"no class {name!r} in the vocabulary {self.vocabulary.name!r}; it has {', '.join(close)}")
+            near = suggestion(normalised(name), owners)
+            raise UsageError(f"no class {name!r} in the vocabulary {self.vocabulary.name!r}; {near}")
         return self.labels == label
 
     def overlay(self, alpha: float = 0.55, legend: bool = True) -> UInt8[np.ndarray, "h w 3"]:

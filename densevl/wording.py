@@ -7,7 +7,7 @@ from difflib import get_close_matches
 __all__ = ["literal", "normalised", "split_unescaped", "suggestion"]
 
 MOST_LISTED = 20
-"""Names beside a near miss; longer lists hide it."""
+"""Names in a message; longer lists hide what it says."""
 
 
 def normalised(word: str) -> str:
@@ -35,7 +35,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of an error message about an unknown name: what was probably meant, and what there is."""
     names = tuple(known)
     close = get_close_matches(name, names, n=3, cutoff=0.5)
-    listed = ", ".join(names)
+    listed = ", ".join(names[:MOST_LISTED]) + (", …" if len(names) > MOST_LISTED else "")
     if not close:
         return f"there are {listed}"
     meant = f"did you mean {' or '.join(close)}?"

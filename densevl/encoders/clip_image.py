@@ -18,7 +18,7 @@ from densevl.blocks import run_block
 from densevl.errors import UsageError
 from densevl.structures import Size
 
-__all__ = ["ImageTower", "fit"]
+__all__ = ["ImageTower", "fit", "resize_positions"]
 
 GRIDS_KEPT = 16
 
@@ -101,7 +101,7 @@ class ImageTower:
         if key not in self._positions:
             while len(self._positions) >= GRIDS_KEPT:
                 self._positions.pop(next(iter(self._positions)))
-            self._positions[key] = _resize_positions(native.detach(), tuple(self.visual.grid_size), grid).to(dtype)
+            self._positions[key] = resize_positions(native.detach(), tuple(self.visual.grid_size), grid).to(dtype)
         return self._positions[key]
 
 
@@ -129,7 +129,8 @@ def fit(images: Float[Tensor, "b 3 H W"], size: Size, mode: str) -> Float[Tensor
     return center_crop(resized, list(size)).clamp(0, 1)
 
 
-def _resize_positions(positions: Float[Tensor, "m c"], native: Size, grid: Size) -> Float[Tensor, "n c"]:
+def resize_positions(positions: Float[Tensor, "m c"], native: Size, grid: Size) -> Float[Tensor, "n c"]:
+    """Position embedding, the class token's first, of another grid; see the convention above."""
     if native == grid:
         return positions
     rows = positions[1:].float().unflatten(0, native).permute(2, 0, 1)[None]

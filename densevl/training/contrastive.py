@@ -21,10 +21,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
-from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from densevl.blocks import values
+from densevl.encoders.clip_image import resize_positions
 from densevl.encoders.mini_clip import build_mini_clip
 
 __all__ = ["ContrastiveCLIP", "SceneText", "contrast_loss", "cover_loss", "explain_loss"]
@@ -33,7 +35,6 @@ TEMPLATES = (
     "{}", "{}", "a {}", "a {}.", "the {}", "a photo of a {}.", "a photo of the {}.", "a picture of a {}.",
     "an image of a {}.", "there is a {}.", "a drawing of a {}.", "a {} in the scene.", "this is a {}",
 )  # fmt: skip
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ class ContrastiveCLIP(BaseModel):
         self.cover_patches, self.weights, self.autocast = cover_patches, weights, autocast
         self.ramp, self.balance = ramp, balance
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(OPENAI_DATASET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(OPENAI_DATASET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(
         self, images: Sequence[Tensor] | Tensor, texts: Sequence[SceneText], mode: str = "loss"
@@ -179,10 +180,10 @@ class ContrastiveCLIP(BaseModel):
         """Patch vectors through the value path of the last block, and the pooled vector of the ordinary forward."""
         visual = self.clip.visual
         x = visual.conv1((images - self.mean) / self.std)
-        rows, columns = x.shape[-2:]
+        positions = resize_positions(visual.positional_embedding, tuple(visual.grid_size), tuple(x.shape[-2:]))
         x = x.flatten(2).transpose(1, 2)
         token = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
-        x = visual.ln_pre(torch.cat([token, x], 1) + _positions(visual, rows, columns).to(x.dtype))
+        x = visual.ln_pre(torch.cat([token, x], 1) + positions.to(x.dtype))
         *blocks, last = visual.transformer.resblocks
         for block in blocks:
             x = _finished(block, x + _attended(block.attn, block.ln_1(x)))
@@ -216,15 +217,6 @@ def _attended(attn: nn.MultiheadAttention, x: Float[Tensor, "b n c"]) -> Float[T
 def _finished(block: ResidualAttentionBlock, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
     """The second half of a block."""
     return x + block.mlp(block.ln_2(x))
-
-
-def _positions(visual: VisionTransformer, rows: int, columns: int) -> Float[Tensor, "n c"]:
-    embedding = visual.positional_embedding
-    if (rows, columns) == tuple(visual.grid_size):
-        return embedding
-    grid = embedding[1:].reshape(1, *visual.grid_size, -1).permute(0, 3, 1, 2)
-    grid = F.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
-    return torch.cat([embedding[:1], grid.flatten(2)[0].T])
 
 
 def _pools(texts: Sequence[SceneText]) -> tuple[list[list[str]], Int[Tensor, "b t l"]]:

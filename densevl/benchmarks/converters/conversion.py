@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from densevl.errors import ImageError, UsageError
 from densevl.files import atomic_write
+from densevl.labelmap import read_label_map
 
 __all__ = ["Conversion", "Task", "map_labels", "run_tasks", "table", "tasks_of_files"]
 
@@ -104,13 +105,9 @@ def map_labels(path: Path, lookup: UInt8[np.ndarray, "256"]) -> UInt8[np.ndarray
     Raises:
         ImageError: where the file is not a picture of 8-bit ids.
     """
-    raw = (
-        cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    )
-    if raw is None:
-        raise ImageError(f"{path} cannot be read as a PNG")
-    if raw.ndim != 2 or raw.dtype != np.uint8:
-        raise ImageError(f"{path} holds {raw.dtype} of shape {raw.shape}; expected 8-bit ids (H, W)")
+    raw = read_label_map(path)
+    if not 0 <= raw.min() <= raw.max() < len(lookup):
+        raise ImageError(f"{path} holds values from {raw.min()} to {raw.max()}; expected 8-bit ids")
     return lookup[raw]
 
 

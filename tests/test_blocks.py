@@ -86,3 +86,20 @@ def test_keys_make_the_weights_of_attention():
     heads = [part.unflatten(-1, (3, 16)).transpose(1, 2) for part in (query, keys(made, x))]
     weights = (heads[0] @ heads[1].mT / 4).softmax(dim=-1)
     torch.testing.assert_close(weights, made(x, x, x, average_attn_weights=False)[1])
+
+
+@pytest.mark.parametrize("heads", [1, 4, 6, 13])
+def test_heads_a_few_at_a_time_are_the_heads_all_at_once(heads):
+    query, key, value = (torch.randn(heads, 37, 8, dtype=torch.bfloat16) for _ in range(3))
+    with torch.no_grad():
+        few = blocks._plain_attention(query, key, value)
+    assert torch.equal(few, blocks._plain_attention(query, key, value).detach())
+
+
+def test_attention_in_bfloat16_has_gradients():
+    attn, x = (
+        torch.nn.MultiheadAttention(24, 3, batch_first=True).bfloat16(),
+        torch.randn(2, 9, 24, dtype=torch.bfloat16),
+    )
+    attention(attn, x).sum().backward()
+    assert attn.in_proj_weight.grad.abs().sum() > 0

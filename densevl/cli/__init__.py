@@ -1,0 +1,41 @@
+"""The command line: each command is a module of this folder with a function ``add`` that adds its parser.
+
+Exit codes: 0 all went well, 1 some inputs failed or the weights cannot be had, 2 the command was not usable as given.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from densevl.cli import listings, segment
+from densevl.errors import DensevlError, UsageError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except DensevlError as error:
+        print(f"densevl: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        print("densevl: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    from densevl import __version__
+
+    parser = argparse.ArgumentParser(prog="densevl", description="Dense and region-level vision from free text.")
+    parser.add_argument("--version", action="version", version=f"densevl {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in (segment, listings):
+        command.add(commands)
+    return parser

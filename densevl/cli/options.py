@@ -1,0 +1,39 @@
+"""Options that commands share: the model, where it runs, where results go."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_model_options", "load_model", "positive"]
+
+
+def add_model_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Which model, with which weights, where it runs, and where its results go."""
+    parser.add_argument("--model", default=default, help=f"see `densevl models` (default: {default})")
+    parser.add_argument("--weights", metavar="FILE", help="weights in the place of the model's own")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER", help="results (default: out)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU where there is one)")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--offline", action="store_true", help="never reach for the network")
+
+
+def load_model(options: argparse.Namespace, **overrides: Any) -> Any:
+    """The :class:`densevl.Model` that the options name; overrides that are None are left out."""
+    from densevl.api import load
+
+    return load(
+        options.model,
+        weights=options.weights,
+        device=options.device,
+        dtype=options.dtype,
+        offline=options.offline,
+        **{name: value for name, value in overrides.items() if value is not None},
+    )
+
+
+def positive(text: str) -> int:
+    """A number above zero, as a type of arguments."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive number; got {text}")
+    return value

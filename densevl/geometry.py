@@ -4,9 +4,13 @@ Convention: a size is (height, width) in pixels. Resizing is bilinear with half-
 as in OpenCV and in ``torch.nn.functional.interpolate``.
 """
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from densevl.structures import Size
 
-__all__ = ["padded_size", "resized_size"]
+__all__ = ["bin_shares", "padded_size", "resized_size"]
 
 
 def resized_size(size: Size, short_side: int, long_side: int = 2048) -> Size:
@@ -24,3 +28,14 @@ def padded_size(size: Size, multiple: int) -> Size:
     """The smallest size that holds ``size`` and is divisible by ``multiple``."""
     height, width = size
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def bin_shares(length: int, edges: Float[Tensor, " e"]) -> Float[Tensor, "e-1 {length}"]:
+    """How much of each pixel of a line lies in each bin, in [0, 1].
+
+    Args:
+        length: of the line, in pixels; pixel i reaches from i to i + 1.
+        edges: where the bins begin and end, ascending, in pixels.
+    """
+    starts = torch.arange(length, dtype=edges.dtype, device=edges.device)
+    return (torch.minimum(edges[1:, None], starts + 1) - torch.maximum(edges[:-1, None], starts)).clamp(min=0)

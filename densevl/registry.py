@@ -12,12 +12,26 @@ from mmengine.registry import Registry
 from densevl.errors import UsageError
 from densevl.wording import suggestion
 
-__all__ = ["ENCODERS", "READOUTS", "REFINERS", "SEGMENTORS", "build"]
+__all__ = [
+    "DETECTORS",
+    "ENCODERS",
+    "GROUNDERS",
+    "MASK_MAKERS",
+    "READOUTS",
+    "REFINERS",
+    "REGION_EMBEDDERS",
+    "SEGMENTORS",
+    "build",
+]
 
 ENCODERS = Registry("encoder", scope="densevl", locations=["densevl.encoders"])
 READOUTS = Registry("readout", scope="densevl", locations=["densevl.readouts"])
 REFINERS = Registry("refiner", scope="densevl", locations=["densevl.refiners"])
-SEGMENTORS = Registry("segmentor", scope="densevl", locations=["densevl.segmentors"])
+REGION_EMBEDDERS = Registry("region embedder", scope="densevl", locations=["densevl.region_embedders"])
+MASK_MAKERS = Registry("mask maker", scope="densevl", locations=["densevl.mask_makers"])
+DETECTORS = Registry("detector", scope="densevl", locations=["densevl.detectors"])
+SEGMENTORS = Registry("segmentor", scope="densevl", locations=["densevl.segmentors", "densevl.region_segmentors"])
+GROUNDERS = Registry("grounder", scope="densevl", locations=["densevl.grounding"])
 
 
 def build(registry: Registry, part: Any) -> Any:

@@ -6,6 +6,7 @@ compared with texts of another.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +15,7 @@ from torch import Tensor
 from densevl.errors import UsageError
 from densevl.vocabulary import Vocabulary
 
-__all__ = ["DenseFeatures", "Size", "TextEmbeddings", "check_same_model"]
+__all__ = ["DenseFeatures", "Embedded", "Size", "TextEmbeddings", "check_same_model"]
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -30,6 +31,7 @@ class DenseFeatures:
         model_id: identity of the encoder and its weights.
         keys: keys of the last attention, heads concatenated, where the readout was asked for them.
         intermediates: further maps of the same grid by name, such as ``"blocks.-3.ln_2"``.
+        foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
     """
 
     grid: Float[Tensor, "n d h w"]
@@ -37,6 +39,7 @@ class DenseFeatures:
     model_id: str
     keys: Float[Tensor, "n c h w"] | None = None
     intermediates: Mapping[str, Float[Tensor, "n _ h w"]] = field(default_factory=dict)
+    foreground: Float[Tensor, "n h w"] | None = None
 
     @classmethod
     def cat(cls, parts: "Sequence[DenseFeatures]") -> "DenseFeatures":
@@ -45,17 +48,23 @@ class DenseFeatures:
         if len(parts) == 1:
             return first
         keys = None if first.keys is None else torch.cat([p.keys for p in parts if p.keys is not None])
+        logits = None
+        if first.foreground is not None:
+            logits = torch.cat([p.foreground for p in parts if p.foreground is not None])
         maps = {name: torch.cat([p.intermediates[name] for p in parts]) for name in first.intermediates}
-        return cls(torch.cat([p.grid for p in parts]), first.patch_size, first.model_id, keys, maps)
+        return cls(torch.cat([p.grid for p in parts]), first.patch_size, first.model_id, keys, maps, logits)
 
     def split(self, sizes: Sequence[int]) -> "list[DenseFeatures]":
         """Cut along the batch into parts of the given sizes; the inverse of :meth:`cat`."""
         count = list(sizes)
         grids = self.grid.split(count)
         keys = [None] * len(count) if self.keys is None else self.keys.split(count)
+        logits = [None] * len(count) if self.foreground is None else self.foreground.split(count)
         maps = {name: value.split(count) for name, value in self.intermediates.items()}
         return [
-            DenseFeatures(grid, self.patch_size, self.model_id, keys[i], {name: v[i] for name, v in maps.items()})
+            DenseFeatures(
+                grid, self.patch_size, self.model_id, keys[i], {name: v[i] for name, v in maps.items()}, logits[i]
+            )
             for i, grid in enumerate(grids)
         ]
 
@@ -72,6 +81,8 @@ class TextEmbeddings:
         templates: name of the templates that the queries were set into.
         threshold: pixels whose best probability is below this are background; None for off. The background class
             then has no query of its own.
+        delta: patches whose best probability is below this and that show no thing, as the model's head has it, are
+            background; None for off.
     """
 
     vectors: Float[Tensor, "q d"]
@@ -80,9 +91,18 @@ class TextEmbeddings:
     model_id: str
     templates: str
     threshold: float | None = None
+    delta: float | None = None
 
 
-def check_same_model(features: DenseFeatures, texts: TextEmbeddings) -> None:
+@runtime_checkable
+class Embedded(Protocol):
+    """Features of images or regions that say which model made them."""
+
+    @property
+    def model_id(self) -> str: ...
+
+
+def check_same_model(features: Embedded, texts: TextEmbeddings) -> None:
     """Refuse to compare vectors of different models.
 
     Raises:

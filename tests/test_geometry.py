@@ -1,8 +1,9 @@
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densevl.geometry import padded_size, resized_size
+from densevl.geometry import bin_shares, padded_size, resized_size
 
 SIDES = st.integers(1, 5000)
 
@@ -28,3 +29,8 @@ def test_padded_is_the_smallest_multiple(height, width, multiple):
     for side, given_side in zip(padded, (height, width), strict=True):
         assert side % multiple == 0
         assert 0 <= side - given_side < multiple
+
+
+def test_bins_share_out_every_pixel_between_the_first_and_the_last_edge():
+    shares = bin_shares(5, torch.tensor([0.0, 1.5, 1.75, 5.0]))
+    assert shares.tolist() == [[1, 0.5, 0, 0, 0], [0, 0.25, 0, 0, 0], [0, 0.25, 1, 1, 1]]

@@ -1,0 +1,66 @@
+"""Marked images on one sheet for people: a row for each visual prompt, a column for each region."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from densevl.errors import UsageError
+from densevl.lettering import letter, line_height
+
+__all__ = ["contact_sheet"]
+
+LETTER = 13
+"""Height of letters, in pixels."""
+
+GAP = 6
+"""Paper between pictures, in pixels."""
+
+_INK, _PAPER = 32, 255
+
+
+def contact_sheet(
+    rows: Mapping[str, Sequence[UInt8[np.ndarray, "_ _ 3"]]], columns: Sequence[str], side: int = 160
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Pictures in a table, each scaled to the same height, with the names of its rows and columns.
+
+    Args:
+        rows: the pictures of each row, of any sizes, by the row's name.
+        columns: name of each column.
+        side: height of the pictures on the sheet, in pixels.
+
+    Raises:
+        UsageError: where there is no picture, or a row has not one for each column.
+    """
+    for name, pictures in rows.items():
+        if len(pictures) != len(columns):
+            raise UsageError(f"row {name!r} has {len(pictures)} pictures for {len(columns)} columns; give one for each")
+    if not rows or not columns:
+        raise UsageError("a contact sheet needs at least one picture")
+    scaled = [[_scaled(picture, side) for picture in pictures] for pictures in rows.values()]
+    width = max(picture.shape[1] for row in scaled for picture in row)
+    names = [letter(name, LETTER, 2 * side) for name in rows]
+    left, top = max(name.shape[1] for name in names) + 2 * GAP, line_height(LETTER) + 2 * GAP
+    sheet = np.full((top + len(rows) * (side + GAP), left + len(columns) * (width + GAP), 3), _PAPER, np.uint8)
+    for j, column in enumerate(columns):
+        _put(sheet, letter(column, LETTER, width), GAP, left + j * (width + GAP))
+    for i, (label, row) in enumerate(zip(names, scaled, strict=True)):
+        y = top + i * (side + GAP)
+        _put(sheet, label, y + (side - label.shape[0]) // 2, GAP)
+        for j, picture in enumerate(row):
+            x = left + j * (width + GAP) + (width - picture.shape[1]) // 2
+            sheet[y : y + side, x : x + picture.shape[1]] = picture
+    return sheet
+
+
+def _scaled(picture: UInt8[np.ndarray, "_ _ 3"], side: int) -> UInt8[np.ndarray, "_ _ 3"]:
+    width = max(1, round(picture.shape[1] * side / picture.shape[0]))
+    smooth = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_NEAREST
+    return cv2.resize(picture, (width, side), interpolation=smooth)
+
+
+def _put(sheet: np.ndarray, coverage: UInt8[np.ndarray, "h w"], y: int, x: int) -> None:
+    place = sheet[y : y + coverage.shape[0], x : x + coverage.shape[1]]
+    amount = coverage[: place.shape[0], : place.shape[1], None] / 255
+    place[:] = np.rint(place * (1 - amount) + _INK * amount)

@@ -22,8 +22,8 @@ class ScenePairs(Dataset):
         size: side of the square pictures in pixels.
         zoom: range of the views; a scene of 64 pixels at zoom 2 has objects as large as one of 128 pixels at zoom 1.
         count: least and greatest number of objects.
-        detail: factors of which one is drawn for each scene: it is rendered so many times larger and scaled down
-            bilinearly, as the segmentor scales a large picture down.
+        detail: factors of which one is drawn for each scene: it is rendered so many times larger and scaled to the
+            size bilinearly, as the segmentor scales a picture.
         padded: share of the pictures whose right and lower edges are black for less than a patch, as the encoder pads.
         seed: number of the collection.
     """
@@ -34,7 +34,7 @@ class ScenePairs(Dataset):
         size: int = 64,
         zoom: tuple[float, float] = (1.6, 2.4),
         count: tuple[int, int] = (1, 2),
-        detail: tuple[int, ...] = (1,),
+        detail: tuple[int | float, ...] = (1,),
         padded: float = 0.0,
         seed: int = 0,
     ):
@@ -62,8 +62,8 @@ class ScenePairs(Dataset):
     def _draw(self, index: int) -> tuple[torch.Tensor, SceneText]:
         rng = np.random.default_rng([self.seed, index])
         zoom = float(rng.uniform(*self.zoom))
-        factor = int(rng.choice(self.detail)) if len(self.detail) > 1 else self.detail[0]
-        scene = render(self.seed, index, factor * self.size, "train", self.count, zoom)
+        factor = float(rng.choice(self.detail)) if len(self.detail) > 1 else self.detail[0]
+        scene = render(self.seed, index, round(factor * self.size), "train", self.count, zoom)
         text = SceneText(caption(scene, rng), things(scene))
-        image = resize_image(scene.image, (self.size, self.size)) if factor > 1 else scene.image
+        image = resize_image(scene.image, (self.size, self.size)) if factor != 1 else scene.image
         return torch.from_numpy(image).permute(2, 0, 1).contiguous(), text

@@ -68,7 +68,8 @@ def attention(
     """Self-attention of normalised tokens, the output projection included."""
     projected = linear(x, attn.in_proj_weight, attn.in_proj_bias)
     query, key, value = projected.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and not causal and x.shape[1] <= PLAIN_ATTENTION_TOKENS:
+    on_cpu, short = query.device.type == "cpu", x.shape[1] <= PLAIN_ATTENTION_TOKENS
+    if on_cpu and short and query.dtype == torch.bfloat16 and not causal:
         heads = (part.reshape(-1, *part.shape[2:]) for part in (query, key, value))
         mixed = _plain_attention(*heads).unflatten(0, query.shape[:2])
     else:

@@ -1,9 +1,13 @@
-"""MaskCLIP's protocol written down in the simplest way: what the fast path is compared with, in tests and benchmarks.
+"""MaskCLIP and CLIP-DINOiser in the simplest way: what the fast path is compared with, in tests and benchmarks.
 
-One window at a time, float32, every map at full size, each step by the library call that does it. It shares the weights
-and the settings with a segmentor, but none of its code.
+One window at a time, float32, every map at full size, each step by the library call that does it, as the published code
+of CLIP-DINOiser (commit a954aae, over mmsegmentation 0.x) goes about it. What that code computes and throws away is
+left out, in its favour: the attention of the last block, queries and keys put through its output projection, and the
+probabilities of the features before they are pooled. It shares the weights and the settings with a segmentor, but none
+of its code.
 """
 
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ from densevl.errors import UsageError
 from densevl.geometry import resized_size
 from densevl.images import resize_image, to_tensor
 from densevl.readouts import MaskCLIPReadout
+from densevl.refiners import DinoiserRefiner
 from densevl.segmentors import Segmentor
 from densevl.structures import Size, TextEmbeddings
 from densevl.windows import WindowPlan
@@ -27,8 +32,8 @@ class PlainSegmentor:
     """A segmentor without any of the tricks.
 
     Args:
-        segmentor: lends its weights and settings; float32, whole MaskCLIP readout, no refiner, no refinement of
-            probabilities.
+        segmentor: lends its weights and settings; float32, whole MaskCLIP readout, no refiner or that of
+            CLIP-DINOiser on ``ln_2`` of a block, no refinement of probabilities, no background but by its name.
 
     Raises:
         UsageError: where the segmentor does more than is written down here.
@@ -36,15 +41,19 @@ class PlainSegmentor:
 
     def __init__(self, segmentor: Segmentor) -> None:
         extras = [*segmentor.refiners, segmentor.denoise, segmentor.smooth]
+        self.heads = extras.pop(0) if isinstance(extras[0], DinoiserRefiner) else None
+        self.tapped = None if self.heads is None else _tapped_block(self.heads.layer, segmentor.encoder.depth)
         weight = next(segmentor.parameters())
+        pooled = self.heads is None or (self.heads.reach is None and self.heads.rounds == 1)
         if (
-            segmentor.readout != MaskCLIPReadout()
+            not pooled
+            or segmentor.readout != MaskCLIPReadout()
             or any(e is not None for e in extras)
             or weight.dtype != torch.float32
         ):
             raise UsageError(
-                f"the plain implementation is MaskCLIP in float32, with readout maskclip and nothing behind it; got "
-                f"{segmentor.protocol}"
+                "the plain implementation is MaskCLIP in float32, with readout maskclip and nothing behind it but the "
+                f"heads of CLIP-DINOiser, pooled as published; got {segmentor.protocol}"
             )
         self.settings = segmentor
         self.visual: Any = segmentor.encoder.model.visual
@@ -72,12 +81,28 @@ class PlainSegmentor:
         x = torch.cat([visual.class_embedding[None, None], patches.flatten(2).mT], dim=1)
         x = visual.ln_pre(x + torch.cat([positions[:1], resized[0].flatten(1).T]))
         *blocks, last = visual.transformer.resblocks
-        for block in blocks:
-            x = block(x)
+        tapped = None
+        for index, block in enumerate(blocks):
+            if index == self.tapped:
+                x = x + block.ls_1(block.attention(block.ln_1(x)))
+                tapped = block.ln_2(x)
+                x = x + block.ls_2(block.mlp(tapped))
+            else:
+                x = block(x)
         _, _, values = F.linear(last.ln_1(x), last.attn.in_proj_weight, last.attn.in_proj_bias).chunk(3, dim=2)
         x = x + last.ls_1(last.attn.out_proj(values))
         x = x + last.ls_2(last.mlp(last.ln_2(x)))
-        return (visual.ln_post(x[0, 1:]) @ visual.proj).T.unflatten(1, grid)
+        features = (visual.ln_post(x[0, 1:]) @ visual.proj).T.unflatten(1, grid)
+        return features if tapped is None else self._pooled(features, tapped[0, 1:].T.unflatten(1, grid))
+
+    def _pooled(self, features: Float[Tensor, "d h w"], tapped: Float[Tensor, "c h w"]) -> Float[Tensor, "d h w"]:
+        """Features averaged by the affinities of the heads, the matrix of all pairs in one piece."""
+        heads: Any = self.heads
+        units = F.normalize(heads.obj_proj(tapped[None])[0].flatten(1), dim=0)
+        affinity = (units.T @ units).unflatten(1, features.shape[1:])
+        affinity[affinity < heads.gamma] = 0
+        pooled = torch.einsum("nhw,dhw->dn", affinity, features) / (affinity.sum((1, 2)) + 1e-6)
+        return pooled.unflatten(1, features.shape[1:])
 
     @torch.inference_mode()
     def label(
@@ -91,6 +116,14 @@ class PlainSegmentor:
             classes = [cosines[texts.owners == owner].amax(0) for owner in range(len(texts.vocabulary))]
             probabilities.append((self.settings.temperature * torch.stack(classes)).softmax(0))
         return plain_scores(torch.stack(probabilities), plan, self.visual.patch_size[0], size).argmax(0)
+
+
+def _tapped_block(layer: str, depth: int) -> int:
+    """Index of the block whose ``ln_2`` the heads read."""
+    match = re.fullmatch(r"blocks\.(-?\d+)\.ln_2", layer)
+    if match is None:
+        raise UsageError(f"the plain implementation reads what ln_2 of a block puts out; the heads read {layer}")
+    return int(match[1]) % depth
 
 
 def plain_scores(

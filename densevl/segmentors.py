@@ -15,6 +15,7 @@ Differences: synonyms are reduced by their maximum over every class, before the 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from densevl.images import resize_image, to_tensor
 from densevl.labelling import label, scores
 from densevl.models import model_entry
 from densevl.readouts import denoise, smooth_by_keys
+from densevl.refiners import mark_background
 from densevl.registry import ENCODERS, READOUTS, REFINERS, SEGMENTORS, build
 from densevl.structures import DenseFeatures, Size, TextEmbeddings, check_same_model
 from densevl.vocabulary import Vocabulary, templates
@@ -37,6 +39,7 @@ from densevl.windows import WindowPlan
 
 __all__ = ["EncodedImage", "Segmentor", "build_segmentor", "class_probabilities"]
 
+MINI_MASKS = {"type": "sam", "weights": "mini-sam"}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -132,6 +135,8 @@ class Segmentor(nn.Module):
         self.readout_name = readout if isinstance(readout, str) else type(readout).__name__
         self.readout = build(READOUTS, readout)
         self.refiners = nn.ModuleList(build(REFINERS, refiner) for refiner in refiners)
+        for refiner in self.refiners:
+            refiner.check(self.encoder)  # type: ignore[operator]
         self.templates = templates
         self.short_side, self.long_side = short_side, long_side
         self.window, self.stride = window, stride
@@ -139,6 +144,7 @@ class Segmentor(nn.Module):
         self.temperature = temperature
         self.denoise, self.smooth, self.legacy_smoothing = denoise, smooth, legacy_smoothing
         self.window_batch = window_batch
+        self._check_background(self.background)
         self.eval()
 
     @property
@@ -152,7 +158,7 @@ class Segmentor(nn.Module):
         return {
             "encoder": self.encoder.model_id,
             "readout": self.readout_name,
-            "refiners": [type(refiner).__name__ for refiner in self.refiners],
+            "refiners": [refiner.name for refiner in self.refiners],
             "templates": self.templates,
             "short_side": self.short_side,
             "long_side": self.long_side,
@@ -203,7 +209,7 @@ class Segmentor(nn.Module):
         for batch in windows.split(self.window_batch):
             features = self.encoder.dense(batch, self.readout, intermediates=wanted, keys=self.smooth is not None)
             for refiner in refiners:
-                features = refiner(features)
+                features = refiner(features, batch) if refiner.wants_images else refiner(features)
             parts.append(replace(features, intermediates={}))
         return DenseFeatures.cat(parts)
 
@@ -216,22 +222,41 @@ class Segmentor(nn.Module):
             background: a background mode as :meth:`Background.parse` reads it; None for the segmentor's own.
         """
         mode = self.background if background is None else Background.parse(background)
+        self._check_background(mode)
         vocabulary = mode.extend(vocabulary)
         silent = vocabulary.background if mode.mode == "threshold" else None
         asked = [pair for pair in zip(vocabulary.queries, vocabulary.owners, strict=True) if pair[1] != silent]
         vectors = self.encoder.embed_texts([query for query, _ in asked], templates(self.templates))
         owners = torch.tensor([owner for _, owner in asked], device=vectors.device)
-        return TextEmbeddings(vectors, owners, vocabulary, self.encoder.model_id, self.templates, mode.threshold)
+        return TextEmbeddings(
+            vectors, owners, vocabulary, self.encoder.model_id, self.templates, mode.threshold, mode.delta
+        )
+
+    def _check_background(self, mode: Background) -> None:
+        if mode.mode == "head" and not any(refiner.finds_foreground for refiner in self.refiners):
+            raise UsageError(
+                "background mode `head` needs a model with a background head, such as dinoiser, and this one has none; "
+                "take that model, or another mode: literal, words, threshold:0.5"
+            )
 
     @torch.inference_mode()
     def probabilities(self, encoded: EncodedImage, texts: TextEmbeddings) -> Float32[Tensor, "n k h w"]:
-        """Class probabilities on the patch grid of every window, with denoising and smoothing where asked for."""
+        """Class probabilities on the patch grid of every window, with denoising and smoothing where asked for.
+
+        With the background mode ``head``, patches that it marks have probability 1 for the background class; the
+        others keep theirs.
+        """
         check_same_model(encoded.features, texts)
         result = class_probabilities(encoded.features.grid, texts, self.temperature)
         if self.denoise is not None:
             result = denoise(result, self.denoise)
         if self.smooth is not None:
             result = smooth_by_keys(result, encoded.features.keys, self.smooth, legacy=self.legacy_smoothing)
+        background, foreground = texts.vocabulary.background, encoded.features.foreground
+        if texts.delta is not None and background is not None:
+            if foreground is None:
+                raise UsageError("the image was encoded without a background head; encode it with a model that has one")
+            result = mark_background(result, foreground, background, texts.delta)
         return result
 
     @torch.inference_mode()
@@ -257,6 +282,7 @@ def build_segmentor(
     weights: str | None = None,
     dtype: str | torch.dtype = "float32",
     offline: bool = False,
+    heads: str | Path | None = None,
     **overrides: Any,
 ) -> Segmentor:
     """Build a named model, or the config of a segmentor, with changes.
@@ -264,9 +290,12 @@ def build_segmentor(
     Args:
         model: a name from ``densevl models``, or arguments of :class:`Segmentor`.
         weights: of the encoder, in the place of the model's own: a name of the weights table, the path of a file of
-            the same architecture, or ``random:SEED`` for weights that mean nothing but take the same time.
+            the same architecture, or ``random:SEED`` for weights that mean nothing but take the same time; refiners
+            then have random weights, too. With ``random:SEED`` and with ``mini-clip`` nothing is downloaded: masks
+            are then made by the mini SAM.
         dtype: of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         offline: never reach for the network.
+        heads: weights of the refiner, in the place of the model's own: a name or a file.
         overrides: arguments of :class:`Segmentor` that replace the model's own.
 
     Raises:
@@ -276,13 +305,46 @@ def build_segmentor(
     if isinstance(dtype, str) and dtype not in DTYPES:
         raise UsageError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
     config = {**(model_entry(model).segmentor if isinstance(model, str) else model), **overrides}
-    encoder = config.get("encoder")
-    if isinstance(encoder, Mapping):
-        if weights is not None:
-            encoder = _with_weights(encoder, str(weights))
-        config["encoder"] = {**encoder, "offline": True} if offline and "weights" in encoder else encoder
+    encoder, refiners = config.pop("encoder", None), config.pop("refiners", ())
+    if isinstance(encoder, Mapping) and weights is not None:
+        encoder = _with_weights(encoder, str(weights))
+        if encoder["type"] == "random-clip":
+            encoder = build(ENCODERS, encoder)
+            refiners = [_changed(refiner, weights=str(weights), width=encoder.width) for refiner in refiners]
+        if "mask_maker" in config and weights.partition(":")[0] in ("random", "mini-clip"):
+            config["mask_maker"] = _with_mini_masks(config["mask_maker"])
+    if heads is not None:
+        if not any(isinstance(refiner, Mapping) and "weights" in refiner for refiner in refiners):
+            raise UsageError(f"heads {heads!r}: this model has no refiner with weights; take one such as dinoiser")
+        refiners = [_changed(refiner, weights=str(heads)) for refiner in refiners]
+    if offline:
+        config, encoder, refiners = map(_offline, (config, encoder, list(refiners)))
+    config.update({} if encoder is None else {"encoder": encoder}, refiners=refiners)
     segmentor: Segmentor = build(SEGMENTORS, {"type": "Segmentor", **config})
     return segmentor.to(dtype=DTYPES[dtype] if isinstance(dtype, str) else dtype)
+
+
+def _changed(part: Any, **changes: Any) -> Any:
+    """A part with other arguments, where it is a config that names weights; else as it is."""
+    named = isinstance(part, Mapping) and isinstance(part.get("weights"), str | Path)
+    return {**part, **changes} if named else part
+
+
+def _offline(part: Any) -> Any:
+    """A config that reaches for no network where it, or a config in it, names weights; else the part as it is."""
+    if isinstance(part, list | tuple):
+        return [_offline(value) for value in part]
+    if not isinstance(part, Mapping):
+        return part
+    inner = {key: _offline(value) for key, value in part.items()}
+    return _changed(inner, offline=True)
+
+
+def _with_mini_masks(maker: Any) -> Any:
+    """The config of a mask maker with the mini SAM wherever it, or a config in it, names weights."""
+    if not isinstance(maker, Mapping) or maker.get("weights") == MINI_MASKS["weights"]:
+        return maker
+    return MINI_MASKS if "weights" in maker else {key: _with_mini_masks(value) for key, value in maker.items()}
 
 
 def _with_weights(encoder: Mapping[str, Any], weights: str) -> dict[str, Any]:

@@ -3,15 +3,26 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from densevl.errors import UsageError
-from densevl.models import model_entry, models
+from densevl.models import default_model, model_entry, models
 from densevl.vocabulary import templates
-from densevl.weights import weights_entry
+from densevl.weights import location, weights_entry
 
-NAMES = ("mini", "maskclip", "maskclip-openai-b16", "maskclip-b32", "maskclip-l14", "maskclip-l14-336", "maskclip-h14")
+NAMES = (
+    "mini",
+    "mini-maskclip",
+    "dinoiser",
+    "maskclip",
+    "maskclip-openai-b16",
+    "maskclip-b32",
+    "maskclip-l14",
+    "maskclip-l14-336",
+    "maskclip-h14",
+)
 
 
 def test_the_names() -> None:
@@ -27,7 +38,7 @@ def test_entries_are_complete(name: str) -> None:
     assert entry.licence
     assert isinstance(entry.cached, bool)
     assert templates(entry.segmentor["templates"])
-    if name != "mini":
+    if not name.startswith("mini"):
         assert entry.size == sum(weights_entry(weights).bytes for weights in entry.weights) > 500e6
         assert not entry.cached
 
@@ -56,6 +67,24 @@ def test_entries_may_be_changed_without_changing_the_table() -> None:
     models()["maskclip"].segmentor["window"] = 1
     assert model_entry("maskclip").segmentor["encoder"]["weights"] == "clip-vit-b16-laion2b"
     assert model_entry("maskclip").segmentor["window"] == 448
+
+
+def test_the_default_is_dinoiser_unless_only_maskclip_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path))
+    clip, heads = (location(entry) for entry in model_entry("dinoiser").files)
+    assert default_model(offline=True) == ("dinoiser", "the default")  # the error says what to fetch
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(b"x")
+    name, reason = default_model(offline=True)
+    assert name == "maskclip"
+    assert reason == "the weights dinoiser-b16 of dinoiser are not here, and densevl is told to stay offline"
+    monkeypatch.delenv("DENSEVL_OFFLINE")
+    assert default_model() == ("dinoiser", "the default")  # the heads are fetched
+    heads.parent.mkdir(parents=True)
+    heads.write_bytes(b"x")
+    assert default_model(offline=True) == ("dinoiser", "the default")
 
 
 def test_unknown_models() -> None:

@@ -1,5 +1,7 @@
 """The segmentor against the protocol written out plainly, on a small CLIP with random weights."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,10 @@ import torch.nn.functional as F
 from open_clip import CLIP, SimpleTokenizer
 
 from densevl.encoders import CLIPEncoder
-from densevl.errors import UsageError
-from densevl.segmentors import Segmentor, class_probabilities
+from densevl.errors import UsageError, WeightsError
+from densevl.models import model_entry
+from densevl.refiners import DinoiserRefiner, save_heads
+from densevl.segmentors import Segmentor, build_segmentor, class_probabilities
 from densevl.structures import TextEmbeddings
 from densevl.vocabulary import Vocabulary
 
@@ -110,6 +114,74 @@ def test_literal_background_is_one_more_query(encoder):
     literal = segmentor.label(encoded, segmentor.embed(ANIMALS, "literal"))[0]
     written = segmentor.label(encoded, segmentor.embed(Vocabulary.parse("background, cat, sofa|couch|settee, dog")))[0]
     assert torch.equal(literal, written)
+
+
+@pytest.fixture(scope="module")
+def heads():
+    return DinoiserRefiner(48, 16, "blocks.0.ln_2", encoder_id="tiny", name="heads").requires_grad_(False)
+
+
+def test_a_refiner_gets_the_maps_that_it_reads(encoder, heads):
+    plain, refined = make(encoder, window_batch=2), make(encoder, window_batch=2, refiners=[heads])
+    windows = torch.rand(3, 3, 32, 32)
+    features = encoder.dense(windows, plain.readout, intermediates=["blocks.0.ln_2"])
+    expected, encoded = heads(features), refined._encode_windows(windows)
+    torch.testing.assert_close(encoded.grid, expected.grid)
+    torch.testing.assert_close(encoded.foreground, expected.foreground)
+    assert not encoded.intermediates
+    assert plain._encode_windows(windows).foreground is None
+    assert refined.protocol["refiners"] == ["heads, gamma 0.2"]
+
+
+def test_background_by_head(encoder, heads):
+    heads = deepcopy(heads)
+    segmentor = make(encoder, refiners=[heads], temperature=30.0, background="head:0.7")
+    heads.bkg_decoder.bias -= segmentor.encode([picture(50, 70)])[0].features.foreground.median()
+    encoded = segmentor.encode([picture(50, 70)])[0]
+    literal, texts = (segmentor.embed(ANIMALS, mode) for mode in ("literal", None))
+    assert texts.vocabulary == literal.vocabulary
+    before, after = (segmentor.probabilities(encoded, t) for t in (literal, texts))
+    foreground = encoded.features.foreground
+    marked = (before.amax(1) < 0.7) & (foreground <= 0)
+    assert 0 < marked.sum() < marked.numel()
+    assert torch.equal(after[:, 0] == 1, marked)
+    assert torch.equal(after[:, 1:], before[:, 1:])
+    expected = plain_scores(segmentor, encoded, texts)
+    labels, _ = segmentor.label(encoded, texts)
+    assert torch.equal(labels[clear(expected)], expected.argmax(0)[clear(expected)])
+
+
+def test_background_by_head_needs_a_head(encoder, heads):
+    with pytest.raises(UsageError, match="such as dinoiser"):
+        make(encoder, background="head")
+    segmentor = make(encoder)
+    with pytest.raises(UsageError, match="such as dinoiser"):
+        segmentor.embed(ANIMALS, "head")
+    texts = make(encoder, refiners=[heads]).embed(ANIMALS, "head")
+    with pytest.raises(UsageError, match="encoded without a background head"):
+        segmentor.probabilities(segmentor.encode([picture(50, 70)])[0], texts)
+
+
+def test_heads_of_another_encoder_are_refused_when_the_model_is_built(encoder):
+    other = DinoiserRefiner(48, 16, "blocks.0.ln_2", encoder_id="other@1")
+    with pytest.raises(WeightsError, match="made for other@1 of width 48, and the encoder is tiny of width 48"):
+        make(encoder, refiners=[other])
+    with pytest.raises(WeightsError, match="of width 24"):
+        make(encoder, refiners=[DinoiserRefiner(24)])
+
+
+def test_random_weights_are_those_of_the_heads_too(tmp_path):
+    mini = {**model_entry("mini").segmentor, "refiners": [{"type": "dinoiser", "weights": "dinoiser-b16"}]}
+    first, again, other = (build_segmentor(mini, f"random:{seed}") for seed in (0, 0, 1))
+    assert first.refiners[0].width == first.encoder.width
+    states = [segmentor.refiners[0].state_dict() for segmentor in (first, again, other)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["obj_proj.weight"], states[2]["obj_proj.weight"])
+    save_heads(DinoiserRefiner(first.encoder.width, 8, encoder_id="mini-clip"), tmp_path / "heads.safetensors")
+    mine = build_segmentor(mini, "random:0", heads=tmp_path / "heads.safetensors")
+    assert mine.refiners[0].obj_proj.out_channels == 8
+    with pytest.raises(UsageError, match="no refiner with weights"):
+        build_segmentor({**mini, "refiners": []}, "random:0", heads="dinoiser-b16")
 
 
 def test_smoothing_and_denoising_change_what_they_should(encoder):

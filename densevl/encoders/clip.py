@@ -14,19 +14,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, CoCa, CustomTextCLIP
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from densevl.blocks import BLOCK_PARTS, Readout, run_block
-from densevl.encoders.clip_image import ImageTower, fit
-from densevl.encoders.clip_text import TextTower
+from densevl.encoders.clip_image import ImageTower, check_images, fit
+from densevl.encoders.clip_text import TextTower, embed_texts
 from densevl.encoders.text_cache import TextCache
 from densevl.errors import UsageError
 from densevl.geometry import padded_size
-from densevl.structures import DenseFeatures
+from densevl.structures import DenseFeatures, Size
 
 __all__ = ["CLIPEncoder"]
-
-TEXTS_AT_ONCE = 64
 
 
 class CLIPEncoder(nn.Module):
@@ -74,6 +71,11 @@ class CLIPEncoder(nn.Module):
         self.depth = len(self.image.blocks)
         self.temperature = float(self.model.logit_scale.detach().exp())
 
+    @property
+    def image_size(self) -> Size:
+        """(height, width) of the images that the model was trained with."""
+        return self.image.size
+
     @torch.no_grad()
     def dense(
         self,
@@ -105,25 +107,44 @@ class CLIPEncoder(nn.Module):
                 f"{self.model_id} pools its patches by attention, so they have no embedding of their own; "
                 "take a CLIP model without attention pooling, such as ViT-B-16"
             )
-        _check_images(images)
-        wanted = _by_block(intermediates, self.depth)
+        x, grid = self._tokens(images)
+        x, maps = self._run_blocks(x, grid, intermediates, self.depth - 1)
+        read = readout(self.image.blocks[-1], x, keys)
+        features = _on_grid(self.image.project(visual.ln_post(read.tokens)), grid)
+        last_keys = None if read.keys is None else _on_grid(read.keys, grid)
+        return DenseFeatures(features, self.patch_size, self.model_id, last_keys, maps)
+
+    @torch.no_grad()
+    def intermediates(self, images: Float[Tensor, "b 3 H W"], names: Sequence[str]) -> dict[str, Tensor]:
+        """Intermediate maps alone, as :meth:`dense` gives them; no block behind the last of them is run.
+
+        Args:
+            images: as for :meth:`dense`.
+            names: as for :meth:`dense`; at least one.
+
+        Raises:
+            UsageError: as :meth:`dense`.
+        """
+        x, grid = self._tokens(images)
+        return self._run_blocks(x, grid, names, max(_by_block(names, self.depth)) + 1)[1]
+
+    def _tokens(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b n c"], Size]:
+        """Tokens that enter the first block, of images padded to whole patches, and the patch grid."""
+        check_images(images)
         height, width = images.shape[-2:]
         padded = padded_size((height, width), self.patch_size)
-        x, grid = self.image.tokens(F.pad(images, (0, padded[1] - width, 0, padded[0] - height)))
+        return self.image.tokens(F.pad(images, (0, padded[1] - width, 0, padded[0] - height)))
 
-        def on_grid(tokens: Tensor) -> Tensor:
-            return tokens.mT.unflatten(2, grid)
-
-        maps = {}
-        *blocks, last = self.image.blocks
-        for index, block in enumerate(blocks):
+    def _run_blocks(
+        self, x: Float[Tensor, "b n c"], grid: Size, names: Sequence[str], count: int
+    ) -> tuple[Float[Tensor, "b n c"], dict[str, Tensor]]:
+        """Tokens behind the first ``count`` blocks, and the maps wanted from these blocks."""
+        wanted, maps = _by_block(names, self.depth), {}
+        for index, block in enumerate(self.image.blocks[:count]):
             parts = run_block(block, x)
             x = parts["out"]
-            maps.update({name: on_grid(parts[part][:, 1:]) for name, part in wanted[index]})
-        read = readout(last, x, keys)
-        features = on_grid(self.image.project(visual.ln_post(read.tokens[:, 1:])))
-        last_keys = None if read.keys is None else on_grid(read.keys[:, 1:])
-        return DenseFeatures(features, self.patch_size, self.model_id, last_keys, maps)
+            maps.update({name: _on_grid(parts[part], grid) for name, part in wanted[index]})
+        return x, maps
 
     @torch.no_grad()
     def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str = "crop") -> Float32[Tensor, "b d"]:
@@ -137,7 +158,7 @@ class CLIPEncoder(nn.Module):
         Raises:
             UsageError: where the images have another layout or the mode is unknown.
         """
-        _check_images(images)
+        check_images(images)
         return F.normalize(self.image.embed(fit(images, self.image.size, mode)).float(), dim=1)
 
     @torch.no_grad()
@@ -152,20 +173,12 @@ class CLIPEncoder(nn.Module):
             UsageError: where there is no text or template, a text is blank or does not fit in the context of the
                 model, or a template has no ``{}``.
         """
-        _check_texts(texts, templates)
-        cache = self.text_cache
-        file = None if cache is None else cache.path(self.model_id, templates, self.text.dtype)
-        known = {} if cache is None or file is None else cache.read(file)
-        missing = [text for text in dict.fromkeys(texts) if text not in known]
-        total = len(missing) * len(templates)
-        with tqdm(total=total, desc="texts", delay=2, leave=False, disable=None) as progress:
-            for start in range(0, len(missing), TEXTS_AT_ONCE):
-                group = missing[start : start + TEXTS_AT_ONCE]
-                fresh = dict(zip(group, self.text.embed(group, templates, progress.update).cpu(), strict=True))
-                known.update(fresh)
-                if cache is not None and file is not None:
-                    cache.add(file, fresh)
-        return torch.stack([known[text] for text in texts]).to(self.text.device)
+        return embed_texts(self.text, texts, templates, self.model_id, self.text_cache)
+
+
+def _on_grid(tokens: Float[Tensor, "b n c"], grid: Size) -> Float[Tensor, "b c h w"]:
+    """The patches among the tokens, on their grid."""
+    return tokens[:, 1:].mT.unflatten(2, grid)
 
 
 def _by_block(intermediates: Sequence[str], depth: int) -> dict[int, list[tuple[str, str]]]:
@@ -181,21 +194,3 @@ def _by_block(intermediates: Sequence[str], depth: int) -> dict[int, list[tuple[
             )
         wanted[index].append((name, match[2] or "out"))
     return wanted
-
-
-def _check_images(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or not images.is_floating_point():
-        raise UsageError(
-            f"images must be RGB in [0, 1] as a float tensor (b, 3, H, W); got {tuple(images.shape)} of {images.dtype}"
-        )
-
-
-def _check_texts(texts: Sequence[str], templates: Sequence[str]) -> None:
-    if isinstance(texts, str) or not texts or not templates:
-        raise UsageError(f"give at least one text and one template, as lists; got {texts!r} and {templates!r}")
-    blank = next((text for text in texts if not text.strip()), None)
-    if blank is not None:
-        raise UsageError(f"a text is blank: {blank!r}; give it a name or leave it out")
-    wrong = next((template for template in templates if "{}" not in template), None)
-    if wrong is not None:
-        raise UsageError(f"template {wrong!r} has no place for the class name; put {{}} there")

@@ -18,7 +18,7 @@ from densevl.blocks import run_block
 from densevl.errors import UsageError
 from densevl.structures import Size
 
-__all__ = ["ImageTower", "fit", "resize_positions"]
+__all__ = ["ImageTower", "check_images", "fit", "resize_positions"]
 
 GRIDS_KEPT = 16
 
@@ -146,3 +146,15 @@ def _check_tower(visual: nn.Module) -> None:
     strange = {type(block).__name__ for block in visual.transformer.resblocks} - {ResidualAttentionBlock.__name__}
     if strange:
         raise UsageError(f"the blocks of the image tower must be ResidualAttentionBlock; got {', '.join(strange)}")
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse what is not a batch of RGB images.
+
+    Raises:
+        UsageError: where it is not.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or not images.is_floating_point():
+        raise UsageError(
+            f"images must be RGB in [0, 1] as a float tensor (b, 3, H, W); got {tuple(images.shape)} of {images.dtype}"
+        )

@@ -15,13 +15,16 @@ from open_clip import CLIP, CoCa, CustomTextCLIP
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from densevl.blocks import run_block
+from densevl.encoders.text_cache import TextCache
 from densevl.errors import UsageError
 
-__all__ = ["TextTower"]
+__all__ = ["TextTower", "embed_texts"]
 
 SENTENCES_AT_ONCE = 128
+TEXTS_AT_ONCE = 64
 
 
 class TextTower:
@@ -129,3 +132,45 @@ class TextTower:
             and self.pool_type in ("argmax", "eos")
             and all(isinstance(block, ResidualAttentionBlock) for block in self.parts.transformer.resblocks)
         )
+
+
+def embed_texts(
+    tower: TextTower, texts: Sequence[str], templates: Sequence[str], model_id: str, cache: TextCache | None = None
+) -> Float32[Tensor, "q d"]:
+    """Unit vectors of texts as :meth:`TextTower.embed` gives them, with a progress bar and a cache on disk.
+
+    Args:
+        tower: the text tower.
+        texts: class names or other texts; equal ones are embedded once.
+        templates: texts that hold ``{}`` where the text goes.
+        model_id: identity of the model in the cache.
+        cache: where embeddings are kept; None for nowhere.
+
+    Raises:
+        UsageError: where there is no text or template, a text is blank or does not fit in the context of the model,
+            or a template has no ``{}``.
+    """
+    _check_texts(texts, templates)
+    file = None if cache is None else cache.path(model_id, templates, tower.dtype)
+    known = {} if cache is None or file is None else cache.read(file)
+    missing = [text for text in dict.fromkeys(texts) if text not in known]
+    total = len(missing) * len(templates)
+    with tqdm(total=total, desc="texts", delay=2, leave=False, disable=None) as progress:
+        for start in range(0, len(missing), TEXTS_AT_ONCE):
+            group = missing[start : start + TEXTS_AT_ONCE]
+            fresh = dict(zip(group, tower.embed(group, templates, progress.update).cpu(), strict=True))
+            known.update(fresh)
+            if cache is not None and file is not None:
+                cache.add(file, fresh)
+    return torch.stack([known[text] for text in texts]).to(tower.device)
+
+
+def _check_texts(texts: Sequence[str], templates: Sequence[str]) -> None:
+    if isinstance(texts, str) or not texts or not templates:
+        raise UsageError(f"give at least one text and one template, as lists; got {texts!r} and {templates!r}")
+    blank = next((text for text in texts if not text.strip()), None)
+    if blank is not None:
+        raise UsageError(f"a text is blank: {blank!r}; give it a name or leave it out")
+    wrong = next((template for template in templates if "{}" not in template), None)
+    if wrong is not None:
+        raise UsageError(f"template {wrong!r} has no place for the class name; put {{}} there")

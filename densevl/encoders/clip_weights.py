@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.mini_clip import build_mini_clip
 from densevl.encoders.text_cache import TextCache
+from densevl.encoders.whole_clip import WholeImageEncoder
 from densevl.errors import UsageError
 from densevl.registry import ENCODERS
 from densevl.weights import WeightsEntry, check_state_dict, fetch, load_state_dict, weights_entry, weights_table
 from densevl.weights.download import file_sha256
 from densevl.wording import suggestion
 
-__all__ = ["build_clip", "build_clip_model"]
+__all__ = ["build_clip", "build_clip_model", "build_whole_clip"]
 
 MINI = "mini-clip"
 LEFTOVERS = {"input_resolution", "context_length", "vocab_size"}
@@ -51,14 +52,55 @@ def build_clip(
         UsageError: where the name or the architecture is unknown.
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
+    return _build(CLIPEncoder, weights, arch, offline, mean, std, text_cache)
+
+
+@ENCODERS.register_module("whole-clip")
+def build_whole_clip(
+    weights: str | Path,
+    arch: str | None = None,
+    *,
+    offline: bool = False,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    text_cache: bool = True,
+) -> WholeImageEncoder:
+    """A CLIP encoder of whole images in float32 on the CPU, for inference: ResNets as well as ViTs.
+
+    Args:
+        weights: as for :func:`build_clip`.
+        arch: likewise, such as ``"RN50x16-quickgelu"``.
+        offline: likewise.
+        mean: likewise.
+        std: likewise.
+        text_cache: likewise.
+
+    Raises:
+        UsageError: as :func:`build_clip`.
+        WeightsError: as :func:`build_clip`.
+    """
+    return _build(WholeImageEncoder, weights, arch, offline, mean, std, text_cache)
+
+
+def _build(
+    kind: Callable[..., Any],
+    weights: str | Path,
+    arch: str | None,
+    offline: bool,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    text_cache: bool,
+) -> Any:
     entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
+    if arch is None and entry is not None:
+        arch = entry.arch or entry.kind
+    if arch is not None and kind is CLIPEncoder:
+        _refuse_resnet(arch)
     path = fetch(weights if entry is None else entry, offline=offline)
     if arch is None:
-        if entry is None:
-            raise UsageError(f"say which architecture {path} belongs to, such as arch='ViT-B-16'")
-        arch = entry.arch or entry.kind
+        raise UsageError(f"say which architecture {path} belongs to, such as arch='ViT-B-16'")
     model, tokenizer = build_clip_model(arch, path)
-    encoder = CLIPEncoder(
+    encoder = kind(
         model,
         tokenizer,
         model_id=f"{arch}@{_digest(entry, path)[:12]}",
@@ -87,6 +129,9 @@ def build_clip_model(arch: str, path: str | Path) -> tuple[nn.Module, Callable[.
         # On the meta device nothing is allocated and no random number drawn for weights that come from the file.
         with torch.device("meta"):
             model = open_clip.CLIP(**config)
+        # Counters of training steps, which batch normalisation keeps and inference does not read.
+        counters = {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
+        state |= {name: torch.tensor(0) for name in counters if name not in state}
         check_state_dict(state, model.state_dict(), path)
         model.load_state_dict(state, assign=True)
         if model.attn_mask is not None:  # a buffer that files do not hold
@@ -107,9 +152,15 @@ def _architecture(arch: str) -> dict[str, Any]:
             f"architecture {arch!r} is no plain CLIP with open_clip's own ViT and tokenizer; take one such as "
             "ViT-B-16, or build the model yourself and give it to densevl.encoders.CLIPEncoder"
         )
-    if not isinstance(vision["layers"], int):
-        raise UsageError(f"architecture {arch!r} is a ResNet; take a ViT, such as ViT-B-16")
     return config
+
+
+def _refuse_resnet(arch: str) -> None:
+    if arch in open_clip.list_models() and not isinstance(_architecture(arch)["vision_cfg"]["layers"], int):
+        raise UsageError(
+            f"architecture {arch!r} is a ResNet, which has no patches to embed; take a ViT, such as ViT-B-16, or the "
+            "encoder `whole-clip` where whole images are enough"
+        )
 
 
 def _digest(entry: WeightsEntry | None, path: Path) -> str:

@@ -188,10 +188,17 @@ class SafeRunner(Runner):
         if resume_param_scheduler and self.param_schedulers is not None:
             for scheduler, state in zip(self.param_schedulers, checkpoint["param_schedulers"], strict=True):
                 scheduler.load_state_dict(state)
+        self._restore_gradients(checkpoint.get("gradients", {}))
         self._random_states = checkpoint["random_states"]
         if not isinstance(self.train_loop, ResumableIterLoop):
             self.restore_random_state()
         self.logger.info(f"resumed at epoch {self.epoch}, iteration {self.iter}")
+
+    def _restore_gradients(self, gradients: dict[str, Any]) -> None:
+        """Gradients of an accumulation that was not complete; there are none where each iteration is a step."""
+        for name, parameter in self.model.named_parameters():
+            if name in gradients:
+                parameter.grad = gradients[name].to(parameter)
 
     def restore_random_state(self) -> None:
         """Put the random generators back to where the resumed run had left them."""
@@ -236,6 +243,7 @@ class SafeRunner(Runner):
             "state_dict": model.state_dict(),
             "message_hub": self.message_hub.state_dict(),
             "random_states": random_states,
+            "gradients": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
         }
         if save_optimizer:
             checkpoint["optimizer"] = self.optim_wrapper.state_dict()

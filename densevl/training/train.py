@@ -50,7 +50,7 @@ def train(
     if not isinstance(resume, bool):
         cfg.load_from = str(resume)
     if amp:
-        cfg.optim_wrapper.type = AutocastOptimWrapper
+        cfg.optim_wrapper.type = AutocastOptimWrapper.__name__  # a name, since the config is written down as text
     start_distributed(cfg, launcher)
     try:
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,11 @@ check_state_dict(state, model.state_dict(), path)
 
 from typing import TYPE_CHECKING, Any
 
-from densevl.weights.cache import cache_dir, fetch, is_cached, location
+from densevl.weights.cache import cache_dir, fetch, is_cached, is_offline, location
 from densevl.weights.table import WeightsEntry, weights_entry, weights_table
 
 if TYPE_CHECKING:
-    from densevl.weights.state_dicts import check_state_dict, load_state_dict
+    from densevl.weights.state_dicts import check_state_dict, load_state_dict, read_metadata
 
 __all__ = [
     "WeightsEntry",
@@ -19,8 +19,10 @@ __all__ = [
     "check_state_dict",
     "fetch",
     "is_cached",
+    "is_offline",
     "load_state_dict",
     "location",
+    "read_metadata",
     "weights_entry",
     "weights_table",
 ]
@@ -28,7 +30,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch when it is first used: `densevl models` does not."""
-    if name not in {"check_state_dict", "load_state_dict"}:
+    if name not in {"check_state_dict", "load_state_dict", "read_metadata"}:
         raise AttributeError(f"module 'densevl.weights' has no attribute {name!r}")
     from densevl.weights import state_dicts
 

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 from densevl.errors import OutputError, WeightsError
 from densevl.files import atomic_write
-from densevl.weights.download import TIMEOUT, TransferError, download, file_sha256
+from densevl.weights.download import TIMEOUT, TransferError, download, file_digest, file_sha256, hash_name
 from densevl.weights.table import DATA, WeightsEntry, weights_entry, weights_table
 
-__all__ = ["cache_dir", "fetch", "is_cached", "location"]
+__all__ = ["cache_dir", "fetch", "is_cached", "is_offline", "location"]
 
 YES = {"1", "true", "yes", "on"}
 
@@ -44,6 +44,11 @@ def location(entry: WeightsEntry, cache: str | Path | None = None) -> Path:
 def is_cached(entry: WeightsEntry, cache: str | Path | None = None) -> bool:
     """Whether a file of these weights is on this machine; it is not checked."""
     return location(entry, cache).is_file() or _in_hub_cache(entry) is not None
+
+
+def is_offline(told: bool = False) -> bool:
+    """Whether the network is not to be used: because the caller says so, or the environment."""
+    return told or any(os.environ.get(name, "").lower() in YES for name in ("DENSEVL_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def fetch(
@@ -75,7 +80,7 @@ def fetch(
         if not target.is_file():
             raise WeightsError(f"{target}, a part of densevl, is missing; install densevl again")
         return target
-    offline = offline or any(os.environ.get(name, "").lower() in YES for name in ("DENSEVL_OFFLINE", "HF_HUB_OFFLINE"))
+    offline = is_offline(offline)
     here = _present(weights, target, offline)
     if here is not None:
         return here
@@ -100,7 +105,7 @@ def _present(entry: WeightsEntry, target: Path, offline: bool) -> Path | None:
     """A file that is on this machine already, checked now or before."""
     if target.is_file():
         seen = _recorded(target, _record(target))
-        if seen is None or seen != (entry.sha256 or seen):
+        if seen is None or seen != (entry.digest or seen):
             _check_placed(entry, target, offline)
         return target
     copy = _in_hub_cache(entry)
@@ -118,42 +123,44 @@ def _present(entry: WeightsEntry, target: Path, offline: bool) -> Path | None:
 
 def _check_placed(entry: WeightsEntry, target: Path, offline: bool) -> None:
     """Check a file that was put in place by hand, or changed since it was checked."""
-    sha256, size = entry.sha256, entry.size
-    if sha256 is None and not offline:
+    digest, size = entry.digest, entry.size
+    if digest is None and not offline:
         with suppress(TransferError):
-            sha256, size = _declared(entry)
+            digest, size = _declared(entry)
     length = target.stat().st_size
     if size is not None and length != size:
         raise WeightsError(
             f"{target} has {length} bytes, expected {size}: it is incomplete or another file. {_again(entry)}"
         )
-    found = file_sha256(target)
-    if sha256 is None:
+    if digest is None:
+        found = file_sha256(target)
         warnings.warn(
             f"{target} cannot be checked from here; compare its sha256 {found} with {entry.page}", stacklevel=4
         )
         return
-    if found != sha256:
+    found = file_digest(target, like=digest)
+    if found != digest:
         raise WeightsError(
-            f"{target} has sha256 {found}, expected {sha256}: it is damaged or another file. {_again(entry)}"
+            f"{target} has {hash_name(digest)} {found}, expected {digest}: it is damaged or another file. "
+            f"{_again(entry)}"
         )
     _write_record(target, _record(target), found)
 
 
 def _download(entry: WeightsEntry, target: Path, progress: bool) -> Path:
     try:
-        sha256, size = _declared(entry)
-        download(entry.address, target, sha256=sha256, size=size, progress=progress)
+        digest, size = _declared(entry)
+        download(entry.address, target, digest=digest, size=size, progress=progress)
     except TransferError as error:
         raise WeightsError(_by_hand(entry, target, f"and cannot be fetched ({error})")) from None
-    _write_record(target, _record(target), sha256)
+    _write_record(target, _record(target), digest)
     return target
 
 
 def _declared(entry: WeightsEntry) -> tuple[str, int | None]:
     """Hash and size that the file shall have: those of the table, else those that the hub declares."""
-    if entry.sha256 is not None:
-        return entry.sha256, entry.size
+    if entry.digest is not None:
+        return entry.digest, entry.size
     from huggingface_hub import get_hf_file_metadata
 
     address = urlsplit(entry.address)
@@ -190,16 +197,16 @@ def _recorded(file: Path, record: Path) -> str | None:
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
         state = file.stat()
-        return str(found["sha256"]) if [state.st_size, state.st_mtime_ns] == found["state"] else None
+        return str(found["digest"]) if [state.st_size, state.st_mtime_ns] == found["state"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write_record(file: Path, record: Path, sha256: str) -> None:
+def _write_record(file: Path, record: Path, digest: str) -> None:
     state = file.stat()
     with suppress(OutputError), atomic_write(record) as temporary:  # a read-only cache is checked each time
         temporary.write_text(
-            json.dumps({"sha256": sha256, "state": [state.st_size, state.st_mtime_ns]}), encoding="utf-8"
+            json.dumps({"digest": digest, "state": [state.st_size, state.st_mtime_ns]}), encoding="utf-8"
         )
 
 
@@ -235,7 +242,12 @@ def _by_hand(entry: WeightsEntry, target: Path, why: str) -> str:
     """What to do where the file cannot be fetched from here."""
     length = f"{entry.size} bytes" if entry.size else f"about {entry.bytes / 1e6:.0f} MB"
     origin = f"{entry.repository}, revision {entry.revision}, file {entry.file}" if entry.repository else entry.file
-    check = f"sha256sum must print {entry.sha256}" if entry.sha256 else f"its sha256 must be the one at {entry.page}"
+    if entry.digest is None and entry.repository is None:
+        check = "no sha256 of it has been published: take it from there alone"
+    elif entry.digest is None:
+        check = f"its sha256 must be the one at {entry.page}"
+    else:
+        check = f"{'sha256sum' if entry.sha256 else 'git hash-object'} must print {entry.digest}"
     return (
         f"weights {entry.name!r} are not on this machine, {why}. On a machine with a network:\n"
         f"  fetch   {entry.address}\n"

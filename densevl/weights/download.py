@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from densevl.errors import WeightsError
 
-__all__ = ["TransferError", "download", "file_sha256"]
+__all__ = ["TransferError", "download", "file_digest", "file_sha256", "hash_name"]
 
 TIMEOUT = 10.0
 """Seconds to wait for a connection, and for each next piece of the file."""
@@ -34,7 +34,7 @@ class TransferError(WeightsError):
     """The server cannot be reached, or does not have the file."""
 
 
-def download(url: str, target: Path, *, sha256: str, size: int | None = None, progress: bool = True) -> None:
+def download(url: str, target: Path, *, digest: str, size: int | None = None, progress: bool = True) -> None:
     """Fetch a file; it appears as ``target`` only when it is complete and has the given hash.
 
     What has come so far is kept beside ``target`` when the connection breaks or the program is stopped, and the next
@@ -43,7 +43,7 @@ def download(url: str, target: Path, *, sha256: str, size: int | None = None, pr
     Args:
         url: where the file is; redirects are followed.
         target: where it shall lie; its folder exists.
-        sha256: hexadecimal hash of the whole file.
+        digest: hash of the whole file, as :func:`file_digest` computes it.
         size: in bytes; taken from the server's answer where it is None.
         progress: whether to show a progress bar, where standard error is a terminal.
 
@@ -51,7 +51,7 @@ def download(url: str, target: Path, *, sha256: str, size: int | None = None, pr
         TransferError: where the server cannot be reached, refuses, or keeps breaking off.
         WeightsError: where the disk is full or the file has another hash; then what came is removed.
     """
-    partial = target.with_name(f".{target.name}.{sha256[:12]}.part")
+    partial = target.with_name(f".{target.name}.{digest[:12]}.part")
     try:
         with partial.open("ab") as file, _bar(target.name, progress) as bar:
             _Transfer(url, file, size, bar).run()
@@ -65,25 +65,41 @@ def download(url: str, target: Path, *, sha256: str, size: int | None = None, pr
         with suppress(OSError):
             if not partial.stat().st_size:
                 partial.unlink()
-    found = file_sha256(partial)
-    if found != sha256:
+    found = file_digest(partial, like=digest)
+    if found != digest:
         page = "; what came is a web page: is there a login page in between?" if _is_page(partial) else ""
         length = partial.stat().st_size
         partial.unlink()
         raise WeightsError(
-            f"{url} sent a file of {length} bytes with sha256 {found}, expected {sha256}{page}. It was removed; "
+            f"{url} sent a file of {length} bytes with {hash_name(digest)} {found}, expected {digest}{page}. It was "
+            "removed; "
             "try again, or fetch the file by hand from another place"
         )
     partial.replace(target)
 
 
+def hash_name(digest: str) -> str:
+    """What a hexadecimal hash is, by its length: ``"sha256"`` or ``"git blob id"``."""
+    return "sha256" if len(digest) == 64 else "git blob id"
+
+
+def file_digest(path: Path, like: str) -> str:
+    """Hexadecimal hash of a file, of the kind that ``like`` is: SHA-256, or the id that git gives the content."""
+    if hash_name(like) == "sha256":
+        return file_sha256(path)
+    return _hash(path, hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False))
+
+
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
+    return _hash(path, hashlib.sha256())
+
+
+def _hash(path: Path, digest: Any) -> str:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 class _DiskError(Exception):

@@ -18,17 +18,17 @@ from torch import Tensor
 
 from densevl.errors import WeightsError
 
-__all__ = ["check_state_dict", "load_state_dict"]
+__all__ = ["check_state_dict", "load_state_dict", "read_metadata"]
 
-WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "decoder")
 """Keys under which training programs keep the weights."""
 
 
 def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a ``.safetensors`` or ``torch.save`` file by name, on the CPU, in the dtype of the file.
 
-    A state dict inside a training checkpoint is found (``state_dict``, ``model_state_dict``, ``model``, ``module``),
-    and the ``module.`` that data-parallel training puts before every name is dropped.
+    A state dict inside a training checkpoint is found (``state_dict``, ``model_state_dict``, ``model``, ``module``,
+    ``decoder``), and the ``module.`` that data-parallel training puts before every name is dropped.
 
     Raises:
         WeightsError: where the file is missing, truncated, no file of weights, holds objects that could run code, or
@@ -70,6 +70,22 @@ def check_state_dict(state: Mapping[str, Tensor], model_state: Mapping[str, Tens
             f"{path} was made for another model ({'; '.join(faults)}); "
             "give the weights of this architecture, or name the architecture that they belong to"
         )
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """What the header of a ``.safetensors`` file says beside the tensors; nothing for other files of weights.
+
+    Raises:
+        WeightsError: as :func:`load_state_dict`.
+    """
+    path = Path(path).expanduser()
+    if not _is_safetensors(path):
+        return {}
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise WeightsError(f"{path} is truncated or damaged ({error}); fetch it again") from error
 
 
 def _is_safetensors(path: Path) -> bool:

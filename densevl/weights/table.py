@@ -34,7 +34,9 @@ class WeightsEntry:
         revision: commit of the repository.
         url: address of a file that is on no hub.
         size: in bytes, where known.
-        sha256: of the file. Where it is unknown, what the hub declares is used and kept beside the file.
+        sha256: of the file. Where no hash is known, what the hub declares is used and kept beside the file.
+        git_blob: id of the file in a git repository, which is a hash of its content too; for a file whose sha256 was
+            never published.
         mean: what the encoder subtracts from RGB in [0, 1].
         std: what it then divides by.
         packaged: whether the file comes with densevl.
@@ -54,11 +56,17 @@ class WeightsEntry:
     url: str | None = None
     size: int | None = None
     sha256: str | None = None
+    git_blob: str | None = None
     mean: Triple = (0.48145466, 0.4578275, 0.40821073)
     std: Triple = (0.26862954, 0.26130258, 0.27577711)
     packaged: bool = False
     paper: str = ""
     note: str = ""
+
+    @property
+    def digest(self) -> str | None:
+        """What the file is checked by, hexadecimal: its sha256 (64 digits), else its git blob id (40 digits)."""
+        return self.sha256 or self.git_blob
 
     @property
     def address(self) -> str:

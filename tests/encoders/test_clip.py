@@ -8,8 +8,7 @@ from open_clip.transformer import Transformer
 from torchvision.transforms.functional import normalize, to_pil_image
 
 from densevl.encoders import CLIPEncoder
-from densevl.encoders.clip import _check_images
-from densevl.encoders.clip_image import fit
+from densevl.encoders.clip_image import check_images, fit
 from densevl.encoders.mini_clip import build_mini_clip
 from densevl.errors import UsageError
 from densevl.readouts import MaskCLIPReadout, PlainReadout
@@ -246,7 +245,7 @@ def test_other_towers_are_refused(tiny_clip):
 )
 def test_what_is_no_image_is_refused(batch):
     with pytest.raises(UsageError, match=r"float tensor \(b, 3, H, W\)"):
-        _check_images(batch)
+        check_images(batch)
 
 
 def test_unknown_mode_is_refused(encoder):

@@ -5,8 +5,10 @@ import torch
 
 from densevl.encoders import build_clip_model
 from densevl.errors import WeightsError
+from densevl.mask_makers import build_sam
 from densevl.training.contrastive import ContrastiveCLIP
-from densevl.training.export import clip_weights, export_clip
+from densevl.training.export import clip_weights, export, export_clip, sam_weights
+from densevl.training.mini_sam import PromptedSam
 
 
 def test_exported_weights_are_the_model_in_half_precision(tmp_path):
@@ -24,3 +26,15 @@ def test_nothing_to_export():
         clip_weights({"head.weight": torch.zeros(1)})
     with pytest.raises(WeightsError, match="finite"):
         clip_weights({"clip.proj": torch.tensor([float("nan")])})
+
+
+def test_an_exported_sam_is_the_model_in_half_precision(tmp_path):
+    trained = PromptedSam(seed=3)
+    torch.save({"state_dict": trained.state_dict()}, tmp_path / "iter_1.pth")
+    export(tmp_path / "iter_1.pth", tmp_path / "sam.safetensors")
+    assert (tmp_path / "sam.safetensors").stat().st_size <= 5e6
+    model = build_sam(tmp_path / "sam.safetensors").model
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, trained.sam.state_dict()[name].half().float()), name
+    with pytest.raises(WeightsError, match="sam"):
+        sam_weights({"head.weight": torch.zeros(1)})

@@ -72,7 +72,7 @@ def test_a_hash_that_the_table_lacks_is_the_one_that_the_hub_declares(hub: Hub) 
     assert path.read_bytes() == hub.content
     assert [method for method, _ in hub.requests] == ["HEAD", "GET"]
     record = json.loads((path.parent / f".{FILE}.checked.json").read_text())
-    assert record["sha256"] == hub.sha256
+    assert record["digest"] == hub.sha256
 
 
 def test_a_hub_that_sends_something_else_than_it_declares_is_not_believed(hub: Hub) -> None:
@@ -94,6 +94,27 @@ def test_a_hash_declared_without_https_proves_nothing(hub: Hub, monkeypatch: pyt
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
     with pytest.raises(WeightsError, match=r"hub\.example is not reached by https"):
         fetch(hub.entry(sha256=None))
+
+
+def test_a_file_may_be_checked_by_its_git_blob_id(hub: Hub, tmp_path: Path) -> None:
+    """The id as git itself computes it."""
+    (tmp_path / "file").write_bytes(hub.content)
+    done = subprocess.run(["git", "hash-object", str(tmp_path / "file")], capture_output=True, text=True, check=True)
+    entry = hub.entry(sha256=None, size=None, git_blob=done.stdout.strip())
+    path = fetch(entry)
+    assert path.read_bytes() == hub.content
+    assert fetch(entry, offline=True) == path
+    assert hub.requests == [("GET", None)], "with a known hash nothing is asked but the file"
+    path.write_bytes(hub.content[:-1] + b"x")
+    with pytest.raises(WeightsError, match=f"git blob id [0-9a-f]{{40}}, expected {entry.git_blob}"):
+        fetch(entry)
+    other = hub.entry(sha256=None, size=None, git_blob="1" * 40)
+    path.unlink()
+    with pytest.raises(WeightsError, match=f"git blob id {entry.git_blob}, expected {'1' * 40}"):
+        fetch(other)
+    assert not path.exists()
+    with pytest.raises(WeightsError, match=f"git hash-object must print {'1' * 40}"):
+        fetch(other, offline=True)
 
 
 def test_a_cut_connection_is_taken_up_where_it_broke(hub: Hub) -> None:

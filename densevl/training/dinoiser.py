@@ -1,0 +1,119 @@
+"""Training of CLIP-DINOiser's heads on pictures without labels.
+
+Source: Wysoczańska et al., CLIP-DINOiser: Teaching CLIP a few DINO tricks for open-vocabulary semantic segmentation,
+ECCV 2024, https://arxiv.org/abs/2312.12359; reference code wysoczanska/clip_dinoiser at commit a954aae. The CLIP
+encoder and the teachers are frozen. With A the cosines of the patches' descriptors, s the foreground logits of the
+patches, and what the teachers say of the same picture (two patches show the same thing; a patch shows a thing)::
+
+    loss = BCE(sigmoid(max(A, 0)), same) + BCE(sigmoid(s), thing)
+
+The cosines go in as logits, as in the reference code: no affinity can say "not the same" better than at even odds, so
+the first loss cannot fall below what the teacher's share of different pairs, times log 2, leaves.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from densevl.refiners.dinoiser import TAPPED, DinoiserRefiner, within_reach
+from densevl.registry import ENCODERS, REFINERS, build
+
+__all__ = ["DinoiserTraining", "affinity_loss", "foreground_loss"]
+
+
+def affinity_loss(
+    affinity: Float[Tensor, "b n n"], same: Bool[Tensor, "b n n"], counted: Bool[Tensor, "n n"] | None = None
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of all pairs of patches, negative affinities taken as 0.
+
+    Args:
+        affinity: cosines, taken as logits.
+        same: whether the teacher finds the patches of a pair alike.
+        counted: the pairs that count; None for all.
+    """
+    losses = F.binary_cross_entropy_with_logits(affinity.clamp(min=0), same.to(affinity), reduction="none")
+    return losses.mean() if counted is None else losses[:, counted].mean()
+
+
+def foreground_loss(logits: Float[Tensor, "b h w"], thing: Bool[Tensor, "b h w"]) -> Float[Tensor, ""]:
+    """Binary cross-entropy of all patches.
+
+    Args:
+        logits: of a patch showing a thing rather than background.
+        thing: whether the teacher finds one there.
+    """
+    return F.binary_cross_entropy_with_logits(logits, thing.to(logits))
+
+
+@MODELS.register_module()
+class DinoiserTraining(BaseModel):
+    """The heads with their losses, as MMEngine runs them.
+
+    Parameters, state and checkpoints are those of the heads alone; the frozen parts follow them to their device.
+
+    Args:
+        encoder: the CLIP encoder that the heads shall refine, or its config.
+        teacher: a part with ``targets(images, patch_size)``, such as :class:`densevl.refiners.Teachers`, or its config;
+            without a foreground target only the affinities are trained.
+        layer: name of the encoder's map that the heads read; no block behind it is run.
+        inner: channels that affinities are computed from.
+        seed: of the heads' first weights.
+        reach: pairs of patches farther apart than this, in patches, do not count; None, as published, for no limit.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        teacher: Any,
+        layer: str = TAPPED,
+        inner: int = 256,
+        seed: int = 0,
+        reach: int | float | None = None,
+    ) -> None:
+        super().__init__()
+        self.reach = reach
+        # A plain tuple: as submodules they would be in every checkpoint and in the optimizer.
+        self.frozen: tuple[Any, Any] = (_frozen(build(ENCODERS, encoder)), _frozen(build(REFINERS, teacher)))
+        encoder = self.frozen[0]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.heads = DinoiserRefiner(encoder.width, inner, layer, encoder_id=encoder.model_id)
+
+    def forward(self, images: Sequence[Tensor] | Tensor, mode: str = "loss") -> dict[str, Tensor]:
+        """Losses of a batch of (3, H, W) uint8 pictures of one size."""
+        batch = images if isinstance(images, Tensor) else torch.stack(tuple(images))
+        pixels = batch.to(self.heads.obj_proj.weight.device).float() / 255
+        encoder, teacher = self.frozen
+        with torch.no_grad():
+            tapped = encoder.intermediates(pixels, self.heads.intermediates)[self.heads.layer]
+            same, thing = teacher.targets(pixels, encoder.patch_size)
+        return self.losses(tapped, same, thing)
+
+    def losses(
+        self, tapped: Float[Tensor, "b c h w"], same: Bool[Tensor, "b n n"], thing: Bool[Tensor, "b h w"] | None
+    ) -> dict[str, Float32[Tensor, ""]]:
+        """Losses of the heads on the encoder's map, in float32 also where the frozen parts ran in less."""
+        with torch.autocast(tapped.device.type, enabled=False):
+            tapped = tapped.float()
+            near = None if self.reach is None else within_reach(tapped.shape[2:], self.reach).to(tapped.device)
+            losses = {"loss_affinity": affinity_loss(self.heads.affinity(tapped), same, near)}
+            if thing is not None:
+                losses["loss_foreground"] = foreground_loss(self.heads.foreground(tapped), thing)
+        return losses
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DinoiserTraining":
+        """Move or convert the frozen parts too."""
+        for part in self.frozen:
+            if isinstance(part, nn.Module):
+                part._apply(fn)
+        return super()._apply(fn, recurse)
+
+
+def _frozen(part: Any) -> Any:
+    return part.eval().requires_grad_(False) if isinstance(part, nn.Module) else part

@@ -4,7 +4,7 @@ For example::
 
     import densevl
 
-    model = densevl.load("maskclip")
+    model = densevl.load()
     result = model.segment("photo.jpg", ["cat", ["sofa", "couch"], "floor"])
     result.save("labels.png")
 

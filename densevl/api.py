@@ -1,4 +1,4 @@
-"""The front door: load a model by name, segment images by words.
+"""The front door: load a model by name, segment images by words, find what an expression refers to.
 
 For example::
 
@@ -9,9 +9,13 @@ For example::
 
     encoded = model.encode("photo.jpg")  # once
     model.segment(encoded, "cat, dog")  # as often as you like
+
+    found = densevl.load("fgvp").refer("photo.jpg", "the left dog", proposals=[[10, 20, 200, 180], [220, 30, 400, 190]])
+    found.box, found.mask, found.ranking
+    print(found.explain())
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -22,8 +26,11 @@ from torch import Tensor
 
 from densevl.background import Background
 from densevl.errors import UsageError
+from densevl.grounding import EncodedRegions, Grounder, Grounding, build_grounder
+from densevl.grounding.proposals import Proposals
 from densevl.images import read_image
 from densevl.labelmap import LabelMap
+from densevl.models import default_model, model_entry, models
 from densevl.segmentors import EncodedImage, Segmentor, build_segmentor
 from densevl.structures import TextEmbeddings
 from densevl.vocabulary import Vocabulary
@@ -38,20 +45,89 @@ Classes = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings
 
 
 class Model:
-    """A segmentor with the conveniences of reading images and class names.
+    """A segmentor, a grounder or both, with the conveniences of reading images and class names.
 
     Args:
-        segmentor: the built segmentor.
+        segmentor: the built segmentor; None where there is none.
         name: what reports call it.
+        grounder: the built grounder, or what builds it when it is first used; likewise.
     """
 
-    def __init__(self, segmentor: Segmentor, name: str = "custom") -> None:
-        self.segmentor = segmentor
+    def __init__(
+        self,
+        segmentor: Segmentor | None,
+        name: str = "custom",
+        grounder: Grounder | Callable[[], Grounder] | None = None,
+    ) -> None:
+        self._segmentor, self._grounder = segmentor, grounder
         self.name = name
         self._texts: dict[tuple[Vocabulary, str], TextEmbeddings] = {}
 
     def __repr__(self) -> str:
+        if self._segmentor is None:
+            return f"Model({self.name!r}, grounder, device={self.grounder.device})"
         return f"Model({self.name!r}, encoder={self.segmentor.encoder.model_id!r}, device={self.segmentor.device})"
+
+    @property
+    def segmentor(self) -> Segmentor:
+        """What gives label maps.
+
+        Raises:
+            UsageError: where the model only finds regions.
+        """
+        if self._segmentor is None:
+            raise UsageError(f"model {self.name!r} finds regions and labels no pixels; take one such as maskclip")
+        return self._segmentor
+
+    @property
+    def grounder(self) -> Grounder:
+        """What finds regions.
+
+        Raises:
+            UsageError: where the model only labels pixels.
+        """
+        if self._grounder is None:
+            able = ", ".join(name for name, entry in models().items() if entry.grounder)
+            raise UsageError(f"model {self.name!r} labels pixels and tells no regions apart; take one of {able}")
+        if not isinstance(self._grounder, Grounder):
+            self._grounder = self._grounder()
+        return self._grounder
+
+    @overload
+    def refer(  # type: ignore[overload-overlap]
+        self, image: ImageSource | EncodedRegions, expressions: str, proposals: Proposals | None = None
+    ) -> Grounding: ...
+    @overload
+    def refer(
+        self, image: ImageSource | EncodedRegions, expressions: Sequence[str], proposals: Proposals | None = None
+    ) -> list[Grounding]: ...
+    def refer(
+        self, image: ImageSource | EncodedRegions, expressions: str | Sequence[str], proposals: Proposals | None = None
+    ) -> Grounding | list[Grounding]:
+        """Find the region that an expression refers to, such as "the left dog".
+
+        Args:
+            image: an image, or one whose regions :meth:`encode_regions` embedded.
+            expressions: one, or a list of them, for which the image is encoded once.
+            proposals: what to choose from: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes;
+                None lets the model's mask maker or detector propose.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where an expression is empty or too long, or there are no usable proposals.
+        """
+        if isinstance(image, EncodedRegions):
+            return self.grounder.refer(image, expressions)
+        return self.grounder.refer(read_image(image), expressions, proposals, _file_name(image))
+
+    def encode_regions(self, image: ImageSource, proposals: Proposals | None = None) -> EncodedRegions:
+        """Embed the regions of an image, to be asked about later with :meth:`refer`.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where there are no usable proposals.
+        """
+        return self.grounder.encode(read_image(image), proposals, _file_name(image))
 
     @overload
     def encode(self, images: ImageSource) -> EncodedImage: ...  # type: ignore[overload-overlap]
@@ -135,7 +211,7 @@ class Model:
 
 
 def load(
-    name: str | Mapping[str, Any] = "maskclip",
+    name: str | Mapping[str, Any] | None = None,
     *,
     weights: str | Path | None = None,
     device: str | torch.device | None = None,
@@ -146,20 +222,33 @@ def load(
     """Load a model.
 
     Args:
-        name: a name from ``densevl models``, or a segmentor config.
+        name: a name from ``densevl models``, or the config of a segmentor, or of a grounder; None takes ``dinoiser``,
+            or ``maskclip`` where the network is not to be used and only its weights are here.
         weights: of the encoder, in the place of the model's own: a file or a name.
         device: where to run; None takes a GPU where there is one.
         dtype: of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         offline: never reach for the network; a missing file is an error that tells where to put it.
-        overrides: arguments of :class:`densevl.Segmentor` that replace the model's own, such as ``short_side=336``.
+        overrides: arguments of :class:`densevl.Segmentor` that replace the model's own, such as ``short_side=336``;
+            of the grounder where the model has no segmentor.
 
     Raises:
         UsageError: where the name, the device, the dtype or an override is unknown.
         WeightsError: where the weights are missing, damaged or of another model.
     """
+    if name is None:
+        name, _ = default_model(offline)
     place = _device(device)
-    segmentor = build_segmentor(name, None if weights is None else str(weights), dtype, offline, **overrides)
-    return Model(segmentor.to(place), name if isinstance(name, str) else "custom")
+    called = name if isinstance(name, str) else "custom"
+    own = None if weights is None else str(weights)
+    if model_entry(name).segmentor if isinstance(name, str) else "embedders" not in name:
+        segmentor = build_segmentor(name, own, dtype, offline, **overrides).to(place)
+        able = isinstance(name, str) and bool(model_entry(name).grounder)
+        return Model(segmentor, called, (lambda: build_grounder(name, own, dtype, offline).to(place)) if able else None)
+    return Model(None, called, build_grounder(name, own, dtype, offline, **overrides).to(place))
+
+
+def _file_name(image: ImageSource) -> str | None:
+    return Path(image).name if isinstance(image, str | Path) else None
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -14,7 +14,7 @@ from densevl.errors import UsageError
 from densevl.files import atomic_write
 from densevl.lettering import letter, line_height
 
-__all__ = ["blend_labels", "draw_overlay", "write_image"]
+__all__ = ["LegendEntry", "attach_legend", "blend_labels", "draw_overlay", "write_image"]
 
 MOST_ENTRIES = 30
 """Classes in a legend; the others are counted in its last line."""
@@ -67,7 +67,7 @@ def draw_overlay(
         image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     picture = _outline(blend_labels(image, labels, palette, alpha), labels, palette)
-    return _attach(picture, entries)
+    return attach_legend(picture, entries)
 
 
 def blend_labels(
@@ -107,25 +107,31 @@ def _outline(
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A line of the legend; without a colour for what is unlabelled or not listed."""
+class LegendEntry:
+    """A line of a legend.
+
+    Attributes:
+        name: on the left.
+        share: on the right.
+        colour: of the swatch; None for what has none, such as the unlabelled.
+    """
 
     name: str
     share: str
     colour: tuple[int, int, int] | None
 
 
-def _entries(labels: np.ndarray, names: Sequence[str], palette: Sequence[tuple[int, int, int]]) -> list[_Entry]:
+def _entries(labels: np.ndarray, names: Sequence[str], palette: Sequence[tuple[int, int, int]]) -> list[LegendEntry]:
     counts = np.bincount(labels.ravel() + 1, minlength=len(names) + 1)
     unlabelled, counts = counts[0], counts[1:]
     order = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
     shown = order if len(order) <= MOST_ENTRIES else order[: MOST_ENTRIES - 1]
-    entries = [_Entry(names[label], _percent(counts[label] / labels.size), palette[label]) for label in shown]
+    entries = [LegendEntry(names[label], _percent(counts[label] / labels.size), palette[label]) for label in shown]
     if len(shown) < len(order):
         rest = sum(counts[label] for label in order[len(shown) :])
-        entries.append(_Entry(f"+ {len(order) - len(shown)} more", _percent(rest / labels.size), None))
+        entries.append(LegendEntry(f"+ {len(order) - len(shown)} more", _percent(rest / labels.size), None))
     if unlabelled:
-        entries.append(_Entry("unlabelled", _percent(unlabelled / labels.size), None))
+        entries.append(LegendEntry("unlabelled", _percent(unlabelled / labels.size), None))
     return entries
 
 
@@ -135,7 +141,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"
 
 
-def _attach(picture: np.ndarray, entries: Sequence[_Entry]) -> np.ndarray:
+def attach_legend(picture: UInt8[np.ndarray, "H W 3"], entries: Sequence[LegendEntry]) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture with a legend under it where it is wide, else to its right."""
     height, width = picture.shape[:2]
     size = max(LEAST_LETTER, round(0.026 * math.sqrt(height * width)))
     below = width > 1.2 * height
@@ -157,7 +164,7 @@ def _attach(picture: np.ndarray, entries: Sequence[_Entry]) -> np.ndarray:
     return _join(picture, strip, axis=0 if below else 1)
 
 
-def _cells(entries: Sequence[_Entry], size: int, widest: int) -> list[np.ndarray]:
+def _cells(entries: Sequence[LegendEntry], size: int, widest: int) -> list[np.ndarray]:
     """The lines of the legend, all of one width: swatch, name, share."""
     swatch, gap = round(1.1 * size), round(0.6 * size)
     shares = [letter(entry.share, size, 8 * size) for entry in entries]

@@ -78,7 +78,8 @@ class Job:
         self.model, self.out, self.batch, self.overwrite = model, out, batch, overwrite
         self.texts: TextEmbeddings = model.embed(classes, background)
         vocabulary = self.texts.vocabulary
-        settings = [model.segmentor.protocol, vocabulary.classes, vocabulary.background, self.texts.threshold]
+        words = [vocabulary.classes, vocabulary.background, self.texts.threshold, self.texts.delta]
+        settings = [model.segmentor.protocol, *words]
         self.fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
         self._write_json("vocabulary.json", asdict(vocabulary))
 

@@ -15,7 +15,7 @@ EXAMPLES = """\
 examples:
   densevl segment photo.jpg "cat, sofa|couch, floor"           synonyms are separated by |
   densevl segment photos/ "person, dog" --background literal --out results
-  densevl segment "day*/*.jpg" --vocabulary ade20k --model maskclip
+  densevl segment "day*/*.jpg" --vocabulary ade20k --background head
   densevl segment photos/ --classes my_classes.txt             one class a line, synonyms after commas
 """
 
@@ -38,12 +38,12 @@ def add(commands: Any) -> None:
     words = parser.add_mutually_exclusive_group()
     words.add_argument("--classes", type=Path, metavar="FILE", help="class names, one a line, or JSON")
     words.add_argument("--vocabulary", metavar="NAME", help="a built-in list: ade20k, cityscapes, coco_stuff, …")
-    add_model_options(parser, default="maskclip")
+    add_model_options(parser)
     parser.add_argument(
         "--background",
         metavar="MODE",
-        help="what shows none of the classes: none, literal, words, "
-        "words:sky,wall or threshold:0.5 (default: the model's own)",
+        help="what shows none of the classes: none, literal, words, words:sky,wall, "
+        "threshold:0.5 or head, for a model that has one (default: the model's own)",
     )
     parser.add_argument("--short-side", type=positive, metavar="PX", help="resize images to this short side")
     parser.add_argument("--window", type=positive, metavar="PX", help="side of the sliding windows")

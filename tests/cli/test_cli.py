@@ -210,3 +210,10 @@ def test_weights_that_are_not_here_say_what_to_fetch(photos, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "open_clip_model.safetensors" in error
     assert "CLIP-ViT-B-16-laion2B" in error
+
+
+def test_the_model_that_nobody_named_is_said(photos, tmp_path, capsys):
+    assert main(["segment", str(photos / "a.png"), WORDS, "--out", str(tmp_path / "out"), "--offline"]) == 1
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[0] == "densevl: model dinoiser: the default; --model takes another"
+    assert "weights 'clip-vit-b16-laion2b' are not on this machine" in printed[1]

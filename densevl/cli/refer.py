@@ -1,0 +1,63 @@
+"""``densevl refer``: find the region of an image that an expression refers to."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from densevl.cli.options import add_model_options, load_model, positive
+
+__all__ = ["add"]
+
+EXAMPLES = """\
+examples:
+  densevl refer photo.jpg "the left dog" "the bowl under the table"    one encoding for both
+  densevl refer photo.jpg "woman in red" --boxes boxes.json --top 3     [[x0, y0, x1, y1], …] or COCO detections
+  densevl refer demo/images/garden.png "the heart right of the ring" --model mini --explain
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser(
+        "refer",
+        help="find the region of an image that an expression refers to",
+        description="Find the region of an image that an expression refers to.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help="such as 'the left dog'")
+    parser.add_argument("--boxes", type=Path, metavar="FILE", help="JSON of the boxes to choose from")
+    parser.add_argument("--top", type=positive, default=5, metavar="N", help="regions to show (default: 5)")
+    parser.add_argument("--show-prompts", action="store_true", help="also write the marked images as a contact sheet")
+    parser.add_argument("--explain", action="store_true", help="print what each part contributes")
+    add_model_options(parser, "fgvp")
+    parser.set_defaults(run=_refer)
+
+
+def _refer(options: argparse.Namespace) -> int:
+    from densevl.grounding.expression import parse_expression
+    from densevl.images import read_image
+
+    # What cannot be used is said before a model is loaded.
+    for text in options.expressions:
+        parse_expression(text)
+    read_image(options.image)
+
+    from densevl.refer_job import ReferJob
+
+    job = ReferJob(load_model(options), options.out, options.top, options.show_prompts)
+    found = job.run(options.image, options.expressions, options.boxes)
+    for picture, grounding in zip(job.pictures(options.image, len(found)), found, strict=True):
+        if options.explain:
+            print(grounding.explain(options.top))
+        else:
+            print(grounding.expression)
+            for rank, index in enumerate(grounding.ranking[: options.top], 1):
+                box = ", ".join(f"{value:.0f}" for value in grounding.regions.boxes[index].tolist())
+                print(f"{rank:4}  {float(grounding.probabilities[index]):7.1%}  region {index} ({box})")
+        if grounding.doubtful:
+            print(f"densevl: nothing in the picture seems to be meant by {grounding.expression!r}", file=sys.stderr)
+        print(picture)
+    return 0

@@ -1,0 +1,20 @@
+"""From expressions to regions: the parser, relations, scores, proposals and the grounder that puts them together.
+
+Importing this package registers the grounders.
+"""
+
+from densevl.grounding.building import build_grounder
+from densevl.grounding.expression import Phrase, Relation, Superlative, parse_expression
+from densevl.grounding.grounder import EncodedRegions, Grounder
+from densevl.grounding.grounding import Grounding
+
+__all__ = [
+    "EncodedRegions",
+    "Grounder",
+    "Grounding",
+    "Phrase",
+    "Relation",
+    "Superlative",
+    "build_grounder",
+    "parse_expression",
+]

@@ -1,0 +1,276 @@
+"""The grounder: from an image and expressions to regions.
+
+Encode once, ask as often as you like:
+
+    encoded = grounder.encode(image, boxes)
+    grounder.refer(encoded, ["the left dog", "the bowl under the table"])
+
+Source: FGVP (Yang et al., NeurIPS 2023, https://arxiv.org/abs/2306.04356) for the scores, ReCLIP (Subramanian et al.,
+ACL 2022, https://arxiv.org/abs/2204.05991) for relations and superlatives: with a relation or superlative in it, the
+probability of a region is softmax(scores of the whole expression) · that of the phrase taken apart, divided by the sum.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torchvision.ops import nms
+
+from densevl.errors import UsageError
+from densevl.grounding.expression import Phrase, parse_expression
+from densevl.grounding.grounding import Grounding
+from densevl.grounding.proposals import Proposals, as_regions
+from densevl.grounding.relations import Resolution, Step, resolve
+from densevl.grounding.scorer import Scorer
+from densevl.grounding.scoring import negative_bank, unrelated
+from densevl.regions import RegionEmbeddings, Regions
+from densevl.registry import DETECTORS, GROUNDERS, MASK_MAKERS, REGION_EMBEDDERS, build
+
+__all__ = ["EncodedRegions", "Grounder"]
+
+SAME_BOX = 0.7
+"""Detections for several phrases of one expression that overlap by more than this IoU are one."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedRegions:
+    """The regions of one image as vectors: ask about them any number of times.
+
+    Attributes:
+        regions: the candidates, with masks where a mask maker was at hand.
+        embeddings: of the regions, by each model.
+        proposals: where the regions come from.
+        image: the image as given, for pictures.
+    """
+
+    regions: Regions
+    embeddings: tuple[RegionEmbeddings, ...]
+    proposals: str
+    image: UInt8[np.ndarray, "H W 3"]
+
+
+@GROUNDERS.register_module()
+class Grounder(nn.Module):
+    """Finds the region that an expression refers to.
+
+    Args:
+        embedders: region embedders, built or configs; the scores of all are added up. Each has the ``encoder`` that
+            embeds texts into its space.
+        mask_maker: makes masks of boxes, and proposals where none are given; built, a config or None.
+        detector: finds proposals by the words of the expression, in the place of the mask maker's; likewise.
+        top: how many regions the detector gives for each phrase.
+        template: text round expressions and negative captions, with ``{}`` in it.
+        relations: whether relations and superlatives are taken apart.
+        subtract: whether the mean score of the negative captions is subtracted.
+        negatives: the bank of negative captions, see :func:`negative_bank`; None for none.
+        negative_count: captions drawn from the bank.
+        seed: of the draw.
+        calibration: the probabilities are softmax(log p / calibration) of the reference's p. 1 leaves them as they
+            are; :func:`fit_temperature` fits it, so that of regions with probability 0.7 seven in ten are right. The
+            ranking does not depend on it.
+
+    Raises:
+        UsageError: where there is no embedder, subtraction has no bank, or a part is unknown.
+    """
+
+    def __init__(
+        self,
+        embedders: Iterable[Any],
+        mask_maker: Any = None,
+        detector: Any = None,
+        top: int = 10,
+        template: str = "a photo of {}",
+        relations: bool = True,
+        subtract: bool = False,
+        negatives: str | Path | Sequence[str] | None = "neutral",
+        negative_count: int = 500,
+        seed: int = 0,
+        calibration: int | float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.embedders = _parts(REGION_EMBEDDERS, embedders)
+        if len(self.embedders) == 0:
+            raise UsageError("a grounder needs at least one region embedder")
+        if subtract and negatives is None:
+            raise UsageError("subtraction needs a bank of negative captions; give negatives='neutral' or your own")
+        if not calibration > 0:
+            raise UsageError(f"calibration is a temperature above 0; got {calibration}")
+        self.mask_maker = build(MASK_MAKERS, mask_maker)
+        self.detector = build(DETECTORS, detector)
+        self.top, self.template, self.relations = top, template, relations
+        self.subtract, self.calibration = subtract, calibration
+        self.bank = None if negatives is None else negative_bank(negatives, negative_count, seed)
+        self.scorer = Scorer(self.embedders, template, self.bank)
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def to(self, device: Any = None, dtype: Any = None) -> "Grounder":  # type: ignore[override]
+        """Move all parts to a device and a dtype; a mask maker is no module, and is moved beside them."""
+        super().to(device=device, dtype=dtype)
+        if hasattr(self.mask_maker, "to"):
+            self.mask_maker.to(device, dtype)
+        return self
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Everything that decides a ranking, for reports: plain values only."""
+        captions = "\n".join(self.bank.captions) if self.bank else ""
+        return {
+            "embedders": [_describe(embedder) for embedder in self.embedders],
+            "mask_maker": getattr(self.mask_maker, "model_id", None),
+            "detector": getattr(self.detector, "name", None),
+            "template": self.template,
+            "relations": self.relations,
+            "subtract": self.subtract,
+            "negatives": None
+            if self.bank is None
+            else [self.bank.name, len(self.bank.captions), hashlib.sha256(captions.encode()).hexdigest()[:12]],
+            "calibration": self.calibration,
+            "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
+        }
+
+    @torch.inference_mode()
+    def encode(
+        self, image: UInt8[np.ndarray, "H W 3"], proposals: Proposals | None = None, image_name: str | None = None
+    ) -> EncodedRegions:
+        """Embed the regions of an image.
+
+        Args:
+            image: RGB.
+            proposals: the candidates; None lets the mask maker propose everything it sees.
+            image_name: of the image, to be looked up in a file of proposals.
+
+        Raises:
+            UsageError: where there are no proposals, or they do not fit the image.
+        """
+        if proposals is not None:
+            name = proposals if isinstance(proposals, str | Path) else "given"
+            return self._encode(image, as_regions(proposals, image.shape[:2], image_name), str(name))
+        if self.mask_maker is None:
+            raise UsageError("this model proposes no regions of its own; give boxes, masks or a file of boxes")
+        return self._encode(image, self.mask_maker.everything(image), f"{self.mask_maker.name}, everything")
+
+    def _encode(self, image: np.ndarray, regions: Regions, proposals: str) -> EncodedRegions:
+        if len(regions) == 0:
+            raise UsageError(f"there is no region to choose from (proposals: {proposals}); give boxes of your own")
+        if regions.masks is None and self.mask_maker is not None:
+            regions = regions.with_masks(self.mask_maker.from_boxes(image, regions.boxes))
+        embeddings = tuple(embedder.embed(image, regions) for embedder in self.embedders)
+        return EncodedRegions(regions, embeddings, proposals, image)
+
+    def _detect(self, image: np.ndarray, phrase: Phrase, expression: str) -> EncodedRegions:
+        """Regions found by the words of an expression and of its landmarks."""
+        found = [self.detector.detect(image, text, top=self.top) for text in phrase.texts or (expression,)]
+        boxes = torch.cat([regions.boxes for regions in found])
+        scores = torch.cat([regions.scores for regions in found])
+        kept = nms(boxes, scores, SAME_BOX)
+        regions = Regions(boxes[kept], image.shape[:2], scores=scores[kept])
+        return self._encode(image, regions, f"{self.detector.name}, top {self.top} of each phrase")
+
+    @overload
+    def refer(  # type: ignore[overload-overlap]
+        self,
+        image: UInt8[np.ndarray, "H W 3"] | EncodedRegions,
+        expressions: str,
+        proposals: Proposals | None = None,
+        image_name: str | None = None,
+    ) -> Grounding: ...
+    @overload
+    def refer(
+        self,
+        image: UInt8[np.ndarray, "H W 3"] | EncodedRegions,
+        expressions: Sequence[str],
+        proposals: Proposals | None = None,
+        image_name: str | None = None,
+    ) -> list[Grounding]: ...
+    @torch.inference_mode()
+    def refer(
+        self,
+        image: UInt8[np.ndarray, "H W 3"] | EncodedRegions,
+        expressions: str | Sequence[str],
+        proposals: Proposals | None = None,
+        image_name: str | None = None,
+    ) -> Grounding | list[Grounding]:
+        """Rank the regions of an image by each expression; the image is encoded once for all of them.
+
+        A detector looks for each expression anew, where no proposals are given.
+
+        Args:
+            image: RGB, or what :meth:`encode` gave.
+            expressions: one, or a list of them.
+            proposals: as for :meth:`encode`.
+            image_name: likewise.
+
+        Raises:
+            UsageError: where an expression is empty or longer than the text encoder takes, or as :meth:`encode`.
+        """
+        if isinstance(expressions, str):
+            return self.refer(image, [expressions], proposals, image_name)[0]
+        pairs = [(text, parse_expression(text)) for text in expressions]
+        if not self.relations:
+            pairs = [(text, Phrase(text)) for text in expressions]
+        vectors = self.scorer.embed(part for text, phrase in pairs for part in (text, *phrase.texts))
+        if isinstance(image, EncodedRegions):
+            return [self._ground(image, text, phrase, vectors) for text, phrase in pairs]
+        if proposals is None and self.detector is not None:
+            return [self._ground(self._detect(image, phrase, text), text, phrase, vectors) for text, phrase in pairs]
+        encoded = self.encode(image, proposals, image_name)
+        return [self._ground(encoded, text, phrase, vectors) for text, phrase in pairs]
+
+    def _ground(
+        self, encoded: EncodedRegions, expression: str, phrase: Phrase, vectors: Sequence[Mapping[str, Tensor]]
+    ) -> Grounding:
+        bank = self.scorer.bank_scores(encoded.embeddings)
+        subtracted = bank.mean(1) if bank is not None and self.subtract else None
+
+        def total(text: str) -> Float[Tensor, " n"]:
+            parts = self.scorer.parts_of(encoded.embeddings, vectors, text)
+            scores = torch.stack(list(parts.values())).double().sum(0)
+            return scores if subtracted is None else scores - subtracted
+
+        scores = total(expression)
+        whole = scores.softmax(0)
+        resolved = Resolution(whole, (Step("whole", whole),))
+        if not phrase.plain:
+            tree = resolve(phrase, encoded.regions.boxes.cpu(), lambda text: total(text).softmax(0))
+            product = whole * tree.probabilities
+            product = product / product.sum() if product.sum() > 0 else whole
+            resolved = Resolution(product, (*resolved.steps, *tree.steps))
+        presence = None
+        if self.bank is not None and bank is not None and phrase.text:
+            parts = self.scorer.parts_of(encoded.embeddings, vectors, phrase.text)
+            best = torch.stack(list(parts.values())).sum(0).max()
+            beaten = (bank.max(0).values < best)[unrelated(self.bank.captions, phrase.text)]
+            presence = float(beaten.float().mean()) if len(beaten) else None
+        return Grounding(
+            expression=expression,
+            phrase=phrase,
+            regions=encoded.regions,
+            parts=self.scorer.parts_of(encoded.embeddings, vectors, expression),
+            subtracted=subtracted,
+            scores=scores,
+            steps=resolved.steps,
+            probabilities=(resolved.probabilities.log() / self.calibration).softmax(0),
+            presence=presence,
+            proposals=encoded.proposals,
+        )
+
+
+def _parts(registry: Any, parts: Iterable[Any]) -> Any:
+    """Built parts, as a module list where they are modules, so that device and dtype reach them."""
+    built = [build(registry, part) for part in parts]
+    return nn.ModuleList(built) if all(isinstance(part, nn.Module) for part in built) else built
+
+
+def _describe(embedder: Any) -> Any:
+    return getattr(embedder, "protocol", embedder.encoder.model_id)

@@ -1,0 +1,109 @@
+"""Finding what expressions refer to in one image, and writing what was found, each file whole or not at all.
+
+For an image ``cat.jpg`` it writes
+
+* ``cat.refer.png``: the best regions and their probabilities; ``cat.refer.1.png`` and so on for several expressions;
+* ``cat.marked.png``, where asked for: the marked images that the model saw, as a contact sheet;
+* ``cat.refer.json``: every region of every expression with its box (xyxy), mask, scores and probability, written last.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from densevl.api import Model
+from densevl.contact_sheet import contact_sheet
+from densevl.drawing import write_image
+from densevl.files import atomic_write
+from densevl.grounding import Grounding
+from densevl.grounding.picture import draw_ranking
+from densevl.grounding.proposals import Proposals
+from densevl.images import read_image
+from densevl.rle import encode_masks
+from densevl.visual_prompts import draw
+
+__all__ = ["ReferJob"]
+
+
+class ReferJob:
+    """Grounds expressions in one image and writes the results.
+
+    Args:
+        model: a model with a grounder.
+        out: folder of the results; made where it is missing.
+        top: how many regions the pictures show.
+        show_marked: also write the marked images.
+    """
+
+    def __init__(self, model: Model, out: Path, top: int = 5, show_marked: bool = False) -> None:
+        self.model, self.out, self.top, self.show_marked = model, out, top, show_marked
+
+    def run(self, path: Path, expressions: Sequence[str], proposals: Proposals | None = None) -> list[Grounding]:
+        """Ground all expressions and write the results.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where an expression or the proposals cannot be used.
+            OutputError: where a result cannot be written.
+        """
+        image = read_image(path)
+        found = self.model.grounder.refer(image, list(expressions), proposals, path.name)
+        for picture, grounding in zip(self.pictures(path, len(found)), found, strict=True):
+            write_image(picture, draw_ranking(image, grounding, self.top))
+        if self.show_marked:
+            write_image(self.out / f"{path.stem}.marked.png", self._marked(image, found[0]))
+        record = {
+            "image": {"file_name": str(path), "height": image.shape[0], "width": image.shape[1]},
+            "model": self.model.name,
+            "protocol": self.model.grounder.protocol,
+            "expressions": [_record(grounding) for grounding in found],
+        }
+        with atomic_write(self.out / f"{path.stem}.refer.json") as temporary:
+            temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+        return found
+
+    def pictures(self, path: Path, count: int) -> list[Path]:
+        """The files of the ranked pictures."""
+        names = [".refer.png"] if count == 1 else [f".refer.{i + 1}.png" for i in range(count)]
+        return [self.out / f"{path.stem}{name}" for name in names]
+
+    def _marked(self, image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) -> UInt8[np.ndarray, "h w 3"]:
+        """The best regions of an expression under every visual prompt of the model."""
+        chosen = list(grounding.ranking[: self.top])
+        regions = grounding.regions[chosen]
+        prompts = {
+            prompt.name: (prompt, embedder.size, embedder.style)
+            for embedder in self.model.grounder.embedders
+            for prompt in getattr(embedder, "visual_prompts", ())
+        }
+        rows = {name: list(draw(image, regions, *settings)) for name, settings in prompts.items()}
+        return contact_sheet(rows, [f"region {index}" for index in chosen])
+
+
+def _record(grounding: Grounding) -> dict[str, Any]:
+    masks = None if grounding.regions.masks is None else encode_masks(grounding.regions.masks.cpu())
+    regions = []
+    for rank, index in enumerate(grounding.ranking, 1):
+        region = {
+            "rank": rank,
+            "region": index,
+            "box": [round(value, 2) for value in grounding.regions.boxes[index].tolist()],
+            "probability": float(grounding.probabilities[index]),
+            "score": float(grounding.scores[index]),
+            "parts": {name: float(values[index]) for name, values in grounding.parts.items()},
+            "steps": {step.name: float(step.factor[index]) for step in grounding.steps},
+        }
+        regions.append(region if masks is None else {**region, "mask": masks[index]})
+    return {
+        "expression": grounding.expression,
+        "read_as": str(grounding.phrase),
+        "proposals": grounding.proposals,
+        "presence": grounding.presence,
+        "doubtful": grounding.doubtful,
+        "unused": [step.name for step in grounding.steps if not step.used],
+        "regions": regions,
+    }

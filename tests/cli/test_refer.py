@@ -1,0 +1,99 @@
+"""``densevl refer`` end to end, with the shipped mini model."""
+
+import json
+
+import cv2
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from densevl.cli import main
+from densevl.scenes import render
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return next(s for s in (render(11, i, count=(3, 3)) for i in range(50)) if len({o.name for o in s.objects}) == 3)
+
+
+@pytest.fixture
+def photo(tmp_path, scene):
+    Image.fromarray(scene.image).save(tmp_path / "scene.png")
+    (tmp_path / "boxes.json").write_text(json.dumps([item.box for item in scene.objects]))
+    return tmp_path / "scene.png"
+
+
+def refer(photo, *arguments):
+    """Run the command on a picture with the boxes beside it."""
+    options = ["--model", "mini", "--offline", "--out", photo.parent / "out", "--boxes", photo.parent / "boxes.json"]
+    return main(["refer", str(photo), *map(str, arguments), *map(str, options)])
+
+
+def test_one_expression_gives_a_picture_and_a_record(photo, scene, capsys):
+    assert refer(photo, scene.objects[1].name, "--top", 2) == 0
+    printed = capsys.readouterr().out
+    out = photo.parent / "out"
+    assert str(out / "scene.refer.png") in printed
+    assert printed.count("region") == 2
+    assert cv2.imread(str(out / "scene.refer.png")).size > scene.image.size
+    record = json.loads((out / "scene.refer.json").read_text())
+    (answer,) = record["expressions"]
+    assert answer["expression"] == scene.objects[1].name
+    assert [region["rank"] for region in answer["regions"]] == [1, 2, 3]
+    assert sum(region["probability"] for region in answer["regions"]) == pytest.approx(1)
+    for region in answer["regions"]:
+        assert tuple(region["box"]) == scene.objects[region["region"]].box
+        assert set(region["parts"]) == {"crop", "blur_mask"}
+        assert coco_mask.decode(region["mask"]).shape == scene.image.shape[:2]
+    assert sorted(path.name for path in out.iterdir()) == ["scene.refer.json", "scene.refer.png"]
+
+
+def test_many_expressions_and_the_marked_images(photo, capsys):
+    assert refer(photo, "the left shape", "the right shape", "--show-prompts", "--explain") == 0
+    printed = capsys.readouterr().out
+    assert "most left" in printed
+    assert "most right" in printed
+    out = photo.parent / "out"
+    names = ["scene.marked.png", "scene.refer.1.png", "scene.refer.2.png", "scene.refer.json"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert len(json.loads((out / "scene.refer.json").read_text())["expressions"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([""], "names nothing"),
+        (["dog " * 200], "200 words"),
+        (["dog", "--model", "minni"], "minni"),
+        (["dog", "--model", "maskclip-b32", "--weights", "{mini}"], "mini"),
+        (["dog", "--boxes", "{folder}/none.json"], "none.json"),
+        (["dog", "--boxes", "{folder}/wrong.json"], "reversed"),
+        (["dog", "--boxes", "{folder}/empty.json"], "no region to choose from"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(photo, capsys, arguments, message):
+    from densevl.weights.table import DATA
+
+    (photo.parent / "wrong.json").write_text("[[50, 60, 20, 20]]")
+    (photo.parent / "empty.json").write_text("[]")
+    arguments = [text.format(folder=photo.parent, mini=DATA / "mini" / "clip.safetensors") for text in arguments]
+    options = ["--model", "mini", "--out", str(photo.parent / "out"), "--boxes", str(photo.parent / "boxes.json")]
+    code = main(["refer", str(photo), *options, *arguments])
+    error = capsys.readouterr().err
+    assert error.startswith("densevl: error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert code == (1 if "--weights" in arguments else 2)
+    assert not (photo.parent / "out").exists()
+
+
+def test_an_unreadable_image_is_exit_code_1(photo, capsys):
+    photo.write_text("no picture")
+    assert refer(photo, "dog") == 1
+    assert "scene.png" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_here_say_what_to_fetch(photo, capsys):
+    options = ["--model", "fgvp", "--offline", "--out", str(photo.parent / "out")]
+    assert main(["refer", str(photo), "dog", *options]) == 1
+    assert "open_clip_model.safetensors" in capsys.readouterr().err

@@ -1,13 +1,16 @@
 """densevl's segmentor as a model of mmsegmentation."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.hooks import Hook
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from densevl.benchmarks.hooks import SaveResults
+from densevl.benchmarks.parts import BenchmarkModel
 from densevl.benchmarks.upstream import MODELS, SegDataSample
 from densevl.errors import UsageError
 from densevl.segmentors import EncodedImage, build_segmentor
@@ -18,7 +21,7 @@ __all__ = ["OpenVocabularyModel"]
 
 
 @MODELS.register_module()
-class OpenVocabularyModel(BaseModel):
+class OpenVocabularyModel(BenchmarkModel):
     """A segmentor that labels the samples of a data set with the classes of its vocabulary.
 
     Args:
@@ -27,11 +30,32 @@ class OpenVocabularyModel(BaseModel):
         changes: further arguments of :func:`densevl.segmentors.build_segmentor`.
     """
 
+    mirrors = True
+
     def __init__(self, segmentor: str | Mapping[str, Any] = "maskclip", flip: bool = False, **changes: Any) -> None:
-        super().__init__(data_preprocessor=BaseDataPreprocessor())
+        super().__init__()
+        self.name = segmentor if isinstance(segmentor, str) else "custom"
         self.segmentor = build_segmentor(segmentor, **changes)
         self.flip = flip
         self.texts: TextEmbeddings | None = None
+
+    @property
+    def dataset_options(self) -> dict[str, Any]:
+        """The size that the segmentor wants images in."""
+        return {"short_side": self.segmentor.short_side, "long_side": self.segmentor.long_side}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What decides the labels, and whether mirror images are averaged in."""
+        return {**self.segmentor.protocol, "mirrored": self.flip, "device": str(self.segmentor.device)}
+
+    def hooks(self, out: str | Path | None, show_dir: str | Path | None) -> list[Hook]:
+        """Label maps and overlays."""
+        return [SaveResults(out, show_dir)]
+
+    def prepare(self, dataset: Any) -> None:
+        """Embed the classes of the data set."""
+        self.ask(dataset.vocabulary)
 
     def ask(self, vocabulary: Vocabulary) -> None:
         """Embed the classes that the following samples are labelled with.

@@ -89,6 +89,33 @@ class Scores:
             "classes": [{"name": n, "IoU": number(i), "Acc": number(a), "pixels": p} for n, i, a, p in rows],
         }
 
+    def lines(self) -> list[str]:
+        """The table of the classes, then the means."""
+        return [*_class_table(self), "", *_means(self)]
+
+
+def _number(value: float) -> str:
+    return "    –" if value != value else f"{value:5.2f}"
+
+
+def _class_table(scores: Scores) -> list[str]:
+    """IoU, accuracy and share of the true pixels of each class; a dash where a class does not occur."""
+    width = max(5, *map(len, scores.names))
+    total = max(1, int(scores.pixels.sum()))
+    rows = zip(scores.names, scores.iou.tolist(), scores.accuracy.tolist(), scores.pixels.tolist(), strict=True)
+    lines = [f"{'class':<{width}}    IoU    Acc  pixels"]
+    return lines + [f"{n:<{width}}  {_number(i)}  {_number(a)}  {p / total:6.2%}" for n, i, a, p in rows]
+
+
+def _means(scores: Scores) -> list[str]:
+    lines = [f"mIoU of {name}: {value:.2f}" for name, value in scores.group_iou().items()]
+    known = len(scores.names) - len(scores.absent)
+    over = f"over {known} classes" + (
+        f", {len(scores.absent)} of {len(scores.names)} never occur" if scores.absent else ""
+    )
+    means = f"mIoU {scores.mean_iou:.2f}  mAcc {scores.mean_accuracy:.2f}  aAcc {scores.pixel_accuracy:.2f}"
+    return [*lines, f"{means}  ({over})"]
+
 
 def scores_of(
     matrix: Int64[Tensor, "k k"], names: Sequence[str], groups: Mapping[str, Sequence[int]] | None = None

@@ -4,7 +4,9 @@ A data set is a vocabulary and a folder layout, both given by its config in ``co
 the same vocabulary, so that they cannot disagree on what label 7 means.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from densevl.benchmarks.pipeline import META_KEYS, ResizeShortSide, sample_pipel
 from densevl.benchmarks.upstream import DATASETS, BaseSegDataset, PackSegInputs, SegDataSample
 from densevl.errors import ImageError, UsageError
 from densevl.images import read_image
-from densevl.scenes import CLASSES, GROUNDS, HELD_OUT, render
+from densevl.scenes import CLASSES, GROUNDS, HELD_OUT, Scene, render
 from densevl.vocabulary import Vocabulary
 
 __all__ = ["ScenesDataset", "VocabularyDataset"]
@@ -26,11 +28,16 @@ class _OpenVocabularyDataset(BaseSegDataset):
     """What both data sets share: classes from a vocabulary, and samples that say why they failed."""
 
     vocabulary: Vocabulary
+    title: str
+    source: str
     expected: int | None = None
     """Number of images of the whole benchmark, where this one may hold fewer."""
+    protocol: Mapping[str, Any] = MappingProxyType({})
+    caveats: Sequence[str] = ()
 
     def _setup(self, vocabulary: str, groups: dict[str, list[int]] | None = None, **kwargs: Any) -> None:
         self.vocabulary = Vocabulary.load(vocabulary)
+        self.title = self.vocabulary.name
         metainfo = {"classes": self.vocabulary.names, "palette": [list(c) for c in self.vocabulary.palette]}
         super().__init__(metainfo={**metainfo, "groups": groups or {}}, test_mode=True, serialize_data=False, **kwargs)
 
@@ -85,7 +92,7 @@ class VocabularyDataset(_OpenVocabularyDataset):
         root = Path(data_root).expanduser()
         if root.name == Path(images).parts[0]:
             root = root.parent
-        self.expected, self.cure = expected, cure
+        self.source, self.expected, self.cure = data_root, expected, cure
         self.split_file = None if split is None else root / split
         self._setup(
             vocabulary,
@@ -153,8 +160,12 @@ class _RenderScene:
     def __init__(self, seed: int, size: int) -> None:
         self.seed, self.size = seed, size
 
+    def scene(self, index: int) -> Scene:
+        """The scene of a number."""
+        return render(self.seed, index, size=self.size, split="val")
+
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        scene = render(self.seed, results["scene"], size=self.size, split="val")
+        scene = self.scene(results["scene"])
         return {
             **results,
             "img": scene.image,
@@ -188,6 +199,7 @@ class ScenesDataset(_OpenVocabularyDataset):
         **kwargs: Any,
     ) -> None:
         self.length = self.expected = length
+        self.source = "drawn while needed"
         pairs = range(len(GROUNDS), len(CLASSES))
         unseen = [label for label in pairs if tuple(CLASSES[label].split()) in HELD_OUT]
         groups = {
@@ -203,7 +215,11 @@ class ScenesDataset(_OpenVocabularyDataset):
 
     def image(self, idx: int) -> UInt8[np.ndarray, "H W 3"]:
         """The picture of a sample."""
-        return self.draw(self.get_data_info(idx))["img"]
+        return self.scene(idx).image
+
+    def scene(self, idx: int) -> Scene:
+        """The scene of a sample, with everything that is known of it."""
+        return self.draw.scene(self.get_data_info(idx)["scene"])
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Records of all scenes; their paths are the names under which results are saved."""

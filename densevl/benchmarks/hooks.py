@@ -27,7 +27,7 @@ class Progress(Hook):
         """Move the bar."""
         self.bar.update()
 
-    def after_test_epoch(self, runner: Any, metrics: Mapping[str, float] | None = None) -> None:
+    def after_test_epoch(self, runner: Any, metrics: Mapping[str, Any] | None = None) -> None:
         """Close the bar."""
         self.bar.close()
 

@@ -1,18 +1,18 @@
 """The metric of the benchmarks: one confusion matrix, on the device, reduced once over all processes."""
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, all_reduce, is_distributed
+from mmengine.dist import all_reduce, is_distributed
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from torch import Tensor
 
 from densevl.benchmarks.confusion import Scores, confusion_matrix, scores_of
+from densevl.benchmarks.gathering import check_each_once, gathered
 from densevl.errors import UsageError
 
 __all__ = ["ConfusionMetric"]
@@ -62,7 +62,7 @@ class ConfusionMetric(BaseMetric):
         Raises:
             UsageError: where an image was counted twice or not at all, or none could be used.
         """
-        seen, failed = self._seen, self._failed
+        seen, failed = gathered(self._seen), gathered(self._failed)
         matrix = self._matrix
         if matrix is None:
             classes = len(self.dataset_meta["classes"])
@@ -71,10 +71,8 @@ class ConfusionMetric(BaseMetric):
             device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
             matrix = matrix.to(device)
             all_reduce(matrix)
-            seen = [index for part in all_gather_object(seen) for index in part]
-            failed = [failure for part in all_gather_object(failed) for failure in part]
         self._reset()
-        _check_each_once(seen, size)
+        check_each_once(seen, size)
         self.failures = sorted(failed)
         if len(failed) == size:
             path, reason = self.failures[0]
@@ -89,14 +87,3 @@ class ConfusionMetric(BaseMetric):
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         """MMEngine's interface for results an image; :meth:`evaluate` does not use it."""
         raise NotImplementedError("ConfusionMetric keeps no results an image")
-
-
-def _check_each_once(seen: Sequence[int], size: int) -> None:
-    twice = [index for index, times in Counter(seen).items() if times > 1]
-    if twice:
-        raise UsageError(
-            f"{len(twice)} images were counted more than once (sample {twice[0]}, for one): the sampler filled up the "
-            "processes; set test_dataloader.sampler.round_up=False"
-        )
-    if len(seen) != size:
-        raise UsageError(f"{len(seen)} of the {size} images were evaluated; the figure would mean nothing")

@@ -1,12 +1,12 @@
 """What an evaluation found, with everything that decides the figure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from densevl.benchmarks.confusion import Scores
+from densevl.benchmarks.parts import Scores
 from densevl.files import atomic_write
 
 __all__ = ["Report"]
@@ -19,14 +19,15 @@ class Report:
     Attributes:
         config: name of the config.
         model: name of the model.
-        protocol: what the segmentor says decides its labels, and whether mirror images were averaged in.
-        dataset: name of the vocabulary that the data set is labelled with.
+        protocol: what model and data set say decides the figure.
+        dataset: what the data set is called.
         source: where the data lie.
         images: number of images that were asked for.
         expected: number of images of the whole benchmark, where it is known.
-        scores: over the images that could be used.
+        scores: over the images that could be used, of any metric.
         failures: path and reason of each image that could not.
         seconds: wall time of the evaluation.
+        remarks: further caveats, of the data set.
     """
 
     config: str
@@ -39,6 +40,7 @@ class Report:
     scores: Scores
     failures: Sequence[tuple[str, str]]
     seconds: float
+    remarks: Sequence[str] = ()
 
     @property
     def caveats(self) -> list[str]:
@@ -50,9 +52,9 @@ class Report:
             found.append(
                 f"{self.images} of the benchmark's {self.expected} images: not comparable with published figures"
             )
-        if "random" in str(self.protocol.get("encoder")):
+        if any("@random" in str(value) for value in self.protocol.values()):
             found.append("random weights: the figure says nothing about quality")
-        return found
+        return [*found, *self.remarks]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -79,33 +81,14 @@ class Report:
         head = {"config": self.config, "model": self.model, **self.protocol, "data": f"{self.dataset}, {count}"}
         width = max(map(len, head))
         lines = [f"{key:<{width}}  {_plain(value)}" for key, value in head.items()]
-        lines += ["", *_class_table(self.scores), "", *_means(self.scores)]
+        lines += ["", *self.scores.lines()]
         lines += [f"*** {caveat} ***" for caveat in self.caveats]
         return "\n".join(lines)
 
 
 def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
-
-
-def _number(value: float) -> str:
-    return "    –" if value != value else f"{value:5.2f}"
-
-
-def _class_table(scores: Scores) -> list[str]:
-    """IoU, accuracy and share of the true pixels of each class; a dash where a class does not occur."""
-    width = max(5, *map(len, scores.names))
-    total = max(1, int(scores.pixels.sum()))
-    rows = zip(scores.names, scores.iou.tolist(), scores.accuracy.tolist(), scores.pixels.tolist(), strict=True)
-    lines = [f"{'class':<{width}}    IoU    Acc  pixels"]
-    return lines + [f"{n:<{width}}  {_number(i)}  {_number(a)}  {p / total:6.2%}" for n, i, a, p in rows]
-
-
-def _means(scores: Scores) -> list[str]:
-    lines = [f"mIoU of {name}: {value:.2f}" for name, value in scores.group_iou().items()]
-    known = len(scores.names) - len(scores.absent)
-    over = f"over {known} classes" + (
-        f", {len(scores.absent)} of {len(scores.names)} never occur" if scores.absent else ""
-    )
-    means = f"mIoU {scores.mean_iou:.2f}  mAcc {scores.mean_accuracy:.2f}  aAcc {scores.pixel_accuracy:.2f}"
-    return [*lines, f"{means}  ({over})"]
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ("; " if any(isinstance(item, Mapping) for item in value) else ", ").join(map(_plain, value)) or "none"
+    return str(value)

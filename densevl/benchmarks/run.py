@@ -1,6 +1,5 @@
 """Evaluating a config, as ``tools/test.py`` runs it."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +10,9 @@ from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, is_main_process
 from mmengine.runner import Runner
 
-from densevl.benchmarks.adapter import OpenVocabularyModel
-from densevl.benchmarks.hooks import Progress, SaveResults
+from densevl.benchmarks.hooks import Progress
 from densevl.benchmarks.metric import ConfusionMetric
+from densevl.benchmarks.parts import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
 from densevl.benchmarks.report import Report
 from densevl.benchmarks.upstream import MODELS
 from densevl.config_files import load_config, start_distributed
@@ -24,8 +23,12 @@ __all__ = ["SHORT_NAMES", "evaluate"]
 SHORT_NAMES = {
     "data_root": "test_dataloader.dataset.data_root",
     "weights": "model.weights",
+    "heads": "model.heads",
     "background": "model.background",
     "batch_size": "test_dataloader.batch_size",
+    "split": "test_dataloader.dataset.split",
+    "annotations": "test_dataloader.dataset.annotations",
+    "proposals": "test_dataloader.dataset.proposals",
 }
 """Config options that have a short name."""
 
@@ -47,8 +50,8 @@ def evaluate(
         config: a config file, or the name of a shipped one.
         checkpoint: weights of the encoder in the place of the config's: a path or a name.
         work_dir: where ``results.json`` and the log go; ``work_dirs/<config>`` unless the config says otherwise.
-        out: folder for a label map of each image.
-        show_dir: folder for an overlay of each image.
+        out: folder for the results of each image, such as label maps.
+        show_dir: folder for a picture of the results of each image.
         tta: average the probabilities of each image and its mirror image.
         limit: use the first images only, for a quick look.
         options: dotted config keys, or :data:`SHORT_NAMES`, and their new values.
@@ -64,9 +67,9 @@ def evaluate(
     if absent := {"model", "test_dataloader"} - cfg.keys():
         raise UsageError(f"config {config} has no {' and no '.join(sorted(absent))}: it does not describe a benchmark")
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / Path(config).stem)
-    cfg.model.update(
-        {} if checkpoint is None else {"weights": str(checkpoint)}, flip=tta or cfg.model.get("flip", False)
-    )
+    if tta and not getattr(cfg.model.get("type"), "mirrors", True):
+        raise UsageError(f"config {config}: its model does not average over mirror images; leave out --tta")
+    cfg.model.update(({} if checkpoint is None else {"weights": str(checkpoint)}) | ({"flip": True} if tta else {}))
     if limit is not None:
         cfg.test_dataloader.dataset.indices = limit
     start_distributed(cfg, launcher)
@@ -79,22 +82,21 @@ def evaluate(
     return report
 
 
-def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> tuple[OpenVocabularyModel, Runner]:
-    """The model, told its classes, and the runner of the evaluation."""
+def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> tuple[BenchmarkModel, Runner]:
+    """The model, told what it is asked, and the runner of the evaluation."""
     try:
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
         with _first_process_first():
-            model = MODELS.build(cfg.model)
-        segmentor = model.segmentor
-        cfg.test_dataloader.dataset.update(short_side=segmentor.short_side, long_side=segmentor.long_side)
+            model: BenchmarkModel = MODELS.build(cfg.model)
+        cfg.test_dataloader.dataset.update(model.dataset_options)
         runner = Runner(
             model=model,
             work_dir=cfg.work_dir,
             test_dataloader=cfg.test_dataloader,
-            test_evaluator={"type": ConfusionMetric},
+            test_evaluator=cfg.get("test_evaluator", {"type": ConfusionMetric}),
             test_cfg={},
             default_hooks=dict.fromkeys(("timer", "logger", "param_scheduler", "checkpoint")),
-            custom_hooks=[Progress(), SaveResults(out, show_dir)],
+            custom_hooks=[Progress(), *model.hooks(out, show_dir)],
             env_cfg=cfg.get("env_cfg", {}),
             log_level="WARNING",
             default_scope=None,
@@ -104,7 +106,7 @@ def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> 
         )
         runner._test_loop = runner.build_test_loop(runner._test_loop)
         with _first_process_first():
-            model.ask(runner.test_dataloader.dataset.vocabulary)
+            model.prepare(runner.test_dataloader.dataset)
     except DensevlError:
         raise
     except OSError as error:
@@ -126,21 +128,21 @@ def _first_process_first() -> Iterator[None]:
             barrier()
 
 
-def _report(name: str, cfg: Config, model: OpenVocabularyModel, runner: Runner, seconds: float) -> Report:
-    dataset = runner.test_dataloader.dataset
-    metric: ConfusionMetric = runner.test_loop.evaluator.metrics[0]
+def _report(name: str, cfg: Config, model: BenchmarkModel, runner: Runner, seconds: float) -> Report:
+    dataset: BenchmarkDataset = runner.test_dataloader.dataset
+    metric: BenchmarkMetric = runner.test_loop.evaluator.metrics[0]
     if metric.scores is None:
         raise UsageError(f"config {cfg.filename}: the evaluation gave no scores")
-    segmentor = cfg.model.get("segmentor", "maskclip")
     return Report(
         config=name,
-        model=segmentor if isinstance(segmentor, str) else "custom",
-        protocol={**model.segmentor.protocol, "mirrored": model.flip, "device": str(model.segmentor.device)},
-        dataset=dataset.vocabulary.name,
-        source=os.fspath(cfg.test_dataloader.dataset.get("data_root", "drawn while needed")),
+        model=model.name,
+        protocol={**model.protocol, **dataset.protocol},
+        dataset=dataset.title,
+        source=dataset.source,
         images=len(dataset),
         expected=dataset.expected,
         scores=metric.scores,
         failures=metric.failures,
         seconds=seconds,
+        remarks=dataset.caveats,
     )

@@ -59,3 +59,11 @@ def test_json_has_no_nan(tmp_path):
     assert saved["scores"]["classes"][2]["IoU"] is None
     assert saved["scores"]["absent"] == ["red fox"]
     assert saved["seconds"] == 1.235
+
+
+def test_nested_protocols_are_read_as_text():
+    shown = str(
+        report(protocol={"parts": [{"encoder": "a", "weights": {"crop": 1.0}}, {"encoder": "b"}], "sizes": [1, 2]})
+    )
+    assert "parts   encoder a, weights crop 1.0; encoder b" in shown
+    assert "sizes   1, 2" in shown

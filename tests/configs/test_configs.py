@@ -25,14 +25,19 @@ BENCHMARKS = {
 }
 
 
-def test_there_is_a_config_of_each_benchmark(root):
-    names = {path.stem.removeprefix("maskclip_") for path in (root / "configs").glob("maskclip_*.py")}
-    assert names == {*BENCHMARKS, "scenes"}
+METHODS = ("maskclip", "dinoiser")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_there_is_a_config_of_each_benchmark(method, root):
+    names = {path.stem.removeprefix(f"{method}_") for path in (root / "configs").glob(f"{method}_*.py")}
+    assert names >= {*BENCHMARKS, "scenes"}
 
 
 @pytest.mark.parametrize("name", sorted(BENCHMARKS))
-def test_benchmark(name, root):
-    config = load_config(f"maskclip_{name}")
+@pytest.mark.parametrize("method", METHODS)
+def test_benchmark(method, name, root):
+    config = load_config(f"{method}_{name}")
     vocabulary, classes = BENCHMARKS[name]
     data = config.test_dataloader.dataset
     assert config.model.type is OpenVocabularyModel
@@ -44,20 +49,29 @@ def test_benchmark(name, root):
     # Where label 0 is a class it is the background; where it is ignored the vocabulary has none.
     has_background = Vocabulary.load(vocabulary).background == 0
     assert not (data.get("reduce_zero_label", False) and has_background)
-    text = (root / "configs" / f"maskclip_{name}.py").read_text()
-    assert f"python tools/test.py configs/maskclip_{name}.py --cfg-options data_root={data.data_root}" in text
+    text = (root / "configs" / f"{method}_{name}.py").read_text()
+    assert config.model.segmentor == method
+    assert f"python tools/test.py configs/{method}_{name}.py --cfg-options data_root={data.data_root}" in text
     assert re.search(r"\d\d\.\d mIoU", text)
 
 
-def test_scenes():
-    config = load_config("maskclip_scenes")
+@pytest.mark.parametrize("name", sorted(BENCHMARKS))
+def test_the_background_is_the_published_one(name):
+    """CLIP-DINOiser asks its head on VOC21 and COCO-Object alone; Context60 has the word, the others no background."""
+    expected = {"voc21": "head", "coco_object": "head", "context60": "literal"}
+    assert load_config(f"dinoiser_{name}").model.get("background") == expected.get(name)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scenes(method):
+    config = load_config(f"{method}_scenes")
     assert config.test_dataloader.dataset.type is ScenesDataset
-    assert config.model.segmentor == "mini"
+    assert config.model.segmentor == {"maskclip": "mini-maskclip", "dinoiser": "mini"}[method]
 
 
 def test_configs_are_few_lines(root):
-    for path in (root / "configs").glob("maskclip_*.py"):
-        assert len(path.read_text().splitlines()) < 20
+    for name in [f"{method}_{name}" for method in METHODS for name in (*BENCHMARKS, "scenes")]:
+        assert len((root / "configs" / f"{name}.py").read_text().splitlines()) < 25
     assert all(path.parent.name in ("configs", "_base_") for path in (root / "configs").rglob("*.py"))
 
 

@@ -1,0 +1,12 @@
+"""Label maps of ADE20K painted region by region: SAM's masks, marked as in FGVP.
+
+    python tools/test.py configs/fgvp_ade.py --cfg-options data_root=data/ade
+
+Ours; FGVP published no label maps, so there is no figure to reach.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.ade20k import *
+    from ._base_.fgvp_regions import *

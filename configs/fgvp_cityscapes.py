@@ -1,0 +1,12 @@
+"""Label maps of Cityscapes painted region by region: SAM's masks, marked as in FGVP.
+
+    python tools/test.py configs/fgvp_cityscapes.py --cfg-options data_root=data/cityscapes
+
+Ours; FGVP published no label maps, so there is no figure to reach.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.cityscapes import *
+    from ._base_.fgvp_regions import *

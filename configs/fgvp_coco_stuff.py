@@ -1,0 +1,12 @@
+"""Label maps of COCO-Stuff painted region by region: SAM's masks, marked as in FGVP.
+
+    python tools/test.py configs/fgvp_coco_stuff.py --cfg-options data_root=data/coco_stuff164k
+
+Ours; FGVP published no label maps, so there is no figure to reach.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.coco_stuff import *
+    from ._base_.fgvp_regions import *

@@ -1,0 +1,16 @@
+"""Referring expressions of held-out scenes with the mini grounder: nothing to download.
+
+    python tools/test.py configs/fgvp_refer_scenes.py --cfg-options proposals=true
+
+Accuracy is printed by the kind of expression, beside what choosing blindly would give. `proposals=everything` lets the
+mask maker find the regions.
+"""
+
+from mmengine.config import read_base
+
+from densevl.benchmarks.referring.model import GroundingModel
+
+with read_base():
+    from ._base_.refer_scenes import *
+
+model = dict(type=GroundingModel, grounder="mini")

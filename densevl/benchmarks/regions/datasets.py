@@ -1,0 +1,204 @@
+"""Data sets of annotated boxes: COCO and LVIS, FG-OVD, and scenes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import DATASETS
+from mmengine.structures import BaseDataElement
+from torch.utils.data import Dataset
+
+from densevl.benchmarks.regions.annotations import AnnotatedImage, AnnotatedRegion, read_annotations
+from densevl.errors import ImageError, UsageError
+from densevl.images import read_image
+from densevl.scenes import CLASSES, GROUNDS, HELD_OUT, render
+
+__all__ = ["CaptionedRegions", "NamedRegions", "SceneRegions"]
+
+
+class _RegionsDataset(Dataset):
+    """Images with annotated regions, and the texts that these are asked about.
+
+    Attributes:
+        texts: class names or captions.
+        metainfo: the same for the metric, with named groups of them.
+    """
+
+    title: str
+    source: str
+    expected: int | None = None
+    protocol: Mapping[str, Any] = MappingProxyType({})
+    caveats: Sequence[str] = ()
+
+    def _setup(
+        self,
+        texts: Sequence[str],
+        images: Sequence[tuple[str, AnnotatedImage]],
+        indices: int | None,
+        groups: Mapping[str, list[int]] | None = None,
+    ) -> None:
+        self.texts = tuple(texts)
+        self.images = list(images)[:indices]
+        self.metainfo = {"classes": self.texts, "groups": dict(groups or {})}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The picture as (3, H, W) uint8 and its regions; where it cannot be used, the reason in ``failure``."""
+        group, image = self.images[index]
+        meta: dict[str, Any] = {"sample_idx": index, "img_path": image.file_name, "group": group}
+        try:
+            picture = self._picture(index)
+            if picture.shape[:2] != tuple(image.size):
+                raise ImageError(f"the picture has {picture.shape[:2]} pixels, the annotations say {image.size}")
+        except ImageError as error:
+            picture, meta["failure"] = np.zeros((0, 0, 3), np.uint8), str(error)
+        sample = BaseDataElement(metainfo={**meta, "regions": image.regions})
+        return {"inputs": torch.from_numpy(picture).permute(2, 0, 1), "data_samples": sample}
+
+    def _picture(self, index: int) -> np.ndarray:
+        return read_image(self.images[index][1].file_name)
+
+
+@DATASETS.register_module()
+class NamedRegions(_RegionsDataset):
+    """Boxes of a file in the format of COCO or LVIS, and the names of all its categories to choose from.
+
+    Args:
+        title: what reports call it.
+        data_root: folder that holds annotations and images.
+        annotations: the file, below ``data_root`` or anywhere.
+        image_folder: folder of the images below ``data_root``.
+        expected: number of images of the whole benchmark.
+        indices: use the first so many images only.
+
+    Raises:
+        UsageError: where the annotations cannot be used or an image is missing.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        data_root: str,
+        annotations: str,
+        image_folder: str,
+        expected: int | None = None,
+        indices: int | None = None,
+    ) -> None:
+        root = Path(data_root).expanduser()
+        found = read_annotations(_below(root, annotations))
+        self.title, self.source, self.expected = title, data_root, expected
+        self._setup(found.texts, [("", _placed(image, root, image_folder)) for image in found.images], indices)
+        self.protocol = {"boxes": "true", "left_out": _counted(found.skipped)}
+
+
+@DATASETS.register_module()
+class CaptionedRegions(_RegionsDataset):
+    """Boxes of FG-OVD, each with its true caption and hard negatives.
+
+    Args:
+        data_root: folder that holds annotations and images.
+        annotations: files below ``data_root``, separated by commas; None for all its ``.json`` files. Each is a group.
+        image_folder: folder of the images below ``data_root``.
+        negatives: use the first so many negatives of each region, and leave out regions that have fewer; None for all.
+        expected: number of images of the whole benchmark.
+        indices: use the first so many images only.
+
+    Raises:
+        UsageError: where the annotations cannot be used or an image is missing.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        annotations: str | None = None,
+        image_folder: str = "images",
+        negatives: int | None = None,
+        expected: int | None = None,
+        indices: int | None = None,
+    ) -> None:
+        if negatives is not None and negatives < 1:
+            raise UsageError(f"negatives must be at least 1; got {negatives}")
+        root = Path(data_root).expanduser()
+        files = [_below(root, name.strip()) for name in (annotations or "").split(",") if name.strip()]
+        files = files or sorted(root.glob("*.json"))
+        if not files:
+            raise UsageError(f"there is no annotation file in {root}; set --cfg-options data_root=FOLDER")
+        self.title, self.source, self.expected = "FG-OVD", data_root, expected
+        texts: dict[str, int] = {}
+        images: list[tuple[str, AnnotatedImage]] = []
+        skipped: dict[str, int] = {}
+        for file in files:
+            found = read_annotations(file, negatives)
+            index = [texts.setdefault(text, len(texts)) for text in found.texts]
+            images += [(file.stem, _renumbered(_placed(image, root, image_folder), index)) for image in found.images]
+            skipped |= {f"{reason} ({file.stem})": count for reason, count in found.skipped.items()}
+        self._setup(tuple(texts), images, indices)
+        self.protocol = {"boxes": "true", "negatives": negatives or "all", "left_out": _counted(skipped)}
+
+
+@DATASETS.register_module()
+class SceneRegions(_RegionsDataset):
+    """Objects of held-out scenes with their true boxes, and the 64 pairs of colour and shape to choose from.
+
+    Args:
+        seed: number of the collection.
+        length: number of scenes.
+        size: side of the square pictures.
+        indices: use the first so many scenes only.
+    """
+
+    def __init__(self, seed: int = 1, length: int = 500, size: int = 128, indices: int | None = None) -> None:
+        self.title, self.source, self.expected = "scenes, objects", "drawn while needed", length
+        self.seed, self.size = seed, size
+        names = CLASSES[len(GROUNDS) :]
+        unseen = [label for label, name in enumerate(names) if tuple(name.split()) in HELD_OUT]
+        groups = {"seen pairs": [i for i in range(len(names)) if i not in unseen], "never-seen pairs": unseen}
+        images = []
+        for index in range(length if indices is None else min(indices, length)):
+            scene = render(seed, index, size=size, split="val")
+            regions = tuple(
+                AnnotatedRegion((item.box[0], item.box[1], item.box[2], item.box[3]), names.index(item.name))
+                for item in scene.objects
+            )
+            images.append(("", AnnotatedImage(f"scenes/{index:06d}.png", (size, size), regions)))
+        self._setup(names, images, None, groups)
+        self.protocol = {"boxes": "true"}
+
+    def _picture(self, index: int) -> np.ndarray:
+        return render(self.seed, index, size=self.size, split="val").image
+
+
+def _below(root: Path, name: str) -> Path:
+    return root / name
+
+
+def _placed(image: AnnotatedImage, root: Path, folder: str) -> AnnotatedImage:
+    """The image by the path of its file; file names may carry the folder that COCO keeps it in, or not."""
+    name = Path(image.file_name)
+    places = [root / folder / name, root / folder / name.name, root / name]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise UsageError(f"there is no image {name} in {root / folder} or {root}; set data_root and image_folder")
+    return AnnotatedImage(str(path), image.size, image.regions)
+
+
+def _renumbered(image: AnnotatedImage, index: Sequence[int]) -> AnnotatedImage:
+    """The image with texts numbered over several files."""
+    regions = tuple(
+        AnnotatedRegion(
+            region.box,
+            index[region.truth],
+            None if region.choices is None else tuple(index[choice] for choice in region.choices),
+        )
+        for region in image.regions
+    )
+    return AnnotatedImage(image.file_name, image.size, regions)
+
+
+def _counted(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "nothing"

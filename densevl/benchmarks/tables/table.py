@@ -1,0 +1,27 @@
+"""A table of figures as Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Table"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of figures under a head.
+
+    Attributes:
+        head: what stands over the columns; the first is over the names of the rows.
+        rows: name and figures of each row, in percent.
+        note: what decides the figures: scenes, sizes, weights.
+    """
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, Sequence[float]]]
+    note: str
+
+    def __str__(self) -> str:
+        """The table in Markdown, figures with one decimal, the note below it."""
+        lines = [self.head, ("---",) * len(self.head)]
+        lines += [(name, *(f"{value:.1f}" for value in figures)) for name, figures in self.rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.note}"

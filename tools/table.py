@@ -1,0 +1,24 @@
+"""Print a table of the README as Markdown: python tools/table.py dinoiser [--scenes 500]"""
+
+import argparse
+import sys
+
+from densevl.benchmarks.tables import TABLES, measure
+from densevl.errors import DensevlError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure a table and print it as Markdown.")
+    parser.add_argument("name", choices=TABLES, help="; ".join(f"{name}: {text}" for name, text in TABLES.items()))
+    parser.add_argument("--scenes", type=int, default=500, metavar="N", help="held-out scenes (default: 500)")
+    args = parser.parse_args()
+    try:
+        print(measure(args.name, args.scenes))
+    except DensevlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

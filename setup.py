@@ -15,14 +15,20 @@ CORE = [
     "opencv-python>=4.10",
     "pillow>=10.3",
     "pycocotools>=2.0.8",
+    "segment-anything-py>=1.0.1",
+    "timm>=1.0.17",
     "safetensors>=0.4.3",
-    "huggingface_hub>=0.23",
+    "huggingface_hub>=0.34",
     "filelock>=3.12",
     "jaxtyping>=0.2.34",
     "tqdm>=4.66",
 ]
+DETECT = ["transformers>=4.56"]
+PARQUET = ["pyarrow>=17"]
+SPACY = ["spacy>=3.8.7"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
 DEV = [
+    "tensorboard>=2.16",
     "pytest>=8",
     "hypothesis>=6.100",
     "beartype>=0.18",
@@ -44,7 +50,13 @@ setup(
     package_dir={"densevl": "densevl", "densevl.configs": "configs"},
     package_data={"densevl": ["py.typed", "data/**/*"]},
     install_requires=CORE,
-    extras_require={"bench": BENCH, "dev": BENCH + DEV},
+    extras_require={
+        "bench": BENCH,
+        "detect": DETECT,
+        "parquet": PARQUET,
+        "spacy": SPACY,
+        "dev": BENCH + DETECT + PARQUET + SPACY + DEV,
+    },
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -39,6 +39,25 @@ def test_test(root, tmp_path, shared):
 
 
 @pytest.mark.slow
+def test_dinoiser_on_real_images(root, tmp_path, shared):
+    """The published command; the CLIP is random, the heads lie in a file of the published layout."""
+    shapes = {"obj_proj.weight": (256, 768, 3, 3), "obj_proj.bias": (256,)}
+    shapes |= {"bkg_decoder.weight": (1, 768, 1, 1), "bkg_decoder.bias": (1,)}
+    generator = torch.Generator().manual_seed(0)
+    state = {name: torch.randn(shape, generator=generator) / 80 for name, shape in shapes.items()}
+    torch.save({"epoch": 99, "model_state_dict": state}, tmp_path / "last.pt")
+    options = ["weights=random:0", "model.templates=plain", "heads=last.pt", "test_dataloader.num_workers=0"]
+    data = f"data_root={shared / 'data' / 'ade'}"
+    done = run(
+        root / "tools" / "test.py", "dinoiser_ade", "--work-dir", "w", "--cfg-options", data, *options, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "w" / "results.json").read_text())
+    assert results["dataset"]["images"] == 2
+    assert results["protocol"]["refiners"][0].startswith("dinoiser@")
+
+
+@pytest.mark.slow
 def test_two_processes_give_the_figures_of_one(root, tmp_path):
     """Seven images on two processes: one of them has one more."""
     options = ["--cfg-options", *MINI, "test_dataloader.dataset.length=7", "test_dataloader.dataset.size=64"]

@@ -9,7 +9,7 @@ import densevl
 from densevl.drawing import write_image
 
 
-def main(path: str, classes: str, name: str = "maskclip") -> None:
+def main(path: str, classes: str, name: str | None = None) -> None:
     """Write ``overlay.png`` and ``labels.png`` in the current folder."""
     result = densevl.load(name).segment(path, classes)
     for label, share in result.areas().items():

@@ -44,16 +44,14 @@ class PlainSegmentor:
         self.heads = extras.pop(0) if isinstance(extras[0], DinoiserRefiner) else None
         self.tapped = None if self.heads is None else _tapped_block(self.heads.layer, segmentor.encoder.depth)
         weight = next(segmentor.parameters())
-        pooled = self.heads is None or (self.heads.reach is None and self.heads.rounds == 1)
         if (
-            not pooled
-            or segmentor.readout != MaskCLIPReadout()
+            segmentor.readout != MaskCLIPReadout()
             or any(e is not None for e in extras)
             or weight.dtype != torch.float32
         ):
             raise UsageError(
                 "the plain implementation is MaskCLIP in float32, with readout maskclip and nothing behind it but the "
-                f"heads of CLIP-DINOiser, pooled as published; got {segmentor.protocol}"
+                f"heads of CLIP-DINOiser; got {segmentor.protocol}"
             )
         self.settings = segmentor
         self.visual: Any = segmentor.encoder.model.visual
@@ -101,8 +99,15 @@ class PlainSegmentor:
         units = F.normalize(heads.obj_proj(tapped[None])[0].flatten(1), dim=0)
         affinity = (units.T @ units).unflatten(1, features.shape[1:])
         affinity[affinity < heads.gamma] = 0
-        pooled = torch.einsum("nhw,dhw->dn", affinity, features) / (affinity.sum((1, 2)) + 1e-6)
-        return pooled.unflatten(1, features.shape[1:])
+        if heads.reach is not None:
+            y, x = (torch.arange(side, device=features.device) for side in features.shape[1:])
+            down, right = y[:, None] - y, x[:, None] - x
+            far = down[:, None, :, None] ** 2 + right[None, :, None, :] ** 2 > heads.reach**2
+            affinity[far.flatten(0, 1)] = 0
+        for _ in range(heads.rounds):
+            pooled = torch.einsum("nhw,dhw->dn", affinity, features) / (affinity.sum((1, 2)) + 1e-6)
+            features = pooled.unflatten(1, features.shape[1:])
+        return features
 
     @torch.inference_mode()
     def label(

@@ -4,7 +4,7 @@ Every message names what was wrong, what was expected and the cure. The command 
 2 for :class:`UsageError`, 1 where some of the inputs failed.
 """
 
-__all__ = ["DensevlError", "ImageError", "OutputError", "UsageError", "WeightsError"]
+__all__ = ["DensevlError", "ImageError", "OutputError", "TextTooLong", "UsageError", "WeightsError"]
 
 
 class DensevlError(Exception):
@@ -13,6 +13,20 @@ class DensevlError(Exception):
 
 class UsageError(DensevlError, ValueError):
     """An argument, a vocabulary or a config that cannot be used as given."""
+
+
+class TextTooLong(UsageError):
+    """A text that a text encoder would have to cut.
+
+    Args:
+        message: what the user reads.
+        tokens: of the text, start and end included.
+        context: tokens that the encoder takes.
+    """
+
+    def __init__(self, message: str, tokens: int, context: int) -> None:
+        super().__init__(message)
+        self.tokens, self.context = tokens, context
 
 
 class ImageError(DensevlError):

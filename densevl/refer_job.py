@@ -3,7 +3,8 @@
 For an image ``cat.jpg`` it writes
 
 * ``cat.refer.png``: the best regions and their probabilities; ``cat.refer.1.png`` and so on for several expressions;
-* ``cat.marked.png``, where asked for: the marked images that the model saw, as a contact sheet;
+* ``cat.marked.png``, where asked for: the same regions under each visual prompt of the model, as a contact sheet;
+  ``cat.marked.1.png`` and so on for several expressions, numbered as the pictures are;
 * ``cat.refer.json``: every region of every expression with its box (xyxy), mask, scores and probability, written last.
 """
 
@@ -54,8 +55,8 @@ class ReferJob:
         found = self.model.grounder.refer(image, list(expressions), proposals, path.name)
         for picture, grounding in zip(self.pictures(path, len(found)), found, strict=True):
             write_image(picture, draw_ranking(image, grounding, self.top))
-        if self.show_marked:
-            write_image(self.out / f"{path.stem}.marked.png", self._marked(image, found[0]))
+        for sheet, grounding in zip(self.sheets(path, len(found)), found, strict=False):
+            write_image(sheet, self._marked(image, grounding))
         record = {
             "image": {"file_name": str(path), "height": image.shape[0], "width": image.shape[1]},
             "model": self.model.name,
@@ -68,8 +69,15 @@ class ReferJob:
 
     def pictures(self, path: Path, count: int) -> list[Path]:
         """The files of the ranked pictures."""
-        names = [".refer.png"] if count == 1 else [f".refer.{i + 1}.png" for i in range(count)]
-        return [self.out / f"{path.stem}{name}" for name in names]
+        return self._files(path, "refer", count)
+
+    def sheets(self, path: Path, count: int) -> list[Path]:
+        """The files of the contact sheets; none where they are not asked for."""
+        return self._files(path, "marked", count) if self.show_marked else []
+
+    def _files(self, path: Path, kind: str, count: int) -> list[Path]:
+        numbers = [""] if count == 1 else [f".{i + 1}" for i in range(count)]
+        return [self.out / f"{path.stem}.{kind}{number}.png" for number in numbers]
 
     def _marked(self, image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) -> UInt8[np.ndarray, "h w 3"]:
         """The best regions of an expression under every visual prompt of the model."""
@@ -81,7 +89,9 @@ class ReferJob:
             for prompt in getattr(embedder, "visual_prompts", ())
         }
         rows = {name: list(draw(image, regions, *settings)) for name, settings in prompts.items()}
-        return contact_sheet(rows, [f"region {index}" for index in chosen])
+        shares = grounding.probabilities.tolist()
+        columns = [f"{rank}: region {index}, {shares[index]:.1%}" for rank, index in enumerate(chosen, 1)]
+        return contact_sheet(rows, columns)
 
 
 def _record(grounding: Grounding) -> dict[str, Any]:

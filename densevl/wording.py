@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["literal", "normalised", "split_unescaped", "suggestion"]
+__all__ = ["literal", "normalised", "shortened", "split_unescaped", "suggestion"]
 
 MOST_LISTED = 20
 """Names in a message; longer lists hide what it says."""
@@ -29,6 +29,11 @@ def split_unescaped(text: str, separators: str) -> list[str]:
 def literal(text: str) -> str:
     """The text with each escaped comma, bar, hash or backslash as itself."""
     return re.sub(r"\\([,|#\\])", r"\1", text)
+
+
+def shortened(text: str, most: int = 120) -> str:
+    """The beginning of a text, for a message."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -7,11 +7,13 @@ import torch.nn.functional as F
 from open_clip import CLIP, SimpleTokenizer
 from torch import nn
 
+from densevl import load
 from densevl.encoders import CLIPEncoder
-from densevl.errors import UsageError
+from densevl.errors import UsageError, WeightsError
 from densevl.painting import OVERLAPS
 from densevl.region_segmentors import RegionSegmentor, region_probabilities
 from densevl.regions import RegionEmbeddings, Regions
+from densevl.segmentors import build_segmentor
 from densevl.structures import TextEmbeddings
 from densevl.vocabulary import Vocabulary
 
@@ -225,3 +227,47 @@ def test_protocol_names_the_regions(encoder):
 def test_bad_options_are_named(encoder, options):
     with pytest.raises(UsageError, match=next(iter(options))):
         make(encoder, **options)
+
+
+@pytest.mark.slow
+def test_the_mini_model_finds_the_things_of_a_picture(root):
+    model = load("mini-regions", device="cpu", short_side=160)
+    encoded = model.encode(root / "demo/images/garden.png")
+    found = model.segment(encoded, "grass, brick, green ring, blue circle, yellow heart, white crescent, orange square")
+    assert found.labels.shape == encoded.regions.size
+    places = {"grass": (40, 10), "blue circle": (56, 320), "yellow heart": (150, 440), "orange square": (290, 410)}
+    assert {name: found.vocabulary.names[found.labels[place]] for name, place in places.items()} == {
+        name: name for name in places
+    }
+
+
+@pytest.mark.parametrize("weights", ["random:0", "mini-clip"])
+def test_without_a_network_the_mini_sam_makes_the_masks(weights):
+    config = {"encoder": {"type": "clip", "weights": "mini-clip"}, "embedder": {"type": "mask-pooling"}}
+    maker = {"type": "cached", "maker": {"type": "sam", "weights": "sam-vit-h", "automatic": {"predicted_iou": 0.9}}}
+    config = {"type": "RegionSegmentor", **config, "mask_maker": maker}
+    segmentor = build_segmentor(config, weights, offline=True)
+    assert segmentor.mask_maker.name == "mini SAM"
+    assert segmentor.protocol["encoder"] == segmentor.embedder.encoder.model_id
+    assert ("@random" in segmentor.protocol["encoder"]) == (weights == "random:0")
+    assert build_segmentor(config, weights, mask_maker="grabcut").mask_maker.name.lower() == "grabcut"
+
+
+def test_offline_reaches_every_part(monkeypatch):
+    asked = []
+
+    def absent(entry, offline=False, **_):
+        asked.append((entry if isinstance(entry, str) else entry.name, offline))
+        raise WeightsError("absent")
+
+    monkeypatch.delenv("DENSEVL_OFFLINE")
+    monkeypatch.setattr("densevl.mask_makers.sam.fetch", absent)
+    mini = {"type": "clip", "weights": "mini-clip"}
+    maker = {"type": "cached", "maker": {"type": "sam", "weights": "sam-vit-b"}}
+    pooling = {"type": "mask-pooling", "refiners": [{"type": "dinoiser", "weights": "mini-dinoiser"}]}
+    for embedder in ({"type": "marked-images", "weights": [1, 2]}, pooling):
+        with pytest.raises(WeightsError, match="absent"):
+            build_segmentor(
+                {"type": "RegionSegmentor", "encoder": mini, "embedder": embedder, "mask_maker": maker}, offline=True
+            )
+    assert asked == [("sam-vit-b", True)] * 2

@@ -7,8 +7,10 @@ from densevl.errors import DensevlError
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Milliseconds for all regions of one image, medians.")
-    parser.add_argument("--prompts", nargs="+", metavar="NAME", help="visual prompts in the place of the usual five")
+    parser = argparse.ArgumentParser(
+        description="Milliseconds of processor time for all regions of one image, medians."
+    )
+    parser.add_argument("--prompts", nargs="+", metavar="NAME", help="visual prompts, drawn on one canvas")
     parser.add_argument("--count", type=int, default=20, metavar="N", help="number of regions")
     parser.add_argument("--image-size", default="480x640", metavar="HxW")
     parser.add_argument("--size", type=int, default=384, metavar="PIXELS", help="short side of the marked images")
@@ -19,9 +21,9 @@ def main() -> int:
         from densevl.visual_prompts.speed import benchmark
 
         if "prompts" in args:
-            args["names"] = args.pop("prompts")
+            args["sets"] = [args.pop("prompts")]
         args["image_size"] = parse_size(args["image_size"])
-        print(f"{'':22}{'one by one':>15}{'same bytes':>13}{'faster':>9}{'default':>13}{'faster':>9}")
+        print(f"{'':48}{'one by one':>15}{'same bytes':>13}{'faster':>9}{'default':>13}{'faster':>9}")
         print(*benchmark(**args), sep="\n")
     except DensevlError as error:
         print(f"error: {error}", file=sys.stderr)

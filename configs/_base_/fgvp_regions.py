@@ -1,7 +1,7 @@
 """Regions marked as in FGVP (Yang et al., NeurIPS 2023), the same as ``densevl.load("fgvp-seg")``.
 
-Without a network, ``--cfg-options weights=mini-clip`` runs it all with the mini CLIP and the mini SAM, a second or two
-an image on a CPU, and ``weights=random:0`` with random weights of the published size, which takes minutes.
+Without a network, ``--cfg-options weights=mini-clip`` runs it all with the mini CLIP and the mini SAM, a few seconds an
+image on a CPU; ``weights=random:0`` takes random weights of the published size, and far longer.
 """
 
 from densevl.benchmarks.adapter import OpenVocabularyModel

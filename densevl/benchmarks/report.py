@@ -11,6 +11,9 @@ from densevl.files import atomic_write
 
 __all__ = ["Report"]
 
+DRAWN = "drawn while needed"
+"""The source of data sets of scenes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -54,6 +57,8 @@ class Report:
             )
         if any("@random" in str(value) for value in self.protocol.values()):
             found.append("random weights: the figure says nothing about quality")
+        if self.source != DRAWN and str(self.protocol.get("encoder")).startswith("mini-clip@"):
+            found.append("the mini CLIP knows drawn scenes alone: the figure says nothing about quality")
         return [*found, *self.remarks]
 
     def as_dict(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import add_model_options, load_model, positive
+from densevl.errors import UsageError
 
 __all__ = ["add"]
 
@@ -30,7 +31,9 @@ def add(commands: Any) -> None:
     parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help="such as 'the left dog'")
     parser.add_argument("--boxes", type=Path, metavar="FILE", help="JSON of the boxes to choose from")
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="regions to show (default: 5)")
-    parser.add_argument("--show-prompts", action="store_true", help="also write the marked images as a contact sheet")
+    parser.add_argument(
+        "--show-prompts", action="store_true", help="also write a contact sheet of marked images for each"
+    )
     parser.add_argument("--explain", action="store_true", help="print what each part contributes")
     add_model_options(parser, "fgvp")
     parser.set_defaults(run=_refer)
@@ -39,8 +42,12 @@ def add(commands: Any) -> None:
 def _refer(options: argparse.Namespace) -> int:
     from densevl.grounding.expression import parse_expression
     from densevl.images import read_image
+    from densevl.models import model_entry, models
 
-    # What cannot be used is said before a model is loaded.
+    # What cannot be used is said before a model is loaded, or its weights are fetched.
+    if not model_entry(options.model).grounder:
+        able = ", ".join(name for name, entry in models().items() if entry.grounder)
+        raise UsageError(f"model {options.model!r} labels pixels and tells no regions apart; take one of {able}")
     for text in options.expressions:
         parse_expression(text)
     read_image(options.image)
@@ -49,7 +56,8 @@ def _refer(options: argparse.Namespace) -> int:
 
     job = ReferJob(load_model(options), options.out, options.top, options.show_prompts)
     found = job.run(options.image, options.expressions, options.boxes)
-    for picture, grounding in zip(job.pictures(options.image, len(found)), found, strict=True):
+    pictures, sheets = job.pictures(options.image, len(found)), job.sheets(options.image, len(found))
+    for i, grounding in enumerate(found):
         if options.explain:
             print(grounding.explain(options.top))
         else:
@@ -59,5 +67,5 @@ def _refer(options: argparse.Namespace) -> int:
                 print(f"{rank:4}  {float(grounding.probabilities[index]):7.1%}  region {index} ({box})")
         if grounding.doubtful:
             print(f"densevl: nothing in the picture seems to be meant by {grounding.expression!r}", file=sys.stderr)
-        print(picture)
+        print(*(files[i] for files in (pictures, sheets) if files), sep="\n")
     return 0

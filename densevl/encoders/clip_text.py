@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from densevl.blocks import run_block
 from densevl.encoders.text_cache import TextCache
-from densevl.errors import UsageError
+from densevl.errors import TextTooLong, UsageError
+from densevl.wording import shortened
 
 __all__ = ["TextTower", "embed_texts"]
 
@@ -84,7 +85,7 @@ class TextTower:
         """Token ids, padded to the full context.
 
         Raises:
-            UsageError: where a sentence has more tokens than the context. open_clip would cut it silently, and ask
+            TextTooLong: where a sentence has more tokens than the context. open_clip would cut it silently, and ask
                 for a class by the beginning of its name.
         """
         if not isinstance(self.tokenizer, SimpleTokenizer):
@@ -95,10 +96,12 @@ class TextTower:
         too_long = tokens[:, -1].nonzero().flatten()
         if len(too_long):
             sentence = sentences[int(too_long[0])]
-            shown = sentence if len(sentence) <= 120 else sentence[:117] + "..."
-            raise UsageError(
-                f"{shown!r} has {len(self.tokenizer.encode(sentence)) + 2} tokens, start and end included, and the "
-                f"text encoder takes {length}; shorten the class name, or separate the classes where this is a list"
+            count = len(self.tokenizer.encode(sentence)) + 2
+            raise TextTooLong(
+                f"{shortened(sentence)!r} has {count} tokens, start and end included, and the text encoder takes "
+                f"{length}; shorten the class name, or separate the classes where this is a list",
+                count,
+                length,
             )
         return tokens[:, :length]
 

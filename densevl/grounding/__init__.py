@@ -4,9 +4,11 @@ Importing this package registers the grounders.
 """
 
 from densevl.grounding.building import build_grounder
-from densevl.grounding.expression import Phrase, Relation, Superlative, parse_expression
-from densevl.grounding.grounder import EncodedRegions, Grounder
+from densevl.grounding.encoded_regions import EncodedRegions
+from densevl.grounding.expression import parse_expression
+from densevl.grounding.grounder import Grounder
 from densevl.grounding.grounding import Grounding
+from densevl.grounding.phrase import Phrase, Relation, Superlative
 
 __all__ = [
     "EncodedRegions",

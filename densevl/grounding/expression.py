@@ -11,78 +11,16 @@ an image-text model is asked for the phrase alone; "in front of" and "behind" st
 takes them for below and above; "middle" and "second from left" are known. What is not understood stays in the phrase.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from densevl.errors import UsageError
-from densevl.weights.table import DATA
+from densevl.grounding.phrase import Phrase, Relation, Superlative
+from densevl.grounding.word_lists import WordLists, word_lists
 
-__all__ = ["Phrase", "Relation", "Superlative", "parse_expression"]
-
-
-@dataclass(frozen=True)
-class Superlative:
-    """A place among the others that fit the same words.
-
-    Attributes:
-        kind: ``left``, ``right``, ``above`` (highest), ``below``, ``bigger`` (largest), ``smaller`` or ``middle``.
-        order: 1 for the first from there, 2 for the second, and so on.
-    """
-
-    kind: str
-    order: int = 1
-
-    def __str__(self) -> str:
-        return f"most {self.kind}" if self.order == 1 else f"{self.order}. from {self.kind}"
-
-
-@dataclass(frozen=True)
-class Relation:
-    """How a thing lies to others.
-
-    Attributes:
-        kind: ``left``, ``right``, ``above``, ``below``, ``bigger``, ``smaller``, ``inside`` or ``between``.
-        landmarks: what it lies so to: two phrases for ``between``, else one.
-    """
-
-    kind: str
-    landmarks: "tuple[Phrase, ...]"
-
-    def __str__(self) -> str:
-        return f"{self.kind} {' and '.join(map(str, self.landmarks))}"
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """A thing as an expression describes it.
-
-    Attributes:
-        text: the words that an image-text model can judge; empty where they name nothing in particular ("the one").
-        superlatives: its places among its like, in the order in which they are written.
-        relations: its relations to other things, likewise.
-    """
-
-    text: str
-    superlatives: tuple[Superlative, ...] = ()
-    relations: tuple[Relation, ...] = ()
-
-    def __str__(self) -> str:
-        parts = [*map(str, self.superlatives), *map(str, self.relations)]
-        return f"({self.text or 'anything'}{''.join(f' | {part}' for part in parts)})"
-
-    @property
-    def plain(self) -> bool:
-        """Whether there is neither a superlative nor a relation."""
-        return not self.superlatives and not self.relations
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The texts of the phrase and its landmarks, each once, none empty."""
-        below = (text for relation in self.relations for mark in relation.landmarks for text in mark.texts)
-        return tuple(dict.fromkeys(text for text in (self.text, *below) if text))
+__all__ = ["clean_words", "parse_expression", "plain_words"]
 
 
 def parse_expression(text: str) -> Phrase:
@@ -92,22 +30,27 @@ def parse_expression(text: str) -> Phrase:
         UsageError: where the expression is empty.
     """
     words = _Words.load()
+    return _phrase(words.lists.kept.sub(lambda match: match[0].replace(" ", "_"), plain_words(text)), words)
+
+
+def plain_words(text: str) -> str:
+    """An expression in lower case, its words and commas one space apart.
+
+    Raises:
+        UsageError: where no word is left.
+    """
     spaced = re.sub(r"\bw/(?!o)", "with ", text.lower()).replace("’", "'").replace(",", " , ")
     plain = " ".join(re.sub(r"[_\"“”()\[\].;:!?]", " ", spaced).split())
     if not re.search(r"\w", plain):
         raise UsageError(f"the expression {text!r} names nothing; say what to look for, such as 'the left dog'")
-    return _phrase(words.kept.sub(lambda match: match[0].replace(" ", "_"), plain), words)
+    return plain
 
 
 @dataclass(frozen=True)
 class _Words:
     """The patterns that are made of the lists; a match of ``relation``, ``place`` … is looked up in the tables."""
 
-    superlatives: dict[str, str]
-    relations: dict[str, str]
-    ordinals: dict[str, int]
-    anything: frozenset[str]
-    kept: re.Pattern[str]
+    lists: WordLists
     relation: re.Pattern[str]
     not_landmark: re.Pattern[str]
     counted: re.Pattern[str]
@@ -118,34 +61,28 @@ class _Words:
     @staticmethod
     @cache
     def load() -> "_Words":
-        table = json.loads((DATA / "expression_words.json").read_text(encoding="utf-8"))
-        superlatives = {word: kind for kind, words in table["superlatives"].items() for word in words}
-        relations = {word: kind for kind, words in table["relations"].items() for word in words}
-        direction, part, picture = _any(superlatives), _any(table["parts"]), _any(table["picture"])
+        lists = word_lists()
+        direction, part, picture = _any(lists.superlatives), _any(lists.parts), _any(lists.picture)
         directions = rf"{direction}(?:(?:\s+|-|\s+and\s+){direction})*"
         end = rf"(?:[- ]hand)?(?:\s+(?:most\s+)?{part})?"
-        group = r"(?:two|three|four|five|six|all|both|bunch|group|pair|row|line|them|these|those)"
+        group = _any(lists.groups)
         # "on the right", "far left", "in the bottom left corner of the picture"; not "left of the car".
         place = (
             rf"(?:(?P<preposition>in|on|at|to|from|towards?)\s+)?(?:the\s+)?{_STEPS}\b(?P<words>{directions})\b(?:"
             rf"(?P<whole>{end}\s+of\s+(?:the\s+|this\s+)?(?:{picture}|{group})\b)|"
             rf"(?!{end}\s+(?:of|than|from)\b)(?:[- ]hand)?(?P<part>\s+{part}\b)?)"
         )
-        inside = rf"in(?=\s+(?:an?|the)\s+(?:\w+\s+){{0,2}}?{_any(table['containers'])}\b)"
+        inside = rf"in(?=\s+(?:an?|the)\s+(?:\w+\s+){{0,2}}?{_any(lists.containers)}\b)"
         return _Words(
-            superlatives,
-            relations,
-            table["ordinals"],
-            frozenset(table["anything"]),
-            kept=re.compile(rf"\b(?:{'|'.join(table['kept'])})\b"),
+            lists,
             relation=re.compile(
                 rf"(?:\b(?:that|which|who)\b\s*)?(?:(?:'s|\b(?:is|are|was|were|standing|sitting))\s+)?{_ADVERBS}"
                 r"(?:\b(?:on|to|at|in|from)\s+)?(?:\bthe\s+)?(?:\b(?:far|immediate|very)\s+)?"
-                rf"\b(?P<relation>{_any(relations)}|{inside})\s+(?=\w)"
+                rf"\b(?P<relation>{_any(lists.relations)}|{inside})\s+(?=\w)"
             ),
             not_landmark=re.compile(rf"(?:the\s+|this\s+)?(?:{picture}|{group})\b"),
             counted=re.compile(
-                rf"\b(?P<order>{_any(table['ordinals'])})\b(?P<noun>[\w\s-]*?)\s+(?:from|to|on|in|at)\s+(?:the\s+)?"
+                rf"\b(?P<order>{_any(lists.ordinals)})\b(?P<noun>[\w\s-]*?)\s+(?:from|to|on|in|at)\s+(?:the\s+)?"
                 rf"{_STEPS}(?P<words>{direction})\b(?!\s+of\b)(?:[- ]hand)?(?:\s+{part}\b)?"
             ),
             place=re.compile(place),
@@ -181,7 +118,7 @@ def _phrase(text: str, words: _Words) -> Phrase:
         head = head[start.end() :]
 
     def take_counted(match: re.Match[str]) -> str:
-        superlatives.append(Superlative(words.superlatives[match["words"]], words.ordinals[match["order"]]))
+        superlatives.append(Superlative(words.lists.superlatives[match["words"]], words.lists.ordinals[match["order"]]))
         return match["noun"] + " "
 
     def take_place(match: re.Match[str]) -> str:
@@ -191,15 +128,15 @@ def _phrase(text: str, words: _Words) -> Phrase:
         return " "
 
     head = words.place.sub(take_place, words.counted.sub(take_counted, head))
-    return Phrase(_clean(head, words), tuple(dict.fromkeys(superlatives)), tuple(relations))
+    return Phrase(clean_words(head), tuple(dict.fromkeys(superlatives)), tuple(relations))
 
 
 def _split(text: str, words: _Words) -> tuple[str, list[Relation]]:
     """The text without its relations, and these."""
     for match in words.relation.finditer(text):
-        kind = words.relations.get(match["relation"], "inside")
+        kind = words.lists.relations.get(match["relation"], "inside")
         head, rest = text[: match.start()], text[match.end() :]
-        if words.not_landmark.match(rest) or (not _clean(head, words) and words.part_of.match(text)):
+        if words.not_landmark.match(rest) or (not clean_words(head) and words.part_of.match(text)):
             continue
         landmark, behind = _landmark(rest, words, kind)
         pair = re.split(r"\s+and\s+", landmark, maxsplit=1) if kind == "between" else [landmark]
@@ -234,12 +171,12 @@ def _is_place_of_head(match: re.Match[str]) -> bool:
 
 
 def _kinds(text: str, words: _Words) -> list[Superlative]:
-    return [Superlative(words.superlatives[word]) for word in words.direction.findall(text)]
+    return [Superlative(words.lists.superlatives[word]) for word in words.direction.findall(text)]
 
 
-def _clean(text: str, words: _Words) -> str:
-    """The words of a phrase without loose ends."""
+def clean_words(text: str) -> str:
+    """The words of a phrase without loose ends; empty where they name nothing in particular."""
     text = re.sub(r"(?:\s+,)+", " ,", " ".join(text.split()))
     text = _LEADING.sub("", _TRAILING.sub("", text).removeprefix(", ") + " ").strip()
     text = text.replace(" ,", ",").replace("_", " ")
-    return "" if text in words.anything or not re.search(r"\w", text) else text
+    return "" if text in word_lists().anything or not re.search(r"\w", text) else text

@@ -11,8 +11,7 @@ probability of a region is softmax(scores of the whole expression) · that of th
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -23,36 +22,21 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from densevl.errors import UsageError
-from densevl.grounding.expression import Phrase, parse_expression
+from densevl.grounding.encoded_regions import EncodedRegions
 from densevl.grounding.grounding import Grounding
+from densevl.grounding.parsers import load_parser, parser_name
+from densevl.grounding.phrase import Phrase
 from densevl.grounding.proposals import Proposals, as_regions
 from densevl.grounding.relations import Resolution, Step, resolve
 from densevl.grounding.scorer import Scorer
-from densevl.grounding.scoring import negative_bank, unrelated
-from densevl.regions import RegionEmbeddings, Regions
+from densevl.grounding.scoring import negative_bank
+from densevl.regions import Regions
 from densevl.registry import DETECTORS, GROUNDERS, MASK_MAKERS, REGION_EMBEDDERS, build
 
-__all__ = ["EncodedRegions", "Grounder"]
+__all__ = ["Grounder"]
 
 SAME_BOX = 0.7
 """Detections for several phrases of one expression that overlap by more than this IoU are one."""
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedRegions:
-    """The regions of one image as vectors: ask about them any number of times.
-
-    Attributes:
-        regions: the candidates, with masks where a mask maker was at hand.
-        embeddings: of the regions, by each model.
-        proposals: where the regions come from.
-        image: the image as given, for pictures.
-    """
-
-    regions: Regions
-    embeddings: tuple[RegionEmbeddings, ...]
-    proposals: str
-    image: UInt8[np.ndarray, "H W 3"]
 
 
 @GROUNDERS.register_module()
@@ -67,6 +51,7 @@ class Grounder(nn.Module):
         top: how many regions the detector gives for each phrase.
         template: text round expressions and negative captions, with ``{}`` in it.
         relations: whether relations and superlatives are taken apart.
+        parser: what takes them apart: ``"rules"``, ``"spacy"``, or as :func:`load_parser` says.
         subtract: whether the mean score of the negative captions is subtracted.
         negatives: the bank of negative captions, see :func:`negative_bank`; None for none.
         negative_count: captions drawn from the bank.
@@ -76,7 +61,7 @@ class Grounder(nn.Module):
             ranking does not depend on it.
 
     Raises:
-        UsageError: where there is no embedder, subtraction has no bank, or a part is unknown.
+        UsageError: where there is no embedder, subtraction has no bank, or a part or the parser is unknown or missing.
     """
 
     def __init__(
@@ -87,6 +72,7 @@ class Grounder(nn.Module):
         top: int = 10,
         template: str = "a photo of {}",
         relations: bool = True,
+        parser: str | Callable[[str], Phrase] = "rules",
         subtract: bool = False,
         negatives: str | Path | Sequence[str] | None = "neutral",
         negative_count: int = 500,
@@ -104,6 +90,7 @@ class Grounder(nn.Module):
         self.mask_maker = build(MASK_MAKERS, mask_maker)
         self.detector = build(DETECTORS, detector)
         self.top, self.template, self.relations = top, template, relations
+        self.parse = load_parser(parser)
         self.subtract, self.calibration = subtract, calibration
         self.bank = None if negatives is None else negative_bank(negatives, negative_count, seed)
         self.scorer = Scorer(self.embedders, template, self.bank)
@@ -126,11 +113,12 @@ class Grounder(nn.Module):
         """Everything that decides a ranking, for reports: plain values only."""
         captions = "\n".join(self.bank.captions) if self.bank else ""
         return {
-            "embedders": [_describe(embedder) for embedder in self.embedders],
+            "embedders": [getattr(one, "protocol", one.encoder.model_id) for one in self.embedders],
             "mask_maker": getattr(self.mask_maker, "model_id", None),
             "detector": getattr(self.detector, "name", None),
             "template": self.template,
             "relations": self.relations,
+            "parser": parser_name(self.parse),
             "subtract": self.subtract,
             "negatives": None
             if self.bank is None
@@ -216,7 +204,7 @@ class Grounder(nn.Module):
         """
         if isinstance(expressions, str):
             return self.refer(image, [expressions], proposals, image_name)[0]
-        pairs = [(text, parse_expression(text)) for text in expressions]
+        pairs = [(text, self.parse(text)) for text in expressions]
         if not self.relations:
             pairs = [(text, Phrase(text)) for text in expressions]
         vectors = self.scorer.embed(part for text, phrase in pairs for part in (text, *phrase.texts))
@@ -247,11 +235,8 @@ class Grounder(nn.Module):
             product = product / product.sum() if product.sum() > 0 else whole
             resolved = Resolution(product, (*resolved.steps, *tree.steps))
         presence = None
-        if self.bank is not None and bank is not None and phrase.text:
-            parts = self.scorer.parts_of(encoded.embeddings, vectors, phrase.text)
-            best = torch.stack(list(parts.values())).sum(0).max()
-            beaten = (bank.max(0).values < best)[unrelated(self.bank.captions, phrase.text)]
-            presence = float(beaten.float().mean()) if len(beaten) else None
+        if not phrase.generic:
+            presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
         return Grounding(
             expression=expression,
             phrase=phrase,
@@ -270,7 +255,3 @@ def _parts(registry: Any, parts: Iterable[Any]) -> Any:
     """Built parts, as a module list where they are modules, so that device and dtype reach them."""
     built = [build(registry, part) for part in parts]
     return nn.ModuleList(built) if all(isinstance(part, nn.Module) for part in built) else built
-
-
-def _describe(embedder: Any) -> Any:
-    return getattr(embedder, "protocol", embedder.encoder.model_id)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from densevl.grounding.expression import Phrase
+from densevl.grounding.phrase import Phrase
 from densevl.grounding.relations import Step
 from densevl.regions import Regions
 
@@ -38,7 +38,8 @@ class Grounding:
         probabilities: of each region to be the one that is meant; they sum to one.
         presence: share of the negative captions, those with a word of the expression apart, that suit no region as well
             as the words of the expression suit their best one; near 1 where it names something that is there. None
-            without a bank or words.
+            without a bank, or where the words fit anything ("the largest shape"): each caption of another thing suits
+            that better, and so would say that it is not there.
         proposals: where the regions come from.
     """
 

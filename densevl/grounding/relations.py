@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from densevl.grounding.expression import Phrase, Superlative
+from densevl.grounding.phrase import Phrase, Superlative
 
 __all__ = ["RELATIONS", "Resolution", "Step", "between", "resolve"]
 

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from densevl.errors import UsageError
-from densevl.grounding.scoring import NegativeBank, part_scores
+from densevl.errors import TextTooLong, UsageError
+from densevl.grounding.scoring import NegativeBank, part_scores, unrelated
 from densevl.regions import RegionEmbeddings
+from densevl.wording import shortened
 
 __all__ = ["Scorer"]
 
@@ -41,9 +42,12 @@ class Scorer:
             return [{} for _ in self.embedders]
         try:
             every = [embedder.encoder.embed_texts(known, [self.template]) for embedder in self.embedders]
-        except UsageError as error:
-            words = len(max(known, key=len).split())
-            raise UsageError(f"an expression of {words} words cannot be read: {error}") from error
+        except TextTooLong as error:
+            longest = max(known, key=len)
+            raise UsageError(
+                f"the expression {shortened(longest)!r} of {len(longest.split())} words has {error.tokens} tokens, and "
+                f"the text encoder takes {error.context}; describe the thing in fewer words"
+            ) from error
         return [dict(zip(known, vectors, strict=True)) for vectors in every]
 
     def parts(
@@ -81,3 +85,24 @@ class Scorer:
                 self._negatives[key] = encoder.embed_texts(self.bank.captions, [self.template])
             vectors.append(self._negatives[key])
         return torch.stack(list(self.parts(embeddings, vectors).values())).sum(0)
+
+    def presence(
+        self,
+        embeddings: Sequence[RegionEmbeddings],
+        vectors: TextVectors,
+        text: str,
+        bank: Float[Tensor, "n q"] | None,
+    ) -> float | None:
+        """Share of the unrelated captions of the bank that suit no region as well as a text suits its best one.
+
+        Args:
+            embeddings: of the regions, by each model.
+            vectors: of the text among others, as :meth:`embed` gives them.
+            text: the words to judge.
+            bank: what :meth:`bank_scores` gives; None gives None, and so does a bank without an unrelated caption.
+        """
+        if self.bank is None or bank is None:
+            return None
+        best = torch.stack(list(self.parts_of(embeddings, vectors, text).values())).sum(0).max()
+        beaten = (bank.max(0).values < best)[unrelated(self.bank.captions, text)]
+        return float(beaten.float().mean()) if len(beaten) else None

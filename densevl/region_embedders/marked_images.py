@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -19,7 +19,7 @@ from densevl.errors import UsageError
 from densevl.region_embedders.loading import device_of, on_device
 from densevl.regions import RegionEmbeddings, Regions
 from densevl.registry import ENCODERS, REGION_EMBEDDERS, build
-from densevl.visual_prompts import Canvas, Style, VisualPrompt, canvas, marked_batches, visual_prompt
+from densevl.visual_prompts import Style, VisualPrompt, canvas, marked_by_each, visual_prompt
 
 __all__ = ["MarkedImages"]
 
@@ -91,23 +91,20 @@ class MarkedImages(nn.Module):
         """
         place = torch.device("cpu") if self.style.compatible else device_of(self.encoder)
         pixels = torch.from_numpy(image).permute(2, 0, 1)
-        surface = canvas(pixels if self.style.compatible else on_device(pixels, place), self.size, self.style)
+        surface = canvas(pixels if place.type == "cpu" else on_device(pixels, place), self.size, self.style)
+        vectors: dict[str, list[Tensor]] = {prompt.name: [] for prompt in self.visual_prompts}
         total = len(regions) * len(self.visual_prompts)
         with tqdm(total=total, desc="regions", delay=2, leave=False, disable=None) as progress:
-            parts = {p.name: self._embed(surface, regions, p, progress) for p in self.visual_prompts}
+            for prompt, marked in marked_by_each(surface, regions, self.visual_prompts, self.batch):
+                vectors[prompt.name].append(self._embed(marked))
+                progress.update(len(marked))
+        parts = {name: torch.cat(found) for name, found in vectors.items()}
         return RegionEmbeddings.of_parts(parts, self.encoder.model_id, self.weights)
 
-    def _embed(self, surface: Canvas, regions: Regions, prompt: VisualPrompt, progress: Any) -> Float[Tensor, "n d"]:
-        if len(regions) == 0:  # the width of the space, as one vector tells it
-            return self._embed(surface, Regions.whole(surface.given_size), _BLANK, tqdm(disable=True))[:0]
-        vectors = []
-        for marked in marked_batches(surface, regions, prompt, at_once=self.batch):
-            vectors.append(self.encoder.embed_images(on_device(marked, device_of(self.encoder)), mode="squash"))
-            progress.update(len(marked))
-        return torch.cat(vectors)
-
-
-_BLANK = VisualPrompt("blank", "", "box")
+    def _embed(self, marked: Shaped[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+        if len(marked) == 0:  # the width of the space, as one vector tells it
+            return self._embed(marked.new_zeros(1, *marked.shape[1:]))[:0]
+        return self.encoder.embed_images(on_device(marked, device_of(self.encoder)), mode="squash")
 
 
 def _style(settings: dict[str, Any]) -> Style:

@@ -9,7 +9,7 @@ blue the right way round; blur and thickness are relative to the size; a mask co
 
 from densevl.visual_prompts.blur import gaussian_blur
 from densevl.visual_prompts.canvas import Canvas
-from densevl.visual_prompts.draw import canvas, draw, marked_batches
+from densevl.visual_prompts.draw import canvas, draw, marked_batches, marked_by_each
 from densevl.visual_prompts.table import COLOURS, VISUAL_PROMPTS, Style, VisualPrompt, visual_prompt
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "draw",
     "gaussian_blur",
     "marked_batches",
+    "marked_by_each",
     "visual_prompt",
 ]

@@ -4,16 +4,19 @@ Convention: a pixel belongs to a box or an ellipse where its centre lies inside.
 the picture that is drawn on.
 """
 
-import cv2
-import numpy as np
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from densevl.structures import Size
 
-__all__ = ["box_areas", "compose", "ellipse_areas", "outlines", "resized_masks"]
+__all__ = ["box_areas", "compose", "ellipse_areas", "empty", "outlines", "resized_masks", "skips_pixels"]
+
+HALF = 0.498
+"""Share of a pixel that counts as half: a shade less, so that rounding does not decide where it is exactly half."""
 
 
 def box_areas(boxes: Float[Tensor, "n 4"], size: Size) -> Bool[Tensor, "n h w"]:
@@ -49,11 +52,22 @@ def resized_masks(masks: Bool[Tensor, "n H W"], size: Size) -> Bool[Tensor, "n h
     """
     if masks.shape[1:] == size or len(masks) == 0:
         return masks if masks.shape[1:] == size else masks.new_zeros(0, *size)
-    skips = masks.shape[1] > 2 * size[0] or masks.shape[2] > 2 * size[1]  # else two neighbours see every pixel
+    skips = skips_pixels(masks.shape[1:], size)
     values = F.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=skips)[:, 0]
-    solid = values >= 0.5
-    thin = ~solid.flatten(1).any(1)
-    return torch.where(thin[:, None, None], values > 0, solid)
+    solid = values >= HALF
+    return torch.where(empty(solid)[:, None, None], values > 0, solid)
+
+
+def skips_pixels(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether resizing without antialiasing, between two neighbours, leaves out pixels; sizes are (height, width)."""
+    return before[0] > 2 * after[0] or before[1] > 2 * after[1]
+
+
+def empty(areas: Bool[Tensor, "n h w"]) -> Bool[Tensor, " n"]:
+    """Which areas have no pixel."""
+    if areas.device.type == "cpu":  # NumPy stops at the first pixel
+        return torch.from_numpy(~areas.numpy().reshape(len(areas), -1).any(1))
+    return ~areas.flatten(1).any(1)
 
 
 def outlines(areas: Bool[Tensor, "n h w"], width: int) -> Bool[Tensor, "n h w"]:
@@ -90,16 +104,4 @@ def compose(
         inside: one for all or one for each; of the areas' size, or a single pixel.
         outside: likewise.
     """
-    if inside.dtype != torch.uint8 or areas.device.type != "cpu":
-        return torch.where(areas[:, None], inside, outside)
-    size = areas.shape[1], areas.shape[2]
-    pictures = np.empty((len(areas), *size, 3), np.uint8)
-    sources, grounds = _pixels(inside, size), _pixels(outside, size)
-    for i, (picture, area) in enumerate(zip(pictures, areas.contiguous().numpy(), strict=True)):
-        picture[:] = grounds[i % len(grounds)]
-        cv2.copyTo(sources[i % len(sources)], area.view(np.uint8), picture)  # ten times as fast as `where`
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
-
-
-def _pixels(images: UInt8[Tensor, "m 3 _ _"], size: Size) -> UInt8[np.ndarray, "m h w 3"]:
-    return images.expand(-1, -1, *size).permute(0, 2, 3, 1).contiguous().numpy()
+    return torch.where(areas[:, None], inside, outside)

@@ -12,7 +12,7 @@ from densevl.errors import UsageError
 from densevl.geometry import resized_size
 from densevl.regions import Regions
 from densevl.structures import Size
-from densevl.visual_prompts.areas import box_areas, compose, ellipse_areas, outlines, resized_masks
+from densevl.visual_prompts.areas import box_areas, compose, ellipse_areas, empty, outlines, resized_masks
 from densevl.visual_prompts.blur import gaussian_blur
 from densevl.visual_prompts.table import NATIVE, Style, VisualPrompt, colour
 
@@ -38,6 +38,8 @@ class Canvas:
         self.image = image
         self.style = style
         self.short_side = min(image.shape[1:]) if size is None else size
+        self._drawn_last: Regions | None = None
+        self._kept_areas: dict[str, Tensor] = {}
 
     @property
     def given_size(self) -> Size:
@@ -55,30 +57,38 @@ class Canvas:
         if len(regions) == 0:
             side = self.short_side
             return self.image.new_zeros(0, 3, *((side, side) if prompt.frame == "crop" else self.picture.shape[2:]))
-        pictures, areas = self._crops(regions, prompt) if prompt.frame == "crop" else self._whole(regions, prompt)
+        if prompt.frame == "crop":
+            pictures, areas = self._crops(regions, prompt)
+        else:
+            pictures, areas = self.picture, self._areas(regions, prompt.area)
         marked = self._filled(pictures, areas, prompt)
         if prompt.outline:
-            line = outlines(areas, max(1, round(self.style.thickness * self._scale)))
-            marked = compose(line, self._paint(self.style.line), marked)
+            line = self._outlines(areas, max(1, round(self.style.thickness * self._scale)))
+            marked = self._compose(line, self._paint(self.style.line), marked)
         return marked.expand(len(regions), -1, -1, -1)
 
-    def _whole(self, regions: Regions, prompt: VisualPrompt) -> tuple[Tensor, Bool[Tensor, "n h w"]]:
-        height, width = self.picture.shape[2:]
+    def _areas(self, regions: Regions, kind: str) -> Bool[Tensor, "n h w"]:
+        """Areas in the picture; those of the regions drawn last are kept, for the next visual prompt."""
+        if self._drawn_last is not regions:
+            self._drawn_last, self._kept_areas = regions, {}
+        if kind not in self._kept_areas:
+            self._kept_areas[kind] = self._make_areas(regions, kind)
+        return self._kept_areas[kind]
+
+    def _make_areas(self, regions: Regions, kind: str) -> Bool[Tensor, "n h w"]:
+        height, width = size = (self.picture.shape[2], self.picture.shape[3])
         down, right = height / self.given_size[0], width / self.given_size[1]
         boxes = regions.boxes * regions.boxes.new_tensor([right, down, right, down])
         centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-        if prompt.area == "circle":
-            return self.picture, ellipse_areas(centres, halves, (height, width))
-        if prompt.area == "point":
-            radii = torch.full_like(halves, KEYPOINT_RADIUS * self.short_side)
-            return self.picture, ellipse_areas(centres, radii, (height, width))
-        if prompt.area == "box" or regions.masks is None:
-            return self.picture, box_areas(boxes, (height, width))
-        masks = resized_masks(regions.masks, (height, width))
-        empty = ~masks.flatten(1).any(1)
-        if empty.any():
-            masks = torch.where(empty[:, None, None], box_areas(boxes, (height, width)), masks)
-        return self.picture, masks
+        if kind == "circle":
+            return ellipse_areas(centres, halves, size)
+        if kind == "point":
+            return ellipse_areas(centres, torch.full_like(halves, KEYPOINT_RADIUS * self.short_side), size)
+        if kind == "box" or regions.masks is None:
+            return box_areas(boxes, size)
+        masks = self._resized_masks(regions.masks, size)
+        lost = empty(masks)
+        return torch.where(lost[:, None, None], box_areas(boxes, size), masks) if lost.any() else masks
 
     def _crops(self, regions: Regions, prompt: VisualPrompt) -> tuple[Tensor, Bool[Tensor, "n s s"]]:
         side = (self.short_side, self.short_side)
@@ -86,19 +96,19 @@ class Canvas:
         for i, (x0, y0, x1, y1) in enumerate(_crop_boxes(regions, self.style.margin)):
             pictures.append(self._resized(self.image[None, :, y0:y1, x0:x1], side))
             if prompt.area == "mask" and regions.masks is not None:
-                areas.append(resized_masks(regions.masks[i : i + 1, y0:y1, x0:x1], side))
+                areas.append(self._resized_masks(regions.masks[i : i + 1, y0:y1, x0:x1], side))
         crops = torch.cat(pictures)
         if not areas:
             return crops, torch.ones(len(crops), *side, dtype=torch.bool, device=crops.device)
         masks = torch.cat(areas)
-        return crops, masks | ~masks.flatten(1).any(1)[:, None, None]
+        return crops, masks | empty(masks)[:, None, None]
 
     def _filled(self, pictures: Tensor, areas: Bool[Tensor, "n h w"], prompt: VisualPrompt) -> Tensor:
         """The area as it looks inside, all other pixels as they look outside."""
         if prompt.inside == prompt.outside:
             return pictures
         inside, outside = (self._look(pictures, look) for look in (prompt.inside, prompt.outside))
-        return compose(areas, inside, outside)
+        return self._compose(areas, inside, outside)
 
     def _look(self, pictures: Tensor, look: str) -> Tensor:
         if pictures is not self.picture:
@@ -152,6 +162,15 @@ class Canvas:
         if pictures.shape[2:] == size:
             return pictures
         return self._like_image(F.interpolate(pictures.float(), size, mode="bilinear", antialias=True))
+
+    def _resized_masks(self, masks: Bool[Tensor, "n H W"], size: Size) -> Bool[Tensor, "n h w"]:
+        return resized_masks(masks, size)
+
+    def _outlines(self, areas: Bool[Tensor, "n h w"], width: int) -> Bool[Tensor, "n h w"]:
+        return outlines(areas, width)
+
+    def _compose(self, areas: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
+        return compose(areas, inside, outside)
 
     def _like_image(self, values: Float[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
         """Computed values in the dtype of the image."""

@@ -20,13 +20,14 @@ from torch import Tensor
 from densevl.errors import UsageError
 from densevl.regions import Regions
 from densevl.structures import Size
-from densevl.visual_prompts.canvas import KEYPOINT_RADIUS, Canvas
+from densevl.visual_prompts.byte_canvas import ByteCanvas
+from densevl.visual_prompts.canvas import KEYPOINT_RADIUS
 from densevl.visual_prompts.table import Style, VisualPrompt, colour
 
 __all__ = ["CompatibleCanvas"]
 
 
-class CompatibleCanvas(Canvas):
+class CompatibleCanvas(ByteCanvas):
     """A canvas that draws the bytes of the published code; for uint8 images in main memory.
 
     Raises:
@@ -44,8 +45,8 @@ class CompatibleCanvas(Canvas):
             return super().draw(regions, prompt)
         if prompt.frame == "crop":
             return torch.cat([self._crop(regions, i, prompt) for i in range(len(regions))])
-        pictures, areas = self._whole(regions, prompt)
-        filled = self._filled(pictures, areas, prompt).expand(len(regions), -1, -1, -1)
+        areas = self._areas(regions, prompt.area)
+        filled = self._filled(self.picture, areas, prompt).expand(len(regions), -1, -1, -1)
         drawn = filled.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).numpy()
         for picture, place, area in zip(drawn, self._places(regions), areas.numpy(), strict=True):
             self._outline(picture, place, area, prompt)
@@ -57,25 +58,27 @@ class CompatibleCanvas(Canvas):
         cut = self.image[None, :, y0:y1, x0:x1]
         picture = self._resized(cut, _by_short_side((y1 - y0, x1 - x0), self.short_side))
         if prompt.area == "mask" and regions.masks is not None:
-            area = _resized_masks(regions.masks[index : index + 1, y0:y1, x0:x1], picture.shape[2:])
+            area = self._resized_masks(
+                regions.masks[index : index + 1, y0:y1, x0:x1], (picture.shape[2], picture.shape[3])
+            )
         else:
             area = torch.ones(1, *picture.shape[2:], dtype=torch.bool)
-        drawn = self._filled(picture, area, prompt).float().contiguous()
+        drawn = self._filled(picture, area, prompt).float()
         squashed = F.interpolate(drawn, (self.short_side,) * 2, mode="bilinear", align_corners=False)
         return squashed.round().byte()
 
-    def _whole(self, regions: Regions, prompt: VisualPrompt) -> tuple[Tensor, Bool[Tensor, "n h w"]]:
-        size = self.picture.shape[2:]
-        if prompt.area == "mask" and regions.masks is not None:
-            return self.picture, _resized_masks(regions.masks, size)
+    def _make_areas(self, regions: Regions, kind: str) -> Bool[Tensor, "n h w"]:
+        size = (self.picture.shape[2], self.picture.shape[3])
+        if kind == "mask" and regions.masks is not None:
+            return self._resized_masks(regions.masks, size)
         areas = np.zeros((len(regions), *size), np.uint8)
         for area, place in zip(areas, self._places(regions), strict=True):
-            if prompt.area == "circle":
+            if kind == "circle":
                 cv2.ellipse(area, *_ellipse(place), 0, 0, 360, (1,), cv2.FILLED)
-            elif prompt.area == "box":
+            elif kind == "box":
                 x0, y0, x1, y1 = place.astype(int).tolist()
                 cv2.rectangle(area, (x0, y0), (x1, y1), (1,), cv2.FILLED)
-        return self.picture, torch.from_numpy(areas).bool()
+        return torch.from_numpy(areas.view(bool))
 
     def _places(self, regions: Regions) -> np.ndarray:
         """Boxes in pixels of the picture, (n, 4), as they are drawn."""
@@ -108,23 +111,25 @@ class CompatibleCanvas(Canvas):
 
     def _blurred(self, pictures: Tensor) -> Tensor:
         blur = ImageFilter.GaussianBlur(self.style.blur)
-        return torch.stack([_tensor(np.array(Image.fromarray(_array(p)).filter(blur))) for p in pictures])
+        return _tensor([Image.fromarray(_array(picture)).filter(blur) for picture in pictures])
 
     def _resized(self, pictures: Tensor, size: Size) -> Tensor:
         if pictures.shape[2:] == size:
             return pictures
         width_height = (size[1], size[0])
-        resized = [Image.fromarray(_array(p)).resize(width_height, Image.Resampling.BILINEAR) for p in pictures]
-        return torch.stack([_tensor(np.array(picture)) for picture in resized])
+        return _tensor([Image.fromarray(_array(p)).resize(width_height, Image.Resampling.BILINEAR) for p in pictures])
+
+    def _resized_masks(self, masks: Bool[Tensor, "n H W"], size: Size) -> Bool[Tensor, "n h w"]:
+        touched = torch.empty(len(masks), *size, dtype=torch.bool)
+        for mask, target in zip(masks, touched, strict=True):  # one fits into the cache, all do not
+            values = F.interpolate(mask[None, None].float(), size, mode="bilinear", align_corners=False)
+            torch.gt(values[0, 0], 0, out=target)
+        return touched
 
 
 def _by_short_side(size: Size, side: int) -> Size:
     scale = side / min(size)
     return int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)
-
-
-def _resized_masks(masks: Bool[Tensor, "n H W"], size: Sequence[int]) -> Bool[Tensor, "n h w"]:
-    return F.interpolate(masks[:, None].float(), tuple(size), mode="bilinear", align_corners=False)[:, 0] > 0
 
 
 def _ellipse(place: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -138,5 +143,5 @@ def _array(picture: UInt8[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
 
 
-def _tensor(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
-    return torch.from_numpy(picture).permute(2, 0, 1)
+def _tensor(pictures: Sequence[Image.Image]) -> UInt8[Tensor, "n 3 h w"]:
+    return torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).permute(0, 3, 1, 2)

@@ -1,6 +1,6 @@
 """Drawing visual prompts for people and for encoders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -9,18 +9,20 @@ from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
 from densevl.regions import Regions
+from densevl.visual_prompts.byte_canvas import ByteCanvas
 from densevl.visual_prompts.canvas import Canvas, check_drawable
 from densevl.visual_prompts.compatible import CompatibleCanvas
 from densevl.visual_prompts.table import Style, VisualPrompt, visual_prompt
 
-__all__ = ["AT_ONCE", "canvas", "draw", "marked_batches"]
+__all__ = ["AT_ONCE", "canvas", "draw", "marked_batches", "marked_by_each"]
 
 AT_ONCE = 32
 """Marked images that are held at the same time."""
 
 
 def canvas(image: UInt8[np.ndarray, "H W 3"] | Shaped[Tensor, "3 H W"], size: int | None, style: Style) -> Canvas:
-    """What the regions of an image are drawn on; keep it to draw several visual prompts with one blur.
+    """What the regions of an image are drawn on; keep it to draw several visual prompts with one blur
+    (:func:`marked_by_each`).
 
     Args:
         image: RGB.
@@ -29,7 +31,10 @@ def canvas(image: UInt8[np.ndarray, "H W 3"] | Shaped[Tensor, "3 H W"], size: in
     """
     if isinstance(image, np.ndarray):
         image = torch.from_numpy(image).permute(2, 0, 1)
-    return (CompatibleCanvas if style.compatible else Canvas)(image, size, style)
+    if style.compatible:
+        return CompatibleCanvas(image, size, style)
+    in_memory = image.dtype == torch.uint8 and image.device.type == "cpu"
+    return (ByteCanvas if in_memory else Canvas)(image, size, style)
 
 
 @overload
@@ -95,9 +100,32 @@ def marked_batches(
     Raises:
         UsageError: as :func:`draw`.
     """
-    prompt = visual_prompt(name)
     surface = image if isinstance(image, Canvas) else canvas(image, size, style)
-    check_drawable(regions, surface.given_size, prompt)
+    for _, pictures in marked_by_each(surface, regions, [name], at_once):
+        yield pictures
+
+
+def marked_by_each(
+    surface: Canvas, regions: Regions, names: Sequence[str | VisualPrompt], at_once: int = AT_ONCE
+) -> Iterator[tuple[VisualPrompt, Shaped[Tensor, "n 3 h w"]]]:
+    """A few regions marked with each visual prompt in turn, then the next few.
+
+    In this order every mask is brought to the size of the picture once for all visual prompts.
+
+    Args:
+        surface: made of the image by :func:`canvas`.
+        regions: of the image.
+        names: of visual prompts.
+        at_once: marked images in a batch.
+
+    Raises:
+        UsageError: as :func:`draw`.
+    """
+    prompts = [visual_prompt(name) for name in names]
+    for prompt in prompts:
+        check_drawable(regions, surface.given_size, prompt)
     regions = regions.to(surface.image.device)
     for start in range(0, max(1, len(regions)), at_once):
-        yield surface.draw(regions[start : start + at_once], prompt)
+        few = regions[start : start + at_once]
+        for prompt in prompts:
+            yield prompt, surface.draw(few, prompt)

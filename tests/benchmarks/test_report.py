@@ -44,6 +44,7 @@ def test_text():
         ({"failures": [("a.jpg", "empty")]}, "INVALID: 1 of 4 images"),
         ({"expected": 9}, "4 of the benchmark's 9 images"),
         ({"protocol": {"encoder": "ViT-B-16@random:0"}}, "random weights"),
+        ({"expected": 4, "protocol": {"encoder": "mini-clip@94691bf68e1f"}}, "the mini CLIP knows drawn scenes alone"),
     ],
 )
 def test_caveats(changes, caveat):

@@ -48,14 +48,24 @@ def test_one_expression_gives_a_picture_and_a_record(photo, scene, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["scene.refer.json", "scene.refer.png"]
 
 
+def test_one_expression_has_one_sheet(photo):
+    assert refer(photo, "the left shape", "--show-prompts") == 0
+    names = sorted(path.name for path in (photo.parent / "out").iterdir())
+    assert names == ["scene.marked.png", "scene.refer.json", "scene.refer.png"]
+
+
 def test_many_expressions_and_the_marked_images(photo, capsys):
     assert refer(photo, "the left shape", "the right shape", "--show-prompts", "--explain") == 0
     printed = capsys.readouterr().out
     assert "most left" in printed
     assert "most right" in printed
     out = photo.parent / "out"
-    names = ["scene.marked.png", "scene.refer.1.png", "scene.refer.2.png", "scene.refer.json"]
-    assert sorted(path.name for path in out.iterdir()) == names
+    pictures = ["scene.marked.1.png", "scene.marked.2.png", "scene.refer.1.png", "scene.refer.2.png"]
+    assert sorted(path.name for path in out.iterdir()) == [*pictures, "scene.refer.json"]
+    assert all(str(out / name) in printed for name in pictures)
+    first, second = (cv2.imread(str(out / name)) for name in pictures[:2])
+    assert first.shape == second.shape
+    assert (first != second).any(), "each sheet begins with the best region of its own expression"
     assert len(json.loads((out / "scene.refer.json").read_text())["expressions"]) == 2
 
 
@@ -63,9 +73,10 @@ def test_many_expressions_and_the_marked_images(photo, capsys):
     ("arguments", "message"),
     [
         ([""], "names nothing"),
-        (["dog " * 200], "200 words"),
+        (["dog " * 200], "describe the thing in fewer words"),
         (["dog", "--model", "minni"], "minni"),
-        (["dog", "--model", "maskclip-b32", "--weights", "{mini}"], "mini"),
+        (["dog", "--model", "maskclip-b32"], "tells no regions apart"),
+        (["dog", "--model", "fgvp", "--weights", "{mini}"], "this grounder has 2"),
         (["dog", "--boxes", "{folder}/none.json"], "none.json"),
         (["dog", "--boxes", "{folder}/wrong.json"], "reversed"),
         (["dog", "--boxes", "{folder}/empty.json"], "no region to choose from"),
@@ -83,7 +94,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(photo, capsys, arguments, message
     assert error.startswith("densevl: error: ")
     assert error.count("\n") == 1
     assert message in error
-    assert code == (1 if "--weights" in arguments else 2)
+    assert code == 2
     assert not (photo.parent / "out").exists()
 
 

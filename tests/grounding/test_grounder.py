@@ -115,6 +115,15 @@ def test_presence_is_the_share_of_captions_that_suit_less(grounder, scene, boxes
     assert found.doubtful == (found.presence < DOUBTFUL)
 
 
+def test_words_that_fit_anything_are_never_doubtful(grounder, scene, boxes):
+    texts = ["the largest shape", "the left shape", "the small shape", "the largest thing", "bigger of the two shapes"]
+    for found in grounder.refer(scene.image, texts, boxes):
+        assert found.presence is None, found.expression
+        assert not found.doubtful
+    colours = {item.name.split()[0] for item in scene.objects}
+    assert grounder.refer(scene.image, f"the highest {colours.pop()} shape", boxes).presence > DOUBTFUL
+
+
 def test_a_relation_that_nothing_fulfils_is_doubtful(grounder, scene, boxes):
     first, last = sorted(scene.objects, key=lambda item: item.centre[0])[:: len(boxes) - 1]
     true, false = grounder.refer(
@@ -130,7 +139,7 @@ def test_a_relation_that_nothing_fulfils_is_doubtful(grounder, scene, boxes):
     ("expression", "proposals", "message"),
     [
         ("", [[0, 0, 10, 10]], "names nothing"),
-        ("dog " * 200, [[0, 0, 10, 10]], "200 words"),
+        ("dog " * 200, [[0, 0, 10, 10]], "the expression.*200 words.*fewer words"),
         ("dog", [], "no region to choose from"),
         ("dog", [[500, 500, 510, 510]], "outside"),
         ("dog", [[20, 20, 10, 30]], "reversed.*xywh"),

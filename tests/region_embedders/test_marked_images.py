@@ -19,9 +19,9 @@ def embedder(mini) -> MarkedImages:
 
 def test_vectors_are_those_of_the_marked_images(embedder, mini, scene, regions):
     found = embedder.embed(scene.image, regions)
-    floats = torch.from_numpy(scene.image).permute(2, 0, 1).float() / 255
     for name in PROMPTS:
-        expected = mini.embed_images(draw(floats, regions, name, 128), mode="squash")
+        marked = torch.from_numpy(draw(scene.image, regions, name, 128)).permute(0, 3, 1, 2)
+        expected = mini.embed_images(marked.float() / 255, mode="squash")
         assert torch.allclose(found.parts[name], expected, atol=1e-5)
     assert found.model_id == mini.model_id
     assert torch.allclose(found.vectors.norm(dim=1), torch.ones(len(regions)), atol=1e-5)

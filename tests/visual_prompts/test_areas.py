@@ -1,10 +1,12 @@
 import cv2
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densevl.visual_prompts.areas import box_areas, ellipse_areas, outlines, resized_masks
+from densevl.visual_prompts import areas, byte_areas
+from densevl.visual_prompts.areas import box_areas, ellipse_areas
 
 SIZE = (30, 40)
 PLACES = st.tuples(st.floats(0, 38), st.floats(0, 28), st.floats(0.2, 30), st.floats(0.2, 20))
@@ -59,16 +61,20 @@ def test_outlines_are_dilation_without_erosion(width, seed):
 
     grown, shrunk = cv2.dilate(padded, kernel(outer)), cv2.erode(padded, kernel(inner))
     expected = (grown > shrunk)[12:-12, 12:-12]
-    assert np.array_equal(outlines(torch.from_numpy(area)[None], width)[0].numpy(), expected)
+    for module in (areas, byte_areas):
+        assert np.array_equal(module.outlines(torch.from_numpy(area)[None], width)[0].numpy(), expected)
 
 
-def test_the_line_of_the_whole_picture_runs_along_its_edge():
-    line = outlines(torch.ones(1, *SIZE, dtype=torch.bool), 2)[0]
+@pytest.mark.parametrize("module", [areas, byte_areas])
+def test_the_line_of_the_whole_picture_runs_along_its_edge(module):
+    line = module.outlines(torch.ones(1, *SIZE, dtype=torch.bool), 2)[0]
     assert line.sum() == 2 * 40 + 2 * 28
     assert not line[1:-1, 1:-1].any()
 
 
-def test_resized_masks_keep_area_and_never_vanish():
+@pytest.mark.parametrize("module", [areas, byte_areas])
+def test_resized_masks_keep_area_and_never_vanish(module):
+    resized_masks = module.resized_masks
     masks = torch.zeros(3, 60, 80, dtype=torch.bool)
     masks[0, 10:40, 20:60] = True
     masks[1, 31, 33:36] = True
@@ -79,3 +85,18 @@ def test_resized_masks_keep_area_and_never_vanish():
     assert torch.equal(found, torch.cat([resized_masks(mask[None], SIZE) for mask in masks]))
     assert resized_masks(masks[:0], SIZE).shape == (0, *SIZE)
     assert resized_masks(masks, (60, 80)) is masks
+
+
+@pytest.mark.parametrize("size", [(24, 32), (31, 47), (60, 80), (113, 150), (9, 12), (3, 4)])
+def test_masks_resized_by_opencv_are_those_of_torch(size):
+    """But for pixels that are half covered to within the rounding of a byte; exactly half is the same in both."""
+    rng = np.random.default_rng(0)
+    soft = np.stack([cv2.blur(rng.random((60, 80)).astype(np.float32), (k, k)) for k in (3, 9, 21)])
+    masks = torch.from_numpy(soft > 0.5)
+    differ = byte_areas.resized_masks(masks, size) != areas.resized_masks(masks, size)
+    skips = areas.skips_pixels((60, 80), size)
+    values = torch.nn.functional.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=skips)[:, 0]
+    assert ((values[differ] - areas.HALF).abs() < 1 / 128).all()
+    blocks = torch.zeros(1, 60, 80, dtype=torch.bool)
+    blocks[:, 13:41, 22:59] = True
+    assert torch.equal(byte_areas.resized_masks(blocks, size), areas.resized_masks(blocks, size))

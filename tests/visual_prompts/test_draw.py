@@ -5,7 +5,7 @@ import torch
 from densevl.errors import UsageError
 from densevl.regions import Regions
 from densevl.scenes import render
-from densevl.visual_prompts import VISUAL_PROMPTS, Style, VisualPrompt, canvas, draw, marked_batches
+from densevl.visual_prompts import VISUAL_PROMPTS, Style, VisualPrompt, canvas, draw, marked_batches, marked_by_each
 from densevl.visual_prompts.areas import outlines
 from densevl.visual_prompts.speed import draw_one_by_one
 
@@ -135,11 +135,14 @@ def test_an_empty_mask_is_marked_by_its_box(scene):
     assert np.array_equal(draw(scene.image, empty, "blur_mask"), draw(scene.image, boxes, "blur_box_mask"))
 
 
-def test_one_canvas_serves_all_prompts_of_an_image(scene, regions):
-    surface = canvas(scene.image, 48, Style())
-    for name in ("blur_mask", "blur_box_mask", "grayscale_mask", "crop"):
-        (drawn,) = marked_batches(surface, regions, name)
-        assert np.array_equal(drawn.permute(0, 2, 3, 1).numpy(), draw(scene.image, regions, name, 48))
+@pytest.mark.parametrize("compatible", [False, True])
+def test_one_canvas_serves_all_prompts_of_an_image(scene, regions, compatible):
+    names, style = ("blur_mask", "contour", "blur_box_mask", "grayscale_mask", "crop"), Style(compatible=compatible)
+    drawn: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+    for prompt, pictures in marked_by_each(canvas(scene.image, 48, style), regions, names, at_once=3):
+        drawn[prompt.name].append(pictures.permute(0, 2, 3, 1))
+    for name, parts in drawn.items():
+        assert np.array_equal(torch.cat(parts).numpy(), draw(scene.image, regions, name, 48, style))
 
 
 def test_a_visual_prompt_of_ones_own(scene, regions):

@@ -82,8 +82,8 @@ def test_patches_are_no_regions():
 
 
 def test_scenes_through_the_runner(tmp_path):
-    options = {"model.segmentor.embedder": CROPS, "weights": "random:0", "test_dataloader.num_workers": 0}
-    options |= {"model.segmentor.mask_maker": None, "test_dataloader.dataset.length": 4}
+    options = {"model.embedder": CROPS, "weights": "random:0", "test_dataloader.num_workers": 0}
+    options |= {"model.mask_maker": None, "test_dataloader.dataset.length": 4}
     report = evaluate("fgvp_regions_scenes", work_dir=tmp_path, options=options)
     saved = json.loads((tmp_path / "results.json").read_text())
     assert saved["scores"]["chance"] == 100 / 64
@@ -105,13 +105,9 @@ def test_a_missing_picture_makes_the_figure_invalid(tmp_path):
         "categories": [{"id": n, "name": f"caption {n}"} for n in (1, 2, 3)],
     }
     (tmp_path / "hard.json").write_text(json.dumps(data))
-    options = {
-        "model.segmentor.encoder.weights": "mini-clip",
-        "weights": "random:0",
-        "model.segmentor.mask_maker": None,
-    }
+    options = {"weights": "mini-clip", "model.mask_maker": None, "model.embedder": CROPS}
     options |= {"test_dataloader.num_workers": 0, "data_root": str(tmp_path)}
-    options |= {"test_dataloader.dataset.image_folder": ".", "model.segmentor.embedder.visual_prompts": ["crop"]}
+    options |= {"test_dataloader.dataset.image_folder": "."}
     report = evaluate("fgvp_fgovd", work_dir=tmp_path / "w", options=options)
     assert [path for path, _ in report.failures] == [str(tmp_path / "b.png")]
     assert "INVALID: 1 of 2 images" in str(report)

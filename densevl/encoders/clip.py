@@ -128,6 +128,19 @@ class CLIPEncoder(nn.Module):
         x, grid = self._tokens(images)
         return self._run_blocks(x, grid, names, max(_by_block(names, self.depth)) + 1)[1]
 
+    @torch.no_grad()
+    def tokens(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        """What the last block puts out for each patch: before pooling, the last normalisation and the projection.
+
+        Args:
+            images: as for :meth:`dense`.
+
+        Raises:
+            UsageError: where the images have another layout.
+        """
+        x, grid = self._tokens(images)
+        return _on_grid(self._run_blocks(x, grid, (), self.depth)[0], grid)
+
     def _tokens(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b n c"], Size]:
         """Tokens that enter the first block, of images padded to whole patches, and the patch grid."""
         check_images(images)

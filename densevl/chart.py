@@ -52,17 +52,17 @@ def draw_chart(
         _write(paper, f"{value:g}", place(0, value), align=1.0, shift=(-8, -0.5))
     for value in sorted({x for x, _ in points}):
         _write(paper, (names or {}).get(value, f"{value:g}"), place(value, 0), align=0.5, shift=(0, 0.1))
-    ends: list[int] = []
+    ends = []
     for (name, line), colour in zip(series.items(), palette(len(series)), strict=True):
         corners = np.array([place(*point) for point in line], np.int32)
         cv2.polylines(paper, [corners], False, colour, 2, cv2.LINE_AA)
         for corner in corners.tolist():
             cv2.circle(paper, corner, 4, colour, cv2.FILLED, cv2.LINE_AA)
-        x, y = corners[-1].tolist()
-        while any(abs(y - other) < line_height(LETTERS) for other in ends):
-            y -= 1
-        ends.append(y)
-        _write(paper, name, (x, y), shift=(10, -0.5), ink=colour)
+        ends.append((*corners[-1].tolist(), name, colour))
+    below = paper.shape[0]
+    for x, y, name, colour in sorted(ends, key=lambda end: -end[1]):  # from the lowest line up, none on another
+        below = min(y, below - line_height(LETTERS))
+        _write(paper, name, (x, below), shift=(10, -0.5), ink=colour)
     _write(paper, title, (MARGIN, MARGIN // 3), shift=(0, -0.5), size=18)
     _write(paper, y_label, (MARGIN, MARGIN), shift=(4, -1.2))
     _write(paper, x_label, place(right / 2, 0), align=0.5, shift=(0, 1.2))

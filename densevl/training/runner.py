@@ -8,6 +8,7 @@ a function of its index, or is drawn in the main process (``num_workers=0``).
 
 import itertools
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ class SafeRunner(Runner):
         self._by_epoch = (kwargs.get("train_cfg") or {}).get("by_epoch", True)
         if isinstance(kwargs.get("log_processor") or {}, dict):
             kwargs["log_processor"] = {"by_epoch": self._by_epoch, **(kwargs.get("log_processor") or {})}
+        # MMEngine tells runs apart by the second, and lets a second run of that second write into the first one's logs.
+        kwargs["experiment_name"] = f"{kwargs.get('experiment_name') or 'training'}_{time.time_ns()}"
         super().__init__(*args, **kwargs)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:

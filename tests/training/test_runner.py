@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,15 @@ def test_resume_needs_an_infinite_sampler_no_more_than_mmengine(tmp_path):
         runner(tmp_path / "b", "sampler-b", train_dataloader=loader, custom_hooks=[Stop(12)]).train()
     again = runner(tmp_path / "b", "sampler-c", train_dataloader=loader, resume=True)
     assert torch.equal(weights(again.train()), straight)
+
+
+def test_runs_of_one_second_keep_their_own_logs(tmp_path, monkeypatch):
+    for folder in ("a", "b"):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: 1.7e9)
+            made = runner(tmp_path / folder, "same")
+        made.train()
+    assert [len(list((tmp_path / folder).glob("*/vis_data/scalars.json"))) for folder in ("a", "b")] == [1, 1]
 
 
 def test_resume_by_epoch(tmp_path):

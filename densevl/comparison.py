@@ -24,7 +24,7 @@ from densevl.errors import UsageError
 from densevl.geometry import resized_size
 from densevl.images import read_image, resize_image, to_tensor
 from densevl.lettering import letter, line_height
-from densevl.refiners import DinoiserRefiner
+from densevl.refiners import DinoiserRefiner, whole_patches
 from densevl.segmentors import EncodedImage, Segmentor
 from densevl.structures import TextEmbeddings
 from densevl.windows import WindowPlan
@@ -65,11 +65,12 @@ def compare(
     x, y = (width // 2, height // 2) if point is None else point
     if not (0 <= x < width and 0 <= y < height):
         raise UsageError(f"point ({x}, {y}) lies outside of the image, which has {width}×{height} pixels")
-    texts = model.embed(classes, background)
-    before = _encode(segmentor, heads, pixels)
+    texts = model.embed_classes(classes, background)
+    images = _resized(segmentor, pixels)
+    before = _encode(segmentor, heads, images, pixels)
     with torch.inference_mode():
-        after = replace(before, features=heads(before.features))
-        likeness = _affinity(heads, before, (x, y))
+        after = replace(before, features=heads(before.features, images))
+        likeness = _affinity(heads, before, whole_patches(images, before.features.patch_size), (x, y))
     labels = [_labels(segmentor, encoded, texts) for encoded in (before, after)]
     picture = _shrink(pixels)
     marked = cv2.circle(picture.copy(), _on(picture, (x, y), pixels), 6, MARK, 2, cv2.LINE_AA)
@@ -85,23 +86,34 @@ def compare(
     return attach_legend(_mosaic(panels), _legend(labels[1], texts))
 
 
-@torch.inference_mode()
-def _encode(segmentor: Segmentor, heads: DinoiserRefiner, pixels: UInt8[np.ndarray, "H W 3"]) -> EncodedImage:
-    """The image as one window, as MaskCLIP sees it, with the map that the heads read."""
+def _resized(segmentor: Segmentor, pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 3 _ _"]:
+    """The image in the size that the segmentor encodes."""
     size = pixels.shape[:2]
     if segmentor.short_side is not None:
         size = resized_size(size, segmentor.short_side, segmentor.long_side)
-    tensor = to_tensor(resize_image(pixels, size))[None].to(segmentor.device)
+    return to_tensor(resize_image(pixels, size))[None].to(segmentor.device)
+
+
+@torch.inference_mode()
+def _encode(
+    segmentor: Segmentor, heads: DinoiserRefiner, images: Float[Tensor, "1 3 _ _"], pixels: UInt8[np.ndarray, "H W 3"]
+) -> EncodedImage:
+    """The resized image as one window, as MaskCLIP sees it, with the map that the heads read."""
     features = segmentor.encoder.dense(
-        tensor, segmentor.readout, intermediates=heads.intermediates, keys=segmentor.smooth is not None
+        images, segmentor.readout, intermediates=heads.intermediates, keys=segmentor.smooth is not None
     )
-    return EncodedImage(features, WindowPlan(size, None), pixels.shape[:2], pixels)
+    plan = WindowPlan((images.shape[2], images.shape[3]), None)
+    return EncodedImage(features, plan, pixels.shape[:2], pixels)
 
 
-def _affinity(heads: DinoiserRefiner, encoded: EncodedImage, point: tuple[int, int]) -> Float[Tensor, "h w"]:
-    """Cosines of the patch under a point with all patches."""
-    units = F.normalize(heads.descriptors(encoded.features.intermediates[heads.layer])[0].float(), dim=0)
-    patch, (rows, columns), (height, width) = encoded.features.patch_size, encoded.plan.size, encoded.size
+def _affinity(
+    heads: DinoiserRefiner, encoded: EncodedImage, images: Float[Tensor, "1 3 _ _"], point: tuple[int, int]
+) -> Float[Tensor, "h w"]:
+    """Cosines of the patch, or sub-patch, under a point with all others."""
+    descriptors = heads.descriptors(encoded.features.intermediates[heads.layer], images)
+    units = F.normalize(descriptors[0].float(), dim=0)
+    patch = heads.sub_patch or encoded.features.patch_size
+    (rows, columns), (height, width) = encoded.plan.size, encoded.size
     column, row = (int((point[0] + 0.5) * columns / width) // patch, int((point[1] + 0.5) * rows / height) // patch)
     return torch.einsum("c,chw->hw", units[:, row, column], units)
 
@@ -117,23 +129,24 @@ def _colours(picture: np.ndarray, *encoded: EncodedImage) -> list[np.ndarray]:
     return [_enlarge(colour, picture) for colour in colours]
 
 
-def principal_colours(*grids: Float[Tensor, "d h w"]) -> list[UInt8[np.ndarray, "h w 3"]]:
+def principal_colours(*grids: Float[Tensor, "d _ _"]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
     """Features as colours: their three directions of largest variance over all grids are red, green and blue.
 
     The same colour means the same direction in every grid. Features are compared by direction, as in labelling.
 
     Args:
-        grids: features on patch grids of one size.
+        grids: features on patch grids, each any size.
     """
-    units = torch.stack([F.normalize(grid.float().flatten(1), dim=0).T for grid in grids])
-    centred = units - units.mean((0, 1))
-    _, directions = torch.linalg.eigh(torch.einsum("gnd,gne->de", centred, centred))
+    units = torch.cat([F.normalize(grid.float().flatten(1), dim=0).T for grid in grids])
+    centred = units - units.mean(0)
+    _, directions = torch.linalg.eigh(centred.T @ centred)
     directions = directions[:, -3:].flip(1)
     directions = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
     values = centred @ directions
-    low, high = torch.quantile(values.flatten(0, 1), torch.tensor([0.02, 0.98], device=values.device), dim=0)
-    colours = ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1).mul(255).round().byte().cpu().numpy()
-    return [colour.reshape(*grid.shape[1:], 3) for colour, grid in zip(colours, grids, strict=True)]
+    low, high = torch.quantile(values, torch.tensor([0.02, 0.98], device=values.device), dim=0)
+    colours = ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1).mul(255).round().byte().cpu()
+    parts = colours.split([grid[0].numel() for grid in grids])
+    return [part.numpy().reshape(*grid.shape[1:], 3) for part, grid in zip(parts, grids, strict=True)]
 
 
 def _shrink(pixels: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -70,8 +70,8 @@ class PlainSegmentor:
     def _features(self, window: Float[Tensor, "3 H W"]) -> Float[Tensor, "d h w"]:
         visual, patch = self.visual, self.visual.patch_size[0]
         height, width = window.shape[1:]
-        window = (F.pad(window, (0, -width % patch, 0, -height % patch)) - self.mean) / self.std
-        patches = visual.conv1(window[None])
+        padded = F.pad(window, (0, -width % patch, 0, -height % patch))
+        patches = visual.conv1(((padded - self.mean) / self.std)[None])
         grid = patches.shape[2:]
         positions = visual.positional_embedding
         native = positions[1:].T.unflatten(1, visual.grid_size)[None]
@@ -91,12 +91,23 @@ class PlainSegmentor:
         x = x + last.ls_1(last.attn.out_proj(values))
         x = x + last.ls_2(last.mlp(last.ln_2(x)))
         features = (visual.ln_post(x[0, 1:]) @ visual.proj).T.unflatten(1, grid)
-        return features if tapped is None else self._pooled(features, tapped[0, 1:].T.unflatten(1, grid))
+        if tapped is None:
+            return features
+        patch = (self.heads and self.heads.sub_patch) or patch
+        pooled = self._pooled(features, tapped[0, 1:].T.unflatten(1, grid), padded)
+        return pooled[:, : -(-height // patch), : -(-width // patch)]
 
-    def _pooled(self, features: Float[Tensor, "d h w"], tapped: Float[Tensor, "c h w"]) -> Float[Tensor, "d h w"]:
+    def _pooled(
+        self, features: Float[Tensor, "d h w"], tapped: Float[Tensor, "c h w"], image: Float[Tensor, "3 H W"]
+    ) -> Float[Tensor, "d h2 w2"]:
         """Features averaged by the affinities of the heads, the matrix of all pairs in one piece."""
         heads: Any = self.heads
-        units = F.normalize(heads.obj_proj(tapped[None])[0].flatten(1), dim=0)
+        descriptors = heads.obj_proj(tapped[None])
+        if heads.sub_patch is not None:
+            seen = heads.stem(image[None] - 0.5)
+            descriptors = seen + F.interpolate(descriptors, seen.shape[2:], mode="bilinear", align_corners=False)
+            features = F.interpolate(features[None], seen.shape[2:], mode="nearest")[0]
+        units = F.normalize(descriptors[0].flatten(1), dim=0)
         affinity = (units.T @ units).unflatten(1, features.shape[1:])
         affinity[affinity < heads.gamma] = 0
         if heads.reach is not None:
@@ -120,7 +131,8 @@ class PlainSegmentor:
             cosines = torch.einsum("qd,dhw->qhw", texts.vectors.float(), F.normalize(grid, dim=0))
             classes = [cosines[texts.owners == owner].amax(0) for owner in range(len(texts.vocabulary))]
             probabilities.append((self.settings.temperature * torch.stack(classes)).softmax(0))
-        return plain_scores(torch.stack(probabilities), plan, self.visual.patch_size[0], size).argmax(0)
+        patch = (self.heads and self.heads.sub_patch) or self.visual.patch_size[0]
+        return plain_scores(torch.stack(probabilities), plan, patch, size).argmax(0)
 
 
 def _tapped_block(layer: str, depth: int) -> int:

@@ -34,6 +34,15 @@ def test_the_panels(model):
     assert np.array_equal(centre, compare(model, image, WORDS, (64, 48)))
 
 
+def test_heads_on_sub_patches_tell_more_places_apart():
+    """The likeness panel of the mini model has cells of its sub-patches, 2 of 64 pixels, not of patches."""
+    image = render(0, 0, (64, 64)).image
+    picture = compare(densevl.load("mini", offline=True, short_side=64), image, WORDS, (20, 30))
+    panel = picture[: picture.shape[0] // 2, 430:850][-400:, 10:410].astype(int)
+    changes = np.abs(np.diff(panel, axis=1)).sum((0, 2)).nonzero()[0]
+    assert len(changes) > 16
+
+
 def test_background_by_head(model):
     image = render(0, 0, (96, 128)).image
     assert not np.array_equal(compare(model, image, WORDS), compare(model, image, WORDS, background="head:1"))

@@ -53,12 +53,14 @@ def test_scores_are_those_of_the_definition_pixel_by_pixel() -> None:
     torch.testing.assert_close(plain_scores(grids, plan, patch, size), expected)
 
 
-HEADS = {"type": "dinoiser", "weights": "mini-dinoiser", "gamma": 0.97}
+FINE = {"type": "dinoiser", "weights": "mini-dinoiser", "gamma": 0.97}
+PATCHES = {"type": "dinoiser", "weights": "random:0", "width": 192, "gamma": 0.97}
+NEAR = {"reach": 2.5, "rounds": 3}
 
 
-@pytest.mark.parametrize("refiners", [[], [HEADS], [{**HEADS, "reach": 2.5, "rounds": 3}]])
+@pytest.mark.parametrize("refiners", [[], [PATCHES], [{**PATCHES, **NEAR}], [FINE], [{**FINE, **NEAR}]])
 def test_the_fast_path_computes_the_same(refiners: list) -> None:
-    segmentor = configured_segmentor("mini", weights="rule", short_side=64, window=64, stride=32, refiners=refiners)
+    segmentor = configured_segmentor("mini", weights="rule", short_side=64, window=61, stride=32, refiners=refiners)
     image = render(0, 0, (75, 120)).image
     texts = segmentor.embed(Vocabulary.parse("circle|ring, star, grass, sand|beach, water"))
     plain = PlainSegmentor(segmentor)

@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from densevl.refiners.dinoiser import DinoiserRefiner, mark_background, pool_by_affinity, pool_by_cosine
+from densevl.refiners.dinoiser import DinoiserRefiner, mark_background
 from densevl.refiners.dinoiser_weights import build_dinoiser, save_heads
 from densevl.refiners.found import FoundDecoder, build_found
+from densevl.refiners.pooling import pool_by_affinity, pool_by_cosine
+from densevl.refiners.sub_patches import on_sub_patches, whole_patches
 from densevl.refiners.teachers import Teachers, read_at_patches
 from densevl.refiners.walk import WalkTeacher
 from densevl.structures import DenseFeatures
@@ -24,10 +26,12 @@ __all__ = [
     "build_dinoiser",
     "build_found",
     "mark_background",
+    "on_sub_patches",
     "pool_by_affinity",
     "pool_by_cosine",
     "read_at_patches",
     "save_heads",
+    "whole_patches",
 ]
 
 

@@ -13,92 +13,40 @@ and where the mode ``head`` asks for a background: patches whose best probabilit
 sigmoid(s) ≤ 0.5 get probability 1 for the background class, the other classes keeping theirs (so that one window's
 certainty counts in full where windows overlap).
 
+Heads may refine onto a finer grid than the encoder's (``sub_patch``; ours, not in the paper). P is then bilinear
+between the patches, and what two small convolutions of the pixels see is added to it::
+
+    P = normalise(upsample(obj_proj(g)) + stem(image))        on sub-patches
+    F_p = Σ_q A_pq f_q / (Σ_q A_pq + 1e-6)                     f_q that of the patch which q is a part of
+
+so outlines lie where the pixels have them, and the encoder still runs once. Published heads have no such stem.
+
 Where we differ: the reference does the last step for one image and class 0, here for any batch and any background
 class; γ = 0 drops negative affinities, where the reference keeps them; the matrix A is held a few rows at a time where
-it is large. Affinities and means are float32 whatever the dtype of the model.
+it is large, or as a list of the pairs within reach. Affinities and means are float32 whatever the dtype of the model.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from densevl.errors import UsageError, WeightsError
+from densevl.refiners.pairs import pair_cosines
+from densevl.refiners.pooling import pool_by_cosine
+from densevl.refiners.sub_patches import inside_of, on_sub_patches, whole_patches
 from densevl.structures import DenseFeatures
 
-__all__ = ["DinoiserRefiner", "mark_background", "pool_by_affinity", "pool_by_cosine", "within_reach"]
+__all__ = ["DinoiserRefiner", "mark_background"]
 
 TAPPED = "blocks.-3.ln_2"
 """The map that the published heads read."""
 
-EPSILON = 1e-6
-
-AFFINITIES_AT_ONCE = 2**24
-"""Entries of the patch-by-patch matrix that are held together: 64 MiB in float32."""
-
-
-def pool_by_affinity(
-    features: Float[Tensor, "b d h w"], affinity: Float[Tensor, "b n n"], threshold: float
-) -> Float32[Tensor, "b d h w"]:
-    """Replace the features of each patch by the mean over the patches that it is alike, weighted by affinity.
-
-    Args:
-        features: on the patch grid, not normalised.
-        affinity: of the n = h · w patches in reading order; row p holds the weights of patch p's mean.
-        threshold: affinities below this count as 0.
-    """
-    return _pool(features.float().flatten(2), affinity.float(), threshold).unflatten(2, features.shape[2:])
-
-
-def pool_by_cosine(
-    features: Float[Tensor, "b d h w"],
-    descriptors: Float[Tensor, "b c h w"],
-    threshold: float,
-    reach: int | float | None = None,
-    rounds: int = 1,
-) -> Float32[Tensor, "b d h w"]:
-    """:func:`pool_by_affinity` with the cosines of descriptors as affinities, a few rows of them at a time.
-
-    Args:
-        features: on the patch grid, not normalised.
-        descriptors: what tells whether two patches are alike, on the same grid, not normalised.
-        threshold: cosines below this count as 0.
-        reach: cosines of patches whose centres are farther apart than this, in patches, count as 0; None for no limit.
-        rounds: how many times in a row.
-    """
-    flat, units = features.float().flatten(2), F.normalize(descriptors.float().flatten(2), dim=1)
-    rows = max(1, AFFINITIES_AT_ONCE // (units.shape[0] * units.shape[2]))
-    for _ in range(rounds):
-        pooled = []
-        for start in range(0, units.shape[2], rows):
-            affinity = units[:, :, start : start + rows].mT @ units
-            if reach is not None:
-                near = within_reach(features.shape[2:], reach, slice(start, start + rows)).to(affinity.device)
-                affinity.masked_fill_(~near, 0)
-            pooled.append(_pool(flat, affinity, threshold))
-        flat = torch.cat(pooled, dim=2)
-    return flat.unflatten(2, features.shape[2:])
-
-
-def within_reach(grid: Sequence[int], reach: int | float, rows: slice = slice(None)) -> Bool[Tensor, "m n"]:
-    """Whether the centres of two patches lie within so many patches of each other, in reading order.
-
-    Args:
-        grid: patches (down, right).
-        reach: greatest distance.
-        rows: which of the n patches to compare with all.
-    """
-    places = torch.cartesian_prod(*(torch.arange(float(side)) for side in grid))
-    return torch.cdist(places[rows], places, compute_mode="donot_use_mm_for_euclid_dist") <= reach
-
-
-def _pool(flat: Float[Tensor, "b d n"], affinity: Float[Tensor, "b m n"], threshold: float) -> Float[Tensor, "b d m"]:
-    weights = affinity.masked_fill(affinity < threshold, 0)
-    return (flat @ weights.mT).div_(weights.sum(2)[:, None] + EPSILON)
+STEM_CHANNELS = 64
+"""Channels between the two convolutions that read the pixels of sub-patches."""
 
 
 def mark_background(
@@ -129,22 +77,24 @@ class DinoiserRefiner(nn.Module):
         inner: channels that affinities are computed from.
         layer: name of the map that the heads read, as :meth:`densevl.encoders.CLIPEncoder.dense` names it.
         gamma: affinities below this count as 0; from 0 up to 1.
-        reach: patches farther apart than this, in patches, count as unlike; None, as published, for no limit.
+        reach: patches farther apart than this, in patches of the refined grid, count as unlike; None, as published,
+            for no limit.
         rounds: how many times the features are pooled; 1 as published.
+        sub_patch: side in pixels of the sub-patches that features are refined onto, a part of the encoder's patches;
+            None, as published, for the patches themselves.
         encoder_id: identity of the encoder that the heads were trained on, or of its architecture alone (what stands
             before the ``@``); None where it is not known.
         name: what reports call the heads: their kind and weights.
 
     Attributes:
         intermediates: maps of the encoder that it reads.
-        wants_images: it does not.
+        wants_images: it does where it refines onto sub-patches.
         finds_foreground: it does.
 
     Raises:
-        UsageError: where gamma is out of range.
+        UsageError: where a number is out of range.
     """
 
-    wants_images = False
     finds_foreground = True
 
     def __init__(
@@ -157,27 +107,42 @@ class DinoiserRefiner(nn.Module):
         name: str = "dinoiser",
         reach: int | float | None = None,
         rounds: int = 1,
+        sub_patch: int | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= gamma < 1:
             raise UsageError(f"gamma is the least cosine that counts, from 0 up to 1; got {gamma}")
         if rounds < 1 or (reach is not None and reach < 0):
             raise UsageError(f"features are pooled once or more, within a reach of 0 or more; got {rounds} and {reach}")
-        self.reach, self.rounds = reach, rounds
+        if sub_patch is not None and sub_patch < 1:
+            raise UsageError(f"sub_patch is the side of sub-patches in pixels, 1 or more; got {sub_patch}")
+        self.reach, self.rounds, self.sub_patch = reach, rounds, sub_patch
         self.width, self.layer, self.gamma, self.encoder_id = width, layer, gamma, encoder_id
         within = "" if reach is None else f", reach {reach:g}"
-        self.name = f"{name}, gamma {gamma:g}{within}" + (f", {rounds} rounds" if rounds > 1 else "")
+        often = f", {rounds} rounds" if rounds > 1 else ""
+        self.name = f"{name}, gamma {gamma:g}{within}{often}" + (f", sub-patches of {sub_patch}" if sub_patch else "")
         self.intermediates: Sequence[str] = (layer,)
         self.obj_proj = nn.Conv2d(width, inner, 3, padding=1, padding_mode="replicate")
         self.bkg_decoder = nn.Conv2d(width, 1, 1)
+        self.stem: nn.Sequential | None = None
+        if sub_patch is not None:
+            pixels = nn.Conv2d(3, STEM_CHANNELS, sub_patch, stride=sub_patch)
+            self.stem = nn.Sequential(pixels, nn.GELU(), nn.Conv2d(STEM_CHANNELS, inner, 3, padding=1))
+
+    @property
+    def wants_images(self) -> bool:
+        """Whether it is called with the images, too: where it refines onto sub-patches."""
+        return self.stem is not None
 
     def check(self, encoder: Any) -> None:
         """Refuse an encoder that the heads were not made for.
 
         Raises:
             WeightsError: where it is another one, with the names of both.
+            UsageError: where its patches cannot be cut into these sub-patches.
         """
         self._check(encoder.model_id, encoder.width)
+        self._factor(encoder.patch_size)
 
     def _check(self, model_id: str, width: int) -> None:
         known = (None, model_id, model_id.partition("@")[0])
@@ -188,24 +153,65 @@ class DinoiserRefiner(nn.Module):
                 "or a model without heads, such as maskclip"
             )
 
-    def descriptors(self, tapped: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h w"]:
-        """What affinities are cosines of, not normalised."""
-        return self.obj_proj(tapped)
+    def _factor(self, patch_size: int) -> int:
+        """Sub-patches along a side of a patch."""
+        side = self.sub_patch or patch_size
+        if patch_size % side:
+            raise UsageError(
+                f"the heads {self.name} cut patches into sub-patches of {side} pixels, which patches of {patch_size} "
+                "cannot be; take heads with a side that divides it"
+            )
+        return patch_size // side
 
-    def affinity(self, tapped: Float[Tensor, "b c h w"]) -> Float32[Tensor, "b n n"]:
-        """Cosines of all pairs of patches, in reading order and before the threshold."""
-        units = F.normalize(self.descriptors(tapped).float().flatten(2), dim=1)
-        return units.mT @ units
+    def descriptors(
+        self, tapped: Float[Tensor, "b c h w"], images: Float[Tensor, "b 3 H W"] | None = None
+    ) -> Float[Tensor, "b e h2 w2"]:
+        """What affinities are cosines of, not normalised, on patches or, where there are some, on sub-patches.
+
+        Args:
+            tapped: the encoder's map.
+            images: RGB in [0, 1], continued in black to whole patches; read where there are sub-patches alone.
+
+        Raises:
+            UsageError: where there are sub-patches and no images.
+        """
+        projected = self.obj_proj(tapped)
+        if self.stem is None:
+            return projected
+        if images is None:
+            raise UsageError("heads with sub-patches read the images, too; none were given")
+        # From -0.5 to 0.5, so that brightness does not drown colour in the first weights.
+        seen = self.stem(images.to(tapped) - 0.5)
+        return seen + F.interpolate(projected, seen.shape[2:], mode="bilinear", align_corners=False)
+
+    def affinity(
+        self,
+        tapped: Float[Tensor, "b c h w"],
+        images: Float[Tensor, "b 3 H W"] | None = None,
+        reach: int | float | None = None,
+    ) -> Float32[Tensor, "b n k"]:
+        """Cosines of all pairs of patches, in reading order and before the threshold.
+
+        Args:
+            tapped: as for :meth:`descriptors`.
+            images: as for :meth:`descriptors`.
+            reach: of the pairs, as for :func:`densevl.refiners.pairs.pair_cosines`.
+        """
+        return pair_cosines(self.descriptors(tapped, images), reach)
 
     def foreground(self, tapped: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
         """Logit of each patch showing a thing rather than background."""
         return self.bkg_decoder(F.normalize(tapped, dim=1))[:, 0]
 
-    def forward(self, features: DenseFeatures) -> DenseFeatures:
+    def forward(self, features: DenseFeatures, images: Float[Tensor, "b 3 H W"] | None = None) -> DenseFeatures:
         """Pool the features by affinity and add the foreground logits.
 
+        Args:
+            features: of the encoder.
+            images: behind the features, RGB in [0, 1]; read where there are sub-patches alone.
+
         Raises:
-            UsageError: where the encoder did not return the map that the heads read.
+            UsageError: where the encoder did not return the map that the heads read, or the images are missing.
             WeightsError: where the heads were made for another encoder.
         """
         tapped = features.intermediates.get(self.layer)
@@ -215,5 +221,9 @@ class DinoiserRefiner(nn.Module):
                 f"ask the encoder for it: intermediates=[{self.layer!r}]"
             )
         self._check(features.model_id, tapped.shape[1])
-        grid = pool_by_cosine(features.grid, self.descriptors(tapped), self.gamma, self.reach, self.rounds)
-        return replace(features, grid=grid.to(features.grid), foreground=self.foreground(tapped))
+        padded = None if images is None else whole_patches(images, features.patch_size)
+        foreground, descriptors = self.foreground(tapped), self.descriptors(tapped, padded)
+        finer = on_sub_patches(replace(features, foreground=foreground), self._factor(features.patch_size))
+        grid = pool_by_cosine(finer.grid, descriptors, self.gamma, self.reach, self.rounds)
+        refined = replace(finer, grid=grid.to(features.grid))
+        return refined if images is None else inside_of(refined, images)

@@ -4,6 +4,7 @@ The published layout, ``{"epoch": …, "model_state_dict": …}`` of ``torch.sav
 metadata which encoder the heads were trained on (``encoder``) and which map they read (``layer``).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from densevl.registry import REFINERS
 from densevl.weights import check_state_dict, fetch, load_state_dict, read_metadata, weights_entry, weights_table
 from densevl.weights.download import file_sha256
 
-__all__ = ["build_dinoiser", "save_heads"]
+__all__ = ["build_dinoiser", "save_heads", "sub_patch_of"]
 
 
 @REFINERS.register_module("dinoiser")
@@ -30,6 +31,7 @@ def build_dinoiser(
     reach: int | float | None = None,
     rounds: int = 1,
     width: int | None = None,
+    sub_patch: int | None = None,
     offline: bool = False,
 ) -> DinoiserRefiner:
     """The refiner in float32 on the CPU, for inference.
@@ -42,6 +44,7 @@ def build_dinoiser(
         reach: patches farther apart than this, in patches, count as unlike; None for no limit.
         rounds: how many times the features are pooled.
         width: of the encoder, for random heads; files have their own.
+        sub_patch: side of the sub-patches in pixels, for random heads; files have their own.
         offline: never reach for the network.
 
     Raises:
@@ -50,7 +53,8 @@ def build_dinoiser(
     """
     kind, _, seed = str(weights).partition(":")
     if kind == "random":
-        return _random(seed or "0", width or 768, layer=layer or TAPPED, gamma=gamma, reach=reach, rounds=rounds)
+        settings = {"gamma": gamma, "reach": reach, "rounds": rounds, "sub_patch": sub_patch}
+        return _random(seed or "0", width or 768, layer=layer or TAPPED, **settings)
     entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
     path = fetch(weights if entry is None else entry, offline=offline)
     state, told = load_state_dict(path), read_metadata(path)
@@ -60,6 +64,7 @@ def build_dinoiser(
         gamma=gamma,
         reach=reach,
         rounds=rounds,
+        sub_patch=sub_patch_of(state),
         encoder_id=told.get("encoder", entry.arch if entry else None),
         name=f"dinoiser@{file_sha256(path)[:12]}",
     )
@@ -87,6 +92,12 @@ def _shape(state: dict[str, Tensor]) -> tuple[int, int]:
     """Width and inner width of the heads in a file; those of the published ones where it holds no heads."""
     weight = state.get("obj_proj.weight")
     return (768, 256) if weight is None or weight.ndim != 4 else (weight.shape[1], weight.shape[0])
+
+
+def sub_patch_of(state: Mapping[str, Tensor]) -> int | None:
+    """Side of the sub-patches of heads: that of the first convolution of their stem; None where they have no stem."""
+    weight = state.get("stem.0.weight")
+    return None if weight is None or weight.ndim != 4 else weight.shape[3]
 
 
 def _random(seed: str, width: int, **settings: Any) -> DinoiserRefiner:

@@ -22,9 +22,10 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
 from densevl.errors import UsageError, WeightsError
-from densevl.geometry import padded_size
-from densevl.refiners.dinoiser import pool_by_cosine
 from densevl.refiners.found import FoundDecoder, build_found
+from densevl.refiners.pairs import pair_cosines
+from densevl.refiners.pooling import pool_by_cosine
+from densevl.refiners.sub_patches import whole_patches
 from densevl.registry import ENCODERS, REFINERS, build
 from densevl.structures import DenseFeatures, Size
 
@@ -119,7 +120,7 @@ class Teachers(nn.Module):
             images: RGB in [0, 1]; continued in black at the right and the bottom to whole patches of the encoder.
             patch_size: of the encoder.
         """
-        images = _padded(images, patch_size)
+        images = whole_patches(images, patch_size)
         maps = F.normalize(self.encoder.project(images, self.part).float(), dim=1)
         return read_at_patches(maps, self.encoder.patch_size, _grid(images, patch_size), patch_size)
 
@@ -133,23 +134,30 @@ class Teachers(nn.Module):
         """
         if self.decoder is None:
             return None
-        images, seer = _padded(images, patch_size), self.foreground_encoder or self.encoder
+        images, seer = whole_patches(images, patch_size), self.foreground_encoder or self.encoder
         probabilities = self.decoder(seer.project(images, "key")).float().sigmoid()
         return read_at_patches(probabilities[:, None], seer.patch_size, _grid(images, patch_size), patch_size)[:, 0]
 
     @torch.no_grad()
     def targets(
-        self, images: Float[Tensor, "b 3 H W"], patch_size: int
-    ) -> tuple[Bool[Tensor, "b n n"], Bool[Tensor, "b h w"] | None]:
+        self,
+        images: Float[Tensor, "b 3 H W"],
+        patch_size: int,
+        sub_patch: int | None = None,
+        reach: int | float | None = None,
+    ) -> tuple[Bool[Tensor, "b n k"], Bool[Tensor, "b h w"] | None]:
         """Which pairs of an encoder's patches are alike, in reading order, and which patches show a thing.
 
         Args:
             images: as for :meth:`descriptors`.
             patch_size: of the encoder.
+            sub_patch: side of the sub-patches of the pairs; None, as published, for patches.
+            reach: of the pairs; None, as published, for all.
         """
-        units = F.normalize(self.descriptors(images, patch_size).flatten(2), dim=1)
+        images = whole_patches(images, patch_size)
+        affinity = pair_cosines(self.descriptors(images, sub_patch or patch_size), reach)
         foreground = self.foreground(images, patch_size)
-        return units.mT @ units > self.gamma, None if foreground is None else foreground > 0.5
+        return affinity > self.gamma, None if foreground is None else foreground > 0.5
 
     def forward(self, features: DenseFeatures, images: Float[Tensor, "b 3 H W"]) -> DenseFeatures:
         """Pool features by the affinities of their images, and add the foreground where there is a decoder.
@@ -177,12 +185,6 @@ def _check_decoder(decoder: Any, encoder: Any) -> None:
             f"FOUND's decoder reads keys of width {decoder.in_channels}, and {encoder.model_id} has {encoder.width}; "
             "take the encoder that it was made for (DINO ViT-S/8 for the published one)"
         )
-
-
-def _padded(images: Float[Tensor, "b 3 H W"], patch_size: int) -> Float[Tensor, "b 3 H2 W2"]:
-    height, width = images.shape[2:]
-    rows, columns = padded_size((height, width), patch_size)
-    return F.pad(images, (0, columns - width, 0, rows - height))
 
 
 def _grid(images: Float[Tensor, "b 3 H W"], patch_size: int) -> Size:

@@ -21,19 +21,21 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from densevl.refiners.dinoiser import TAPPED, DinoiserRefiner, within_reach
+from densevl.refiners.dinoiser import TAPPED, DinoiserRefiner
+from densevl.refiners.pairs import pair_cosines, pairs_within
+from densevl.refiners.sub_patches import whole_patches
 from densevl.registry import ENCODERS, REFINERS, build
 
 __all__ = ["DinoiserTraining", "affinity_loss", "foreground_loss"]
 
 
 def affinity_loss(
-    affinity: Float[Tensor, "b n n"], same: Bool[Tensor, "b n n"], counted: Bool[Tensor, "n n"] | None = None
+    affinity: Float[Tensor, "b n k"], same: Bool[Tensor, "b n k"], counted: Bool[Tensor, "n k"] | None = None
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy of all pairs of patches, negative affinities taken as 0.
 
     Args:
-        affinity: cosines, taken as logits.
+        affinity: cosines of each patch with k others, taken as logits.
         same: whether the teacher finds the patches of a pair alike.
         counted: the pairs that count; None for all.
     """
@@ -64,7 +66,8 @@ class DinoiserTraining(BaseModel):
         layer: name of the encoder's map that the heads read; no block behind it is run.
         inner: channels that affinities are computed from.
         seed: of the heads' first weights.
-        reach: pairs of patches farther apart than this, in patches, do not count; None, as published, for no limit.
+        reach: pairs farther apart than this, in patches or sub-patches, do not count; None, as published, for no limit.
+        sub_patch: side in pixels of the sub-patches that the heads refine onto; None, as published, for patches.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class DinoiserTraining(BaseModel):
         inner: int = 256,
         seed: int = 0,
         reach: int | float | None = None,
+        sub_patch: int | None = None,
     ) -> None:
         super().__init__()
         self.reach = reach
@@ -83,7 +87,8 @@ class DinoiserTraining(BaseModel):
         encoder = self.frozen[0]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.heads = DinoiserRefiner(encoder.width, inner, layer, encoder_id=encoder.model_id)
+            self.heads = DinoiserRefiner(encoder.width, inner, layer, encoder_id=encoder.model_id, sub_patch=sub_patch)
+        self.heads.check(encoder)
 
     def forward(self, images: Sequence[Tensor] | Tensor, mode: str = "loss") -> dict[str, Tensor]:
         """Losses of a batch of (3, H, W) uint8 pictures of one size."""
@@ -92,17 +97,23 @@ class DinoiserTraining(BaseModel):
         encoder, teacher = self.frozen
         with torch.no_grad():
             tapped = encoder.intermediates(pixels, self.heads.intermediates)[self.heads.layer]
-            same, thing = teacher.targets(pixels, encoder.patch_size)
-        return self.losses(tapped, same, thing)
+            same, thing = teacher.targets(pixels, encoder.patch_size, self.heads.sub_patch, self.reach)
+        return self.losses(tapped, same, thing, whole_patches(pixels, encoder.patch_size))
 
     def losses(
-        self, tapped: Float[Tensor, "b c h w"], same: Bool[Tensor, "b n n"], thing: Bool[Tensor, "b h w"] | None
+        self,
+        tapped: Float[Tensor, "b c h w"],
+        same: Bool[Tensor, "b n k"],
+        thing: Bool[Tensor, "b h w"] | None,
+        images: Float[Tensor, "b 3 H W"] | None = None,
     ) -> dict[str, Float32[Tensor, ""]]:
         """Losses of the heads on the encoder's map, in float32 also where the frozen parts ran in less."""
         with torch.autocast(tapped.device.type, enabled=False):
-            tapped = tapped.float()
-            near = None if self.reach is None else within_reach(tapped.shape[2:], self.reach).to(tapped.device)
-            losses = {"loss_affinity": affinity_loss(self.heads.affinity(tapped), same, near)}
+            tapped, counted = tapped.float(), None
+            descriptors = self.heads.descriptors(tapped, images)
+            if self.reach is not None:
+                counted = pairs_within(descriptors.shape[2:], self.reach, tapped.device)[1]
+            losses = {"loss_affinity": affinity_loss(pair_cosines(descriptors, self.reach), same, counted)}
             if thing is not None:
                 losses["loss_foreground"] = foreground_loss(self.heads.foreground(tapped), thing)
         return losses

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from densevl.errors import UsageError, WeightsError
-from densevl.refiners import DinoiserRefiner, dinoiser, mark_background, pool_by_affinity, pool_by_cosine
+from densevl.refiners import DinoiserRefiner, mark_background, pool_by_affinity, pool_by_cosine, pooling
 from densevl.structures import DenseFeatures
 
 LAYER = "blocks.0.ln_2"
@@ -57,7 +57,7 @@ def test_an_affinity_on_the_threshold_counts():
 
 @pytest.mark.parametrize("entries", [1, 100, 2**24])
 def test_rows_at_a_time_give_the_whole(entries, monkeypatch):
-    monkeypatch.setattr(dinoiser, "AFFINITIES_AT_ONCE", entries)
+    monkeypatch.setattr(pooling, "AFFINITIES_AT_ONCE", entries)
     one = features()
     units = F.normalize(one.intermediates[LAYER].flatten(2), dim=1)
     expected = pool_by_affinity(one.grid, units.mT @ units, 0.1)

@@ -256,6 +256,29 @@ def test_files_of_the_heads(material, tmp_path):
         write_heads(model.heads, tmp_path / "heads.bin", 1)
 
 
+def test_heads_on_sub_patches(material, tmp_path):
+    """The same recipe on sub-patches of 4 of 8 pixels, pairs within 2.5 of them: losses by all pairs, and the files."""
+    fine = {"model.sub_patch": 4, "model.reach": 2.5, "train_cfg.max_epochs": 1}
+    model = train("dinoiser_train", tmp_path, options=options(material, **fine))
+    encoder, teacher = model.frozen
+    images = torch.stack([picture(i, 32) for i in range(2)]).float() / 255
+    tapped = encoder.intermediates(images, model.heads.intermediates)[model.heads.layer]
+    places = torch.cartesian_prod(torch.arange(8.0), torch.arange(8.0))
+    near = torch.cdist(places, places) <= 2.5
+    same, thing = teacher.targets(images, 8, 4)
+    assert (same.shape, thing.shape) == ((2, 64, 64), (2, 4, 4))
+    losses = model([picture(i, 32) for i in range(2)])
+    expected = affinity_loss(model.heads.affinity(tapped, images), same, near)
+    torch.testing.assert_close(losses["loss_affinity"], expected)
+    torch.testing.assert_close(losses["loss_foreground"], foreground_loss(model.heads.foreground(tapped), thing))
+    heads = build_dinoiser(tmp_path / "heads.safetensors")
+    assert heads.sub_patch == 4
+    export(tmp_path / "epoch_1.pth", tmp_path / "again.pt")
+    assert build_dinoiser(tmp_path / "again.pt").sub_patch == 4
+    for name, value in model.heads.state_dict().items():
+        assert torch.equal(heads.state_dict()[name], value)
+
+
 def test_checkpoints_without_heads(material, tmp_path):
     torch.save({"state_dict": {"layer.weight": torch.zeros(1)}}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match="holds no heads"):

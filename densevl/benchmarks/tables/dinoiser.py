@@ -1,16 +1,20 @@
 """What each refinement adds to MaskCLIP on held-out scenes.
 
-Every row is labelled by the segmentor of ``configs/dinoiser_scenes.py`` and counted by the metric of the benchmarks;
-the rows differ in what refines the features of the same encoder alone. The last row pools the features by affinities of
-the true instances, which no method can know: what perfect affinities would give.
+Every row is labelled by a segmentor and counted by the metric of the benchmarks. MaskCLIP stands at its best size, that
+of ``configs/maskclip_scenes.py``, and at the size of ``configs/dinoiser_scenes.py``, whose rows differ in what refines
+the features of the same encoder alone. The oracles average the features over the true instances, which no method can
+know: what perfect affinities would give, on the encoder's patches and on the sub-patches of the heads. Behind each name
+stands the grid that labels are read from.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 from tqdm import tqdm
 
@@ -18,20 +22,21 @@ from densevl.benchmarks.confusion import confusion_matrix, scores_of
 from densevl.benchmarks.datasets import ScenesDataset
 from densevl.benchmarks.tables.table import Table
 from densevl.config_files import load_config
-from densevl.refiners import pool_by_affinity
+from densevl.refiners import on_sub_patches
 from densevl.scenes import Scene
 from densevl.segmentors import EncodedImage, Segmentor, build_segmentor
 from densevl.structures import Size, TextEmbeddings
 
-__all__ = ["Row", "count", "dinoiser_rows", "oracle", "rows", "true_affinity"]
+__all__ = ["Row", "count", "dinoiser_rows", "oracle", "rows", "true_regions"]
 
 SCENES_AT_ONCE = 8
-CONFIG = "dinoiser_scenes"
-TEACHER = {"type": "walk"}
-"""The teacher of ``configs/dinoiser_train_scenes.py``."""
+PLAIN, REFINED = "maskclip_scenes", "dinoiser_scenes"
+TRAINING = "dinoiser_train_scenes"
 
 UNCERTAIN = 0.5
 """Threshold of prompt denoising, and of key smoothing, in MaskCLIP's code."""
+
+MASKCLIP, HEADS, ORACLE = "MaskCLIP", "+ DINOiser", "oracle: affinities of the true instances, sub-patches"
 
 Change = Callable[[EncodedImage, Scene], EncodedImage]
 
@@ -50,16 +55,20 @@ class Row:
     segmentor: Segmentor
     change: Change | None = None
 
+    def encode(self, scenes: list[Scene]) -> list[EncodedImage]:
+        """Scenes as they are labelled."""
+        encoded = self.segmentor.encode([scene.image for scene in scenes])
+        if self.change is None:
+            return encoded
+        return [self.change(one, scene) for one, scene in zip(encoded, scenes, strict=True)]
+
     def label(self, scenes: list[Scene], texts: TextEmbeddings) -> list[Tensor]:
         """Label maps of scenes."""
-        encoded = self.segmentor.encode([scene.image for scene in scenes])
-        if self.change is not None:
-            encoded = [self.change(one, scene) for one, scene in zip(encoded, scenes, strict=True)]
-        return [self.segmentor.label(one, texts)[0] for one in encoded]
+        return [self.segmentor.label(one, texts)[0] for one in self.encode(scenes)]
 
 
-def true_affinity(scene: Scene, grid: Size) -> Float[Tensor, "1 n n"]:
-    """1 where two patches show mostly the same object, or the same ground, else 0.
+def true_regions(scene: Scene, grid: Size) -> Int64[Tensor, "h w"]:
+    """Number of the object, or of the ground, that each patch mostly shows.
 
     Args:
         scene: with the truth.
@@ -69,30 +78,49 @@ def true_affinity(scene: Scene, grid: Size) -> Float[Tensor, "1 n n"]:
     grounds = torch.from_numpy(scene.labels).long()
     regions = torch.where(things > 0, grounds.max() + things, grounds)
     shares = F.interpolate(F.one_hot(regions).permute(2, 0, 1)[None].float(), size=grid, mode="area")
-    most = shares.argmax(dim=1).flatten(1)
-    return (most[:, :, None] == most[:, None]).float()
+    return shares[0].argmax(dim=0)
 
 
-def oracle(encoded: EncodedImage, scene: Scene) -> EncodedImage:
-    """Features pooled by :func:`true_affinity`, of a scene encoded in one window of whole patches."""
-    features = encoded.features
-    affinity = true_affinity(scene, (features.grid.shape[2], features.grid.shape[3])).to(features.grid.device)
-    return replace(encoded, features=replace(features, grid=pool_by_affinity(features.grid, affinity, 0.5)))
+def oracle(encoded: EncodedImage, scene: Scene, factor: int = 1) -> EncodedImage:
+    """Features averaged over :func:`true_regions`, of a scene encoded in one window of whole patches.
+
+    Args:
+        encoded: the scene.
+        scene: with the truth.
+        factor: sub-patches along a side of a patch.
+    """
+    features = on_sub_patches(encoded.features, factor)
+    height, width = features.grid.shape[2:]
+    members = F.one_hot(true_regions(scene, (height, width)).flatten()).to(features.grid)
+    means = features.grid[0].flatten(1) @ members / members.sum(0).clamp_min(1)
+    pooled = (means @ members.T).unflatten(1, (height, width))
+    return replace(encoded, features=replace(features, grid=pooled[None]))
 
 
 def dinoiser_rows() -> list[Row]:
-    """The rows of the table, all with the settings of ``configs/dinoiser_scenes.py`` but for the refiner."""
-    settings = {key: value for key, value in load_config(CONFIG).model.to_dict().items() if key != "type"}
-    model = settings.pop("segmentor")
-    without = {**settings, "refiners": ()}
-    plain = build_segmentor(model, **without)
+    """The rows of the table, with the settings of the benchmarks' configs but for what refines."""
+    best = _built(PLAIN)
+    refined = _built(REFINED)
+    heads: Any = refined.refiners[0]
+    plain = _built(REFINED, refiners=())
+    factor = 1 if heads.sub_patch is None else plain.encoder.patch_size // heads.sub_patch
+    teacher = {key: value for key, value in load_config(TRAINING).model.teacher.to_dict().items() if key != "encoder"}
+    teacher |= {"sub_patch": heads.sub_patch, "reach": heads.reach, "rounds": heads.rounds}
     return [
-        Row("MaskCLIP", plain),
-        Row("+ key smoothing and denoising", build_segmentor(model, **without, smooth=UNCERTAIN, denoise=UNCERTAIN)),
-        Row("+ DINOiser", build_segmentor(model, **settings)),
-        Row("with the teacher in place of the heads", build_segmentor(model, **{**settings, "refiners": (TEACHER,)})),
-        Row("oracle: affinities of the true instances", plain, oracle),
+        Row(MASKCLIP, best),
+        Row("+ key smoothing and denoising", _built(PLAIN, smooth=UNCERTAIN, denoise=UNCERTAIN)),
+        Row("MaskCLIP at the size of the rows below", plain),
+        Row(HEADS, refined),
+        Row("with the teacher in place of the heads", _built(REFINED, refiners=(teacher,))),
+        Row("oracle: affinities of the true instances, patches", plain, oracle),
+        Row(ORACLE, plain, partial(oracle, factor=factor)),
     ]
+
+
+def _built(config: str, **changes: Any) -> Segmentor:
+    """The segmentor of a config, with changes."""
+    settings = {key: value for key, value in load_config(config).model.to_dict().items() if key != "type"}
+    return build_segmentor(settings.pop("segmentor"), **{**settings, **changes})
 
 
 def rows(scenes: int) -> Table:
@@ -106,10 +134,21 @@ def rows(scenes: int) -> Table:
     matrices = count(ways, dataset)
     scores = [scores_of(matrix, dataset.vocabulary.names, dataset.metainfo["groups"]) for matrix in matrices]
     groups = list(scores[0].groups)
-    figures = [(row.name, (s.mean_iou, *s.group_iou().values())) for row, s in zip(ways, scores, strict=True)]
-    protocol = ways[0].segmentor.protocol
-    note = f"{scenes} held-out scenes, {protocol['encoder']}, short side {protocol['short_side']}"
+    names = [f"{row.name} ({_grid(row, dataset.scene(0))})" for row in ways]
+    figures = [(name, (s.mean_iou, *s.group_iou().values())) for name, s in zip(names, scores, strict=True)]
+    means = {row.name: score.mean_iou for row, score in zip(ways, scores, strict=True)}
+    gain, possible = means[HEADS] - means[MASKCLIP], means[ORACLE] - means[MASKCLIP]
+    sizes = f"short side {ways[0].segmentor.short_side}, from the third row on {ways[2].segmentor.short_side}"
+    note = (
+        f"{scenes} held-out scenes, {ways[0].segmentor.encoder.model_id}, {sizes}. Over MaskCLIP at its best size the "
+        f"heads add {gain:.1f}, true affinities on the same grid {possible:.1f}"
+    )
     return Table((f"mIoU of {len(dataset.vocabulary)} classes", "all", *groups), figures, note)
+
+
+def _grid(row: Row, scene: Scene) -> str:
+    """Patches, or sub-patches, down and right."""
+    return "×".join(str(side) for side in row.encode([scene])[0].features.grid.shape[2:])
 
 
 def count(ways: list[Row], dataset: ScenesDataset) -> list[Int64[Tensor, "k k"]]:

@@ -8,15 +8,15 @@ from densevl.benchmarks.confusion import scores_of
 from densevl.benchmarks.datasets import ScenesDataset
 from densevl.benchmarks.run import evaluate
 from densevl.benchmarks.tables import TABLES, Table, measure
-from densevl.benchmarks.tables.dinoiser import Row, count, oracle, true_affinity
+from densevl.benchmarks.tables.dinoiser import Row, count, oracle, true_regions
 from densevl.errors import UsageError
 from densevl.scenes import render
 from densevl.segmentors import build_segmentor
 
 
-def test_true_affinity_is_the_majority_of_each_patch() -> None:
+def test_true_regions_are_the_majority_of_each_patch() -> None:
     scene = render(1, 3, size=64, split="val")
-    affinity = true_affinity(scene, (8, 8))[0]
+    regions = true_regions(scene, (8, 8)).flatten()
     most = []
     for row in range(8):
         for column in range(8):
@@ -28,18 +28,22 @@ def test_true_affinity_is_the_majority_of_each_patch() -> None:
     for p in range(64):
         for q in range(64):
             if len(most[p]) == len(most[q]) == 1:
-                assert bool(affinity[p, q]) == (most[p] == most[q])
+                assert bool(regions[p] == regions[q]) == (most[p] == most[q])
 
 
 def test_oracle_makes_each_region_uniform() -> None:
     segmentor = build_segmentor("mini", refiners=(), short_side=64)
     scene = render(1, 0, size=64, split="val")
     (encoded,) = segmentor.encode([scene.image])
-    pooled = oracle(encoded, scene).features.grid[0].flatten(1)
-    affinity = true_affinity(scene, (8, 8))[0].bool()
-    before = encoded.features.grid[0].flatten(1)
-    for patch in range(0, 64, 7):
-        assert torch.allclose(pooled[:, patch], before[:, affinity[patch]].mean(1), atol=1e-4)
+    for factor in (1, 4):
+        side = 8 * factor
+        pooled = oracle(encoded, scene, factor).features
+        assert (pooled.patch_size, pooled.grid.shape[2:]) == (8 // factor, (side, side))
+        regions = true_regions(scene, (side, side)).flatten()
+        before = encoded.features.grid[0].repeat_interleave(factor, 1).repeat_interleave(factor, 2).flatten(1)
+        for patch in range(0, side * side, 7 * factor * factor):
+            mean = before[:, regions == regions[patch]].mean(1)
+            assert torch.allclose(pooled.grid[0].flatten(1)[:, patch], mean, atol=1e-4)
 
 
 def test_counts_what_the_benchmark_counts(tmp_path: pytest.TempPathFactory) -> None:
@@ -66,7 +70,12 @@ def test_markdown() -> None:
 def test_measures_by_name() -> None:
     table = measure("dinoiser", 2)
     assert "dinoiser" in TABLES
-    assert [name for name, _ in table.rows][::4] == ["MaskCLIP", "oracle: affinities of the true instances"]
+    names = [name for name, _ in table.rows]
+    assert names[0] == "MaskCLIP (28×28)"
+    assert names[2:4] == ["MaskCLIP at the size of the rows below (24×24)", "+ DINOiser (96×96)"]
+    assert names[-1] == "oracle: affinities of the true instances, sub-patches (96×96)"
+    gain, possible = (table.rows[i][1][0] - table.rows[0][1][0] for i in (3, -1))
+    assert table.note.endswith(f"the heads add {gain:.1f}, true affinities on the same grid {possible:.1f}")
     assert all(0 <= value <= 100 for _, figures in table.rows for value in figures if value == value)
     assert len(table.head) == 1 + len(table.rows[0][1])
 

@@ -25,11 +25,15 @@ CORE = [
 ]
 DETECT = ["transformers>=4.56"]
 PARQUET = ["pyarrow>=17"]
+FAISS = ["faiss-cpu>=1.9"]
 SPACY = ["spacy>=3.8.7"]
+SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
 DEV = [
     "tensorboard>=2.16",
     "pytest>=8",
+    "nltk>=3.9",
+    "webdataset>=0.2.90",
     "hypothesis>=6.100",
     "beartype>=0.18",
     "ruff>=0.15",
@@ -54,8 +58,10 @@ setup(
         "bench": BENCH,
         "detect": DETECT,
         "parquet": PARQUET,
+        "faiss": FAISS,
         "spacy": SPACY,
-        "dev": BENCH + DETECT + PARQUET + SPACY + DEV,
+        "scale": SCALE,
+        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + SCALE + DEV,
     },
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[

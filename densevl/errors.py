@@ -4,7 +4,7 @@ Every message names what was wrong, what was expected and the cure. The command 
 2 for :class:`UsageError`, 1 where some of the inputs failed.
 """
 
-__all__ = ["DensevlError", "ImageError", "OutputError", "TextTooLong", "UsageError", "WeightsError"]
+__all__ = ["DensevlError", "ImageError", "OutputError", "ShardError", "TextTooLong", "UsageError", "WeightsError"]
 
 
 class DensevlError(Exception):
@@ -35,6 +35,10 @@ class ImageError(DensevlError):
 
 class WeightsError(DensevlError):
     """A checkpoint that is missing, damaged, unsafe or made for another model."""
+
+
+class ShardError(DensevlError):
+    """A file of region-text records that is cut off, damaged or of no known layout."""
 
 
 class OutputError(DensevlError):

@@ -20,6 +20,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -35,7 +36,16 @@ if TYPE_CHECKING:
 else:
     Tensor = Any  # torch takes seconds to import; reading files goes without it
 
-__all__ = ["MAX_PIXELS", "load_picture", "read_image", "resize_image", "to_tensor"]
+__all__ = [
+    "MAX_PIXELS",
+    "decode_image",
+    "encoded_size",
+    "is_upright",
+    "load_picture",
+    "read_image",
+    "resize_image",
+    "to_tensor",
+]
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused before they are decoded, unless the caller raises the limit."""
@@ -91,6 +101,41 @@ def read_image(
     raise ImageError(f"an image is a path, a PIL image, a NumPy array or a tensor; got {type(source).__name__}")
 
 
+def decode_image(
+    data: bytes, name: str = "the image", *, max_pixels: int | None = MAX_PIXELS
+) -> UInt8[np.ndarray, "H W 3"]:
+    """As :func:`read_image`, from the bytes of a file.
+
+    Args:
+        data: the encoded picture.
+        name: what messages call it.
+        max_pixels: largest picture that is decoded; None for no limit.
+
+    Raises:
+        ImageError: as :func:`read_image`.
+    """
+    return _convert(_decode(_open(BytesIO(data), name), name, max_pixels), name)
+
+
+def encoded_size(data: bytes, name: str = "the image") -> tuple[int, int]:
+    """(height, width) of the upright picture in the bytes of a file, which is not decoded.
+
+    Raises:
+        ImageError: where it is no picture.
+    """
+    image = _open(BytesIO(data), name)
+    return (image.width, image.height) if _orientation(image) >= 5 else (image.height, image.width)
+
+
+def is_upright(data: bytes, name: str = "the image") -> bool:
+    """Whether the picture in the bytes of a file is stored as it is to be seen, without a rotation in its EXIF data.
+
+    Raises:
+        ImageError: where it is no picture.
+    """
+    return _orientation(_open(BytesIO(data), name)) == 1
+
+
 def load_picture(path: str | os.PathLike[str], max_pixels: int | None = MAX_PIXELS) -> Image.Image:
     """The first picture of a file as Pillow decodes it: values and orientation as they are stored.
 
@@ -109,7 +154,7 @@ def load_picture(path: str | os.PathLike[str], max_pixels: int | None = MAX_PIXE
         raise ImageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _open(file: BinaryIO, path: Path) -> Image.Image:
+def _open(file: BinaryIO | BytesIO, path: Path | str) -> Image.Image:
     try:
         with _no_pillow_limit():
             return Image.open(file)
@@ -184,11 +229,16 @@ def _pixels(image: Image.Image) -> np.ndarray:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF data tell no orientation; the pixels are sound
-        turn = None
+    turn = _UPRIGHT.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data tell no orientation; the pixels are sound
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
 
 
 def _from_array(array: np.ndarray, name: str) -> np.ndarray:

@@ -1,14 +1,15 @@
-"""Open-vocabulary detectors: from words to boxes, which a grounder ranks anew. An extra: ``densevl[detect]``.
+"""Open-vocabulary detectors: from words to boxes, which a grounder ranks anew or a labelling run keeps.
 
-Importing this package registers them; transformers is imported when one is built.
+OWLv2 and Grounding DINO are an extra, ``densevl[detect]``; ``mini`` is made of the mini SAM, CLIP and CLOC.
+Importing this package registers them; transformers is imported when one of the former is built.
 """
 
 from typing import Any
 
-from densevl.detectors.detector import Detector
+from densevl.detectors.detector import Detector, Found, find_one_by_one
 from densevl.registry import DETECTORS
 
-__all__ = ["Detector", "build_grounding_dino", "build_owlv2"]
+__all__ = ["Detector", "Found", "build_grounding_dino", "build_mini", "build_owlv2", "find_one_by_one"]
 
 
 @DETECTORS.register_module("owlv2")
@@ -34,5 +35,13 @@ def build_grounding_dino(*args: Any, **settings: Any) -> Detector:
         WeightsError: where the model cannot be had.
     """
     from densevl.detectors.grounding_dino import build_grounding_dino as build
+
+    return build(*args, **settings)
+
+
+@DETECTORS.register_module("mini")
+def build_mini(*args: Any, **settings: Any) -> Detector:
+    """The mini detector; the arguments are those of :func:`densevl.detectors.named_proposals.build_mini_detector`."""
+    from densevl.detectors.named_proposals import build_mini_detector as build
 
     return build(*args, **settings)

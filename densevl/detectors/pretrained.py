@@ -12,7 +12,7 @@ try:
 except ImportError as error:
     raise UsageError("detectors need transformers; install it: pip install 'densevl[detect]'") from error
 
-__all__ = ["load_pretrained"]
+__all__ = ["load_parts", "load_pretrained"]
 
 
 def load_pretrained(
@@ -30,14 +30,32 @@ def load_pretrained(
     Raises:
         WeightsError: where they cannot be had, or weights are missing.
     """
-    model_class, processor_class = (
-        getattr(transformers, f"{kind}ForObjectDetection"),
-        getattr(transformers, f"{kind}Processor"),
-    )
+    return load_parts(f"{kind}ForObjectDetection", f"{kind}Processor", weights, revision, offline, example)
+
+
+def load_parts(
+    model_class: str, processor_class: str, weights: str | Path, revision: str | None, offline: bool, example: str
+) -> tuple[torch.nn.Module, Any]:
+    """As :func:`load_pretrained`, for any classes of transformers.
+
+    Args:
+        model_class: name of the model's class.
+        processor_class: name of its processor's class.
+        weights: a repository on the hub, or a folder.
+        revision: commit of the repository.
+        offline: never reach for the network.
+        example: a repository that would do, for the message.
+
+    Raises:
+        WeightsError: where they cannot be had, or weights are missing.
+    """
+    kind = model_class.removesuffix("ForObjectDetection")
     place = {"revision": revision or "main", "local_files_only": offline}
     try:
-        model, notes = model_class.from_pretrained(weights, use_safetensors=True, output_loading_info=True, **place)
-        processor = processor_class.from_pretrained(weights, **place)
+        model, notes = getattr(transformers, model_class).from_pretrained(
+            weights, use_safetensors=True, output_loading_info=True, **place
+        )
+        processor = getattr(transformers, processor_class).from_pretrained(weights, **place)
     except (OSError, ValueError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(

@@ -1,12 +1,12 @@
 """Detectors over small models of transformers with random weights, against transformers' own post-processing."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import box_iou
 
-from densevl.detectors.detector import best_regions
+from densevl.detectors import find_one_by_one
+from densevl.detectors.detector import best_regions, named_regions
 from densevl.errors import WeightsError
 from densevl.registry import DETECTORS, build
 
@@ -15,58 +15,8 @@ transformers = pytest.importorskip("transformers")
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
 
-def owlv2(folder):
-    """A folder with a small OWLv2 of random weights and its processor."""
-    words = [
-        "!",  # the model takes id 0 for padding
-        "<|startoftext|>",
-        "<|endoftext|>",
-        *"abcdefghijklmnopqrstuvwxyz",
-        *(f"{c}</w>" for c in "abcdefghijklmnopqrstuvwxyz"),
-    ]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = transformers.CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=16, pad_token="!"
-    )
-    processor = transformers.Owlv2Processor(
-        transformers.Owlv2ImageProcessor(size={"height": 64, "width": 64}), tokenizer
-    )
-    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = transformers.Owlv2Config(
-        text_config={
-            **tower,
-            "vocab_size": len(words),
-            "max_position_embeddings": 16,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-            "pad_token_id": 0,
-        },
-        vision_config={**tower, "image_size": 64, "patch_size": 16},
-        projection_dim=32,
-    )
-    torch.manual_seed(0)
-    model = transformers.Owlv2ForObjectDetection(config).eval()
-    with torch.no_grad():  # so that boxes are not all as large as the image
-        for parameter in model.box_head.parameters():
-            parameter.mul_(0.3)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return model, processor
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("owlv2")
-
-
-@pytest.fixture(scope="module")
-def reference(folder):
-    return owlv2(folder)
-
-
-def test_owlv2_gives_the_boxes_of_transformers(folder, reference):
-    model, processor = reference
+def test_owlv2_gives_the_boxes_of_transformers(tiny_owlv2):
+    folder, model, processor = tiny_owlv2
     detector = build(DETECTORS, {"type": "owlv2", "weights": str(folder), "offline": True})
     found = detector.detect(IMAGE, "red dog", top=4)
     inputs = processor(text=[["red dog"]], images=IMAGE, return_tensors="pt")
@@ -152,3 +102,73 @@ def test_boxes_are_cut_made_one_and_ordered():
     found = best_regions(boxes, scores, (80.0, 80.0), (60, 80), top=5)
     torch.testing.assert_close(found.boxes, torch.tensor([[0.0, 0, 8, 8], [19.2, 20, 60.8, 60]]))
     torch.testing.assert_close(found.scores, torch.tensor([0.9, 0.6]))
+
+
+TEXTS = [["red dog", "a cat", "tree"], [], ["cat"]]
+IMAGES = [IMAGE, IMAGE, np.ascontiguousarray(IMAGE[:40, :30])]
+
+
+def test_each_box_has_the_text_that_suits_it_best(tiny_owlv2):
+    folder, model, processor = tiny_owlv2
+    detector = build(DETECTORS, {"type": "owlv2", "weights": str(folder), "offline": True})
+    found = detector.find(IMAGES, TEXTS, threshold=0.5)
+    assert [len(one.names) for one in found][1] == 0
+    for image, texts, one in zip(IMAGES, TEXTS, found, strict=True):
+        if not texts:
+            continue
+        inputs = processor(text=[texts], images=image, return_tensors="pt")
+        with torch.no_grad():
+            outputs = model(**inputs)
+        answer = processor.post_process_grounded_object_detection(
+            outputs, threshold=0.5, target_sizes=[image.shape[:2]]
+        )[0]
+        limits = torch.tensor([image.shape[1], image.shape[0]] * 2)
+        expected = answer["boxes"].clamp(min=0).minimum(limits)
+        assert len(one.names) >= 1
+        for box, score, name in zip(one.regions.boxes, one.regions.scores, one.names, strict=True):
+            near = (expected - box).abs().amax(1) + 1e3 * (answer["scores"] - score).abs()
+            assert near.min() < 0.01
+            assert int(answer["labels"][near.argmin()]) == name
+        # What was left out overlaps a better box of the same text.
+        overlap = box_iou(expected, one.regions.boxes) > 0.7 - 1e-4
+        same = answer["labels"][:, None] == torch.tensor(one.names)
+        usable = (expected[:, 2:] - expected[:, :2] >= 1).all(1)
+        assert (overlap & same).any(1)[usable].all()
+
+
+def test_images_together_are_images_one_by_one(tiny_owlv2):
+    detector = build(DETECTORS, {"type": "owlv2", "weights": str(tiny_owlv2[0]), "offline": True, "size": 96})
+    together = detector.find(IMAGES, TEXTS, 0.5)
+    for image, texts, one in zip(IMAGES, TEXTS, together, strict=True):
+        alone = detector.find([image], [texts], 0.5)[0]
+        assert alone.names == one.names
+        torch.testing.assert_close(alone.regions.boxes, one.regions.boxes, atol=1e-3, rtol=0)
+
+
+def test_the_size_decides_how_many_boxes_there_are(tiny_owlv2):
+    folder, model, processor = tiny_owlv2
+    detector = build(DETECTORS, {"type": "owlv2", "weights": str(folder), "offline": True, "size": 96})
+    boxes, _ = detector._predict([IMAGE], [["tree"]])
+    assert boxes.shape == (1, 36, 4)
+    plain = build(DETECTORS, {"type": "owlv2", "weights": str(folder), "offline": True, "size": 64})
+    inputs = processor(text=[["tree"]], images=IMAGE, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**inputs)
+    same, _ = plain._predict([IMAGE], [["tree"]])
+    torch.testing.assert_close(same, expected.pred_boxes, atol=1e-5, rtol=0)
+
+
+def test_a_detector_that_knows_one_text_at_a_time_finds_several(tiny_owlv2):
+    detector = build(DETECTORS, {"type": "owlv2", "weights": str(tiny_owlv2[0]), "offline": True})
+    found = find_one_by_one(detector, IMAGES, TEXTS, 0.5)
+    for image, texts, one in zip(IMAGES, TEXTS, found, strict=True):
+        expected = sum(int((detector.detect(image, text, 100).scores > 0.5).sum()) for text in texts)
+        assert len(one.regions) == len(one.names) == expected
+
+
+def test_boxes_of_different_texts_may_be_the_same():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10], [-5, -5, 0.5, 9], [20, 20, 90, 90]])
+    scores = torch.tensor([0.5, 0.9, 0.8, 0.7, 0.1])
+    found = named_regions(boxes, scores, torch.tensor([0, 0, 1, 0, 0]), (40, 50), 0.1)
+    assert found.names == (0, 1)
+    torch.testing.assert_close(found.regions.scores, torch.tensor([0.9, 0.8]))

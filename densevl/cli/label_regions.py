@@ -1,0 +1,120 @@
+"""``densevl label-regions``: captions, noun phrases and boxes for them, into shards for training."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from densevl.cli.options import positive
+
+__all__ = ["add"]
+
+EXAMPLES = """\
+examples:
+  densevl label-regions demo/images --detector mini --out shards          captions in garden.txt beside garden.png
+  densevl label-regions photos/ --captions captions_train2017.json --out shards --workers 8
+  densevl label-regions photos/ --captioner Salesforce/blip-image-captioning-base --out shards --device cuda
+  densevl label-regions "laion/*.tar" --out /shared/shards --ray auto --workers 64 --device cuda
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser(
+        "label-regions",
+        help="find the things that captions name, into shards of region texts",
+        description="Find the things that captions name, and write pictures, boxes and words to shards.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="images, or shards of pictures and captions: files, folders, globs"
+    )
+    parser.add_argument("--out", type=Path, default=Path("shards"), metavar="FOLDER", help="results (default: shards)")
+    parser.add_argument("--format", default="webdataset", metavar="NAME", help="webdataset (default) or parquet")
+    parser.add_argument("--shard-size", type=positive, default=1000, metavar="N", help="images of a shard (1000)")
+    _add_models(parser)
+    _add_workers(parser)
+    parser.add_argument("--overwrite", action="store_true", help="label again what is done already")
+    parser.set_defaults(run=_label)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--captions", type=Path, metavar="FILE", help="COCO captions, CSV or JSON (default: a .txt beside each image)"
+    )
+    parser.add_argument(
+        "--captioner", metavar="MODEL", help="writes missing captions: BLIP, BLIP-2, GIT; repo or folder"
+    )
+    parser.add_argument(
+        "--phrases",
+        default="rule",
+        metavar="NAME",
+        help="noun phrases by rule (default), nltk, spacy or spacy:PIPELINE",
+    )
+    parser.add_argument("--detector", default="owlv2", metavar="NAME", help="owlv2 (default), grounding-dino or mini")
+    parser.add_argument("--weights", metavar="MODEL", help="of the detector: repository or folder")
+    parser.add_argument("--size", type=positive, metavar="PX", help="side of owlv2's input (its own; CLOC: 448)")
+    parser.add_argument("--threshold", type=float, default=0.1, metavar="P", help="least confidence of a box (0.1)")
+    parser.add_argument("--most-phrases", type=positive, default=20, metavar="N", help="phrases of an image (20)")
+    parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images labelled together (8)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU where there is one)")
+    parser.add_argument("--offline", action="store_true", help="never reach for the network")
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="processes, or workers of Ray (1)")
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="of each worker (default: the processor is shared among them)"
+    )
+    parser.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS", help="label with Ray Data, here or on the cluster at ADDRESS"
+    )
+
+
+def _label(options: argparse.Namespace) -> int:
+    from densevl.region_texts.captions import read_captions
+    from densevl.region_texts.settings import LabelSettings
+
+    # What cannot be used is said before a model is loaded, or its weights are fetched.
+    captions = None if options.captions is None else read_captions(options.captions)
+    detector = {"type": options.detector, "weights": options.weights, "size": options.size}
+    from densevl.api import choose_device
+    from densevl.label_regions_job import LabelRegionsJob
+
+    settings = LabelSettings(
+        detector={name: value for name, value in detector.items() if value is not None},
+        captioner=options.captioner,
+        phrases=options.phrases,
+        threshold=options.threshold,
+        most=options.most_phrases,
+        batch=options.batch,
+        device=str(choose_device(options.device)),
+        offline=options.offline,
+    )
+    job = LabelRegionsJob(
+        options.sources,
+        options.out,
+        settings,
+        captions,
+        options.format,
+        options.shard_size,
+        options.workers,
+        options.threads,
+        options.ray is not None,
+        options.ray or None,
+        options.overwrite,
+    )
+    if job.unused:
+        count = f"{len(job.unused)} captioned image{'s are' if len(job.unused) > 1 else ' is'} not among the inputs"
+        print(f"densevl: {count}, such as {job.unused[0]!r}", file=sys.stderr)
+    report = job.run()
+    print(
+        f"{report.records} images and {report.regions} regions labelled, {len(report.failures)} failed; "
+        f"shards: {report.shards} made, {report.skipped} done before: {options.out}"
+    )
+    for failure in report.failures[:10]:
+        print(f"densevl: {failure.name}: {failure.reason}", file=sys.stderr)
+    if report.failures:
+        print(f"densevl: all that failed is listed in {options.out / 'failures.jsonl'}", file=sys.stderr)
+    return 1 if report.failures else 0

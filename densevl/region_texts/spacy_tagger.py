@@ -1,0 +1,45 @@
+"""Parts of speech by a spaCy pipeline, where spaCy and an English pipeline are installed."""
+
+from typing import Any
+
+from densevl.errors import UsageError
+
+try:
+    import spacy
+except ImportError as error:
+    raise UsageError(
+        "phrases by 'spacy' need spaCy and an English pipeline; install them: pip install 'densevl[spacy]', then "
+        "python -m spacy download en_core_web_sm"
+    ) from error
+
+__all__ = ["PIPELINE", "SpacyTagger"]
+
+PIPELINE = "en_core_web_sm"
+
+
+class SpacyTagger:
+    """Tags with a spaCy pipeline.
+
+    Args:
+        pipeline: name or folder of an English pipeline with a tagger, or a loaded one.
+
+    Raises:
+        UsageError: where it is not installed, cannot be loaded, is of another language or has no tagger.
+    """
+
+    def __init__(self, pipeline: Any = PIPELINE) -> None:
+        if isinstance(pipeline, str):
+            try:
+                pipeline = spacy.load(pipeline)
+            except (OSError, ValueError) as error:
+                raise UsageError(
+                    f"the spaCy pipeline {pipeline!r} cannot be loaded ({str(error).splitlines()[0]}); install one: "
+                    f"python -m spacy download {PIPELINE}"
+                ) from error
+        if pipeline.lang != "en" or not pipeline("a red dog").has_annotation("TAG"):
+            raise UsageError(f"the spaCy pipeline {pipeline.meta['name']!r} tags no English; take {PIPELINE}")
+        self.pipeline = pipeline
+
+    def __call__(self, text: str) -> list[tuple[str, str]]:
+        """The words of a text and their tags."""
+        return [(token.text, token.tag_) for token in self.pipeline(text) if not token.is_space]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from densevl.structures import Size
 
-__all__ = ["bin_shares", "padded_size", "resized_size"]
+__all__ = ["bin_shares", "fitted_size", "padded_size", "resized_size"]
 
 
 def resized_size(size: Size, short_side: int, long_side: int = 2048) -> Size:
@@ -22,6 +22,12 @@ def resized_size(size: Size, short_side: int, long_side: int = 2048) -> Size:
     height, width = size
     scale = min(long_side / max(height, width), short_side / min(height, width))
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+def fitted_size(size: Size, side: int) -> Size:
+    """Size after scaling to the long side ``side``, keeping the ratio; no side falls below one pixel."""
+    scale = side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def padded_size(size: Size, multiple: int) -> Size:

@@ -29,7 +29,8 @@ __all__ = ["CLIPEncoder"]
 class CLIPEncoder(nn.Module):
     """A CLIP model that embeds images, patches and texts in one space.
 
-    The model is used as it stands: device, dtype and training are the caller's affair. No method computes gradients.
+    The model is used as it stands: device, dtype and training are the caller's affair. Of the methods,
+    :meth:`forward_images` and :meth:`forward_texts` alone compute gradients, where they are wanted.
 
     Args:
         model: an open_clip model whose image tower is a ``VisionTransformer``.
@@ -138,8 +139,34 @@ class CLIPEncoder(nn.Module):
         Raises:
             UsageError: where the images have another layout.
         """
+        return _on_grid(*self._last_tokens(images))
+
+    def forward_images(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b d"]]:
+        """Patches as :meth:`tokens` gives them and, from the same pass, whole images as the model is trained to.
+
+        Args:
+            images: as for :meth:`dense`; nothing is cropped.
+
+        Returns:
+            Tokens on the patch grid, and the pooled embeddings in the joint space, not normalised.
+
+        Raises:
+            UsageError: where the images have another layout, or the model pools by an attention of its own.
+        """
+        x, grid = self._last_tokens(images)
+        return _on_grid(x, grid), self.image.pool(x)
+
+    def forward_texts(self, texts: Sequence[str]) -> Float[Tensor, "q d"]:
+        """Embeddings of texts, not normalised; one beyond the context of the model loses its end, as CLIP is trained.
+
+        Nothing is remembered, since the weights may change between two calls.
+        """
+        return self.text.encode(self.text.tokenize(texts, cut=True).to(self.text.device))
+
+    def _last_tokens(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b n c"], Size]:
+        """Tokens behind the last block, and the patch grid."""
         x, grid = self._tokens(images)
-        return _on_grid(self._run_blocks(x, grid, (), self.depth)[0], grid)
+        return self._run_blocks(x, grid, (), self.depth)[0], grid
 
     def _tokens(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b n c"], Size]:
         """Tokens that enter the first block, of images padded to whole patches, and the patch grid."""

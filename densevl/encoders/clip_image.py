@@ -79,23 +79,32 @@ class ImageTower:
         x, _ = self.tokens(images)
         for block in self.blocks:
             x = run_block(block, x)["out"]
-        return self.project(self._pooled(x))
+        return self.pool(x)
 
-    def _pooled(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b c"]:
-        ln_post = self.visual.ln_post
-        if self.visual.pool_type == "tok":
-            return ln_post(x[:, 0])
-        if self.visual.final_ln_after_pool:
-            return ln_post(x[:, 1:].mean(dim=1))
-        return ln_post(x[:, 1:]).mean(dim=1)
+    def pool(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
+        """Embeddings of whole images, not normalised, from the tokens behind the last block.
+
+        Raises:
+            UsageError: where the model pools by an attention of its own.
+        """
+        visual = self.visual
+        if visual.attn_pool is not None:
+            raise UsageError("a CLIP that pools its patches by attention is not pooled here; take one such as ViT-B-16")
+        if visual.pool_type == "tok":
+            return self.project(visual.ln_post(x[:, 0]))
+        if visual.final_ln_after_pool:
+            return self.project(visual.ln_post(x[:, 1:].mean(dim=1)))
+        return self.project(visual.ln_post(x[:, 1:]).mean(dim=1))
 
     def _normalised(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
         mean, std = (images.new_tensor(value)[:, None, None] for value in (self.mean, self.std))
         return ((images - mean) / std).to(self.visual.transformer.get_cast_dtype())
 
     def _position_embedding(self, grid: Size, dtype: torch.dtype) -> Float[Tensor, "n c"]:
-        """Position embedding of the class token and of a grid; the last few grids are remembered."""
+        """Position embedding of the class token and of a grid; the last few grids are remembered while it is fixed."""
         native = self.visual.positional_embedding
+        if native.requires_grad and torch.is_grad_enabled():
+            return resize_positions(native, tuple(self.visual.grid_size), grid).to(dtype)
         version = 0 if native.is_inference() else native._version
         key = (grid, dtype, native.device, native.data_ptr(), version)
         if key not in self._positions:

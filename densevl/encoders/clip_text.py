@@ -81,16 +81,22 @@ class TextTower:
         embeddings = torch.cat(units)[order.argsort()]
         return F.normalize(embeddings.unflatten(0, (len(texts), len(templates))).mean(dim=1), dim=1)
 
-    def tokenize(self, sentences: Sequence[str]) -> Int[Tensor, "q n"]:
+    def tokenize(self, sentences: Sequence[str], cut: bool = False) -> Int[Tensor, "q n"]:
         """Token ids, padded to the full context.
 
+        Args:
+            sentences: what is tokenised.
+            cut: keep the beginning of a sentence that has more tokens than the context, as CLIP is trained.
+
         Raises:
-            TextTooLong: where a sentence has more tokens than the context. open_clip would cut it silently, and ask
-                for a class by the beginning of its name.
+            TextTooLong: where a sentence has more tokens than the context and is not to be cut. open_clip would cut it
+                silently, and ask for a class by the beginning of its name.
         """
         if not isinstance(self.tokenizer, SimpleTokenizer):
             return self.tokenizer(list(sentences))
         length = self.model.context_length
+        if cut:
+            return self.tokenizer(list(sentences), context_length=length)
         # Padding is 0, so that with one place more a last token says that a text fills it, or was cut to fit.
         tokens = self.tokenizer(list(sentences), context_length=length + 1)
         too_long = tokens[:, -1].nonzero().flatten()

@@ -20,7 +20,7 @@ from densevl.weights import WeightsEntry, check_state_dict, fetch, load_state_di
 from densevl.weights.download import file_sha256
 from densevl.wording import suggestion
 
-__all__ = ["build_clip", "build_clip_model", "build_whole_clip"]
+__all__ = ["build_clip", "build_clip_model", "build_whole_clip", "identity"]
 
 MINI = "mini-clip"
 LEFTOVERS = {"input_resolution", "context_length", "vocab_size"}
@@ -103,7 +103,7 @@ def _build(
     encoder = kind(
         model,
         tokenizer,
-        model_id=f"{arch}@{_digest(entry, path)[:12]}",
+        model_id=identity(arch, path, entry),
         mean=mean or (entry.mean if entry else open_clip.OPENAI_DATASET_MEAN),
         std=std or (entry.std if entry else open_clip.OPENAI_DATASET_STD),
         text_cache=TextCache() if text_cache else None,
@@ -163,6 +163,13 @@ def _refuse_resnet(arch: str) -> None:
         )
 
 
-def _digest(entry: WeightsEntry | None, path: Path) -> str:
-    """Hash of the file's content: as the weights table has it, which was checked, else computed."""
-    return (entry and entry.sha256) or file_sha256(path)
+def identity(arch: str, path: Path, entry: WeightsEntry | None = None) -> str:
+    """The ``model_id`` of an architecture with the weights of a file.
+
+    Args:
+        arch: name of the architecture.
+        path: the file.
+        entry: of the weights table, whose hash was checked; without one it is computed.
+    """
+    digest = (entry and entry.sha256) or file_sha256(path)
+    return f"{arch}@{digest[:12]}"

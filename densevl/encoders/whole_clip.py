@@ -25,11 +25,11 @@ class WholeImageEncoder(nn.Module):
 
     Args:
         model: an open_clip model with any image tower.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
-        model_id: identity of architecture and weights.
-        mean: mean of each channel that the model was trained with.
-        std: standard deviation of each channel that the model was trained with.
-        text_cache: keeps text embeddings on disk under ``model_id``; None for off.
+        tokenizer: as for :class:`densevl.encoders.CLIPEncoder`.
+        model_id: likewise.
+        mean: likewise.
+        std: likewise.
+        text_cache: likewise.
 
     Attributes:
         image_size: (height, width) of the images that the model was trained with.
@@ -60,10 +60,6 @@ class WholeImageEncoder(nn.Module):
     @torch.no_grad()
     def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str = "crop") -> Float32[Tensor, "b d"]:
         """Embed whole images as unit vectors, as :meth:`densevl.encoders.CLIPEncoder.embed_images` does.
-
-        Args:
-            images: RGB in [0, 1], any size; brought to the native size of the model, bicubic with antialiasing.
-            mode: ``"crop"`` scales the short side and crops the centre; ``"squash"`` gives up the ratio.
 
         Raises:
             UsageError: where the images have another layout or the mode is unknown.

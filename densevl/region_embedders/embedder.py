@@ -1,15 +1,17 @@
 """What tasks ask of a region embedder."""
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
 from densevl.regions import RegionEmbeddings, Regions
 
-__all__ = ["RegionEmbedder"]
+__all__ = ["RegionEmbedder", "embed_batch"]
 
 
+@runtime_checkable
 class RegionEmbedder(Protocol):
     """Turns the regions of one image into unit vectors of the joint image-text space.
 
@@ -30,3 +32,20 @@ class RegionEmbedder(Protocol):
     def embed(self, image: UInt8[np.ndarray, "H W 3"], regions: Regions) -> RegionEmbeddings:
         """Embed regions of an image, none or thousands; each as if it were the only one."""
         ...
+
+
+def embed_batch(
+    embedder: Any, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
+) -> list[RegionEmbeddings]:
+    """Embed regions of several images: together where the embedder has a method of this name, else one by one.
+
+    Args:
+        embedder: of any kind.
+        images: of any sizes.
+        regions: of each of them.
+    """
+    together = getattr(embedder, "embed_batch", None)
+    if together is not None:
+        found: list[RegionEmbeddings] = together(images, regions)
+        return found
+    return [embedder.embed(image, some) for image, some in zip(images, regions, strict=True)]

@@ -99,7 +99,7 @@ class MaskPooling(nn.Module):
         wanted = sorted({name for refiner in refiners for name in refiner.intermediates})
         features = self.encoder.dense(pixels, self.readout, intermediates=wanted)
         for refiner in refiners:
-            features = refiner(features)
+            features = refiner(features, pixels) if refiner.wants_images else refiner(features)
         return features
 
     @torch.no_grad()

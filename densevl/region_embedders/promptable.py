@@ -17,7 +17,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from densevl.errors import UsageError
-from densevl.geometry import bin_shares
+from densevl.geometry import bin_shares, fitted_size
 from densevl.region_embedders.loading import device_of, on_device
 from densevl.region_embedders.prompter import Prompter
 from densevl.regions import RegionEmbeddings, Regions
@@ -53,7 +53,8 @@ class PromptableCLIP(nn.Module):
     Args:
         encoder: with ``tokens(images)``, such as :class:`densevl.encoders.CLIPEncoder`.
         prompter: of the encoder's width and joint space.
-        side: of the padded images in pixels; None for what the encoder was trained with.
+        side: of the padded images in pixels; None for what the prompter was trained on or, where it does not say, the
+            encoder.
 
     Raises:
         UsageError: where the two do not fit together.
@@ -69,7 +70,7 @@ class PromptableCLIP(nn.Module):
                 f"the prompter was made for a ViT of width and joint space {found}; {encoder.model_id} has {wanted}"
             )
         self.encoder, self.prompter = encoder, prompter
-        self.side: int = max(encoder.image_size) if side is None else side
+        self.side: int = side or prompter.settings.get("side") or max(encoder.image_size)
         self.dim, self.patch_size = encoder.dim, encoder.patch_size
         self._named: tuple[Any, str] = (None, "")
 
@@ -216,7 +217,7 @@ class PromptableCLIP(nn.Module):
 def fit_square(image: Float[Tensor, "3 H W"], side: int) -> Float[Tensor, "3 {side} {side}"]:
     """An image scaled to the long side ``side`` and padded with black at the right or the bottom."""
     height, width = image.shape[1:]
-    size = _fitted((height, width), side)
+    size = fitted_size((height, width), side)
     if size != (height, width):
         image = F.interpolate(image[None], size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(0, 1)
     return F.pad(image, (0, side - size[1], 0, side - size[0]))
@@ -238,14 +239,9 @@ def mask_shares(masks: Float[Tensor, "n H W"], side: int, patch: int, grid: Size
     return rows @ masks @ columns.mT
 
 
-def _fitted(size: Size, side: int) -> Size:
-    scale = side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
 def _shrink(size: Size, side: int) -> Float[Tensor, "2"]:
     """Pixels of the image as given in one pixel of the square, across and down."""
-    height, width = _fitted(size, side)
+    height, width = fitted_size(size, side)
     return torch.tensor([size[1] / width, size[0] / height])
 
 

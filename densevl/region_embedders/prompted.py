@@ -1,6 +1,7 @@
 """Regions embedded by CLOC's prompter, and the file that a trained prompter lies in."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ class PromptedRegions(nn.Module):
         prompter: a :class:`densevl.region_embedders.prompter.Prompter`, or the file of one, or ``random:SEED`` for one
             that has learned nothing.
         hint: ``"box"``, or ``"mask"``.
-        side: of the padded images in pixels; None for what the encoder was trained with.
+        side: of the padded images in pixels; None for what the prompter was trained on or, where it does not say, the
+            encoder.
 
     Attributes:
         encoder: encoder and prompter together, so that texts carry the identity of both.
@@ -47,6 +49,7 @@ class PromptedRegions(nn.Module):
         encoder = build(ENCODERS, encoder)
         self.hint = hint
         self.encoder = PromptableCLIP(encoder, _built(prompter, encoder), side).eval()
+        self.untrained = str(prompter).startswith("random:")
 
     @property
     def needs_masks(self) -> bool:
@@ -63,6 +66,7 @@ class PromptedRegions(nn.Module):
             "prompter": settings,
             "hint": self.hint,
             "side": self.encoder.side,
+            **({"weights": "prompter@random"} if self.untrained else {}),
         }
 
     def embed(self, image: UInt8[np.ndarray, "H W 3"], regions: Regions) -> RegionEmbeddings:
@@ -71,7 +75,13 @@ class PromptedRegions(nn.Module):
         Raises:
             UsageError: where the regions are of another image, or masks are missing.
         """
-        return self.encoder.embed(self.encoder.encode([image]), [regions], self.hint)[0]
+        return self.embed_batch([image], [regions])[0]
+
+    def embed_batch(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
+    ) -> list[RegionEmbeddings]:
+        """Embed regions of each of several images, in one pass of the ViT for all; errors as of :meth:`embed`."""
+        return self.encoder.embed(self.encoder.encode(images), regions, self.hint)
 
 
 def save_prompter(prompter: Prompter, path: str | Path, encoder_id: str) -> None:

@@ -40,10 +40,10 @@ def cloc_losses(
     regions: Float[Tensor, "r d"],
     texts: Float[Tensor, "r d"],
     scale: Float[Tensor, ""],
-    found: Float[Tensor, "r 4"],
+    found: Float[Tensor, "r 4"] | None,
     boxes: Float[Tensor, "r 4"],
     told: Bool[Tensor, " b"],
-    threshold: float = ALIKE,
+    threshold: int | float | None = ALIKE,
 ) -> dict[str, Float[Tensor, ""]]:
     """λ L_CLOC as ``loss_cloc``, λ L_ground as ``loss_ground`` and λ as ``share``, over all processes.
 
@@ -53,18 +53,17 @@ def cloc_losses(
         regions: unit vectors of the sampled regions of this process, of all its images.
         texts: unit vectors of their texts.
         scale: factor of the cosines.
-        found: box that was found for each text.
+        found: box that was found for each text; None leaves L_ground out.
         boxes: box of each region, as shares of the padded image.
         told: whether each image of this process has region texts.
-        threshold: cosine above which two texts count as alike.
+        threshold: cosine above which two texts count as alike; None for no such filter.
     """
-    regions, texts, found, boxes = (gather(values) for values in (regions, texts, found, boxes))
-    share = gather(told.to(regions.dtype)).mean()
-    return {
-        "loss_cloc": share * contrast(regions, texts, scale, ~alike(texts, threshold)),
-        "loss_ground": share * ground_loss(found, boxes),
-        "share": share,
-    }
+    regions, texts, share = gather(regions), gather(texts), gather(told.to(regions.dtype)).mean()
+    negative = None if threshold is None else ~alike(texts, threshold)
+    losses = {"loss_cloc": share * contrast(regions, texts, scale, negative)}
+    if found is not None:
+        losses["loss_ground"] = share * ground_loss(gather(found), gather(boxes))
+    return {**losses, "share": share}
 
 
 def contrast(
@@ -93,7 +92,7 @@ def contrast(
 
 
 @torch.no_grad()
-def alike(texts: Float[Tensor, "n d"], threshold: float = ALIKE) -> Bool[Tensor, "n n"]:
+def alike(texts: Float[Tensor, "n d"], threshold: int | float = ALIKE) -> Bool[Tensor, "n n"]:
     """Whether the cosine of two texts is above the threshold."""
     units = F.normalize(texts, dim=1)
     return units @ units.mT > threshold

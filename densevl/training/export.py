@@ -3,10 +3,12 @@
     python -m densevl.training.export work_dirs/clip_tune_scenes/iter_1400.pth mini.safetensors
     python -m densevl.training.export work_dirs/sam_train_scenes/iter_1500.pth sam.safetensors
     python -m densevl.training.export work_dirs/dinoiser_train/epoch_100.pth heads.safetensors
+    python -m densevl.training.export work_dirs/cloc_tune_scenes/iter_400.pth FOLDER
 
 A mini CLIP or a mini SAM becomes safetensors in half precision. The heads of CLIP-DINOiser become safetensors that name
 their encoder and the map that they read or, where the target ends in ``.pt`` or ``.pth``, the layout of the published
-checkpoint.
+checkpoint. A prompter of CLOC goes into a folder, beside its CLIP where that was trained too
+(:mod:`densevl.training.cloc_export`).
 """
 
 import argparse
@@ -25,8 +27,9 @@ from torch import Tensor
 from densevl.errors import DensevlError, UsageError, WeightsError
 from densevl.files import atomic_write
 from densevl.refiners.dinoiser import DinoiserRefiner
-from densevl.refiners.dinoiser_weights import save_heads
+from densevl.refiners.dinoiser_weights import save_heads, sub_patch_of
 from densevl.training.checkpoints import read_checkpoint
+from densevl.training.cloc_export import PROMPTER_PREFIX, export_cloc
 
 __all__ = [
     "ExportHeads",
@@ -112,7 +115,7 @@ def export_heads(checkpoint: str | Path, target: str | Path) -> None:
     if broken:
         raise WeightsError(f"{checkpoint} holds NaN or infinite values in {', '.join(broken)}: the training diverged")
     inner, width = state["obj_proj.weight"].shape[:2]
-    heads = DinoiserRefiner(width, inner, about["layer"], encoder_id=about["encoder"])
+    heads = DinoiserRefiner(width, inner, about["layer"], encoder_id=about["encoder"], sub_patch=sub_patch_of(state))
     heads.load_state_dict(state)
     write_heads(heads, target, content["meta"]["epoch"])
 
@@ -141,13 +144,15 @@ def write_heads(heads: DinoiserRefiner, target: str | Path, epoch: int) -> None:
 
 
 def export(checkpoint: str | Path, target: str | Path) -> None:
-    """Write what a checkpoint holds: the heads of CLIP-DINOiser, a mini SAM, or else a mini CLIP.
+    """Write what a checkpoint holds: the heads of CLIP-DINOiser, a mini SAM, a prompter of CLOC, or else a mini CLIP.
 
     Raises:
-        DensevlError: as :func:`export_heads`, :func:`export_sam` and :func:`export_clip`.
+        DensevlError: as :func:`export_heads`, :func:`export_sam`, :func:`export_clip` and
+            :func:`densevl.training.cloc_export.export_cloc`.
     """
     state = _state(read_checkpoint(checkpoint))
-    for prefix, write in ((HEADS_PREFIX, export_heads), (SAM_PREFIX, export_sam)):
+    writers = {HEADS_PREFIX: export_heads, SAM_PREFIX: export_sam, PROMPTER_PREFIX: export_cloc}
+    for prefix, write in writers.items():
         if _part(state, prefix):
             return write(checkpoint, target)
     return export_clip(checkpoint, target)

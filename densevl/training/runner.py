@@ -78,6 +78,9 @@ class ResumableIterLoop(IterBasedTrainLoop):
             seen = self._iter * self.dataloader.batch_size
             sampler.indices = itertools.islice(sampler._indices_of_rank(), seen, None)
             self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        elif hasattr(self.dataloader.dataset, "skip"):  # a stream, which knows how to pass over what was seen
+            self.dataloader.dataset.skip(self._iter, self.dataloader.batch_size)
+            self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         else:
             for _ in range(self._iter):
                 next(self.dataloader_iterator)
@@ -125,8 +128,14 @@ class SafeRunner(Runner):
         return super().build_train_loop(loop)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
-        """Register the default hooks, the atomic checkpoint hook in the place of MMEngine's."""
+        """Register the default hooks, the atomic checkpoint hook in the place of MMEngine's.
+
+        Figures of a validation are logged at the iteration where iterations are counted; MMEngine would say epoch 0.
+        """
         hooks = dict(hooks or {})
+        logger = hooks.get("logger", {"type": "LoggerHook"})
+        if isinstance(logger, dict):
+            hooks["logger"] = {"log_metric_by_epoch": self._by_epoch, **logger}
         checkpoint = hooks.get("checkpoint", {"interval": 1})
         if isinstance(checkpoint, dict) and checkpoint.get("type", "CheckpointHook") == "CheckpointHook":
             hooks["checkpoint"] = {"by_epoch": self._by_epoch, **checkpoint, "type": AtomicCheckpointHook}

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from densevl.config_files import load_config, start_distributed
-from densevl.errors import OutputError, UsageError
+from densevl.errors import DensevlError, OutputError, UsageError
 from densevl.training.autocast import AutocastOptimWrapper
 from densevl.training.runner import SafeRunner
 
@@ -39,6 +39,7 @@ def train(
         UsageError: where the config or an option cannot be used.
         WeightsError: where a checkpoint cannot be loaded.
         OutputError: where the work folder or a checkpoint cannot be written.
+        ShardError: where training data are damaged.
     """
     cfg = load_config(config, options)
     if absent := {"model", "train_dataloader", "train_cfg", "optim_wrapper"} - cfg.keys():
@@ -56,4 +57,15 @@ def train(
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot work in {cfg.work_dir}: {error}; choose another --work-dir") from error
-    return SafeRunner.from_cfg(cfg).train()
+    try:
+        return SafeRunner.from_cfg(cfg).train()
+    except DensevlError as error:
+        raise _without_traceback(error) from error.__cause__
+
+
+def _without_traceback(error: DensevlError) -> DensevlError:
+    """The error that a worker process had met in loading data: torch puts the traceback into the message."""
+    beginning, _, rest = str(error).partition("\n")
+    if "in DataLoader worker process" not in beginning:
+        return error
+    return type(error)(rest.rsplit(f"{type(error).__name__}: ", 1)[-1].strip())

@@ -251,3 +251,50 @@ def test_what_is_no_image_is_refused(batch):
 def test_unknown_mode_is_refused(encoder):
     with pytest.raises(UsageError, match="`crop` or `squash`"):
         encoder.embed_images(images(1, 3, 9, 9), "stretch")
+
+
+@pytest.mark.parametrize("size", [(32, 32), (48, 40)])
+@pytest.mark.parametrize("tower", ["class token", "average, norm after", "tokens too"])
+def test_patches_and_whole_images_come_of_one_pass(tiny_clip, tower, size):
+    model = tiny_clip(TOWERS[tower])
+    encoder, batch, passes = encoder_of(model), images(2, 3, *size), Counter()
+    model.visual.conv1.register_forward_hook(lambda *_: passes.update(["image"]))
+    tokens, pooled = encoder.forward_images(batch)
+    assert passes == {"image": 1}
+    assert torch.equal(tokens.detach(), encoder.tokens(batch))
+    if size == (32, 32):
+        torch.testing.assert_close(torch.nn.functional.normalize(pooled, dim=1), expected_embedding(model, batch))
+
+
+def test_gradients_of_images_and_texts_are_those_of_open_clip(tiny_clip):
+    model = tiny_clip().double()
+    encoder, batch = encoder_of(model), images(2, 3, 32, 32).double()
+    texts = ["a cat", "a very long-haired red cat, asleep on the sofa of a friend"]
+    weights = {name: weight for name, weight in model.named_parameters() if name != "logit_scale"}
+    aim = torch.randn(2, 32, dtype=torch.float64)
+    mean, std = (torch.tensor(value, dtype=torch.float64)[:, None, None] for value in (MEAN, STD))
+    wanted = (model.encode_image((batch - mean) / std) * aim).sum() + (model.encode_text(TOKENIZER(texts)) * aim).sum()
+    found = (encoder.forward_images(batch)[1] * aim).sum() + (encoder.forward_texts(texts) * aim).sum()
+    gradients = (torch.autograd.grad(loss, list(weights.values())) for loss in (wanted, found))
+    for name, one, other in zip(weights, *gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-10, msg=name)
+
+
+def test_positions_of_another_grid_have_a_gradient(tiny_clip):
+    model = tiny_clip()
+    encoder, batch = encoder_of(model), images(1, 3, 48, 40)
+    encoder.tokens(batch)
+    encoder.forward_images(batch)[1].sum().backward()
+    assert model.visual.positional_embedding.grad.abs().sum(1).min() > 0
+
+
+def test_attention_pooling_is_not_pooled_in_training(tiny_clip):
+    with pytest.raises(UsageError, match="pools its patches by attention"):
+        encoder_of(tiny_clip(TOWERS["attention pooling"])).forward_images(images(1, 3, 32, 32))
+
+
+def test_a_text_beyond_the_context_is_cut_in_training_alone(encoder):
+    long = "red " * 100
+    assert torch.equal(encoder.forward_texts([long]), encoder.forward_texts(["red " * 75]))
+    with pytest.raises(UsageError, match="tokens"):
+        encoder.embed_texts([long])

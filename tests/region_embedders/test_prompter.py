@@ -12,7 +12,8 @@ from densevl.errors import UsageError, WeightsError
 from densevl.region_embedders import prompter as module
 from densevl.region_embedders.promptable import PromptableCLIP, fit_square, mask_shares
 from densevl.region_embedders.prompted import PromptedRegions, load_prompter, save_prompter
-from densevl.region_embedders.prompter import Prompter, sinusoids
+from densevl.region_embedders.prompter import Prompter
+from densevl.region_embedders.sinusoids import sinusoids
 from densevl.regions import Regions
 from densevl.structures import TextEmbeddings, check_same_model
 from densevl.vocabulary import Vocabulary
@@ -65,13 +66,39 @@ def test_the_layer_is_the_transformer_layer_of_torch(grid, boxes, pool, corner_t
                 torch.testing.assert_close(found[image, hint], expected)
 
 
-def test_batches_chunks_and_padding_change_nothing(grid, boxes, monkeypatch):
-    prompter = made(placed=True)
+@pytest.mark.parametrize("placed", [False, True])
+def test_hints_alone_give_what_all_tokens_would(grid, boxes, placed):
+    prompter = made(pool="hint", placed=placed, gain=0.5)
+    with torch.no_grad():
+        for weight in prompter.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    hints = torch.cat([prompter.boxes(boxes), prompter.points(boxes.unflatten(2, (2, 2)))], dim=2)
+    real = torch.rand(3, 6, 4, generator=torch.Generator().manual_seed(3)) > 0.3
+    real[..., 0] = True
+    found = prompter(grid, hints, real)
+    places = prompter._places(grid)
+    for image in range(3):
+        for hint in range(6):
+            there = hints[image, hint][real[image, hint]]
+            tokens = torch.cat([there, grid[image].flatten(1).T])
+            projected = prompter.attend(prompter.ln_1(tokens))
+            if placed:
+                projected[len(there) :] += prompter.attend_places(places)
+            query, key, value = projected.chunk(3, dim=-1)
+            x = tokens + prompter.mix((query @ key.T / 12**0.5).softmax(-1) @ value)
+            x = prompter.ln_post(x + prompter.mlp(prompter.ln_2(x)))[: len(there)]
+            torch.testing.assert_close(found[image, hint], normalize(prompter.project(x.mean(0)), dim=0))
+
+
+@pytest.mark.parametrize("pool", ["all", "hint"])
+def test_batches_chunks_and_padding_change_nothing(grid, boxes, monkeypatch, pool):
+    prompter = made(placed=True, pool=pool)
     hints = prompter.boxes(boxes)
     whole = prompter(grid, hints)
     torch.testing.assert_close(whole[1:2], prompter(grid[1:2], hints[1:2]))
     torch.testing.assert_close(whole[:, 2:3], prompter(grid, hints[:, 2:3]))
     monkeypatch.setattr(module, "AT_ONCE", 1)
+    monkeypatch.setattr(module, "HINTS_AT_ONCE", 1)
     torch.testing.assert_close(prompter(grid, hints), whole)
     padded = torch.cat([hints, torch.full_like(hints[:, :, :1], 1e3)], dim=2)
     real = torch.tensor([True, True, False]).expand(3, 6, 3)
@@ -205,7 +232,7 @@ def test_a_prompter_returns_from_its_file_and_keeps_to_its_encoder(mini, scene, 
     path = tmp_path / "prompter.safetensors"
     save_prompter(embedder.encoder.prompter, path, mini.model_id)
     again = PromptedRegions(mini, path, side=64)
-    assert again.protocol == embedder.protocol
+    assert {**again.protocol, "weights": "prompter@random"} == embedder.protocol
     assert torch.equal(again.embed(scene.image, regions).vectors, embedder.embed(scene.image, regions).vectors)
     with pytest.raises(UsageError, match="trained on"):
         load_prompter(path, "another")

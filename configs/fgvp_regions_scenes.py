@@ -5,17 +5,11 @@
 Nothing to download. The mean over the pairs that training has seen and over those that it never saw is printed too.
 """
 
-from mmengine.dataset import DefaultSampler
+from mmengine.config import read_base
 
-from densevl.benchmarks.regions.datasets import SceneRegions
-from densevl.benchmarks.regions.metrics import RecognitionMetric
 from densevl.benchmarks.regions.model import RegionChooser
 
+with read_base():
+    from ._base_.scene_regions import *
+
 model = dict(type=RegionChooser, segmentor="mini-regions")
-test_evaluator = dict(type=RecognitionMetric)
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    sampler=dict(type=DefaultSampler, shuffle=False, round_up=False),
-    dataset=dict(type=SceneRegions, seed=1, length=500, size=128),
-)

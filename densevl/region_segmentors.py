@@ -15,7 +15,7 @@ Convention: regions are made and embedded on the image as it comes in, and masks
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,14 @@ from densevl.errors import UsageError
 from densevl.geometry import resized_size
 from densevl.images import resize_image, to_tensor
 from densevl.painting import OVERLAPS, covering_sets, resize_sets, shares_of_regions, spread_sets
+from densevl.region_embedders.embedder import embed_batch
 from densevl.regions import RegionEmbeddings, Regions
 from densevl.registry import ENCODERS, MASK_MAKERS, REGION_EMBEDDERS, SEGMENTORS, build
 from densevl.segmentors import EncodedImage, Segmentor
 from densevl.structures import Size, TextEmbeddings, check_same_model
+from densevl.vocabulary import Vocabulary
 
-__all__ = ["UNCOVERED", "RegionEncodedImage", "RegionSegmentor", "region_probabilities"]
+__all__ = ["UNCOVERED", "RegionEncodedImage", "RegionSegmentor", "RegionTextEmbeddings", "region_probabilities"]
 
 UNCOVERED = ("dense", "nearest", "background")
 """Where no region lies: the dense segmentation, the nearest covered pixel, or the background class."""
@@ -49,6 +51,17 @@ class RegionEncodedImage(EncodedImage):
 
     regions: Regions | None = None
     embeddings: RegionEmbeddings | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RegionTextEmbeddings(TextEmbeddings):
+    """A vocabulary in the space of regions that are not of the encoder's own, such as those of a prompter.
+
+    Attributes:
+        dense: the same by the encoder, for the dense segmentation; None where that is not asked.
+    """
+
+    dense: TextEmbeddings | None = None
 
 
 def region_probabilities(
@@ -71,8 +84,9 @@ class RegionSegmentor(Segmentor):
     """Label maps from class names, by way of regions.
 
     Args:
-        encoder: a built encoder or its config; it embeds the texts, and the regions through the embedder.
-        embedder: a built region embedder, or its config, to which the encoder is handed.
+        encoder: a built encoder or its config, for the dense segmentation.
+        embedder: a built region embedder, or its config, to which the encoder is handed. Its own encoder embeds the
+            texts that regions are compared with.
         mask_maker: what proposes regions: a built mask maker, its config or its name; None where regions are always
             given to :meth:`encode_regions`.
         overlap: one of :data:`densevl.painting.OVERLAPS`.
@@ -115,7 +129,7 @@ class RegionSegmentor(Segmentor):
             "short_side": self.dense_short_side,
             "regions": "given" if self.mask_maker is None else self.mask_maker.name,
             "most_regions": self.most,
-            "embedder": _said(self.embedder.protocol),
+            "embedder": _said(self.embedder.protocol, self.encoder.model_id),
             "overlap": self.overlap,
             "uncovered": self.uncovered,
         }
@@ -171,22 +185,40 @@ class RegionSegmentor(Segmentor):
             mask[top:bottom, left:right] = True
         return regions.with_masks(masks)
 
+    @property
+    def reads_masks(self) -> bool:
+        """Whether the vector of a region depends on its mask."""
+        return self.embedder.needs_masks or getattr(self.embedder, "use_masks", False)
+
     @torch.inference_mode()
-    def embed_regions(self, image: UInt8[np.ndarray, "_ _ 3"], regions: Regions) -> RegionEmbeddings:
-        """One vector a region, of none or more regions."""
-        if len(regions) == 0:
-            return RegionEmbeddings(torch.zeros(0, self.encoder.dim, device=self.device), self.encoder.model_id)
-        embeddings: RegionEmbeddings = self.embedder.embed(image, regions)
-        return embeddings
+    def embed_regions(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
+    ) -> list[RegionEmbeddings]:
+        """One vector a region, of none or more regions of each image; in one pass where the embedder can."""
+        some = [pair for pair in zip(images, regions, strict=True) if len(pair[1])]
+        found = iter(embed_batch(self.embedder, *zip(*some, strict=True)) if some else ())
+        encoder = self.embedder.encoder
+        none = RegionEmbeddings(torch.zeros(0, encoder.dim, device=self.device), encoder.model_id)
+        return [next(found) if len(one) else none for one in regions]
+
+    @torch.inference_mode()
+    def embed(self, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
+        """As :meth:`Segmentor.embed`, in the space of the regions."""
+        texts = self.embed_with(self.embedder.encoder, vocabulary, background)
+        if texts.model_id == self.encoder.model_id or self.uncovered != "dense":
+            return texts
+        own = {field.name: getattr(texts, field.name) for field in fields(texts)}
+        return RegionTextEmbeddings(**own, dense=super().embed(vocabulary, background))
 
     @torch.inference_mode()
     def _encode(
         self, images: Sequence[np.ndarray], regions: Sequence[Regions], sizes: Sequence[Size]
     ) -> list[RegionEncodedImage]:
         dense = super().encode_resized([self._dense_input(image) for image in images], sizes)
+        embeddings = self.embed_regions(images, regions)
         return [
-            RegionEncodedImage(one.features, one.plan, one.size, None, found, self.embed_regions(image, found))
-            for one, image, found in zip(dense, images, regions, strict=True)
+            RegionEncodedImage(one.features, one.plan, one.size, None, found, vectors)
+            for one, found, vectors in zip(dense, regions, embeddings, strict=True)
         ]
 
     def _dense_input(self, image: np.ndarray) -> Tensor:
@@ -201,7 +233,7 @@ class RegionSegmentor(Segmentor):
         sets, probabilities, empty = self._paint(encoded, texts)
         best, labels = (value[sets] for value in probabilities.max(1))
         if empty is not None:
-            dense_labels, dense_best = super().label(encoded, texts)
+            dense_labels, dense_best = super().label(encoded, _dense(texts))
             bare = sets == empty
             labels, best = torch.where(bare, dense_labels, labels), torch.where(bare, dense_best, best)
         if texts.threshold is not None and texts.vocabulary.background is not None:
@@ -213,7 +245,7 @@ class RegionSegmentor(Segmentor):
         """Probability of every class at every pixel of the image; large, 4 bytes × classes × pixels."""
         sets, probabilities, empty = self._paint(encoded, texts)
         painted = probabilities.T[:, sets]
-        return painted if empty is None else torch.where(sets == empty, super().scores(encoded, texts), painted)
+        return painted if empty is None else torch.where(sets == empty, super().scores(encoded, _dense(texts)), painted)
 
     def _paint(
         self, encoded: EncodedImage, texts: TextEmbeddings
@@ -245,10 +277,15 @@ class RegionSegmentor(Segmentor):
         return texts.vocabulary.background
 
 
-def _said(protocol: Mapping[str, Any]) -> list[str]:
-    """What decides the vectors of an embedder, but for the encoder, which the segmentor names."""
-    said = [f"{name}={value}" for name, value in protocol.items() if name not in ("type", "encoder")]
-    return [str(protocol["type"]), *said]
+def _dense(texts: TextEmbeddings) -> TextEmbeddings:
+    """The texts that dense features are compared with."""
+    return texts.dense if isinstance(texts, RegionTextEmbeddings) and texts.dense is not None else texts
+
+
+def _said(protocol: Mapping[str, Any], encoder: str) -> list[str]:
+    """What decides the vectors of an embedder; its encoder only where it is not the segmentor's own."""
+    said = {name: value for name, value in protocol.items() if name != "type" and (name, value) != ("encoder", encoder)}
+    return [str(protocol["type"]), *(f"{name}={value}" for name, value in said.items())]
 
 
 def _bytes(image: Float[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -11,9 +11,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure a table and print it as Markdown.")
     parser.add_argument("name", choices=TABLES, help="; ".join(f"{name}: {text}" for name, text in TABLES.items()))
     parser.add_argument("--scenes", type=int, default=500, metavar="N", help="held-out scenes (default: 500)")
+    parser.add_argument("--steps", type=int, metavar="N", help="of each training, where the table trains")
     args = parser.parse_args()
     try:
-        print(measure(args.name, args.scenes))
+        print(measure(args.name, args.scenes, args.steps))
     except DensevlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

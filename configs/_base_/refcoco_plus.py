@@ -10,7 +10,12 @@ test_dataloader = dict(
     num_workers=2,
     sampler=dict(type=DefaultSampler, shuffle=False, round_up=False),
     dataset=dict(
-        type=ReferringDataset, dataset="refcoco+", splits_by="unc", split="val", data_root="data/refer", proposals="true"
+        type=ReferringDataset,
+        dataset="refcoco+",
+        splits_by="unc",
+        split="val",
+        data_root="data/refer",
+        proposals="true",
     ),
 )
 test_evaluator = dict(type=ReferringMetric, rule=">")

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.structures import PixelData
 from torch import Tensor
@@ -71,25 +70,11 @@ class OpenVocabularyModel(BenchmarkModel):
             )
         self.texts = texts
 
-    @torch.inference_mode()
-    def forward(
-        self, inputs: Sequence[Tensor], data_samples: Sequence[SegDataSample], mode: str = "predict"
-    ) -> list[SegDataSample]:
-        """Add ``pred_sem_seg`` to every sample that has an image.
-
-        Args:
-            inputs: uint8 RGB images (3, H, W), each any size, resized by the pipeline.
-            data_samples: their samples; those with a ``failure`` are passed on as they are.
-            mode: ``"predict"``; these models are not trained here.
-        """
-        if mode != "predict":
-            raise UsageError(f"benchmarks only predict; got mode {mode!r}")
-        pairs = [(i, s) for i, s in zip(inputs, data_samples, strict=True) if "failure" not in s]
-        if pairs:
-            images = [image.float().div_(255) for image, _ in pairs]
-            for labels, (_, sample) in zip(self._label(images, [s.ori_shape for _, s in pairs]), pairs, strict=True):
-                sample.pred_sem_seg = PixelData(data=labels[None])
-        return list(data_samples)
+    def answer(self, images: Sequence[Tensor], samples: Sequence[SegDataSample]) -> None:
+        """Add ``pred_sem_seg`` to the samples; their images have the size that the data set was told."""
+        floats = [image.float().div_(255) for image in images]
+        for labels, sample in zip(self._label(floats, [s.ori_shape for s in samples]), samples, strict=True):
+            sample.pred_sem_seg = PixelData(data=labels[None])
 
     def _label(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         if self.texts is None:

@@ -9,10 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import torch
+from jaxtyping import UInt8
 from mmengine.hooks import Hook
 from mmengine.model import BaseDataPreprocessor, BaseModel
+from torch import Tensor
 
-__all__ = ["BenchmarkDataset", "BenchmarkMetric", "BenchmarkModel", "Scores"]
+from densevl.errors import UsageError
+
+__all__ = ["BenchmarkDataset", "BenchmarkMetric", "BenchmarkModel", "Scores", "as_array"]
 
 
 @runtime_checkable
@@ -65,6 +71,8 @@ class BenchmarkMetric(Protocol):
 class BenchmarkModel(BaseModel):
     """A model of densevl as MMEngine's runner tests it.
 
+    It says how a batch is answered (:meth:`answer`).
+
     Attributes:
         name: what reports call it.
         mirrors: whether it can average over an image and its mirror image, with the argument ``flip``.
@@ -84,6 +92,27 @@ class BenchmarkModel(BaseModel):
         """Arguments of the data set that follow from the model, such as the size of its images."""
         return {}
 
+    @torch.inference_mode()
+    def forward(self, inputs: Sequence[Tensor], data_samples: Sequence[Any], mode: str = "predict") -> list[Any]:
+        """Answer every sample that has a picture; the others, with a ``failure``, are passed on as they are.
+
+        Args:
+            inputs: uint8 RGB images (3, H, W), each any size.
+            data_samples: what is asked of them.
+            mode: ``"predict"``; these models are not trained here.
+        """
+        if mode != "predict":
+            raise UsageError(f"benchmarks only predict; got mode {mode!r}")
+        usable = [pair for pair in zip(inputs, data_samples, strict=True) if "failure" not in pair[1]]
+        if usable:
+            images, samples = zip(*usable, strict=True)
+            self.answer(images, samples)
+        return list(data_samples)
+
+    def answer(self, images: Sequence[Tensor], samples: Sequence[Any]) -> None:
+        """Add to each sample what is found in its image; one image or more."""
+        raise NotImplementedError
+
     @property
     def protocol(self) -> dict[str, Any]:
         """What of the model decides the figure, in the order in which it is printed."""
@@ -97,3 +126,8 @@ class BenchmarkModel(BaseModel):
             show_dir: folder of pictures; None for none.
         """
         return []
+
+
+def as_array(image: UInt8[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    """An image of a sample as densevl takes images elsewhere."""
+    return image.permute(1, 2, 0).contiguous().cpu().numpy()

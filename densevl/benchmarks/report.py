@@ -57,7 +57,7 @@ class Report:
             )
         if any("@random" in str(value) for value in self.protocol.values()):
             found.append("random weights: the figure says nothing about quality")
-        if self.source != DRAWN and str(self.protocol.get("encoder")).startswith("mini-clip@"):
+        if self.source != DRAWN and any("mini-clip@" in str(value) for value in self.protocol.values()):
             found.append("the mini CLIP knows drawn scenes alone: the figure says nothing about quality")
         return [*found, *self.remarks]
 

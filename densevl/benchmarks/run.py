@@ -24,6 +24,7 @@ SHORT_NAMES = {
     "data_root": "test_dataloader.dataset.data_root",
     "weights": "model.weights",
     "heads": "model.heads",
+    "prompter": "model.prompter",
     "background": "model.background",
     "batch_size": "test_dataloader.batch_size",
     "split": "test_dataloader.dataset.split",

@@ -30,6 +30,7 @@ from densevl.grounding.proposals import Proposals, as_regions
 from densevl.grounding.relations import Resolution, Step, resolve
 from densevl.grounding.scorer import Scorer
 from densevl.grounding.scoring import negative_bank
+from densevl.region_embedders.embedder import embed_batch
 from densevl.regions import Regions
 from densevl.registry import DETECTORS, GROUNDERS, MASK_MAKERS, REGION_EMBEDDERS, build
 
@@ -141,20 +142,52 @@ class Grounder(nn.Module):
         Raises:
             UsageError: where there are no proposals, or they do not fit the image.
         """
+        return self.encode_batch([image], [proposals], [image_name])[0]
+
+    @torch.inference_mode()
+    def encode_batch(
+        self,
+        images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+        proposals: Sequence[Proposals | None],
+        image_names: Sequence[str | None] | None = None,
+    ) -> list[EncodedRegions]:
+        """Embed the regions of several images, together where the embedders can.
+
+        Args:
+            images: each as for :meth:`encode`, and so on.
+            proposals: of each image.
+            image_names: of each image.
+
+        Raises:
+            UsageError: as :meth:`encode`, for any of them.
+        """
+        names = [None] * len(images) if image_names is None else image_names
+        return self._embed(images, [self._candidates(*one) for one in zip(images, proposals, names, strict=True)])
+
+    def _candidates(self, image: np.ndarray, proposals: Proposals | None, name: str | None) -> tuple[Regions, str]:
+        """The regions of an image, and where they come from."""
         if proposals is not None:
-            name = proposals if isinstance(proposals, str | Path) else "given"
-            return self._encode(image, as_regions(proposals, image.shape[:2], image_name), str(name))
+            origin = proposals if isinstance(proposals, str | Path) else "given"
+            return as_regions(proposals, image.shape[:2], name), str(origin)
         if self.mask_maker is None:
             raise UsageError("this model proposes no regions of its own; give boxes, masks or a file of boxes")
-        return self._encode(image, self.mask_maker.everything(image), f"{self.mask_maker.name}, everything")
+        return self.mask_maker.everything(image), f"{self.mask_maker.name}, everything"
 
-    def _encode(self, image: np.ndarray, regions: Regions, proposals: str) -> EncodedRegions:
-        if len(regions) == 0:
-            raise UsageError(f"there is no region to choose from (proposals: {proposals}); give boxes of your own")
-        if regions.masks is None and self.mask_maker is not None:
-            regions = regions.with_masks(self.mask_maker.from_boxes(image, regions.boxes))
-        embeddings = tuple(embedder.embed(image, regions) for embedder in self.embedders)
-        return EncodedRegions(regions, embeddings, proposals, image)
+    def _embed(self, images: Sequence[np.ndarray], candidates: Sequence[tuple[Regions, str]]) -> list[EncodedRegions]:
+        prepared = []
+        for image, (regions, proposals) in zip(images, candidates, strict=True):
+            if len(regions) == 0:
+                raise UsageError(f"there is no region to choose from (proposals: {proposals}); give boxes of your own")
+            if regions.masks is None and self.mask_maker is not None:
+                regions = regions.with_masks(self.mask_maker.from_boxes(image, regions.boxes))
+            prepared.append(regions)
+        every = [embed_batch(embedder, images, prepared) for embedder in self.embedders]
+        return [
+            EncodedRegions(regions, embeddings, proposals, image)
+            for regions, embeddings, (_, proposals), image in zip(
+                prepared, zip(*every, strict=True), candidates, images, strict=True
+            )
+        ]
 
     def _detect(self, image: np.ndarray, phrase: Phrase, expression: str) -> EncodedRegions:
         """Regions found by the words of an expression and of its landmarks."""
@@ -163,7 +196,7 @@ class Grounder(nn.Module):
         scores = torch.cat([regions.scores for regions in found])
         kept = nms(boxes, scores, SAME_BOX)
         regions = Regions(boxes[kept], image.shape[:2], scores=scores[kept])
-        return self._encode(image, regions, f"{self.detector.name}, top {self.top} of each phrase")
+        return self._embed([image], [(regions, f"{self.detector.name}, top {self.top} of each phrase")])[0]
 
     @overload
     def refer(  # type: ignore[overload-overlap]

@@ -61,7 +61,7 @@ class ReferringImages(Dataset):
         image = self.images[index]
         meta: dict[str, Any] = {
             "sample_idx": index,
-            "img_path": self._path(index),
+            "img_path": self.path(index),
             "relative_path": image.file_name,
             "refs": image.refs,
             "boxes": image.candidates.get(self.proposals),
@@ -77,9 +77,10 @@ class ReferringImages(Dataset):
 
     def picture(self, index: int) -> np.ndarray:
         """The picture of a sample, uint8 RGB (H, W, 3)."""
-        return read_image(self._path(index))
+        return read_image(self.path(index))
 
-    def _path(self, index: int) -> str:
+    def path(self, index: int) -> str:
+        """The file of a sample's picture."""
         return self.images[index].file_name
 
 
@@ -136,7 +137,8 @@ class ReferringDataset(ReferringImages):
         self.protocol = {**self.protocol, **told, "annotations": data.source, "not_in_the_file": skipped or "nothing"}
         self.caveats = _caveats(chosen, split, images, skipped)
 
-    def _path(self, index: int) -> str:
+    def path(self, index: int) -> str:
+        """The file of a sample's picture."""
         return str(self._paths[index])
 
     def _find(self, name: str) -> Path:

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from densevl.benchmarks.parts import BenchmarkModel
+from densevl.benchmarks.parts import BenchmarkModel, as_array
 from densevl.benchmarks.referring.measures import Answer
 from densevl.benchmarks.referring.saving import SaveAnswers
 from densevl.errors import UsageError
@@ -60,49 +59,40 @@ class GroundingModel(BenchmarkModel):
         if needed is not None and getattr(self.grounder, needed) is None:
             raise UsageError(f"model {self.name!r} has no {needed}, which proposals={self.proposals} need")
 
-    @torch.inference_mode()
-    def forward(
-        self, inputs: Sequence[Tensor], data_samples: Sequence[BaseDataElement], mode: str = "predict"
-    ) -> list[BaseDataElement]:
-        """Add ``answers``, one an expression, to every sample that has a picture.
-
-        Args:
-            inputs: uint8 RGB images (3, H, W), each any size.
-            data_samples: with their ``refs`` and ``boxes``; those with a ``failure`` are passed on as they are.
-            mode: ``"predict"``; these models are not trained here.
-        """
-        if mode != "predict":
-            raise UsageError(f"benchmarks only predict; got mode {mode!r}")
-        for image, sample in zip(inputs, data_samples, strict=True):
-            if "failure" in sample:
-                continue
-            picture = image.permute(1, 2, 0).contiguous().cpu().numpy()
-            answers = self._answers(picture, [text for ref in sample.refs for text in ref.sentences], sample.boxes)
-            sample.set_field(answers, "answers")
+    def answer(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> None:
+        """Add ``answers``, one an expression, to the samples, which have their ``refs`` and ``boxes``."""
+        pictures = [as_array(image) for image in images]
+        for image, sample in zip(self._encoded(pictures, samples), samples, strict=True):
+            texts = [text for ref in sample.refs for text in ref.sentences]
+            sample.set_field(self._answers(image, texts), "answers")
             sample.set_field(self.grounder.mask_maker is not None, "masks")
-        return list(data_samples)
 
-    def _answers(self, picture: np.ndarray, texts: list[str], boxes: Sequence[Any] | None) -> list[Answer]:
+    def _answers(self, image: Any, texts: list[str]) -> list[Answer]:
         """One answer an expression; where there can be none, the reason."""
-        try:
-            image = self._encoded(picture, boxes)
-        except UsageError as error:
-            return [Answer(NONE, reason=str(error)) for _ in texts]
+        if isinstance(image, str):
+            return [Answer(NONE, reason=image) for _ in texts]
         try:
             return [_answer(grounding) for grounding in self.grounder.refer(image, texts)]
         except UsageError:  # of one of them: ask each alone
             return [self._alone(image, text) for text in texts]
 
-    def _encoded(self, picture: np.ndarray, boxes: Sequence[Any] | None) -> Any:
-        """The picture with its regions embedded; the picture itself where the detector looks for each expression."""
+    def _encoded(self, pictures: Sequence[np.ndarray], samples: Sequence[BaseDataElement]) -> list[Any]:
+        """The regions of all pictures, embedded together; of one that has none, the reason.
+
+        Where the detector looks for each expression, the pictures themselves.
+        """
         if self.proposals == "detector":
-            return picture
-        if self.proposals == "everything":
-            return self.grounder.encode(picture)
-        usable = [box for box in boxes or () if _inside(box, picture.shape[:2])]
-        if not usable:
-            raise UsageError("no proposals")
-        return self.grounder.encode(picture, Regions.from_boxes(usable, picture.shape[:2]))
+            return list(pictures)
+        proposals: list[Regions | None] = [None] * len(pictures)
+        if self.proposals != "everything":
+            proposals = [_usable(sample.boxes, picture) for picture, sample in zip(pictures, samples, strict=True)]
+        try:
+            return list(self.grounder.encode_batch(pictures, proposals))
+        except UsageError as error:  # of one of them: encode each alone
+            if len(pictures) == 1:
+                return ["no proposals" if proposals[0] is not None and len(proposals[0]) == 0 else str(error)]
+            pairs = zip(pictures, samples, strict=True)
+            return [self._encoded([picture], [sample])[0] for picture, sample in pairs]
 
     def _alone(self, image: Any, text: str) -> Answer:
         try:
@@ -111,9 +101,11 @@ class GroundingModel(BenchmarkModel):
             return Answer(NONE, reason=str(error))
 
 
-def _inside(box: Sequence[int | float], size: tuple[int, int]) -> bool:
-    """Whether anything of a box lies in the picture."""
-    return box[0] < size[1] and box[1] < size[0] and box[2] > 0 and box[3] > 0
+def _usable(boxes: Sequence[Any] | None, picture: np.ndarray) -> Regions:
+    """The boxes of which anything lies in the picture."""
+    height, width = picture.shape[:2]
+    inside = [box for box in boxes or () if box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0]
+    return Regions.from_boxes(inside, (height, width))
 
 
 def _answer(grounding: Grounding) -> Answer:

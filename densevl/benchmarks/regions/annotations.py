@@ -1,6 +1,7 @@
 """Region annotations in the format of COCO: boxes of images, and which of several texts is true of each.
 
-COCO and LVIS (boxes and categories) ask for one of all the names; FG-OVD (Bianchi et al., The devil is in the
+COCO and LVIS (boxes and categories) ask for one of all the names. Where an annotation has a ``phrase``, a ``text`` or a
+``caption`` of its own, that counts in the place of its category. FG-OVD (Bianchi et al., The devil is in the
 fine-grained details, CVPR 2024, https://arxiv.org/abs/2311.17518) gives every box a true caption, ``category_id``, and
 hard negatives of its own, ``neg_category_ids``, which differ from it in an attribute or a few.
 
@@ -9,14 +10,16 @@ Convention: the files hold boxes as (x, y, width, height); here they are xyxy an
 
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from densevl.benchmarks.referring.masks import mask_of
 from densevl.errors import UsageError
+from densevl.rle import Rle
 
-__all__ = ["AnnotatedImage", "AnnotatedRegion", "RegionAnnotations", "read_annotations"]
+__all__ = ["AnnotatedImage", "AnnotatedRegion", "Box", "RegionAnnotations", "load_json", "read_annotations"]
 
 Box = tuple[int | float, int | float, int | float, int | float]
 
@@ -29,20 +32,23 @@ class AnnotatedRegion:
         box: x0, y0, x1, y1 in pixels of the image.
         truth: index of the true text.
         choices: indices of the texts to choose from, the true one among them; None for all.
+        mask: of the region, of the image's size; None where it is not told or was not asked for.
     """
 
     box: Box
     truth: int
     choices: tuple[int, ...] | None = None
+    mask: Rle | None = None
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image by the name that its file has in the annotations, and its regions."""
+    """An image by the name that its file has in the annotations, its (height, width) where told, and its regions."""
 
     file_name: str
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     regions: tuple[AnnotatedRegion, ...]
+    image_id: int | str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,24 @@ class RegionAnnotations:
 
     Attributes:
         texts: class names or captions.
-        images: those that have a region, in the order of the file.
+        images: those that have a region, or all, in the order of the file.
         skipped: how many annotations were left out, by reason.
+        groups: indices of the texts of each named group: LVIS tells how frequent a category is in its training images.
     """
 
     texts: tuple[str, ...]
     images: tuple[AnnotatedImage, ...]
     skipped: Mapping[str, int]
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of regions."""
         return sum(len(image.regions) for image in self.images)
 
 
-def read_annotations(path: str | Path, negatives: int | None = None) -> RegionAnnotations:
+def read_annotations(
+    path: str | Path, negatives: int | None = None, bare: bool = False, masks: bool = False
+) -> RegionAnnotations:
     """Read a file in the format of COCO, LVIS or FG-OVD.
 
     Crowds (``iscrowd``), boxes without area, boxes outside their image and, where regions have negatives, those with
@@ -73,6 +83,8 @@ def read_annotations(path: str | Path, negatives: int | None = None) -> RegionAn
     Args:
         path: the file.
         negatives: use only the first so many negatives of each region; None for all.
+        bare: keep images without regions.
+        masks: read the masks too; those that cannot be read count as not told.
 
     Raises:
         UsageError: where the file is missing, has another format or no region to ask about.
@@ -91,17 +103,19 @@ def read_annotations(path: str | Path, negatives: int | None = None) -> RegionAn
         found = _region(annotation, (image["height"], image["width"]), labels, negatives)
         if isinstance(found, str):
             skipped[found] += 1
-        else:
-            regions[annotation["image_id"]].append(found)
+            continue
+        if masks:
+            found = replace(found, mask=_mask(annotation, (image["height"], image["width"])))
+        regions[annotation["image_id"]].append(found)
     images = tuple(
-        AnnotatedImage(_file_name(image), (image["height"], image["width"]), tuple(regions[image_id]))
+        AnnotatedImage(_file_name(image), (image["height"], image["width"]), tuple(regions[image_id]), image_id)
         for image_id, image in known.items()
-        if regions[image_id]
+        if bare or regions[image_id]
     )
-    if not images:
+    if not any(regions.values()):
         reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "none"
         raise UsageError(f"{path} has no region to ask about; left out: {reasons}")
-    return RegionAnnotations(texts, images, dict(skipped))
+    return RegionAnnotations(texts, images, dict(skipped), _groups(data["categories"]))
 
 
 _NEEDED = {
@@ -112,13 +126,26 @@ _NEEDED = {
 """What is read of each part of a file."""
 
 
-def _load(path: Path) -> dict[str, Any]:
+_PHRASES = ("phrase", "text", "caption")
+"""What an annotation may call words of its own, the first that it has counts."""
+
+
+def load_json(path: Path) -> Any:
+    """The value of an annotation file.
+
+    Raises:
+        UsageError: where it is missing or no JSON.
+    """
     if not path.is_file():
         raise UsageError(f"there is no annotation file {path}")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    data = _phrases_as_categories(load_json(path))
     for part, keys in _NEEDED.items():
         entries = data.get(part) if isinstance(data, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -129,13 +156,47 @@ def _load(path: Path) -> dict[str, Any]:
     return data
 
 
+def _phrases_as_categories(data: Any) -> Any:
+    """The same file with a category for each phrase, where annotations have phrases; of the others, those in use."""
+    annotations = data.get("annotations") if isinstance(data, dict) else None
+    if not isinstance(annotations, list) or not all(isinstance(annotation, dict) for annotation in annotations):
+        return data
+    phrases: dict[str, None] = {}
+    for annotation in annotations:
+        phrase = next((annotation[key] for key in _PHRASES if annotation.get(key)), None)
+        if isinstance(phrase, str) and phrase.strip():
+            annotation["category_id"] = phrase
+            phrases[phrase] = None
+    if not phrases:
+        return data
+    used = {annotation.get("category_id") for annotation in annotations}
+    named = [category for category in data.get("categories", []) if category.get("id") in used]
+    return {**data, "categories": [*named, *({"id": phrase, "name": phrase} for phrase in phrases)]}
+
+
+FREQUENCIES = {"f": "frequent classes", "c": "common classes", "r": "rare classes"}
+"""How LVIS marks categories: in more than 100 training images, in 11 to 100, in 1 to 10."""
+
+
+def _groups(categories: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
+    marks = [category.get("frequency") for category in categories]
+    return {
+        name: tuple(index for index, found in enumerate(marks) if found == mark)
+        for mark, name in FREQUENCIES.items()
+        if mark in marks
+    }
+
+
 def _region(
     annotation: Mapping[str, Any], size: tuple[int, int], labels: Mapping[Any, int], negatives: int | None
 ) -> AnnotatedRegion | str:
     """The region of an annotation, or why it is left out."""
     if annotation.get("iscrowd"):
         return "crowds"
-    left, top, width, height = annotation["bbox"]
+    try:
+        left, top, width, height = map(float, annotation["bbox"])
+    except (TypeError, ValueError):
+        return "boxes that are not four numbers"
     box = (max(left, 0.0), max(top, 0.0), min(left + width, size[1]), min(top + height, size[0]))
     if not (box[0] < box[2] and box[1] < box[3]):
         return "empty boxes"
@@ -148,6 +209,13 @@ def _region(
     if not ids or (negatives is not None and len(ids) < negatives):
         return "with too few negatives"
     return AnnotatedRegion(box, labels[asked[0]], tuple(labels[identity] for identity in asked))
+
+
+def _mask(annotation: Mapping[str, Any], size: tuple[int, int]) -> Rle | None:
+    try:
+        return mask_of(annotation.get("segmentation"), size)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
 
 
 def _text(name: str) -> str:

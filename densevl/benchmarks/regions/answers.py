@@ -4,8 +4,10 @@ Convention: figures are in percent, ranks count from 1. A text that scores exact
 times, so that a model that scores all alike gets the rank, and no better than the hits, of chance.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -87,10 +89,17 @@ class RecognitionScores:
         """Share of the regions that got their name."""
         return _percent([answer.right for answer in self.answers])
 
-    @property
+    @cached_property
+    def regions(self) -> list[int]:
+        """How many regions each class has."""
+        counts = Counter(answer.truth for answer in self.answers)
+        return [counts[label] for label in range(len(self.names))]
+
+    @cached_property
     def recall(self) -> list[float]:
         """Share of the regions of each class that got its name; nan where it has none."""
-        return [_percent([a.right for a in self.answers if a.truth == label]) for label in range(len(self.names))]
+        right = Counter(answer.truth for answer in self.answers if answer.right)
+        return [100 * right[label] / n if n else float("nan") for label, n in enumerate(self.regions)]
 
     @property
     def mean_accuracy(self) -> float:
@@ -103,14 +112,12 @@ class RecognitionScores:
         return 100 / len(self.names)
 
     def _mean(self, labels: Sequence[int]) -> float:
-        recall = self.recall
-        known = [recall[label] for label in labels if recall[label] == recall[label]]
+        known = [self.recall[label] for label in labels if self.regions[label]]
         return sum(known) / len(known) if known else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
-        counts = [sum(answer.truth == label for answer in self.answers) for label in range(len(self.names))]
-        classes = zip(self.names, self.recall, counts, strict=True)
+        classes = zip(self.names, self.recall, self.regions, strict=True)
         return {
             "mAcc": _plain(self.mean_accuracy),
             "top_1": _plain(self.top_1),
@@ -127,8 +134,8 @@ class RecognitionScores:
         for entry in self.as_dict()["classes"]:
             if entry["regions"]:
                 lines.append(f"{entry['name']:<{width}}   {_number(entry['recall'])}  {entry['regions']:7d}")
-        lines += ["", *(f"mAcc of {name}: {self._mean(labels):.2f}" for name, labels in self.groups.items())]
-        seen = len({answer.truth for answer in self.answers})
+        lines += ["", *(f"mAcc of {name}: {_number(self._mean(group)).strip()}" for name, group in self.groups.items())]
+        seen = sum(map(bool, self.regions))
         return [
             *lines,
             f"mAcc {self.mean_accuracy:.2f}  top-1 {self.top_1:.2f}  chance {self.chance:.2f}  "

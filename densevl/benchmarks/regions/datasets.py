@@ -16,10 +16,10 @@ from densevl.errors import ImageError, UsageError
 from densevl.images import read_image
 from densevl.scenes import CLASSES, GROUNDS, HELD_OUT, render
 
-__all__ = ["CaptionedRegions", "NamedRegions", "SceneRegions"]
+__all__ = ["CaptionedRegions", "NamedRegions", "RegionsDataset", "SceneRegions", "placed"]
 
 
-class _RegionsDataset(Dataset):
+class RegionsDataset(Dataset):
     """Images with annotated regions, and the texts that these are asked about.
 
     Attributes:
@@ -53,7 +53,7 @@ class _RegionsDataset(Dataset):
         meta: dict[str, Any] = {"sample_idx": index, "img_path": image.file_name, "group": group}
         try:
             picture = self._picture(index)
-            if picture.shape[:2] != tuple(image.size):
+            if image.size is not None and picture.shape[:2] != tuple(image.size):
                 raise ImageError(f"the picture has {picture.shape[:2]} pixels, the annotations say {image.size}")
         except ImageError as error:
             picture, meta["failure"] = np.zeros((0, 0, 3), np.uint8), str(error)
@@ -64,9 +64,41 @@ class _RegionsDataset(Dataset):
         return read_image(self.images[index][1].file_name)
 
 
+class _FileRegions(RegionsDataset):
+    """Regions of annotation files and the pictures beside them."""
+
+    def _read(
+        self,
+        data_root: str,
+        files: Sequence[Path],
+        image_folder: str,
+        indices: int | None,
+        negatives: int | None = None,
+    ) -> None:
+        """Take the regions of all files, each of which is a group; equal texts are one."""
+        root = Path(data_root).expanduser()
+        self.source = data_root
+        texts: dict[str, int] = {}
+        images: list[tuple[str, AnnotatedImage]] = []
+        groups: dict[str, list[int]] = {}
+        skipped: list[str] = []
+        for file in files:
+            found = read_annotations(file, negatives)
+            index = [texts.setdefault(text, len(texts)) for text in found.texts]
+            images += [(file.stem, _renumbered(placed(image, root, image_folder), index)) for image in found.images]
+            for name, members in found.groups.items():
+                groups.setdefault(name, []).extend(index[member] for member in members)
+            place = f" ({file.stem})" if len(files) > 1 else ""
+            skipped += [f"{count} {reason}{place}" for reason, count in found.skipped.items()]
+        self._setup(tuple(texts), images, indices, groups)
+        self.protocol = {"boxes": "true", "left_out": ", ".join(skipped) or "nothing"}
+
+
 @DATASETS.register_module()
-class NamedRegions(_RegionsDataset):
+class NamedRegions(_FileRegions):
     """Boxes of a file in the format of COCO or LVIS, and the names of all its categories to choose from.
+
+    Scores are also given by how frequent a category is, where the file tells it, as LVIS does.
 
     Args:
         title: what reports call it.
@@ -89,15 +121,12 @@ class NamedRegions(_RegionsDataset):
         expected: int | None = None,
         indices: int | None = None,
     ) -> None:
-        root = Path(data_root).expanduser()
-        found = read_annotations(_below(root, annotations))
-        self.title, self.source, self.expected = title, data_root, expected
-        self._setup(found.texts, [("", _placed(image, root, image_folder)) for image in found.images], indices)
-        self.protocol = {"boxes": "true", "left_out": _counted(found.skipped)}
+        self.title, self.expected = title, expected
+        self._read(data_root, [Path(data_root).expanduser() / annotations], image_folder, indices)
 
 
 @DATASETS.register_module()
-class CaptionedRegions(_RegionsDataset):
+class CaptionedRegions(_FileRegions):
     """Boxes of FG-OVD, each with its true caption and hard negatives.
 
     Args:
@@ -124,25 +153,17 @@ class CaptionedRegions(_RegionsDataset):
         if negatives is not None and negatives < 1:
             raise UsageError(f"negatives must be at least 1; got {negatives}")
         root = Path(data_root).expanduser()
-        files = [_below(root, name.strip()) for name in (annotations or "").split(",") if name.strip()]
+        files = [root / name.strip() for name in (annotations or "").split(",") if name.strip()]
         files = files or sorted(root.glob("*.json"))
         if not files:
             raise UsageError(f"there is no annotation file in {root}; set --cfg-options data_root=FOLDER")
-        self.title, self.source, self.expected = "FG-OVD", data_root, expected
-        texts: dict[str, int] = {}
-        images: list[tuple[str, AnnotatedImage]] = []
-        skipped: dict[str, int] = {}
-        for file in files:
-            found = read_annotations(file, negatives)
-            index = [texts.setdefault(text, len(texts)) for text in found.texts]
-            images += [(file.stem, _renumbered(_placed(image, root, image_folder), index)) for image in found.images]
-            skipped |= {f"{reason} ({file.stem})": count for reason, count in found.skipped.items()}
-        self._setup(tuple(texts), images, indices)
-        self.protocol = {"boxes": "true", "negatives": negatives or "all", "left_out": _counted(skipped)}
+        self.title, self.expected = "FG-OVD", expected
+        self._read(data_root, files, image_folder, indices, negatives)
+        self.protocol = {**self.protocol, "negatives": negatives or "all"}
 
 
 @DATASETS.register_module()
-class SceneRegions(_RegionsDataset):
+class SceneRegions(RegionsDataset):
     """Objects of held-out scenes with their true boxes, and the 64 pairs of colour and shape to choose from.
 
     Args:
@@ -173,12 +194,12 @@ class SceneRegions(_RegionsDataset):
         return render(self.seed, index, size=self.size, split="val").image
 
 
-def _below(root: Path, name: str) -> Path:
-    return root / name
+def placed(image: AnnotatedImage, root: Path, folder: str) -> AnnotatedImage:
+    """The image by the path of its file; file names may carry the folder that COCO keeps it in, or not.
 
-
-def _placed(image: AnnotatedImage, root: Path, folder: str) -> AnnotatedImage:
-    """The image by the path of its file; file names may carry the folder that COCO keeps it in, or not."""
+    Raises:
+        UsageError: where there is no such file.
+    """
     name = Path(image.file_name)
     places = [root / folder / name, root / folder / name.name, root / name]
     path = next((place for place in places if place.is_file()), None)
@@ -198,7 +219,3 @@ def _renumbered(image: AnnotatedImage, index: Sequence[int]) -> AnnotatedImage:
         for region in image.regions
     )
     return AnnotatedImage(image.file_name, image.size, regions)
-
-
-def _counted(skipped: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "nothing"

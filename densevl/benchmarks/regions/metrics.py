@@ -1,91 +1,71 @@
-"""The metrics of recognition and of choosing captions."""
+"""The metrics of recognition, of choosing captions and of retrieval."""
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from mmengine.evaluator import BaseMetric
-from mmengine.logging import print_log
+import torch
 from mmengine.registry import METRICS
+from torch import Tensor
 
-from densevl.benchmarks.gathering import check_each_once, gathered
-from densevl.benchmarks.parts import Scores
+from densevl.benchmarks.per_image import PerImageMetric
 from densevl.benchmarks.regions.answers import Answer, ChoiceScores, RecognitionScores
-from densevl.errors import UsageError
+from densevl.benchmarks.regions.retrieval import RetrievalScores
 
-__all__ = ["ChoiceMetric", "RecognitionMetric"]
-
-
-class _AnswersMetric(BaseMetric):
-    """What both metrics share: the answers of all images, each counted once.
-
-    Attributes:
-        scores: of the last evaluation.
-        failures: path and reason of every image of the last evaluation that could not be used.
-    """
-
-    default_prefix = "scores"  # or MMEngine warns; evaluate() below does not use it
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scores: Scores | None = None
-        self.failures: list[tuple[str, str]] = []
-        self._answers: list[tuple[int, str, list[Answer]]] = []
-        self._failed: list[tuple[int, str, str]] = []
-
-    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the answers of a batch."""
-        for sample in data_samples:
-            if "failure" in sample:
-                self._failed.append((sample["sample_idx"], str(sample["img_path"]), sample["failure"]))
-            else:
-                self._answers.append((sample["sample_idx"], sample["group"], sample["answers"]))
-
-    def evaluate(self, size: int) -> dict[str, float]:
-        """Scores of all processes together.
-
-        Args:
-            size: number of images of the data set.
-
-        Raises:
-            UsageError: where an image was counted twice or not at all, or none could be used.
-        """
-        answers, failed = sorted(gathered(self._answers), key=lambda entry: entry[0]), sorted(gathered(self._failed))
-        self._answers, self._failed = [], []
-        check_each_once([entry[0] for entry in (*answers, *failed)], size)
-        self.failures = [(path, reason) for _, path, reason in failed]
-        if not answers:
-            path, reason = self.failures[0]
-            raise UsageError(f"none of the {size} images could be used; the first one, {path}: {reason}")
-        for path, reason in self.failures:
-            print_log(f"left out {path}: {reason}", logger="current", level=logging.ERROR)
-        grouped: dict[str, list[Answer]] = {}
-        for _, group, found in answers:
-            grouped.setdefault(group, []).extend(found)
-        self.scores = self._score(grouped)
-        figures = self.scores.as_dict()
-        return {name: round(figures[name], 2) for name in ("mAcc", "top_1", "mean_rank") if name in figures}
-
-    def _score(self, answers: Mapping[str, list[Answer]]) -> Scores:
-        raise NotImplementedError
-
-    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """MMEngine's interface for results an image; :meth:`evaluate` does not use it."""
-        raise NotImplementedError(f"{type(self).__name__} keeps no results an image")
+__all__ = ["ChoiceMetric", "RecognitionMetric", "RetrievalMetric"]
 
 
 @METRICS.register_module()
-class RecognitionMetric(_AnswersMetric):
+class RecognitionMetric(PerImageMetric):
     """mAcc and top-1 of names; see :class:`RecognitionScores`."""
 
-    def _score(self, answers: Mapping[str, list[Answer]]) -> Scores:
-        everything = [answer for group in answers.values() for answer in group]
-        return RecognitionScores(everything, self.dataset_meta["classes"], self.dataset_meta.get("groups", {}))
+    def measure(self, sample: Mapping[str, Any]) -> list[Answer]:
+        """The answers of an image."""
+        return sample["answers"]
+
+    def score(self, found: list[list[Answer]]) -> RecognitionScores:
+        """The scores of all answers."""
+        answers = [answer for some in found for answer in some]
+        return RecognitionScores(answers, self.dataset_meta["classes"], self.dataset_meta.get("groups", {}))
+
+    def figures(self, scores: RecognitionScores) -> dict[str, float]:
+        """The figures that papers give."""
+        return {"mAcc": scores.mean_accuracy, "top_1": scores.top_1}
 
 
 @METRICS.register_module()
-class ChoiceMetric(_AnswersMetric):
+class ChoiceMetric(PerImageMetric):
     """Top-1 and mean rank of true captions against their negatives; see :class:`ChoiceScores`."""
 
-    def _score(self, answers: Mapping[str, list[Answer]]) -> Scores:
-        return ChoiceScores(answers)
+    def measure(self, sample: Mapping[str, Any]) -> tuple[str, list[Answer]]:
+        """The group of an image and its answers."""
+        return sample["group"], sample["answers"]
+
+    def score(self, found: list[tuple[str, list[Answer]]]) -> ChoiceScores:
+        """The scores of all answers, by group."""
+        grouped: dict[str, list[Answer]] = {}
+        for group, answers in found:
+            grouped.setdefault(group, []).extend(answers)
+        return ChoiceScores(grouped)
+
+    def figures(self, scores: ChoiceScores) -> dict[str, float]:
+        """The figures of all groups together."""
+        values = scores.as_dict()
+        return {name: values[name] for name in ("top_1", "mean_rank")}
+
+
+@METRICS.register_module()
+class RetrievalMetric(PerImageMetric):
+    """Recall of regions by texts and of texts by regions; see :class:`RetrievalScores`."""
+
+    def measure(self, sample: Mapping[str, Any]) -> tuple[Tensor, list[int]]:
+        """The cosines of an image's regions with all texts, and which text is that of each."""
+        return sample["cosines"].float().cpu(), [region.truth for region in sample["regions"]]
+
+    def score(self, found: list[tuple[Tensor, list[int]]]) -> RetrievalScores:
+        """The scores over the regions of all images."""
+        truths = torch.tensor([truth for _, some in found for truth in some])
+        return RetrievalScores(torch.cat([cosines for cosines, _ in found]), truths)
+
+    def figures(self, scores: RetrievalScores) -> dict[str, float]:
+        """The recalls."""
+        return {name: value for name, value in scores.as_dict().items() if " R@" in name}

@@ -1,28 +1,30 @@
-"""A segmentor's regions as a model of the runner: which text suits each given box best."""
+"""A segmentor's regions as models of the runner: which text suits each given box best, and how well each does."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from mmengine.structures import BaseDataElement
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
-from densevl.benchmarks.parts import BenchmarkModel
+from densevl.benchmarks.parts import BenchmarkModel, as_array
 from densevl.benchmarks.regions.answers import choose
 from densevl.benchmarks.upstream import MODELS
 from densevl.errors import UsageError
 from densevl.region_segmentors import RegionSegmentor
 from densevl.regions import Regions
 from densevl.segmentors import build_segmentor
+from densevl.structures import TextVectors
 from densevl.vocabulary import templates
 
-__all__ = ["RegionChooser", "fitting"]
+__all__ = ["RegionChooser", "RegionRetriever", "fitting"]
 
 
 @MODELS.register_module()
 class RegionChooser(BenchmarkModel):
-    """Scores every box of an image with the texts of its data set.
+    """Scores every box of an image with the texts of its data set; the images of a batch are embedded together.
 
     Args:
         segmentor: a name from ``densevl models`` whose segmentor works by regions, or arguments of
@@ -41,7 +43,7 @@ class RegionChooser(BenchmarkModel):
             raise UsageError(f"model {self.name!r} does not work by regions; take one whose segmentor does")
         self.segmentor = built
         self.shortened = 0
-        self.register_buffer("texts", torch.zeros(0), persistent=False)
+        self.texts: TextVectors | None = None
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -49,40 +51,45 @@ class RegionChooser(BenchmarkModel):
         wanted = ("encoder", "embedder", "regions", "templates", "dtype")
         protocol = {name: value for name, value in self.segmentor.protocol.items() if name in wanted}
         masks = protocol.pop("regions")
-        extra = {"shortened_texts": self.shortened} if self.shortened else {}
         masks = "filled boxes" if self.segmentor.mask_maker is None else f"{masks}, from the boxes"
+        masks = masks if self.segmentor.reads_masks else "not looked at"
+        extra = {"shortened_texts": self.shortened} if self.shortened else {}
         return {**protocol, "masks": masks, **extra, "device": str(self.segmentor.device)}
 
     @torch.inference_mode()
     def prepare(self, dataset: Any) -> None:
         """Embed the texts of the data set; those beyond the context of the text encoder lose their last words."""
-        encoder = self.segmentor.encoder
+        encoder = self.segmentor.embedder.encoder
         forms = templates(self.segmentor.templates)
-        texts, self.shortened = fitting(dataset.texts, encoder, max(forms, key=len))
-        self.texts = encoder.embed_texts(texts, forms)
+        texts, self.shortened = fitting(dataset.texts, self.segmentor.encoder, max(forms, key=len))
+        self.texts = TextVectors(encoder.embed_texts(texts, forms), tuple(texts), encoder.model_id)
 
-    @torch.inference_mode()
-    def forward(
-        self, inputs: Sequence[Tensor], data_samples: Sequence[BaseDataElement], mode: str = "predict"
-    ) -> list[BaseDataElement]:
-        """Add ``answers`` to every sample that has a picture.
+    def answer(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> None:
+        """Compare the regions of the samples with the texts."""
+        if self.texts is None:
+            raise UsageError("the model was not told its texts; call prepare(dataset) first")
+        pictures = [as_array(image) for image in images]
+        regions = [self._regions(*pair) for pair in zip(pictures, samples, strict=True)]
+        for found, sample in zip(self.segmentor.embed_regions(pictures, regions), samples, strict=True):
+            self.keep(sample, found.cosines(self.texts))
 
-        Args:
-            inputs: uint8 RGB images (3, H, W), each any size.
-            data_samples: their regions; those with a ``failure`` are passed on as they are.
-            mode: ``"predict"``; these models are not trained here.
-        """
-        if mode != "predict":
-            raise UsageError(f"benchmarks only predict; got mode {mode!r}")
-        for image, sample in zip(inputs, data_samples, strict=True):
-            if "failure" in sample:
-                continue
-            picture = image.permute(1, 2, 0).contiguous().cpu().numpy()
-            boxes = [region.box for region in sample.regions]
-            regions = Regions.from_boxes(torch.tensor(boxes).reshape(-1, 4), picture.shape[:2])
-            embeddings = self.segmentor.embed_regions(picture, self.segmentor.with_masks(picture, regions))
-            sample.set_field(choose(embeddings.cosines(self.texts), sample.regions), "answers")
-        return list(data_samples)
+    def keep(self, sample: BaseDataElement, cosines: Float[Tensor, "n q"]) -> None:
+        """Add ``answers`` to a sample, which text suits each region best."""
+        sample.set_field(choose(cosines, sample.regions), "answers")
+
+    def _regions(self, picture: Any, sample: BaseDataElement) -> Regions:
+        boxes = torch.tensor([region.box for region in sample.regions]).reshape(-1, 4)
+        regions = Regions.from_boxes(boxes, picture.shape[:2])
+        return self.segmentor.with_masks(picture, regions) if self.segmentor.reads_masks else regions
+
+
+@MODELS.register_module()
+class RegionRetriever(RegionChooser):
+    """Scores every box of an image with all texts, for retrieval both ways; arguments as of the base."""
+
+    def keep(self, sample: BaseDataElement, cosines: Float[Tensor, "n q"]) -> None:
+        """Add ``cosines`` to a sample."""
+        sample.set_field(cosines, "cosines")
 
 
 def fitting(texts: Sequence[str], encoder: Any, template: str = "{}") -> tuple[list[str], int]:

@@ -2,8 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, pstdev
 
-__all__ = ["Table"]
+__all__ = ["Spread", "Table"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One figure measured several times, as with several seeds; written as mean ± standard deviation.
+
+    Attributes:
+        values: at least one.
+    """
+
+    values: Sequence[float]
+
+    def __format__(self, spec: str) -> str:
+        mean = format(fmean(self.values), spec)
+        return mean if len(self.values) < 2 else f"{mean} ± {format(pstdev(self.values), spec)}"
 
 
 @dataclass(frozen=True)
@@ -17,7 +33,7 @@ class Table:
     """
 
     head: tuple[str, ...]
-    rows: Sequence[tuple[str, Sequence[float]]]
+    rows: Sequence[tuple[str, Sequence[float | Spread]]]
     note: str
 
     def __str__(self) -> str:

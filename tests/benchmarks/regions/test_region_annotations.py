@@ -39,6 +39,15 @@ def test_coco(tmp_path):
     assert len(found) == 3
 
 
+def test_lvis_tells_how_frequent_categories_are(tmp_path):
+    marks = [("cat", "f"), ("aerosol_can", "r"), ("bow_(weapon)", "r"), ("dog", "c")]
+    categories = [{"id": n, "name": name, "frequency": mark} for n, (name, mark) in enumerate(marks, 3)]
+    found = read_annotations(write(tmp_path, {**COCO, "categories": categories}))
+    assert found.texts == ("cat", "aerosol can", "bow (weapon)", "dog")
+    assert found.groups == {"frequent classes": (0,), "common classes": (3,), "rare classes": (1, 2)}
+    assert read_annotations(write(tmp_path, COCO)).groups == {}
+
+
 def test_fgovd(tmp_path):
     data = {
         "images": [{"id": 1, "file_name": "a.jpg", "height": 40, "width": 60}],

@@ -33,6 +33,14 @@ def test_named(tree):
     assert len(NamedRegions("Toy", str(tree), "boxes.json", "val", indices=1)) == 1
 
 
+def test_classes_are_grouped_where_the_file_does_it(tree):
+    data = json.loads((tree / "boxes.json").read_text())
+    data["categories"] = [{"id": n, "name": f"thing {n}", "frequency": mark} for n, mark in ((2, "r"), (1, "f"))]
+    (tree / "boxes.json").write_text(json.dumps(data))
+    dataset = NamedRegions("Toy", str(tree), "boxes.json", "val")
+    assert dataset.metainfo["groups"] == {"frequent classes": [1], "rare classes": [0]}
+
+
 def test_pictures_that_cannot_be_used_say_why(tree):
     dataset = NamedRegions("Toy", str(tree), "boxes.json", "val")
     (tree / "val" / "a.png").write_bytes(b"")

@@ -9,7 +9,7 @@ from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from densevl.benchmarks.regions.annotations import AnnotatedRegion
-from densevl.benchmarks.regions.model import RegionChooser, fitting
+from densevl.benchmarks.regions.model import RegionChooser, RegionRetriever, fitting
 from densevl.benchmarks.run import evaluate
 from densevl.errors import UsageError
 from densevl.regions import Regions
@@ -55,6 +55,25 @@ def test_answers_are_those_of_each_box_by_itself():
             assert answer.rank == 1 + sum(score > scores[region.truth] for score in scores)
 
 
+def test_a_prompter_chooses_by_texts_of_its_own_identity():
+    settings = {**SEGMENTOR, "embedder": {"type": "prompter", "prompter": "random:0", "side": 64}}
+    chooser, retriever = RegionChooser(settings), RegionRetriever(settings)
+    for model in (chooser, retriever):
+        model.prepare(Texts())
+    assert chooser.texts.model_id == chooser.segmentor.embedder.encoder.model_id != chooser.segmentor.encoder.model_id
+    pictures = [np.random.default_rng(i).integers(0, 256, (40, 50 + i, 3), np.uint8) for i in range(2)]
+    regions = [tuple(AnnotatedRegion((4.0 * i, 3, 20.5 + i, 30), i) for i in range(count)) for count in (3, 1)]
+    inputs = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]
+    chosen = chooser(inputs, [sample(some) for some in regions])
+    compared = retriever(inputs, [sample(some) for some in regions])
+    for some, answered, kept in zip(regions, chosen, compared, strict=True):
+        assert kept.cosines.shape == (len(some), 4)
+        assert [answer.given for answer in answered.answers] == kept.cosines.argmax(1).tolist()
+    chooser.segmentor.embedder = RegionChooser(SEGMENTOR).segmentor.embedder
+    with pytest.raises(UsageError, match="the same model"):
+        chooser(inputs, [sample(some) for some in regions])
+
+
 def test_a_failure_is_passed_on():
     model = RegionChooser(SEGMENTOR)
     model.prepare(Texts())
@@ -88,7 +107,7 @@ def test_scenes_through_the_runner(tmp_path):
     saved = json.loads((tmp_path / "results.json").read_text())
     assert saved["scores"]["chance"] == 100 / 64
     assert saved["dataset"]["images"] == 4
-    assert saved["protocol"]["masks"] == "filled boxes"
+    assert saved["protocol"]["masks"] == "not looked at"
     text = str(report)
     for shown in ("random weights", "chance 1.56", "mAcc of never-seen pairs", "boxes"):
         assert shown in text

@@ -1,0 +1,13 @@
+"""CLOC's region embeddings painted as label maps of COCO-Stuff: SAM's masks, a name for each.
+
+    python tools/test.py configs/cloc_coco_stuff.py --cfg-options data_root=data/coco_stuff164k prompter=FILE
+
+No figure is published for this path. Without a network or a training: `weights=mini-clip`, on photos a figure without
+meaning.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.coco_stuff import *
+    from ._base_.cloc_segmentation import *

@@ -1,0 +1,27 @@
+"""Region–text retrieval with CLOC: objects of RefCOCO and the first expression of each, both ways, R@1, R@5, R@10.
+
+    python tools/test.py configs/cloc_retrieval_refcoco.py --cfg-options data_root=data/refer prompter=FILE
+
+Expressions are made to tell an object from others of its own image, not from those of all images, so 100 is out of
+reach. No figure is published. Without a network or a training: `weights=mini-clip`, on photos a figure without
+meaning.
+"""
+
+from mmengine.config import read_base
+from mmengine.dataset import DefaultSampler
+
+from densevl.benchmarks.regions.metrics import RetrievalMetric
+from densevl.benchmarks.regions.model import RegionRetriever
+from densevl.benchmarks.regions.pairs import ExpressionPairs
+
+with read_base():
+    from ._base_.cloc_regions import *
+
+model.update(type=RegionRetriever)
+test_evaluator = dict(type=RetrievalMetric)
+test_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    sampler=dict(type=DefaultSampler, shuffle=False, round_up=False),
+    dataset=dict(type=ExpressionPairs, dataset="refcoco", split="val", data_root="data/refer", most=5000),
+)

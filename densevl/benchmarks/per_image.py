@@ -1,0 +1,88 @@
+"""What every metric of the benchmarks shares: each image counts once, and one that could not be used is named."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from densevl.benchmarks.gathering import check_each_once, gathered
+from densevl.benchmarks.parts import Scores
+from densevl.errors import UsageError
+
+__all__ = ["PerImageMetric"]
+
+
+class PerImageMetric(BaseMetric):
+    """Keeps what was found of each image and scores it over all processes, in the order of the data set.
+
+    A metric says what it keeps of an image (:meth:`measure`) and what it makes of all that (:meth:`score`).
+
+    Attributes:
+        scores: of the last evaluation.
+        failures: path and reason of every image of the last evaluation that could not be used.
+        lost: what :meth:`weigh` says of each of these images.
+    """
+
+    default_prefix = "scores"  # or MMEngine warns; evaluate() below does not use it
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scores: Scores | None = None
+        self.failures: list[tuple[str, str]] = []
+        self.lost: list[int] = []
+        self._found: list[tuple[int, Any]] = []
+        self._failed: list[tuple[int, str, str, int]] = []
+
+    def measure(self, sample: Mapping[str, Any]) -> Any:
+        """What is kept of an image that could be used."""
+        raise NotImplementedError
+
+    def weigh(self, sample: Mapping[str, Any]) -> int:
+        """How many questions are lost with an image that could not be used."""
+        return 1
+
+    def score(self, found: list[Any]) -> Scores:
+        """The figures of all images that could be used, one or more; called on every process."""
+        raise NotImplementedError
+
+    def figures(self, scores: Any) -> dict[str, float]:
+        """What MMEngine logs of them."""
+        return {}
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what was found of a batch."""
+        for sample in data_samples:
+            index = sample["sample_idx"]
+            if "failure" in sample:
+                self._failed.append((index, str(sample["img_path"]), sample["failure"], self.weigh(sample)))
+            else:
+                self._found.append((index, self.measure(sample)))
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Scores of all processes together.
+
+        Args:
+            size: number of images of the data set.
+
+        Raises:
+            UsageError: where an image was counted twice or not at all, or none could be used.
+        """
+        found = sorted(gathered(self._found), key=lambda entry: entry[0])
+        failed = sorted(gathered(self._failed))
+        self._found, self._failed = [], []
+        check_each_once([index for index, _ in found] + [entry[0] for entry in failed], size)
+        self.failures = [(path, reason) for _, path, reason, _ in failed]
+        self.lost = [count for *_, count in failed]
+        if not found:
+            path, reason = self.failures[0]
+            raise UsageError(f"none of the {size} images could be used; the first one, {path}: {reason}")
+        self.scores = self.score([kept for _, kept in found])
+        for path, reason in self.failures:
+            print_log(f"left out {path}: {reason}", logger="current", level=logging.ERROR)
+        return {name: round(value, 2) for name, value in self.figures(self.scores).items()}
+
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        """MMEngine's interface for results an image; :meth:`evaluate` does not use it."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no results an image")

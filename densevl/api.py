@@ -1,4 +1,4 @@
-"""The front door: load a model by name, segment images by words, find what an expression refers to.
+"""The front door: load a model by name, segment images by words, find what an expression refers to, embed regions.
 
 For example::
 
@@ -13,27 +13,37 @@ For example::
     found = densevl.load("fgvp").refer("photo.jpg", "the left dog", proposals=[[10, 20, 200, 180], [220, 30, 400, 190]])
     found.box, found.mask, found.ranking
     print(found.explain())
+
+    regions = model.propose("photo.jpg")  # or boxes, masks, a file of boxes
+    vectors = model.embed("photo.jpg", regions)  # (n, d), unit vectors
+    vectors.cosines(model.embed_texts(["a striped sponge"]))  # (n, 1)
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL.Image import Image
 from torch import Tensor
 
 from densevl.background import Background
 from densevl.errors import UsageError
-from densevl.grounding import EncodedRegions, Grounder, Grounding, build_grounder
-from densevl.grounding.proposals import Proposals
+from densevl.grounding import EncodedRegions, Grounder, Grounding
+from densevl.grounding.proposals import Proposals, as_regions, grid_regions
 from densevl.images import read_image
 from densevl.labelmap import LabelMap
-from densevl.models import default_model, model_entry, models
-from densevl.segmentors import EncodedImage, Segmentor, build_segmentor
-from densevl.structures import TextEmbeddings
-from densevl.vocabulary import Vocabulary
+from densevl.mask_makers import MaskMaker
+from densevl.model_parts import ModelParts
+from densevl.models import ModelEntry, default_model, model_entry, models
+from densevl.region_embedders import RegionEmbedder
+from densevl.regions import RegionEmbeddings, Regions
+from densevl.segmentors import EncodedImage, Segmentor
+from densevl.structures import TextEmbeddings, TextVectors
+from densevl.vocabulary import Vocabulary, templates
 
 __all__ = ["Classes", "ImageSource", "Model", "load"]
 
@@ -41,32 +51,42 @@ ImageSource = str | Path | Image | np.ndarray | Tensor
 """A file, a PIL image, an array (H, W[, C]) or a tensor (3, H, W); see :func:`densevl.read_image`."""
 
 Classes = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings
-"""``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, or one that :meth:`Model.embed` embedded."""
+"""``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, or what :meth:`Model.embed_classes` gave."""
+
+TOGETHER = 8
+"""Images whose regions :meth:`Model.embed` embeds at once."""
 
 
 class Model:
-    """A segmentor, a grounder or both, with the conveniences of reading images and class names.
+    """A segmentor, a grounder, a region embedder or several of them, with the conveniences of reading images and words.
 
     Args:
-        segmentor: the built segmentor; None where there is none.
+        segmentor: the built segmentor, or what builds it when it is first used; None where there is none.
         name: what reports call it.
-        grounder: the built grounder, or what builds it when it is first used; likewise.
+        grounder: the grounder, likewise.
+        embedder: the region embedder, likewise.
+        mask_maker: proposes regions and makes their masks, likewise; None for that of segmentor or grounder.
+        query_templates: what texts are set into by :meth:`embed_texts`; None for those of segmentor or grounder.
     """
 
     def __init__(
         self,
-        segmentor: Segmentor | None,
+        segmentor: Segmentor | Callable[[], Segmentor | None] | None,
         name: str = "custom",
-        grounder: Grounder | Callable[[], Grounder] | None = None,
+        grounder: Grounder | Callable[[], Grounder | None] | None = None,
+        embedder: Any = None,
+        mask_maker: Any = None,
+        query_templates: Sequence[str] | None = None,
     ) -> None:
-        self._segmentor, self._grounder = segmentor, grounder
-        self.name = name
+        self._parts = {"segmentor": segmentor, "grounder": grounder, "embedder": embedder, "mask_maker": mask_maker}
+        self.name, self._templates = name, query_templates
         self._texts: dict[tuple[Vocabulary, str], TextEmbeddings] = {}
 
     def __repr__(self) -> str:
-        if self._segmentor is None:
+        segmentor = self._part("segmentor")
+        if segmentor is None:
             return f"Model({self.name!r}, grounder, device={self.grounder.device})"
-        return f"Model({self.name!r}, encoder={self.segmentor.encoder.model_id!r}, device={self.segmentor.device})"
+        return f"Model({self.name!r}, encoder={segmentor.encoder.model_id!r}, device={segmentor.device})"
 
     @property
     def segmentor(self) -> Segmentor:
@@ -75,23 +95,52 @@ class Model:
         Raises:
             UsageError: where the model only finds regions.
         """
-        if self._segmentor is None:
+        segmentor: Segmentor | None = self._part("segmentor")
+        if segmentor is None:
             raise UsageError(f"model {self.name!r} finds regions and labels no pixels; take one such as maskclip")
-        return self._segmentor
+        return segmentor
 
     @property
     def grounder(self) -> Grounder:
-        """What finds regions.
+        """What finds the regions that expressions refer to.
 
         Raises:
             UsageError: where the model only labels pixels.
         """
-        if self._grounder is None:
+        grounder: Grounder | None = self._part("grounder")
+        if grounder is None:
             able = ", ".join(name for name, entry in models().items() if entry.grounder)
             raise UsageError(f"model {self.name!r} labels pixels and tells no regions apart; take one of {able}")
-        if not isinstance(self._grounder, Grounder):
-            self._grounder = self._grounder()
-        return self._grounder
+        return grounder
+
+    @property
+    def embedder(self) -> RegionEmbedder:
+        """What turns regions into vectors.
+
+        Raises:
+            UsageError: where the model has no such part.
+        """
+        embedder: RegionEmbedder | None = self._part("embedder")
+        if embedder is None:
+            raise UsageError(
+                f"model {self.name!r} was put together without a region embedder; give one, or load a model"
+            )
+        return embedder
+
+    @property
+    def mask_maker(self) -> MaskMaker | None:
+        """What proposes regions and makes masks of boxes; None where the model has nothing of the kind."""
+        maker: MaskMaker | None = self._part("mask_maker")
+        for name in ("segmentor", "grounder"):
+            maker = getattr(self._part(name), "mask_maker", None) if maker is None else maker
+        return maker
+
+    def _part(self, name: str) -> Any:
+        """A part, built where it has not been yet; None where there is none."""
+        part = self._parts[name]
+        if inspect.isfunction(part):
+            part = self._parts[name] = part()
+        return part
 
     @overload
     def refer(  # type: ignore[overload-overlap]
@@ -180,14 +229,14 @@ class Model:
         """
         if not isinstance(images, list | tuple):
             return self.segment([images], classes, background=background, scores=scores)[0]  # type: ignore[list-item]
-        texts = self.embed(classes, background)
+        texts = self.embed_classes(classes, background)
         fresh = [image for image in images if not isinstance(image, EncodedImage)]
         encoded = iter(self.encode(fresh))
         return [
             self._label(image if isinstance(image, EncodedImage) else next(encoded), texts, scores) for image in images
         ]
 
-    def embed(self, classes: Classes, background: Any = None) -> TextEmbeddings:
+    def embed_classes(self, classes: Classes, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
         if isinstance(classes, TextEmbeddings):
             return classes
@@ -198,6 +247,107 @@ class Model:
                 self._texts.pop(next(iter(self._texts)))
             self._texts[key] = self.segmentor.embed(vocabulary, background)
         return self._texts[key]
+
+    def propose(self, image: ImageSource) -> Regions:
+        """Regions of an image, found without any words: everything that the mask maker sees, the best first.
+
+        A model without a mask maker gives a grid of boxes of three sizes.
+
+        Raises:
+            ImageError: where the image cannot be read.
+        """
+        picture, maker = read_image(image), self.mask_maker
+        return grid_regions(picture.shape[:2]) if maker is None else maker.everything(picture)
+
+    @overload
+    def embed(self, images: ImageSource, regions: Proposals | None = None) -> RegionEmbeddings: ...  # type: ignore[overload-overlap]
+    @overload
+    def embed(
+        self, images: Sequence[ImageSource], regions: Sequence[Proposals | None] | str | Path | None = None
+    ) -> list[RegionEmbeddings]: ...
+    @torch.inference_mode()
+    def embed(self, images: Any, regions: Any = None) -> RegionEmbeddings | list[RegionEmbeddings]:
+        """Embed regions of one image or of a list of images: unit vectors, to be compared with :meth:`embed_texts`.
+
+        Args:
+            images: an image or a list of them, which are encoded together where the embedder can do that.
+            regions: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes; with a list of images a
+                list of these, or one file. None takes those of :meth:`propose`.
+
+        Raises:
+            ImageError: where an image cannot be read.
+            UsageError: where the regions do not fit the image, or need masks that nothing can make.
+        """
+        if not isinstance(images, list | tuple):
+            return self.embed([images], [regions])[0]
+        given = [regions] * len(images) if regions is None or isinstance(regions, str | Path) else list(regions)
+        if len(given) != len(images):
+            raise UsageError(f"give regions for each of the {len(images)} images; got {len(given)}")
+        pictures = [read_image(image) for image in images]
+        found = []
+        for image, picture, some in zip(images, pictures, given, strict=True):
+            name = _file_name(image)
+            found.append(self.propose(picture) if some is None else as_regions(some, picture.shape[:2], name))
+        parts = [slice(i, i + TOGETHER) for i in range(0, len(pictures), TOGETHER)]
+        return [vectors for part in parts for vectors in self.embed_regions(pictures[part], found[part])]
+
+    @torch.inference_mode()
+    def embed_regions(
+        self, pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
+    ) -> list[RegionEmbeddings]:
+        """Embed the regions of each of several pictures, of none or more regions.
+
+        Raises:
+            UsageError: where the regions are of another image, or need masks that nothing can make.
+        """
+        embedder: Any = self.embedder
+        nothing = RegionEmbeddings(torch.zeros(0, embedder.encoder.dim), embedder.encoder.model_id)
+        some = [index for index, found in enumerate(regions) if len(found)]
+        pairs = [(pictures[index], self._with_masks(pictures[index], regions[index])) for index in some]
+        if pairs and hasattr(embedder, "embed_batch"):
+            embedded = embedder.embed_batch([picture for picture, _ in pairs], [found for _, found in pairs])
+        else:
+            embedded = [embedder.embed(picture, found) for picture, found in pairs]
+        result = [nothing] * len(regions)
+        for index, vectors in zip(some, embedded, strict=True):
+            result[index] = vectors
+        return result
+
+    def _with_masks(self, picture: UInt8[np.ndarray, "H W 3"], regions: Regions) -> Regions:
+        """The regions with masks where the embedder cannot do without."""
+        if regions.masks is not None or not self.embedder.needs_masks:
+            return regions
+        if self.mask_maker is None:
+            raise UsageError(
+                f"model {self.name!r} embeds regions by their masks and has nothing that makes them of boxes; "
+                'give masks, or load it with a mask maker such as mask_maker="sam-vit-b"'
+            )
+        return regions.with_masks(self.mask_maker.from_boxes(picture, regions.boxes))
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> TextVectors:
+        """Embed texts as unit vectors, to be compared with the regions of :meth:`embed`.
+
+        They are set into the templates that the model segments or grounds with.
+
+        Raises:
+            UsageError: where there is no text, or one is blank or too long.
+        """
+        if isinstance(texts, str):
+            raise UsageError(f"texts must be a list; got the text {texts!r}: write [{texts!r}]")
+        encoder = self.embedder.encoder
+        vectors = encoder.embed_texts(list(texts), list(self.query_templates))
+        return TextVectors(vectors, tuple(texts), encoder.model_id)
+
+    @property
+    def query_templates(self) -> tuple[str, ...]:
+        """What :meth:`embed_texts` sets texts into: the templates of the segmentor, or of the grounder."""
+        if self._templates is not None:
+            return tuple(self._templates)
+        segmentor, grounder = self._part("segmentor"), self._part("grounder")
+        if segmentor is not None:
+            return tuple(templates(segmentor.templates))
+        return ("{}",) if grounder is None else (grounder.template,)
 
     def _label(self, encoded: EncodedImage, texts: TextEmbeddings, scores: bool) -> LabelMap:
         labels, best = self.segmentor.label(encoded, texts)
@@ -217,19 +367,25 @@ def load(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype = "float32",
     offline: bool = False,
+    lazy: bool = False,
     **overrides: Any,
 ) -> Model:
     """Load a model.
 
     Args:
-        name: a name from ``densevl models``, or the config of a segmentor, or of a grounder; None takes ``dinoiser``,
-            or ``maskclip`` where the network is not to be used and only its weights are here.
+        name: a name from ``densevl models``; or the config of a segmentor, or of a grounder, or of several parts under
+            ``segmentor``, ``grounder`` and ``embedder``; None takes ``dinoiser``, or ``maskclip`` where the network is
+            not to be used and only its weights are here.
         weights: of the encoder, in the place of the model's own: a file or a name.
         device: where to run; None takes a GPU where there is one.
         dtype: of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         offline: never reach for the network; a missing file is an error that tells where to put it.
-        overrides: arguments of :class:`densevl.Segmentor` that replace the model's own, such as ``short_side=336``;
-            of the grounder where the model has no segmentor.
+        lazy: also build the segmentor, or the grounder of a model without one, only when it is first used, as it is
+            always done with the other parts.
+        overrides: arguments that replace the model's own, of :class:`densevl.Segmentor` such as ``short_side=336``, of
+            the grounder such as ``parser="spacy"``, or of the region embedder; each goes to every part of the model
+            that takes an argument of its name. ``embedder="mask-pooling"`` and ``mask_maker="sam-vit-b"`` replace
+            these parts themselves.
 
     Raises:
         UsageError: where the name, the device, the dtype or an override is unknown.
@@ -237,21 +393,39 @@ def load(
     """
     if name is None:
         name, _ = default_model(offline)
-    place = _device(device)
-    called = name if isinstance(name, str) else "custom"
+    entry = model_entry(name) if isinstance(name, str) else _entry_of(name)
     own = None if weights is None else str(weights)
-    if model_entry(name).segmentor if isinstance(name, str) else "embedders" not in name:
-        segmentor = build_segmentor(name, own, dtype, offline, **overrides).to(place)
-        able = isinstance(name, str) and bool(model_entry(name).grounder)
-        return Model(segmentor, called, (lambda: build_grounder(name, own, dtype, offline).to(place)) if able else None)
-    return Model(None, called, build_grounder(name, own, dtype, offline, **overrides).to(place))
+    parts = ModelParts(entry, choose_device(device), own, dtype, offline, overrides)
+    model = Model(
+        (lambda: parts.segmentor) if entry.segmentor else None,
+        entry.name,
+        (lambda: parts.grounder) if entry.grounder else None,
+        lambda: parts.embedder,
+        lambda: parts.mask_maker,
+        parts.templates,
+    )
+    if not lazy:
+        _ = model.segmentor if entry.segmentor else model.grounder
+    return model
+
+
+def _entry_of(config: Mapping[str, Any]) -> ModelEntry:
+    """A model from the configs of its parts, or from that of its only part."""
+    if not set(config) & {"segmentor", "grounder", "embedder"}:
+        config = {"grounder" if "embedders" in config else "segmentor": config}
+    elif "encoder" in config:  # a segmentor by regions has an argument `embedder`
+        config = {"segmentor": config}
+    unknown = set(config) - {"segmentor", "grounder", "embedder"}
+    if unknown:
+        raise UsageError(f"a model is made of segmentor, grounder and embedder; got {', '.join(sorted(unknown))}")
+    return ModelEntry("custom", "", (), **{part: dict(settings) for part, settings in config.items()})
 
 
 def _file_name(image: ImageSource) -> str | None:
     return Path(image).name if isinstance(image, str | Path) else None
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def choose_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

@@ -13,7 +13,6 @@ that failed.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ from tqdm import tqdm
 
 from densevl.api import Classes, Model
 from densevl.drawing import write_image
-from densevl.errors import DensevlError, ImageError, OutputError
+from densevl.errors import DensevlError
+from densevl.file_runs import FAILURES, Batch, failure_reason, file_state, note_failure, read_batches
 from densevl.files import atomic_write
-from densevl.images import read_image
 from densevl.inputs import InputFile
 from densevl.labelmap import LabelMap, coco_results
 from densevl.structures import TextEmbeddings
@@ -76,7 +75,7 @@ class Job:
         overwrite: bool = False,
     ) -> None:
         self.model, self.out, self.batch, self.overwrite = model, out, batch, overwrite
-        self.texts: TextEmbeddings = model.embed(classes, background)
+        self.texts: TextEmbeddings = model.embed_classes(classes, background)
         vocabulary = self.texts.vocabulary
         words = [vocabulary.classes, vocabulary.background, self.texts.threshold, self.texts.delta]
         settings = [model.segmentor.protocol, *words]
@@ -90,7 +89,7 @@ class Job:
             OutputError: where a result cannot be written: the disk would fail for the other inputs as well.
         """
         report = Report()
-        (self.out / "failures.jsonl").unlink(missing_ok=True)
+        (self.out / FAILURES).unlink(missing_ok=True)
         todo = []
         for item in inputs:
             if not self.overwrite and self._record(item) is not None:
@@ -98,14 +97,14 @@ class Job:
             else:
                 todo.append(item)
         with tqdm(total=len(todo), desc="segmenting", unit="image", delay=1, disable=None) as progress:
-            for batch in self._read(todo):
+            for batch in read_batches(todo, self.batch):
                 for item, result in self._segment(batch):
                     if isinstance(result, LabelMap):
                         report.done.append((item, result.areas()))
                         self._write(item, result)
                     else:
                         report.failed.append((item, result))
-                        self._note_failure(item, result)
+                        note_failure(self.out, item.path, result)
                     progress.update()
         self._join(inputs)
         return report
@@ -117,30 +116,20 @@ class Job:
         """The record of an input that is done with these settings, None where there is still something to do."""
         try:
             record: dict[str, Any] = json.loads(self._path(item, RECORD).read_text(encoding="utf-8"))
-            expected = (self.fingerprint, _state(item.path))
+            expected = (self.fingerprint, [str(item.path.resolve()), *file_state(item.path)])
         except (OSError, ValueError):
             return None
         pictures = (self._path(item, suffix).is_file() for suffix in (LABELS, OVERLAY))
         done = (record.get("settings"), record.get("source")) == expected and all(pictures)
         return record if done else None
 
-    def _read(self, inputs: Sequence[InputFile]) -> Iterator[list[tuple[InputFile, np.ndarray | str]]]:
-        """Batches of decoded images, the next one decoded while the last one is segmented."""
-        batches = [inputs[i : i + self.batch] for i in range(0, len(inputs), self.batch)]
-        with ThreadPoolExecutor(1) as reader:
-            ahead = [reader.submit(_read_all, batch) for batch in batches[:2]]
-            for index in range(len(batches)):
-                if index + 2 < len(batches):
-                    ahead.append(reader.submit(_read_all, batches[index + 2]))
-                yield ahead.pop(0).result()
-
-    def _segment(self, batch: list[tuple[InputFile, np.ndarray | str]]) -> Iterator[tuple[InputFile, LabelMap | str]]:
+    def _segment(self, batch: Batch) -> Iterator[tuple[InputFile, LabelMap | str]]:
         images = [image for _, image in batch if isinstance(image, np.ndarray)]
         try:
             maps = iter(self.model.segment(images, self.texts))
         except (DensevlError, MemoryError, RuntimeError) as error:
             if len(images) == 1:
-                yield from ((item, image if isinstance(image, str) else _reason(error)) for item, image in batch)
+                yield from ((item, image if isinstance(image, str) else failure_reason(error)) for item, image in batch)
             else:
                 for one in batch:
                     yield from self._segment([one])
@@ -154,20 +143,12 @@ class Job:
         height, width = result.labels.shape
         record = {
             "settings": self.fingerprint,
-            "source": _state(item.path),
+            "source": [str(item.path.resolve()), *file_state(item.path)],
             "model": self.model.name,
             "image": {"file_name": str(item.path), "height": height, "width": width},
             "annotations": coco_results(result, image_id=item.relative),
         }
         self._write_json(f"{item.relative}{RECORD}", record)
-
-    def _note_failure(self, item: InputFile, reason: str) -> None:
-        line = json.dumps({"file": str(item.path), "error": reason}, ensure_ascii=False)
-        try:
-            with (self.out / "failures.jsonl").open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise OutputError(f"cannot write {self.out / 'failures.jsonl'}: {error}") from error
 
     def _join(self, inputs: Sequence[InputFile]) -> None:
         """One COCO-style file over all inputs that are done."""
@@ -187,25 +168,3 @@ class Job:
     def _write_json(self, name: str, value: Any) -> None:
         with atomic_write(self.out / name) as temporary:
             temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-
-
-def _state(path: Path) -> list[Any]:
-    """What tells one input from another, and from itself before it was changed."""
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
-
-
-def _read_all(inputs: Sequence[InputFile]) -> list[tuple[InputFile, np.ndarray | str]]:
-    read: list[tuple[InputFile, np.ndarray | str]] = []
-    for item in inputs:
-        try:
-            read.append((item, read_image(item.path)))
-        except ImageError as error:
-            read.append((item, str(error)))
-    return read
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, DensevlError):
-        return str(error)
-    return f"{type(error).__name__}: {error}; the image may be too large for the memory: try a smaller --short-side"

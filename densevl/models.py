@@ -1,4 +1,4 @@
-"""The models that can be loaded by name: the settings of a segmentor, a grounder or both, and their weights."""
+"""The models that can be loaded by name: the settings of a segmentor, a grounder and an embedder, and their weights."""
 
 import json
 from copy import deepcopy
@@ -27,6 +27,7 @@ class ModelEntry:
         weights: names of the weights that it needs.
         segmentor: arguments of :class:`densevl.Segmentor`; empty where it has none.
         grounder: arguments of :class:`densevl.grounding.Grounder`; likewise.
+        embedder: config of a region embedder, see :data:`densevl.registry.REGION_EMBEDDERS`; likewise.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ModelEntry:
     weights: tuple[str, ...]
     segmentor: dict[str, Any] = field(default_factory=dict)
     grounder: dict[str, Any] = field(default_factory=dict)
+    embedder: dict[str, Any] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[WeightsEntry, ...]:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from densevl.errors import UsageError
-from densevl.structures import Size
+from densevl.structures import Size, TextVectors, check_same_model
 
 __all__ = ["RegionEmbeddings", "Regions"]
 
@@ -211,12 +211,18 @@ class RegionEmbeddings:
         parts = {name: part[chosen] for name, part in self.parts.items()}
         return replace(self, vectors=self.vectors[chosen], parts=parts)
 
-    def cosines(self, texts: Float[Tensor, "q d"]) -> Float[Tensor, "n q"]:
+    def cosines(self, texts: Float[Tensor, "q d"] | TextVectors) -> Float[Tensor, "n q"]:
         """Cosine of each region with each text; with parts, the weighted sum of the cosines of each of them.
 
         Args:
-            texts: unit vectors of texts, embedded by the same model.
+            texts: embedded by the same model; bare unit vectors do not say by which, so that nothing is checked.
+
+        Raises:
+            UsageError: where another model embedded the texts.
         """
+        if isinstance(texts, TextVectors):
+            check_same_model(self, texts)
+            texts = texts.vectors
         if not self.parts:
             return self.vectors @ texts.to(self.vectors).mT
         weighted = [self.weights.get(name, 1.0) * part for name, part in self.parts.items()]

@@ -15,7 +15,7 @@ from torch import Tensor
 from densevl.errors import UsageError
 from densevl.vocabulary import Vocabulary
 
-__all__ = ["DenseFeatures", "Embedded", "Size", "TextEmbeddings", "check_same_model"]
+__all__ = ["DenseFeatures", "Embedded", "Size", "TextEmbeddings", "TextVectors", "check_same_model"]
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -94,6 +94,24 @@ class TextEmbeddings:
     delta: float | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class TextVectors:
+    """Texts as unit vectors, one each.
+
+    Attributes:
+        vectors: in the order of the texts.
+        texts: as given.
+        model_id: identity of the model; compare only with images and regions of the same.
+    """
+
+    vectors: Float[Tensor, "q d"]
+    texts: tuple[str, ...]
+    model_id: str
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
 @runtime_checkable
 class Embedded(Protocol):
     """Features of images or regions that say which model made them."""
@@ -102,7 +120,7 @@ class Embedded(Protocol):
     def model_id(self) -> str: ...
 
 
-def check_same_model(features: Embedded, texts: TextEmbeddings) -> None:
+def check_same_model(features: Embedded, texts: TextEmbeddings | TextVectors) -> None:
     """Refuse to compare vectors of different models.
 
     Raises:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from densevl.contact_sheet import GAP, contact_sheet
+from densevl.contact_sheet import GAP, Tile, contact_sheet, tile_sheet
 from densevl.errors import UsageError
 
 
@@ -43,3 +43,26 @@ def test_what_does_not_fit_a_table():
         contact_sheet(ROWS, ["one"])
     with pytest.raises(UsageError, match="at least one"):
         contact_sheet({}, [])
+
+
+def test_tiles_stand_in_rows_with_their_captions():
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    tiles = [Tile(flat(50, 50, colour), f"{rank}", "a.png") for rank, colour in enumerate(colours)]
+    sheet = tile_sheet(tiles, "red ring", "14 regions", columns=2)
+    corners = []
+    for colour in colours:
+        y, x = np.nonzero((sheet == colour).all(-1))
+        assert len(y) == 50 * 50
+        corners.append((y.min(), x.min()))
+    assert corners[0][0] == corners[1][0] < corners[2][0] - 50
+    assert corners[0][1] == corners[2][1] < corners[1][1] - 50
+    below = sheet[corners[0][0] + 50 : corners[2][0], corners[0][1] : corners[0][1] + 50]
+    assert (below < 160).all(-1).any(), "captions"
+    silent = tile_sheet([Tile(tile.picture, " ") for tile in tiles], " ", columns=2)
+    assert not (silent < 100).all(-1).any()
+
+
+def test_a_sheet_without_tiles_is_its_title():
+    sheet = tile_sheet([], "nothing found")
+    assert sheet.shape[0] < 120
+    assert (sheet < 128).all(-1).sum() > 100

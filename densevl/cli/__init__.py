@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from densevl.cli import compare, listings, refer, segment
+from densevl.cli import compare, embed, label_regions, listings, refer, search, segment
 from densevl.errors import DensevlError, UsageError
 
 __all__ = ["main"]
@@ -36,6 +36,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="densevl", description="Dense and region-level vision from free text.")
     parser.add_argument("--version", action="version", version=f"densevl {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (segment, refer, compare, listings):
+    for command in (segment, refer, compare, embed, search, label_regions, listings):
         command.add(commands)
     return parser

@@ -8,12 +8,12 @@ from typing import Any
 __all__ = ["add_model_options", "load_model", "positive"]
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+def add_model_options(parser: argparse.ArgumentParser, default: str | None = None, out: str = "out") -> None:
     """Which model, with which weights, where it runs, and where its results go; a segmentor where none is named."""
     named = default or "dinoiser; offline, with its weights missing, maskclip"
     parser.add_argument("--model", default=default, help=f"see `densevl models` (default: {named})")
     parser.add_argument("--weights", metavar="FILE", help="weights in the place of the model's own")
-    parser.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER", help="results (default: out)")
+    parser.add_argument("--out", type=Path, default=Path(out), metavar="FOLDER", help=f"results (default: {out})")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU where there is one)")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--offline", action="store_true", help="never reach for the network")

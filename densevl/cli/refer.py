@@ -32,6 +32,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--boxes", type=Path, metavar="FILE", help="JSON of the boxes to choose from")
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="regions to show (default: 5)")
     parser.add_argument(
+        "--parser",
+        metavar="NAME",
+        help="what takes expressions apart: rules, spacy, or spacy:PIPELINE (default: the model's own)",
+    )
+    parser.add_argument(
         "--show-prompts", action="store_true", help="also write a contact sheet of marked images for each"
     )
     parser.add_argument("--explain", action="store_true", help="print what each part contributes")
@@ -40,7 +45,7 @@ def add(commands: Any) -> None:
 
 
 def _refer(options: argparse.Namespace) -> int:
-    from densevl.grounding.expression import parse_expression
+    from densevl.grounding.parsers import load_parser
     from densevl.images import read_image
     from densevl.models import model_entry, models
 
@@ -48,13 +53,15 @@ def _refer(options: argparse.Namespace) -> int:
     if not model_entry(options.model).grounder:
         able = ", ".join(name for name, entry in models().items() if entry.grounder)
         raise UsageError(f"model {options.model!r} labels pixels and tells no regions apart; take one of {able}")
+    parser = load_parser(options.parser or "rules")
     for text in options.expressions:
-        parse_expression(text)
+        parser(text)
     read_image(options.image)
 
     from densevl.refer_job import ReferJob
 
-    job = ReferJob(load_model(options), options.out, options.top, options.show_prompts)
+    model = load_model(options, parser=parser if options.parser else None)
+    job = ReferJob(model, options.out, options.top, options.show_prompts)
     found = job.run(options.image, options.expressions, options.boxes)
     pictures, sheets = job.pictures(options.image, len(found)), job.sheets(options.image, len(found))
     for i, grounding in enumerate(found):

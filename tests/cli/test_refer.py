@@ -4,6 +4,7 @@ import json
 
 import cv2
 import pytest
+import spacy
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -48,6 +49,27 @@ def test_one_expression_gives_a_picture_and_a_record(photo, scene, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["scene.refer.json", "scene.refer.png"]
 
 
+@spacy.Language.component("flat_tree")
+def flat_tree(doc):
+    """Every word belongs to the last one."""
+    for token in doc:
+        last = token.i == len(doc) - 1
+        token.head, token.dep_, token.pos_ = doc[-1], "ROOT" if last else "amod", "NOUN" if last else "ADJ"
+    return doc
+
+
+def test_the_parser_reaches_the_grounder(photo, capsys):
+    pipeline = spacy.blank("en")
+    pipeline.to_disk(photo.parent / "blank")
+    assert refer(photo, "the left shape", "--parser", f"spacy:{photo.parent / 'blank'}") == 2
+    assert "no dependency parser" in capsys.readouterr().err
+    pipeline.add_pipe("flat_tree")
+    pipeline.to_disk(photo.parent / "flat")
+    assert refer(photo, "the left shape", "--parser", f"spacy:{photo.parent / 'flat'}") == 0
+    record = json.loads((photo.parent / "out" / "scene.refer.json").read_text())
+    assert record["protocol"]["parser"].startswith("spacy:en_")
+
+
 def test_one_expression_has_one_sheet(photo):
     assert refer(photo, "the left shape", "--show-prompts") == 0
     names = sorted(path.name for path in (photo.parent / "out").iterdir())
@@ -77,6 +99,8 @@ def test_many_expressions_and_the_marked_images(photo, capsys):
         (["dog", "--model", "minni"], "minni"),
         (["dog", "--model", "maskclip-b32"], "tells no regions apart"),
         (["dog", "--model", "fgvp", "--weights", "{mini}"], "this grounder has 2"),
+        (["dog", "--parser", "ruls"], "rules"),
+        (["dog", "--parser", "spacy:no_such_pipeline"], "no_such_pipeline"),
         (["dog", "--boxes", "{folder}/none.json"], "none.json"),
         (["dog", "--boxes", "{folder}/wrong.json"], "reversed"),
         (["dog", "--boxes", "{folder}/empty.json"], "no region to choose from"),

@@ -15,7 +15,6 @@ Differences: synonyms are reduced by their maximum over every class, before the 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,19 +27,14 @@ from densevl.errors import UsageError
 from densevl.geometry import resized_size
 from densevl.images import resize_image, to_tensor
 from densevl.labelling import label, scores
-from densevl.models import model_entry
 from densevl.readouts import denoise, smooth_by_keys
 from densevl.refiners import mark_background
 from densevl.registry import ENCODERS, READOUTS, REFINERS, SEGMENTORS, build
 from densevl.structures import DenseFeatures, Size, TextEmbeddings, check_same_model
 from densevl.vocabulary import Vocabulary, templates
-from densevl.weights import weights_entry, weights_table
 from densevl.windows import WindowPlan
 
-__all__ = ["EncodedImage", "Segmentor", "build_segmentor", "class_probabilities"]
-
-MINI_MASKS = {"type": "sam", "weights": "mini-sam"}
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+__all__ = ["EncodedImage", "Segmentor", "class_probabilities"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,16 +215,18 @@ class Segmentor(nn.Module):
             vocabulary: the classes.
             background: a background mode as :meth:`Background.parse` reads it; None for the segmentor's own.
         """
+        return self.embed_with(self.encoder, vocabulary, background)
+
+    def embed_with(self, encoder: Any, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
+        """As :meth:`embed`, by another text encoder."""
         mode = self.background if background is None else Background.parse(background)
         self._check_background(mode)
         vocabulary = mode.extend(vocabulary)
         silent = vocabulary.background if mode.mode == "threshold" else None
         asked = [pair for pair in zip(vocabulary.queries, vocabulary.owners, strict=True) if pair[1] != silent]
-        vectors = self.encoder.embed_texts([query for query, _ in asked], templates(self.templates))
+        vectors = encoder.embed_texts([query for query, _ in asked], templates(self.templates))
         owners = torch.tensor([owner for _, owner in asked], device=vectors.device)
-        return TextEmbeddings(
-            vectors, owners, vocabulary, self.encoder.model_id, self.templates, mode.threshold, mode.delta
-        )
+        return TextEmbeddings(vectors, owners, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta)
 
     def _check_background(self, mode: Background) -> None:
         if mode.mode == "head" and not any(refiner.finds_foreground for refiner in self.refiners):
@@ -275,87 +271,3 @@ class Segmentor(nn.Module):
     def scores(self, encoded: EncodedImage, texts: TextEmbeddings) -> Float32[Tensor, "k H W"]:
         """Probability of every class at every pixel of the image as given."""
         return scores(self.probabilities(encoded, texts), encoded.plan, encoded.features.patch_size, encoded.size)
-
-
-def build_segmentor(
-    model: str | Mapping[str, Any],
-    weights: str | None = None,
-    dtype: str | torch.dtype = "float32",
-    offline: bool = False,
-    heads: str | Path | None = None,
-    **overrides: Any,
-) -> Segmentor:
-    """Build a named model, or the config of a segmentor, with changes.
-
-    Args:
-        model: a name from ``densevl models``, or arguments of :class:`Segmentor`.
-        weights: of the encoder, in the place of the model's own: a name of the weights table, the path of a file of
-            the same architecture, or ``random:SEED`` for weights that mean nothing but take the same time; refiners
-            then have random weights, too. With ``random:SEED`` and with ``mini-clip`` nothing is downloaded: masks
-            are then made by the mini SAM.
-        dtype: of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        offline: never reach for the network.
-        heads: weights of the refiner, in the place of the model's own: a name or a file.
-        overrides: arguments of :class:`Segmentor` that replace the model's own.
-
-    Raises:
-        UsageError: where a name, the dtype or an override is unknown.
-        WeightsError: where the weights are missing, damaged or of another model.
-    """
-    if isinstance(dtype, str) and dtype not in DTYPES:
-        raise UsageError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
-    config = {**(model_entry(model).segmentor if isinstance(model, str) else model), **overrides}
-    encoder, refiners = config.pop("encoder", None), config.pop("refiners", ())
-    if isinstance(encoder, Mapping) and weights is not None:
-        encoder = _with_weights(encoder, str(weights))
-        if encoder["type"] == "random-clip":
-            encoder = build(ENCODERS, encoder)
-            refiners = [_changed(refiner, weights=str(weights), width=encoder.width) for refiner in refiners]
-        if "mask_maker" in config and weights.partition(":")[0] in ("random", "mini-clip"):
-            config["mask_maker"] = _with_mini_masks(config["mask_maker"])
-    if heads is not None:
-        if not any(isinstance(refiner, Mapping) and "weights" in refiner for refiner in refiners):
-            raise UsageError(f"heads {heads!r}: this model has no refiner with weights; take one such as dinoiser")
-        refiners = [_changed(refiner, weights=str(heads)) for refiner in refiners]
-    if offline:
-        config, encoder, refiners = map(_offline, (config, encoder, list(refiners)))
-    config.update({} if encoder is None else {"encoder": encoder}, refiners=refiners)
-    segmentor: Segmentor = build(SEGMENTORS, {"type": "Segmentor", **config})
-    return segmentor.to(dtype=DTYPES[dtype] if isinstance(dtype, str) else dtype)
-
-
-def _changed(part: Any, **changes: Any) -> Any:
-    """A part with other arguments, where it is a config that names weights; else as it is."""
-    named = isinstance(part, Mapping) and isinstance(part.get("weights"), str | Path)
-    return {**part, **changes} if named else part
-
-
-def _offline(part: Any) -> Any:
-    """A config that reaches for no network where it, or a config in it, names weights; else the part as it is."""
-    if isinstance(part, list | tuple):
-        return [_offline(value) for value in part]
-    if not isinstance(part, Mapping):
-        return part
-    inner = {key: _offline(value) for key, value in part.items()}
-    return _changed(inner, offline=True)
-
-
-def _with_mini_masks(maker: Any) -> Any:
-    """The config of a mask maker with the mini SAM wherever it, or a config in it, names weights."""
-    if not isinstance(maker, Mapping) or maker.get("weights") == MINI_MASKS["weights"]:
-        return maker
-    return MINI_MASKS if "weights" in maker else {key: _with_mini_masks(value) for key, value in maker.items()}
-
-
-def _with_weights(encoder: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """The config of an encoder with other weights of the same architecture."""
-    arch = encoder.get("arch")
-    if arch is None and encoder.get("weights") in weights_table():
-        entry = weights_entry(encoder["weights"])
-        arch = entry.arch or entry.kind
-    if weights.partition(":")[0] == "random":
-        seed = weights.partition(":")[2] or "0"
-        if not seed.isdecimal():
-            raise UsageError(f"write random weights as random:SEED, such as random:0; got {weights!r}")
-        return {"type": "random-clip", "arch": arch, "seed": int(seed)}
-    return {**encoder, "weights": weights, "arch": None if weights in weights_table() else arch}

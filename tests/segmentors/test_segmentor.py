@@ -10,9 +10,8 @@ from open_clip import CLIP, SimpleTokenizer
 
 from densevl.encoders import CLIPEncoder
 from densevl.errors import UsageError, WeightsError
-from densevl.models import model_entry
-from densevl.refiners import DinoiserRefiner, save_heads
-from densevl.segmentors import Segmentor, build_segmentor, class_probabilities
+from densevl.refiners import DinoiserRefiner
+from densevl.segmentors import Segmentor, class_probabilities
 from densevl.structures import TextEmbeddings
 from densevl.vocabulary import Vocabulary
 
@@ -168,20 +167,6 @@ def test_heads_of_another_encoder_are_refused_when_the_model_is_built(encoder):
         make(encoder, refiners=[other])
     with pytest.raises(WeightsError, match="of width 24"):
         make(encoder, refiners=[DinoiserRefiner(24)])
-
-
-def test_random_weights_are_those_of_the_heads_too(tmp_path):
-    mini = {**model_entry("mini").segmentor, "refiners": [{"type": "dinoiser", "weights": "dinoiser-b16"}]}
-    first, again, other = (build_segmentor(mini, f"random:{seed}") for seed in (0, 0, 1))
-    assert first.refiners[0].width == first.encoder.width
-    states = [segmentor.refiners[0].state_dict() for segmentor in (first, again, other)]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert not torch.equal(states[0]["obj_proj.weight"], states[2]["obj_proj.weight"])
-    save_heads(DinoiserRefiner(first.encoder.width, 8, encoder_id="mini-clip"), tmp_path / "heads.safetensors")
-    mine = build_segmentor(mini, "random:0", heads=tmp_path / "heads.safetensors")
-    assert mine.refiners[0].obj_proj.out_channels == 8
-    with pytest.raises(UsageError, match="no refiner with weights"):
-        build_segmentor({**mini, "refiners": []}, "random:0", heads="dinoiser-b16")
 
 
 def test_smoothing_and_denoising_change_what_they_should(encoder):

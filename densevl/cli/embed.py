@@ -1,0 +1,102 @@
+"""``densevl embed``: the regions of images as vectors, in an index that ``densevl search`` reads."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from densevl.cli.options import add_model_options, load_model, positive
+from densevl.errors import UsageError
+
+__all__ = ["add", "add_region_options", "embed", "loaded_with", "report_failures"]
+
+EXAMPLES = """\
+examples:
+  densevl embed photos/ --out index                        regions that the model proposes, or a grid of boxes
+  densevl embed photos/ --out index --boxes detections.json       COCO detections or a COCO data set
+  densevl embed photos/ --out index --model maskclip --mask-maker sam-vit-b --format parquet
+  densevl search index "a striped sponge"
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser(
+        "embed",
+        help="embed the regions of images into an index, to be searched later",
+        description="Embed the regions of images into an index. Running again adds what is new or has changed.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="+", metavar="IMAGE|FOLDER|GLOB")
+    add_region_options(parser)
+    parser.add_argument("--overwrite", action="store_true", help="begin the index anew")
+    add_model_options(parser, out="index")
+    parser.set_defaults(run=_embed)
+
+
+def add_region_options(parser: argparse.ArgumentParser) -> None:
+    """How regions are found and embedded, and how the index is written."""
+    found = parser.add_mutually_exclusive_group()
+    found.add_argument(
+        "--regions",
+        default="auto",
+        metavar="HOW",
+        help="everything that the mask maker sees, a grid of boxes, the whole image, or auto: everything where the "
+        "model has a mask maker, else grid (default: auto)",
+    )
+    found.add_argument("--boxes", type=Path, metavar="FILE", help="JSON of the boxes of each image, such as COCO's")
+    parser.add_argument("--mask-maker", metavar="NAME", help="what proposes, such as sam-vit-b (default: the model's)")
+    parser.add_argument(
+        "--embedder", metavar="NAME", help="mask-pooling, marked-images or another one (default: the model's)"
+    )
+    parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images encoded together (default: 8)")
+    parser.add_argument("--format", default="safetensors", metavar="NAME", help="safetensors (default) or parquet")
+    parser.add_argument("--no-masks", action="store_true", help="keep boxes alone")
+
+
+def loaded_with(options: argparse.Namespace) -> dict[str, str]:
+    """What of the options decides how the model is loaded, beside its name."""
+    chosen = {"weights": options.weights, "embedder": options.embedder, "mask_maker": options.mask_maker}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: bool) -> Any:
+    """Run a job with these options, and whether the index begins anew; gives its report and the model."""
+    from densevl.embed_job import REGIONS, EmbedJob
+    from densevl.grounding.proposals import ProposalFile
+    from densevl.region_index.files import next_part
+    from densevl.wording import suggestion
+
+    # What cannot be used is said before a model is loaded, or its weights are fetched.
+    if options.regions not in REGIONS:
+        raise UsageError(f"regions {options.regions!r} are unknown; {suggestion(options.regions, REGIONS)}")
+    next_part(out, options.format)
+    if options.boxes is not None:
+        ProposalFile(options.boxes)
+    model = load_model(options, lazy=True, embedder=options.embedder, mask_maker=options.mask_maker)
+    regions, masks = options.boxes or options.regions, not options.no_masks
+    job = EmbedJob(model, out, regions, options.format, options.batch, masks, loaded=loaded_with(options), **anew)
+    return job.run(inputs), model
+
+
+def report_failures(report: Any, out: Path) -> int:
+    """Say what failed; gives the exit code."""
+    for item, reason in report.failed[:10]:
+        print(f"densevl: {item.path}: {reason}", file=sys.stderr)
+    if report.failed:
+        print(f"densevl: {len(report.failed)} failed; all are listed in {out / 'failures.jsonl'}", file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _embed(options: argparse.Namespace) -> int:
+    from densevl.inputs import expand_inputs
+
+    inputs = expand_inputs(options.inputs, exclude=options.out)
+    report, _ = embed(options, inputs, options.out, overwrite=options.overwrite)
+    regions = sum(count for _, count in report.done)
+    print(
+        f"{len(report.done)} embedded with {regions} regions, {len(report.skipped)} done before, "
+        f"{len(report.failed)} failed: {options.out}"
+    )
+    return report_failures(report, options.out)

@@ -1,0 +1,185 @@
+"""``densevl embed`` end to end, with the shipped mini models."""
+
+import json
+import os
+
+import pytest
+import torch
+from PIL import Image
+
+from densevl.cli import main
+from densevl.region_index import RegionIndex
+from densevl.region_index.files import part_files
+from densevl.scenes import render
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [render(3, index, size=(64, 80), count=(2, 3)) for index in range(3)]
+
+
+@pytest.fixture
+def photos(tmp_path, scenes):
+    """Three scenes, one of them in a folder below, and a COCO data set of their objects."""
+    names = ["a.png", "day1/b.png", "day1/c.png"]
+    records, images = [], []
+    for number, (name, scene) in enumerate(zip(names, scenes, strict=True)):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene.image).save(path)
+        images.append({"id": number, "file_name": name})
+        for x0, y0, x1, y1 in (item.box for item in scene.objects):
+            records.append({"image_id": number, "bbox": [x0, y0, x1 - x0, y1 - y0]})
+    (tmp_path / "boxes.json").write_text(json.dumps({"images": images, "annotations": records}))
+    return tmp_path / "photos"
+
+
+def embed(photos, *arguments, model="mini-maskclip"):
+    out = ["--out", photos.parent / "index"] if "--out" not in arguments else []
+    return main(["embed", str(photos), "--model", model, "--offline", *map(str, [*out, *arguments])])
+
+
+def test_boxes_of_a_coco_file(photos, scenes, capsys):
+    assert embed(photos, "--boxes", photos.parent / "boxes.json", "--batch", 2) == 0
+    count = sum(len(scene.objects) for scene in scenes)
+    assert f"3 embedded with {count} regions, 0 done before, 0 failed" in capsys.readouterr().out
+    index = RegionIndex.open(photos.parent / "index")
+    assert [os.path.relpath(path, photos) for path in index.images] == ["a.png", "day1/b.png", "day1/c.png"]
+    boxes = [index.hit(row, 0.0).box for row in range(len(index))]
+    assert boxes == [tuple(map(float, item.box)) for scene in scenes for item in scene.objects]
+    torch.testing.assert_close(index.vectors.norm(dim=1), torch.ones(count))
+    assert index.model["name"] == "mini-maskclip"
+
+
+def test_running_again_does_what_is_new_or_has_changed(photos, scenes, capsys):
+    options = ["--regions", "whole"]
+    assert embed(photos, *options) == 0
+    before = RegionIndex.open(photos.parent / "index").vectors
+    assert embed(photos, *options) == 0
+    assert "0 embedded with 0 regions, 3 done before" in capsys.readouterr().out
+    Image.fromarray(scenes[0].image[::-1]).save(photos / "day1" / "b.png")
+    Image.fromarray(scenes[0].image).save(photos / "new.png")
+    assert embed(photos, *options) == 0
+    assert "2 embedded with 2 regions, 2 done before" in capsys.readouterr().out
+    index = RegionIndex.open(photos.parent / "index")
+    assert len(part_files(photos.parent / "index")) == 2
+    assert len(index) == 4
+    rows = {index.hit(row, 0.0).image.path: row for row in index.live.nonzero().flatten().tolist()}
+    vectors = dict(zip(sorted(rows, key=rows.get), index.vectors, strict=True))
+    torch.testing.assert_close(vectors[str(photos / "a.png")], before[0])
+    torch.testing.assert_close(vectors[str(photos / "new.png")], before[0])
+    assert not torch.allclose(vectors[str(photos / "day1" / "b.png")], before[1])
+    assert embed(photos, "--regions", "grid") == 0
+    assert "4 embedded" in capsys.readouterr().out, "other regions are embedded anew"
+    assert len(RegionIndex.open(photos.parent / "index")) == 4 * 59
+    assert embed(photos, *options, "--overwrite") == 0
+    assert len(part_files(photos.parent / "index")) == 1
+
+
+def test_a_run_that_is_killed_goes_on(photos, monkeypatch, capsys):
+    """The first run dies in its second batch, the second run does the rest; the index is that of one run."""
+    from densevl import embed_job
+    from densevl.api import Model
+
+    whole = photos.parent / "whole"
+    assert embed(photos, "--regions", "grid", "--out", whole) == 0
+    monkeypatch.setattr(embed_job, "PART_SECONDS", -1.0)
+    real, calls = Model.embed_regions, []
+
+    def killed(self, pictures, regions):
+        calls.append(len(pictures))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, pictures, regions)
+
+    monkeypatch.setattr(Model, "embed_regions", killed)
+    assert embed(photos, "--regions", "grid", "--batch", 1) == 130
+    assert len(RegionIndex.open(photos.parent / "index").images) == 1
+    assert embed(photos, "--regions", "grid", "--batch", 1) == 0
+    assert "2 embedded with 118 regions, 1 done before" in capsys.readouterr().out
+    parts, one = RegionIndex.open(photos.parent / "index"), RegionIndex.open(whole)
+    assert parts.images == one.images
+    torch.testing.assert_close(parts.vectors, one.vectors)
+
+
+def test_a_bad_file_does_not_stop_a_run(photos, capsys):
+    (photos / "broken.png").write_bytes((photos / "a.png").read_bytes()[:200])
+    assert embed(photos, "--boxes", photos.parent / "boxes.json") == 1
+    printed = capsys.readouterr()
+    assert "3 embedded" in printed.out
+    assert "broken.png" in printed.err
+    (line,) = (photos.parent / "index" / "failures.jsonl").read_text().splitlines()
+    assert json.loads(line)["file"].endswith("broken.png")
+    Image.new("RGB", (30, 20)).save(photos / "broken.png")
+    assert embed(photos, "--boxes", photos.parent / "boxes.json") == 1, "the file has no boxes of it"
+    assert "none is called 'broken.png'" in capsys.readouterr().err
+    assert len(RegionIndex.open(photos.parent / "index").images) == 3
+
+
+def test_an_image_without_regions_is_done(photos, scenes):
+    boxes = json.loads((photos.parent / "boxes.json").read_text())
+    boxes["annotations"] = [record for record in boxes["annotations"] if record["image_id"] == 1]
+    (photos.parent / "boxes.json").write_text(json.dumps(boxes))
+    assert embed(photos, "--boxes", photos.parent / "boxes.json", "--format", "parquet", model="mini") == 0
+    index = RegionIndex.open(photos.parent / "index")
+    assert len(index.images) == 3
+    assert len(index) == len(scenes[1].objects)
+
+
+def test_batches_give_what_single_images_give(photos):
+    boxes = ["--boxes", photos.parent / "boxes.json"]
+    for batch in (1, 3):
+        assert embed(photos, *boxes, "--batch", batch, "--out", photos.parent / f"by{batch}", model="mini") == 0
+    one, three = (RegionIndex.open(photos.parent / f"by{batch}") for batch in (1, 3))
+    torch.testing.assert_close(three.vectors, one.vectors, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--regions", "evrything"], "did you mean everything"),
+        (["--regions", "everything"], "has no mask maker"),
+        (["--boxes", "{folder}/none.json"], "none.json"),
+        (["--format", "pickle"], "there are safetensors, parquet"),
+        (["--model", "minni"], "did you mean mini"),
+        (["--embedder", "mask-poling"], "did you mean mask-pooling"),
+        (["--mask-maker", "sam-vit-x"], "sam-vit-x"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(photos, capsys, arguments, message):
+    assert embed(photos, *[text.format(folder=photos.parent) for text in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("densevl: error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (photos.parent / "index").exists()
+
+
+def test_an_index_of_another_model_is_left_alone(photos, capsys):
+    assert embed(photos, "--regions", "whole") == 0
+    assert embed(photos, "--regions", "whole", model="mini") == 2
+    error = capsys.readouterr().err
+    assert "was made by 'mini-clip@" in error
+    assert "+prompter@" in error
+    assert embed(photos, "--regions", "whole", "--overwrite", model="mini") == 0
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ([90, 10, 10, 10], "outside"),
+        ([10, 10, 0, 5], "is empty"),
+        ([10, 10, -5, 5], "outside|reversed|empty"),
+        ([float("nan"), 10, 5, 5], "not finite"),
+    ],
+)
+def test_boxes_that_cannot_be_used_are_failures_of_their_image(photos, capsys, box, message):
+    boxes = json.loads((photos.parent / "boxes.json").read_text())
+    boxes["annotations"].append({"image_id": 2, "bbox": box})
+    (photos.parent / "boxes.json").write_text(json.dumps(boxes))
+    assert embed(photos, "--boxes", photos.parent / "boxes.json") == 1
+    printed = capsys.readouterr()
+    assert "2 embedded" in printed.out
+    import re
+
+    assert re.search(message, printed.err)

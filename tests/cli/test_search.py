@@ -1,0 +1,197 @@
+"""``densevl search`` end to end, with the shipped mini models."""
+
+import json
+
+import cv2
+import pytest
+from PIL import Image
+
+from densevl.cli import main
+from densevl.scenes import render
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Three pictures whose objects all have different names."""
+    chosen, names = [], set()
+    for scene in (render(8, index, size=128, count=(2, 2), zoom=1.5) for index in range(100)):
+        found = {item.name for item in scene.objects}
+        if len(chosen) < 3 and len(found) == 2 and not found & names and min(i.visible for i in scene.objects) == 1:
+            chosen.append(scene)
+            names |= found
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, scenes):
+    """The pictures, and an index of their true boxes by pooling MaskCLIP's features."""
+    folder = tmp_path_factory.mktemp("search")
+    (folder / "photos").mkdir()
+    boxes = {"images": [], "annotations": []}
+    for number, scene in enumerate(scenes):
+        Image.fromarray(scene.image).save(folder / "photos" / f"{number}.png")
+        boxes["images"].append({"id": number, "file_name": f"{number}.png"})
+        for x0, y0, x1, y1 in (item.box for item in scene.objects):
+            boxes["annotations"].append({"image_id": number, "bbox": [x0, y0, x1 - x0, y1 - y0]})
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+    options = ["--boxes", folder / "boxes.json", "--model", "mini-maskclip", "--out", folder / "index"]
+    assert main(["embed", str(folder / "photos"), *map(str, options)]) == 0
+    return folder
+
+
+@pytest.fixture
+def search(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        return main(["search", *map(str, [world / "index", *arguments])])
+
+    return run
+
+
+def test_words_find_the_region_that_they_name(search, scenes, tmp_path, capsys):
+    names = [item.name for scene in scenes for item in scene.objects]
+    assert search(*names, "--json", "--no-sheet") == 0
+    answers = json.loads(capsys.readouterr().out)["queries"]
+    objects = [(number, item) for number, scene in enumerate(scenes) for item in scene.objects]
+    assert [answer["query"] for answer in answers] == names
+    first = [answer["hits"][0] for answer in answers]
+    right = [
+        hit["image"].endswith(f"{number}.png") and hit["box"] == list(map(float, item.box))
+        for hit, (number, item) in zip(first, objects, strict=True)
+    ]
+    assert sum(right) >= 5, "of six"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_sheet_shows_the_hits(search, scenes, tmp_path, capsys):
+    name = scenes[0].objects[0].name
+    assert search("--top", 4, name) == 0, "options may stand before the words"
+    printed = capsys.readouterr().out
+    path = tmp_path / "out" / f"{name.replace(' ', '-')}.search.png"
+    assert printed.splitlines()[0] == name
+    assert len(printed.splitlines()) == 6
+    assert printed.splitlines()[-1] == str(path.relative_to(tmp_path))
+    assert cv2.imread(str(path)).shape[1] > 4 * 176
+
+
+def test_an_example_finds_itself_and_what_is_like_it(search, world, scenes, capsys):
+    item = scenes[1].objects[0]
+    box = ",".join(map(str, item.box))
+    assert search("--like", world / "photos" / "1.png", "--box", box, "--json") == 0
+    (answer,) = json.loads(capsys.readouterr().out)["queries"]
+    assert answer["query"].startswith("like 1.png (")
+    assert answer["hits"][0]["box"] == list(map(float, item.box))
+    assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-4)
+    assert search("--like", world / "photos" / "1.png", "--json", "--per-image", 1) == 0
+    hits = json.loads(capsys.readouterr().out)["queries"][0]["hits"]
+    assert len({hit["image"] for hit in hits}) == len(hits) == 3
+
+
+def test_a_folder_is_embedded_once(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path / "cache"))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in (world / "photos").iterdir():
+        (photos / path.name).write_bytes(path.read_bytes())
+    command = ["search", "photos", "red ring", "--model", "mini-maskclip", "--json", "--no-sheet"]
+    assert main(command) == 0
+    first = json.loads(capsys.readouterr().out)
+
+    from densevl.api import Model
+
+    def embeds(*_):
+        raise RuntimeError("nothing is embedded a second time")
+
+    monkeypatch.setattr(Model, "embed_regions", embeds)
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    (photos / "1.png").unlink()
+    assert main(command) == 0
+    left = json.loads(capsys.readouterr().out)["queries"][0]["hits"]
+    assert {hit["image"] for hit in left} <= {str(photos / "0.png"), str(photos / "2.png")}
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_have_moved_are_named(search, world, tmp_path, capsys):
+    moved = world / "photos" / "2.png"
+    content = moved.read_bytes()
+    try:
+        moved.rename(tmp_path / "2.png")
+        assert search("red ring") == 0
+    finally:
+        moved.write_bytes(content)
+    printed = capsys.readouterr()
+    assert "1 images are missing or have changed" in printed.err
+    assert "2.png" in printed.err
+    assert (tmp_path / "out" / "red-ring.search.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to search for"),
+        ([""], "a query is empty"),
+        (["ring", "--like", "{photos}/0.png"], "got both"),
+        (["--box", "1,2,3,4", "ring"], "give its image with --like"),
+        (["--like", "{photos}/0.png", "--box", "500,0,600,9"], "outside"),
+        (["--like", "{photos}/0.png", "--box", "50,20,10,60"], "reversed"),
+        (["--like", "{photos}/0.png", "--box", "nan,0,9,9"], "not finite"),
+        (["ring", "--model", "mini"], "the index was made by 'mini-clip@"),
+        (["ring", "--model", "minni"], "did you mean mini"),
+        (["ring", "--overlap", "3"], "between 0 and 1"),
+        (["ring", "--faiss", "hnws"], "did you mean hnsw"),
+        (["dog " * 200], "tokens"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(search, world, tmp_path, capsys, arguments, message):
+    assert search(*[text.format(photos=world / "photos") for text in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("densevl: error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_index_is_said(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(["search", "empty", "ring"]) == 2
+    assert "no image" in capsys.readouterr().err
+    part = next((world / "index").glob("part-*"))
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / part.name).write_bytes(part.read_bytes()[:300])
+    assert main(["search", "cut", "ring"]) == 2
+    assert "is damaged or cut off" in capsys.readouterr().err
+
+
+def test_faiss_answers_as_the_exact_search(search, world, capsys):
+    pytest.importorskip("faiss")
+    assert search("ring", "--json", "--no-sheet") == 0
+    exact = json.loads(capsys.readouterr().out)
+    assert search("ring", "--json", "--no-sheet", "--faiss", "flat") == 0
+    printed = capsys.readouterr()
+    assert "100.0%" in printed.err
+    found = json.loads(printed.out)["queries"][0]["hits"]
+    assert [hit["box"] for hit in found] == [hit["box"] for hit in exact["queries"][0]["hits"]]
+    assert (world / "index" / "faiss-flat.index").is_file()
+
+
+@pytest.mark.slow
+def test_the_mini_model_from_pictures_to_hits(world, scenes, tmp_path, monkeypatch, capsys):
+    """Proposals of the mini SAM, the prompter, and text: the first hit of most names is the right one."""
+    monkeypatch.chdir(tmp_path)
+    names = [item.name for scene in scenes for item in scene.objects]
+    photos = str(world / "photos")
+    assert main(["search", photos, *names, "--model", "mini", "--json", "--index", "kept", "--top", "1"]) == 0
+    answers = json.loads(capsys.readouterr().out)["queries"]
+    objects = [(number, item) for number, scene in enumerate(scenes) for item in scene.objects]
+    from densevl.region_index.search import iou
+
+    right = [
+        answer["hits"][0]["image"].endswith(f"{number}.png") and iou(answer["hits"][0]["box"], item.box) > 0.5
+        for answer, (number, item) in zip(answers, objects, strict=True)
+    ]
+    assert sum(right) >= 4, "of six"
+    assert all("mask" in answer["hits"][0] for answer in answers)

@@ -32,7 +32,9 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("shards"), metavar="FOLDER", help="results (default: shards)")
     parser.add_argument("--format", default="webdataset", metavar="NAME", help="webdataset (default) or parquet")
-    parser.add_argument("--shard-size", type=positive, default=1000, metavar="N", help="images of a shard (1000)")
+    parser.add_argument(
+        "--shard-size", type=positive, default=1000, metavar="N", help="images of a shard (default: 1000)"
+    )
     _add_models(parser)
     _add_workers(parser)
     parser.add_argument("--overwrite", action="store_true", help="label again what is done already")
@@ -54,16 +56,24 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--detector", default="owlv2", metavar="NAME", help="owlv2 (default), grounding-dino or mini")
     parser.add_argument("--weights", metavar="MODEL", help="of the detector: repository or folder")
-    parser.add_argument("--size", type=positive, metavar="PX", help="side of owlv2's input (its own; CLOC: 448)")
-    parser.add_argument("--threshold", type=float, default=0.1, metavar="P", help="least confidence of a box (0.1)")
-    parser.add_argument("--most-phrases", type=positive, default=20, metavar="N", help="phrases of an image (20)")
-    parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images labelled together (8)")
+    parser.add_argument(
+        "--size", type=positive, metavar="PX", help="side of owlv2's input (default: its own; CLOC: 448)"
+    )
+    parser.add_argument(
+        "--threshold", type=float, default=0.1, metavar="P", help="least confidence of a box (default: 0.1)"
+    )
+    parser.add_argument(
+        "--most-phrases", type=positive, default=20, metavar="N", help="phrases of an image (default: 20)"
+    )
+    parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images labelled together (default: 8)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU where there is one)")
     parser.add_argument("--offline", action="store_true", help="never reach for the network")
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=positive, default=1, metavar="N", help="processes, or workers of Ray (1)")
+    parser.add_argument(
+        "--workers", type=positive, default=1, metavar="N", help="processes, or workers of Ray (default: 1)"
+    )
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="of each worker (default: the processor is shared among them)"
     )

@@ -27,6 +27,7 @@ def add(commands: Any) -> None:
     """Add the parser of the command."""
     parser = commands.add_parser(
         "search",
+        usage="%(prog)s INDEX|FOLDER [QUERY ...] [--like IMAGE [--box X0,Y0,X1,Y1]] [options]",
         help="find regions across many images by words or by an example",
         description="Find regions across many images by words or by an example, and show them on a contact sheet.",
         epilog=EXAMPLES,

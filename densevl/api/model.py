@@ -1,26 +1,7 @@
-"""The front door: load a model by name, segment images by words, find what an expression refers to, embed regions.
-
-For example::
-
-    model = densevl.load("maskclip")
-    result = model.segment("photo.jpg", ["cat", ["sofa", "couch"]], background="literal")
-    result.areas()  # {"cat": 0.31, ...}
-    result.save("labels.png")
-
-    encoded = model.encode("photo.jpg")  # once
-    model.segment(encoded, "cat, dog")  # as often as you like
-
-    found = densevl.load("fgvp").refer("photo.jpg", "the left dog", proposals=[[10, 20, 200, 180], [220, 30, 400, 190]])
-    found.box, found.mask, found.ranking
-    print(found.explain())
-
-    regions = model.propose("photo.jpg")  # or boxes, masks, a file of boxes
-    vectors = model.embed("photo.jpg", regions)  # (n, d), unit vectors
-    vectors.cosines(model.embed_texts(["a striped sponge"]))  # (n, 1)
-"""
+"""A loaded model: its parts, with the conveniences of reading images and words."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -37,15 +18,14 @@ from densevl.grounding.proposals import Proposals, as_regions, grid_regions
 from densevl.images import read_image
 from densevl.labelmap import LabelMap
 from densevl.mask_makers import MaskMaker
-from densevl.model_parts import ModelParts
-from densevl.models import ModelEntry, default_model, model_entry, models
+from densevl.models import models
 from densevl.region_embedders import RegionEmbedder
 from densevl.regions import RegionEmbeddings, Regions
 from densevl.segmentors import EncodedImage, Segmentor
 from densevl.structures import TextEmbeddings, TextVectors
 from densevl.vocabulary import Vocabulary, templates
 
-__all__ = ["Classes", "ImageSource", "Model", "load"]
+__all__ = ["Classes", "ImageSource", "Model"]
 
 ImageSource = str | Path | Image | np.ndarray | Tensor
 """A file, a PIL image, an array (H, W[, C]) or a tensor (3, H, W); see :func:`densevl.read_image`."""
@@ -360,78 +340,5 @@ class Model:
         )
 
 
-def load(
-    name: str | Mapping[str, Any] | None = None,
-    *,
-    weights: str | Path | None = None,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype = "float32",
-    offline: bool = False,
-    lazy: bool = False,
-    **overrides: Any,
-) -> Model:
-    """Load a model.
-
-    Args:
-        name: a name from ``densevl models``; or the config of a segmentor, or of a grounder, or of several parts under
-            ``segmentor``, ``grounder`` and ``embedder``; None takes ``dinoiser``, or ``maskclip`` where the network is
-            not to be used and only its weights are here.
-        weights: of the encoder, in the place of the model's own: a file or a name.
-        device: where to run; None takes a GPU where there is one.
-        dtype: of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        offline: never reach for the network; a missing file is an error that tells where to put it.
-        lazy: also build the segmentor, or the grounder of a model without one, only when it is first used, as it is
-            always done with the other parts.
-        overrides: arguments that replace the model's own, of :class:`densevl.Segmentor` such as ``short_side=336``, of
-            the grounder such as ``parser="spacy"``, or of the region embedder; each goes to every part of the model
-            that takes an argument of its name. ``embedder="mask-pooling"`` and ``mask_maker="sam-vit-b"`` replace
-            these parts themselves.
-
-    Raises:
-        UsageError: where the name, the device, the dtype or an override is unknown.
-        WeightsError: where the weights are missing, damaged or of another model.
-    """
-    if name is None:
-        name, _ = default_model(offline)
-    entry = model_entry(name) if isinstance(name, str) else _entry_of(name)
-    own = None if weights is None else str(weights)
-    parts = ModelParts(entry, choose_device(device), own, dtype, offline, overrides)
-    model = Model(
-        (lambda: parts.segmentor) if entry.segmentor else None,
-        entry.name,
-        (lambda: parts.grounder) if entry.grounder else None,
-        lambda: parts.embedder,
-        lambda: parts.mask_maker,
-        parts.templates,
-    )
-    if not lazy:
-        _ = model.segmentor if entry.segmentor else model.grounder
-    return model
-
-
-def _entry_of(config: Mapping[str, Any]) -> ModelEntry:
-    """A model from the configs of its parts, or from that of its only part."""
-    if not set(config) & {"segmentor", "grounder", "embedder"}:
-        config = {"grounder" if "embedders" in config else "segmentor": config}
-    elif "encoder" in config:  # a segmentor by regions has an argument `embedder`
-        config = {"segmentor": config}
-    unknown = set(config) - {"segmentor", "grounder", "embedder"}
-    if unknown:
-        raise UsageError(f"a model is made of segmentor, grounder and embedder; got {', '.join(sorted(unknown))}")
-    return ModelEntry("custom", "", (), **{part: dict(settings) for part, settings in config.items()})
-
-
 def _file_name(image: ImageSource) -> str | None:
     return Path(image).name if isinstance(image, str | Path) else None
-
-
-def choose_device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"device {str(device)!r} cannot be used here ({reason}); try `cpu`") from None
-    return chosen

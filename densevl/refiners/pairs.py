@@ -81,6 +81,7 @@ def _steps(reach: int | float) -> Steps:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # what is kept from an inference must serve a training, too
 def _pairs(height: int, width: int, reach: int | float) -> tuple[Tensor, Tensor]:
     down, right = torch.tensor(_steps(reach)).T
     y = (torch.arange(height)[:, None, None] + down).expand(-1, width, -1)

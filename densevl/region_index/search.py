@@ -197,7 +197,7 @@ def _walk(
     return hits
 
 
-def iou(one: Sequence[float], other: Sequence[float]) -> float:
+def iou(one: Sequence[int | float], other: Sequence[int | float]) -> float:
     """Overlap of two boxes: intersection over union."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])

@@ -49,3 +49,13 @@ def test_pooling_is_the_power_of_the_matrix() -> None:
     expected = torch.linalg.matrix_power(matrix, 3) @ features.flatten(2).mT
     pooled = pool_pairs(features, weights, 2.0, 3)
     torch.testing.assert_close(pooled.flatten(2).mT, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_pairs_of_an_inference_serve_a_training():
+    with torch.inference_mode():
+        there = pairs_within((5, 7), 1.25)[1]
+    again = pairs_within((5, 7), 1.25)[1]
+    assert again is there or torch.equal(again, there)
+    values = torch.ones(35, there.shape[1], requires_grad=True)
+    values[again].sum().backward()
+    assert torch.equal(values.grad.bool(), there)

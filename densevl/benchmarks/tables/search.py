@@ -178,7 +178,7 @@ def _right(scenes: Sequence[Scene], hits: Sequence[Any], query: Query) -> bool:
     return bool(hits) and _fits(scenes[int(hits[0].image.path)], hits[0].box, query.matches)
 
 
-def _fits(scene: Scene, box: Sequence[float], matches: Callable[[SceneObject], bool]) -> bool:
+def _fits(scene: Scene, box: Sequence[int | float], matches: Callable[[SceneObject], bool]) -> bool:
     return any(matches(item) and iou(box, item.box) > RIGHT for item in scene.objects)
 
 

@@ -10,20 +10,10 @@ meaning.
 """
 
 from mmengine.config import read_base
-from mmengine.dataset import DefaultSampler
 
-from densevl.benchmarks.regions.metrics import RetrievalMetric
-from densevl.benchmarks.regions.model import RegionRetriever
 from densevl.benchmarks.regions.pairs import RecordPairs
 
 with read_base():
-    from ._base_.cloc_regions import *
+    from ._base_.cloc_retrieval import *
 
-model.update(type=RegionRetriever)
-test_evaluator = dict(type=RetrievalMetric)
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    sampler=dict(type=DefaultSampler, shuffle=False, round_up=False),
-    dataset=dict(type=RecordPairs, data_root="data/shards", most=5000),
-)
+test_dataloader["dataset"] = dict(type=RecordPairs, data_root="data/shards", most=5000)

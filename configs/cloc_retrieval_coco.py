@@ -7,27 +7,17 @@ COCO. No figure is published. Without a network or a training: `weights=mini-cli
 """
 
 from mmengine.config import read_base
-from mmengine.dataset import DefaultSampler
 
-from densevl.benchmarks.regions.metrics import RetrievalMetric
-from densevl.benchmarks.regions.model import RegionRetriever
 from densevl.benchmarks.regions.pairs import AnnotatedPairs
 
 with read_base():
-    from ._base_.cloc_regions import *
+    from ._base_.cloc_retrieval import *
 
-model.update(type=RegionRetriever)
-test_evaluator = dict(type=RetrievalMetric)
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    sampler=dict(type=DefaultSampler, shuffle=False, round_up=False),
-    dataset=dict(
-        type=AnnotatedPairs,
-        title="COCO val2017, boxes and texts",
-        data_root="data/coco",
-        annotations="annotations/instances_val2017.json",
-        image_folder="val2017",
-        most=5000,
-    ),
+test_dataloader["dataset"] = dict(
+    type=AnnotatedPairs,
+    title="COCO val2017, boxes and texts",
+    data_root="data/coco",
+    annotations="annotations/instances_val2017.json",
+    image_folder="val2017",
+    most=5000,
 )

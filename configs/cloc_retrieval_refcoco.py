@@ -8,20 +8,10 @@ meaning.
 """
 
 from mmengine.config import read_base
-from mmengine.dataset import DefaultSampler
 
-from densevl.benchmarks.regions.metrics import RetrievalMetric
-from densevl.benchmarks.regions.model import RegionRetriever
 from densevl.benchmarks.regions.pairs import ExpressionPairs
 
 with read_base():
-    from ._base_.cloc_regions import *
+    from ._base_.cloc_retrieval import *
 
-model.update(type=RegionRetriever)
-test_evaluator = dict(type=RetrievalMetric)
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    sampler=dict(type=DefaultSampler, shuffle=False, round_up=False),
-    dataset=dict(type=ExpressionPairs, dataset="refcoco", split="val", data_root="data/refer", most=5000),
-)
+test_dataloader["dataset"] = dict(type=ExpressionPairs, dataset="refcoco", split="val", data_root="data/refer", most=5000)

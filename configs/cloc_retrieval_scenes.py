@@ -6,17 +6,12 @@ Nothing to download. The gallery is all objects of the 500 scenes and all that i
 on grass"; its size and what chance gives are printed.
 """
 
-from mmengine.dataset import DefaultSampler
+from mmengine.config import read_base
 
-from densevl.benchmarks.regions.metrics import RetrievalMetric
-from densevl.benchmarks.regions.model import RegionRetriever
 from densevl.benchmarks.regions.pairs import SceneRegionPairs
 
+with read_base():
+    from ._base_.cloc_retrieval import *
+
 model = dict(type=RegionRetriever, segmentor="mini-cloc")
-test_evaluator = dict(type=RetrievalMetric)
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    sampler=dict(type=DefaultSampler, shuffle=False, round_up=False),
-    dataset=dict(type=SceneRegionPairs, seed=1, length=500, size=128),
-)
+test_dataloader["dataset"] = dict(type=SceneRegionPairs, seed=1, length=500, size=128)

@@ -14,25 +14,11 @@ COCO, 19.1 on LVIS (`configs/cloc_coco_regions.py`, `configs/cloc_lvis_regions.p
 
 from mmengine.config import read_base
 
-from densevl.training.region_data import RegionTextShards, collate_regions
-
 with read_base():
-    from ._base_.cloc_train import *
+    from .cloc_train_shards import *
 
 model["encoder"] = dict(type="clip", weights="clip-vit-b16-laion2b")
 optim_wrapper.update(paramwise_cfg=dict(rates=dict(clip=0.1)))
-train_dataloader = dict(
-    batch_size=256,
-    num_workers=8,
-    sampler=None,
-    collate_fn=dict(type=collate_regions),
-    dataset=dict(
-        type=RegionTextShards,
-        shards="data/grit",
-        side=224,
-        buffer=2000,
-        least=0.1,
-        damaged="stop",
-        failures="work_dirs/cloc_train_grit/failures.jsonl",
-    ),
+train_dataloader["dataset"].update(
+    shards="data/grit", least=0.1, failures="work_dirs/cloc_train_grit/failures.jsonl"
 )

@@ -24,7 +24,8 @@ def load_parser(parser: str | Callable[[str], Phrase]) -> Callable[[str], Phrase
         return parser
     name, _, pipeline = parser.partition(":")
     if name == "spacy":
-        from densevl.grounding.spacy_parser import PIPELINE, SpacyParser
+        from densevl.grounding.spacy_parser import SpacyParser
+        from densevl.spacy_pipeline import PIPELINE
 
         return SpacyParser(pipeline or PIPELINE)
     if parser == "rules":

@@ -14,6 +14,7 @@ from densevl.errors import UsageError
 from densevl.grounding.expression import clean_words, plain_words
 from densevl.grounding.phrase import Phrase, Relation, Superlative
 from densevl.grounding.word_lists import word_lists
+from densevl.spacy_pipeline import PIPELINE, load_pipeline
 
 try:
     import spacy
@@ -24,10 +25,7 @@ except ImportError as error:
         "python -m spacy download en_core_web_sm"
     ) from error
 
-__all__ = ["PIPELINE", "SpacyParser", "tree_of"]
-
-PIPELINE = "en_core_web_sm"
-"""The pipeline that ReCLIP's code uses."""
+__all__ = ["SpacyParser", "tree_of"]
 
 STATIC = frozenset({"standing", "sitting", "located", "positioned"})
 """Verbs that say no more than that a thing is somewhere."""
@@ -47,17 +45,11 @@ class SpacyParser:
     """
 
     def __init__(self, pipeline: "str | spacy.Language" = PIPELINE) -> None:
-        if isinstance(pipeline, str):
-            try:
-                pipeline = spacy.load(pipeline)
-            except (OSError, ValueError) as error:
-                raise UsageError(
-                    f"the spaCy pipeline {pipeline!r} cannot be loaded ({str(error).splitlines()[0]}); install an "
-                    f"English one: pip install spacy, then python -m spacy download {PIPELINE}"
-                ) from error
-        if pipeline.lang != "en":
-            raise UsageError(f"expressions are English, and the spaCy pipeline is {pipeline.lang!r}; take {PIPELINE}")
-        self.pipeline = pipeline
+        self.pipeline = load_pipeline(pipeline)
+        if self.pipeline.lang != "en":
+            raise UsageError(
+                f"expressions are English, and the spaCy pipeline is {self.pipeline.lang!r}; take {PIPELINE}"
+            )
 
     @property
     def name(self) -> str:

@@ -3,18 +3,17 @@
 from typing import Any
 
 from densevl.errors import UsageError
+from densevl.spacy_pipeline import PIPELINE, load_pipeline
 
 try:
-    import spacy
+    import spacy  # noqa: F401
 except ImportError as error:
     raise UsageError(
         "phrases by 'spacy' need spaCy and an English pipeline; install them: pip install 'densevl[spacy]', then "
         "python -m spacy download en_core_web_sm"
     ) from error
 
-__all__ = ["PIPELINE", "SpacyTagger"]
-
-PIPELINE = "en_core_web_sm"
+__all__ = ["SpacyTagger"]
 
 
 class SpacyTagger:
@@ -28,14 +27,7 @@ class SpacyTagger:
     """
 
     def __init__(self, pipeline: Any = PIPELINE) -> None:
-        if isinstance(pipeline, str):
-            try:
-                pipeline = spacy.load(pipeline)
-            except (OSError, ValueError) as error:
-                raise UsageError(
-                    f"the spaCy pipeline {pipeline!r} cannot be loaded ({str(error).splitlines()[0]}); install one: "
-                    f"python -m spacy download {PIPELINE}"
-                ) from error
+        pipeline = load_pipeline(pipeline)
         if pipeline.lang != "en" or not pipeline("a red dog").has_annotation("TAG"):
             raise UsageError(f"the spaCy pipeline {pipeline.meta['name']!r} tags no English; take {PIPELINE}")
         self.pipeline = pipeline

@@ -20,7 +20,8 @@ def load_tagger(name: str) -> Tagger:
     """
     kind, _, pipeline = name.partition(":")
     if kind == "spacy":
-        from densevl.region_texts.spacy_tagger import PIPELINE, SpacyTagger
+        from densevl.region_texts.spacy_tagger import SpacyTagger
+        from densevl.spacy_pipeline import PIPELINE
 
         return SpacyTagger(pipeline or PIPELINE)
     if name == "nltk":

@@ -11,7 +11,7 @@ meaning.
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.regions.pairs import RecordPairs
+from densevl.datasets.regions.pairs import RecordPairs
 
 with read_base():
     from ._base_.cloc_retrieval import *

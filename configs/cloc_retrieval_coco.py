@@ -8,7 +8,7 @@ COCO. No figure is published. Without a network or a training: `weights=mini-cli
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.regions.pairs import AnnotatedPairs
+from densevl.datasets.regions.pairs import AnnotatedPairs
 
 with read_base():
     from ._base_.cloc_retrieval import *

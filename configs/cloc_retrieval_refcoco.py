@@ -9,7 +9,7 @@ meaning.
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.regions.pairs import ExpressionPairs
+from densevl.datasets.regions.pairs import ExpressionPairs
 
 with read_base():
     from ._base_.cloc_retrieval import *

@@ -8,7 +8,7 @@ on grass"; its size and what chance gives are printed.
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.regions.pairs import SceneRegionPairs
+from densevl.datasets.regions.pairs import SceneRegionPairs
 
 with read_base():
     from ._base_.cloc_retrieval import *

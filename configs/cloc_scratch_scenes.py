@@ -10,10 +10,10 @@ colour and shape, chance 1.6 %). `clip.safetensors` and `prompter.safetensors` t
 from mmengine.config import read_base
 from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
 
-from densevl.benchmarks.regions.datasets import SceneRegions
+from densevl.datasets.regions.datasets import SceneRegions
 from densevl.benchmarks.regions.metrics import RecognitionMetric
-from densevl.training.region_accuracy import RegionLoop
-from densevl.training.scene_region_texts import SceneRegionTexts, collate_regions
+from densevl.training.cloc.accuracy import RegionLoop
+from densevl.datasets.scenes.region_texts import SceneRegionTexts, collate_regions
 
 with read_base():
     from ._base_.cloc_train import *

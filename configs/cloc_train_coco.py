@@ -15,10 +15,10 @@ claimed; published for a CLIP tuned in 100k steps on far more data: 64.1 mAcc. `
 from mmengine.config import read_base
 from mmengine.dataset import DefaultSampler, pseudo_collate
 
-from densevl.benchmarks.regions.datasets import NamedRegions
+from densevl.datasets.regions.datasets import NamedRegions
 from densevl.benchmarks.regions.metrics import RecognitionMetric
-from densevl.training.region_accuracy import RegionLoop
-from densevl.training.region_data import CocoRegionTexts, VisitSampler, collate_regions
+from densevl.training.cloc.accuracy import RegionLoop
+from densevl.datasets.training import CocoRegionTexts, VisitSampler, collate_regions
 
 with read_base():
     from ._base_.cloc_train import *

@@ -6,7 +6,7 @@
 Needs the WebDataset tars (or Parquet files) that img2dataset makes of GRIT-20M, with `noun_chunks`, `ref_exps` and the
 caption in each record's JSON, and the weights clip-vit-b16-laion2b. The CLIP is trained along at a tenth of the rate; the
 prompter alone: `model.frozen=True optim_wrapper.paramwise_cfg.rates.clip=None`. Streamed: see
-`densevl/training/region_data/shards.py` for how shards are divided and a training is resumed. With many downloads, some
+`densevl/datasets/training/shards.py` for how shards are divided and a training is resumed. With many downloads, some
 shards are cut off: `train_dataloader.dataset.damaged=skip` goes on with the next and lists them in `failures`.
 Not run at this size here, so no figure is claimed. Published for a CLIP tuned on region texts in 100k steps: 64.1 mAcc on
 COCO, 19.1 on LVIS (`configs/cloc_coco_regions.py`, `configs/cloc_lvis_regions.py`).

@@ -12,7 +12,7 @@ each visit. Not run at this size here, so no figure is claimed; `configs/cloc_re
 
 from mmengine.config import read_base
 
-from densevl.training.region_data import ReferringRegionTexts, VisitSampler, collate_regions
+from densevl.datasets.training import ReferringRegionTexts, VisitSampler, collate_regions
 
 with read_base():
     from ._base_.cloc_train import *

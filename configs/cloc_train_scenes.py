@@ -13,14 +13,14 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
 from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from torch.optim import AdamW
 
-from densevl.benchmarks.regions.datasets import SceneRegions
+from densevl.datasets.regions.datasets import SceneRegions
 from densevl.benchmarks.regions.metrics import RecognitionMetric
-from densevl.training.cloc import ClocTraining
-from densevl.training.cloc_export import ExportCloc
-from densevl.training.encoded_regions import EncodedRegions
+from densevl.training.cloc.model import ClocTraining
+from densevl.training.cloc.export import ExportCloc
+from densevl.training.cloc.encoded_regions import EncodedRegions
 from densevl.training.rates import PartRates
-from densevl.training.region_accuracy import RegionLoop
-from densevl.training.scene_region_texts import SceneRegionTexts, collate_regions
+from densevl.training.cloc.accuracy import RegionLoop
+from densevl.datasets.scenes.region_texts import SceneRegionTexts, collate_regions
 
 steps, warmup, batch = 2400, 50, 32
 encoder = dict(type="clip", weights="mini-clip")

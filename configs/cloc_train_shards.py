@@ -13,7 +13,7 @@ figure is claimed. Published with 2B images of WiT and DFN: 71.1 mAcc on COCO, 2
 
 from mmengine.config import read_base
 
-from densevl.training.region_data import RegionTextShards, collate_regions
+from densevl.datasets.training import RegionTextShards, collate_regions
 
 with read_base():
     from ._base_.cloc_train import *

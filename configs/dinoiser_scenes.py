@@ -10,7 +10,7 @@ Other heads are measured with ``--cfg-options heads=work_dirs/dinoiser_train_sce
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.adapter import OpenVocabularyModel
+from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 
 with read_base():
     from ._base_.scenes import *

@@ -16,7 +16,7 @@ from torch.optim import AdamW
 
 from densevl.training.dinoiser import DinoiserTraining
 from densevl.training.export import ExportHeads
-from densevl.training.image_folder import EpochSampler, ImageFolder
+from densevl.datasets.training.image_folder import EpochSampler, ImageFolder
 
 model = dict(
     type=DinoiserTraining,

@@ -8,7 +8,7 @@ Nothing to download. Measured with `--limit 60`: 83.1 mIoU (grounds 95.7, seen p
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.adapter import OpenVocabularyModel
+from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 
 with read_base():
     from ._base_.scenes import *

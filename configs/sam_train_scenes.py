@@ -11,7 +11,7 @@ from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from torch.optim import AdamW
 
 from densevl.training.mini_sam import PromptedSam
-from densevl.training.scene_masks import SceneMasks
+from densevl.datasets.scenes.segments import SceneMasks
 
 steps, warmup, batch = 1500, 75, 8
 

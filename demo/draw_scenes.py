@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from densevl.drawing import write_image
-from densevl.scenes import render
-from densevl.scenes.language import caption, expressions
+from densevl.core.drawing.overlay import write_image
+from densevl.datasets.scenes import render
+from densevl.datasets.scenes.language import caption, expressions
 
 
 def main(folder: str, count: str = "6") -> None:

@@ -6,8 +6,8 @@ python demo/refer_expression.py demo/images/garden.png "the heart right of the r
 import sys
 
 import densevl
-from densevl.drawing import write_image
-from densevl.grounding.picture import draw_ranking
+from densevl.core.drawing.overlay import write_image
+from densevl.tasks.grounding.picture import draw_ranking
 
 
 def main(path: str, expression: str, name: str = "fgvp") -> None:

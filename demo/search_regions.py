@@ -6,10 +6,10 @@ python demo/search_regions.py demo/images "a yellow heart" mini
 import sys
 
 import densevl
-from densevl.drawing import write_image
-from densevl.inputs import expand_inputs
-from densevl.region_index import RegionIndex
-from densevl.search_job import SearchJob
+from densevl.api.jobs.search import SearchJob
+from densevl.core.drawing.overlay import write_image
+from densevl.core.files import expand_inputs
+from densevl.tasks.search import RegionIndex
 
 
 def main(folder: str, query: str, name: str = "dinoiser") -> None:

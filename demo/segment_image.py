@@ -6,7 +6,7 @@ python demo/segment_image.py demo/images/garden.png "grass, brick, yellow heart"
 import sys
 
 import densevl
-from densevl.drawing import write_image
+from densevl.core.drawing.overlay import write_image
 
 
 def main(path: str, classes: str, name: str | None = None) -> None:

@@ -16,13 +16,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from densevl.api import Model, load
-    from densevl.background import Background
-    from densevl.errors import DensevlError, ImageError, OutputError, UsageError, WeightsError
-    from densevl.images import read_image
-    from densevl.labelmap import LabelMap
-    from densevl.segmentors import EncodedImage, Segmentor
-    from densevl.vocabulary import Vocabulary
+    from densevl.api.loading import load
+    from densevl.api.model import Model
+    from densevl.core.background import Background
+    from densevl.core.errors import DensevlError, ImageError, OutputError, UsageError, WeightsError
+    from densevl.core.images import read_image
+    from densevl.core.labelmap import LabelMap
+    from densevl.core.vocabulary import Vocabulary
+    from densevl.tasks.segmentation import EncodedImage, Segmentor
 
 __all__ = [
     "Background",
@@ -42,19 +43,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Background": "background",
-    "DensevlError": "errors",
-    "EncodedImage": "segmentors",
-    "ImageError": "errors",
-    "LabelMap": "labelmap",
-    "Model": "api",
-    "OutputError": "errors",
-    "Segmentor": "segmentors",
-    "UsageError": "errors",
-    "Vocabulary": "vocabulary",
-    "WeightsError": "errors",
-    "load": "api",
-    "read_image": "images",
+    "Background": "core.background",
+    "DensevlError": "core.errors",
+    "EncodedImage": "tasks.segmentation",
+    "ImageError": "core.errors",
+    "LabelMap": "core.labelmap",
+    "Model": "api.model",
+    "OutputError": "core.errors",
+    "Segmentor": "tasks.segmentation",
+    "UsageError": "core.errors",
+    "Vocabulary": "core.vocabulary",
+    "WeightsError": "core.errors",
+    "load": "api.loading",
+    "read_image": "core.images",
 }
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["toys.referring", "toys.region_texts"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

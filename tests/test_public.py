@@ -45,7 +45,7 @@ def test_import_loads_nothing_heavy(code):
 
 
 def test_the_core_does_not_import_mmseg():
-    check = "import sys, densevl.api, densevl.job; print('mmseg' in sys.modules or 'mmcv' in sys.modules)"
+    check = "import sys, densevl.api, densevl.api.jobs.segment; print('mmseg' in sys.modules or 'mmcv' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from densevl.errors import DensevlError
+from densevl.core.errors import DensevlError
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--batches", metavar="1,4,16", help="measure whole batches, without the plain implementation")
     parser.add_argument("--compiled", action="store_true", help="with --batches: through torch.compile")
     try:
-        from densevl.speed import measure
+        from densevl.benchmarks.speed import measure
 
         print(measure(**{name: value for name, value in vars(parser.parse_args()).items() if value is not None}))
     except DensevlError as error:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from densevl.errors import DensevlError
+from densevl.core.errors import DensevlError
 
 
 def main() -> int:
@@ -17,8 +17,8 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=5, metavar="N")
     args = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
-        from densevl.speed import parse_size
-        from densevl.visual_prompts.speed import benchmark
+        from densevl.benchmarks.speed import parse_size
+        from densevl.benchmarks.speed.marks import benchmark
 
         if "prompts" in args:
             args["sets"] = [args.pop("prompts")]

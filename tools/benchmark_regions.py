@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from densevl.errors import DensevlError
+from densevl.core.errors import DensevlError
 
 
 def main() -> int:
@@ -14,8 +14,8 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=3, metavar="N")
     args = vars(parser.parse_args())
     try:
-        from densevl.region_embedders.speed import benchmark
-        from densevl.speed import parse_size
+        from densevl.benchmarks.speed import parse_size
+        from densevl.benchmarks.speed.regions import benchmark
 
         args["image_size"] = parse_size(args["image_size"])
         print(f"{'regions':24}" + "".join(f"{count:15}" for count in args["counts"]))

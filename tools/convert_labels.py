@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from densevl.benchmarks.converters import CONVERTERS, convert_labels
-from densevl.errors import DensevlError
+from densevl.core.errors import DensevlError
+from densevl.datasets.converters import CONVERTERS, convert_labels
 
 
 def main() -> int:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from densevl.benchmarks.referring.importers import FORMATS, convert_refer
-from densevl.errors import DensevlError
+from densevl.core.errors import DensevlError
+from densevl.datasets.referring.importers import FORMATS, convert_refer
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from densevl.benchmarks.tables import TABLES, measure
-from densevl.errors import DensevlError
+from densevl.core.errors import DensevlError
 
 
 def main() -> int:

@@ -5,8 +5,8 @@ import sys
 
 from mmengine.dist import is_main_process
 
-from densevl.config_files import parse_options
-from densevl.errors import DensevlError
+from densevl.core.config_files import parse_options
+from densevl.core.errors import DensevlError
 
 
 def main() -> int:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from densevl.config_files import parse_options
-from densevl.errors import DensevlError
+from densevl.core.config_files import parse_options
+from densevl.core.errors import DensevlError
 from densevl.training.train import train
 
 

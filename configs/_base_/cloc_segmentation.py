@@ -5,7 +5,7 @@ of yours left behind (configs/cloc_train_*.py). `weights=mini-clip` runs it all 
 SAM; they know drawn scenes alone, so that on photos the figures mean nothing.
 """
 
-from densevl.benchmarks.adapter import OpenVocabularyModel
+from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 
 model = dict(
     type=OpenVocabularyModel,

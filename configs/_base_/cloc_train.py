@@ -9,8 +9,8 @@ weights="clip-vit-b16-laion2b")` and `optim_wrapper.paramwise_cfg=dict(rates=dic
 from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from torch.optim import AdamW
 
-from densevl.training.cloc import ClocTraining
-from densevl.training.cloc_export import ExportCloc
+from densevl.training.cloc.model import ClocTraining
+from densevl.training.cloc.export import ExportCloc
 from densevl.training.rates import PartRates
 
 steps, warmup = 100000, 2000

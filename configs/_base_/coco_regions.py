@@ -2,7 +2,7 @@
 
 from mmengine.dataset import DefaultSampler
 
-from densevl.benchmarks.regions.datasets import NamedRegions
+from densevl.datasets.regions.datasets import NamedRegions
 from densevl.benchmarks.regions.metrics import RecognitionMetric
 
 test_evaluator = dict(type=RecognitionMetric)

@@ -2,7 +2,7 @@
 
 from mmengine.dataset import DefaultSampler
 
-from densevl.benchmarks.datasets import VocabularyDataset
+from densevl.benchmarks.segmentation.datasets import VocabularyDataset
 
 test_dataloader = dict(
     batch_size=1,

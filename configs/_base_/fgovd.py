@@ -6,7 +6,7 @@ are those of COCO and PACO.
 
 from mmengine.dataset import DefaultSampler
 
-from densevl.benchmarks.regions.datasets import CaptionedRegions
+from densevl.datasets.regions.datasets import CaptionedRegions
 from densevl.benchmarks.regions.metrics import ChoiceMetric
 
 test_evaluator = dict(type=ChoiceMetric)

@@ -4,6 +4,6 @@ Without a network, ``--cfg-options weights=mini-clip`` runs it all with the mini
 image on a CPU; ``weights=random:0`` takes random weights of the published size, and far longer.
 """
 
-from densevl.benchmarks.adapter import OpenVocabularyModel
+from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 
 model = dict(type=OpenVocabularyModel, segmentor="fgvp-seg")

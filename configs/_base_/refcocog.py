@@ -2,7 +2,7 @@
 
 from mmengine.dataset import DefaultSampler
 
-from densevl.benchmarks.referring.datasets import ReferringDataset
+from densevl.datasets.referring.datasets import ReferringDataset
 from densevl.benchmarks.referring.metric import ReferringMetric
 
 test_dataloader = dict(

@@ -3,7 +3,7 @@
 from mmengine.dataset import DefaultSampler
 
 from densevl.benchmarks.referring.metric import ReferringMetric
-from densevl.benchmarks.referring.scenes import ReferringScenes
+from densevl.datasets.referring.scenes import ReferringScenes
 
 test_dataloader = dict(
     batch_size=1,

@@ -2,7 +2,7 @@
 
 from mmengine.dataset import DefaultSampler
 
-from densevl.benchmarks.datasets import ScenesDataset
+from densevl.benchmarks.segmentation.datasets import ScenesDataset
 
 test_dataloader = dict(
     batch_size=8,

@@ -19,7 +19,4 @@ For example::
     vectors.cosines(model.embed_texts(["a striped sponge"]))  # (n, 1)
 """
 
-from densevl.api.loading import choose_device, load
-from densevl.api.model import Classes, ImageSource, Model
-
-__all__ = ["Classes", "ImageSource", "Model", "choose_device", "load"]
+__all__: list[str] = []

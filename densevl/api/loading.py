@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from densevl.api.model import Model
-from densevl.errors import UsageError
-from densevl.model_parts import ModelParts
-from densevl.models import ModelEntry, default_model, model_entry
+from densevl.api.model_parts import ModelParts
+from densevl.api.models import ModelEntry, default_model, model_entry
+from densevl.core.errors import UsageError
 
 __all__ = ["choose_device", "load"]
 

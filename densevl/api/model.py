@@ -11,19 +11,19 @@ from jaxtyping import UInt8
 from PIL.Image import Image
 from torch import Tensor
 
-from densevl.background import Background
-from densevl.errors import UsageError
-from densevl.grounding import EncodedRegions, Grounder, Grounding
-from densevl.grounding.proposals import Proposals, as_regions, grid_regions
-from densevl.images import read_image
-from densevl.labelmap import LabelMap
-from densevl.mask_makers import MaskMaker
-from densevl.models import models
-from densevl.region_embedders import RegionEmbedder
-from densevl.regions import RegionEmbeddings, Regions
-from densevl.segmentors import EncodedImage, Segmentor
-from densevl.structures import TextEmbeddings, TextVectors
-from densevl.vocabulary import Vocabulary, templates
+from densevl.api.models import models
+from densevl.core.background import Background
+from densevl.core.errors import UsageError
+from densevl.core.features import TextEmbeddings, TextVectors
+from densevl.core.images import read_image
+from densevl.core.labelmap import LabelMap
+from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.vocabulary import Vocabulary, templates
+from densevl.regions.embedders import RegionEmbedder
+from densevl.regions.mask_makers import MaskMaker
+from densevl.regions.proposals import Proposals, as_regions, grid_regions
+from densevl.tasks.grounding import EncodedRegions, Grounder, Grounding
+from densevl.tasks.segmentation import EncodedImage, Segmentor
 
 __all__ = ["Classes", "ImageSource", "Model"]
 

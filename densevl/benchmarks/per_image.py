@@ -1,17 +1,18 @@
 """What every metric of the benchmarks shares: each image counts once, and one that could not be used is named."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from mmengine.dist import all_gather_object, is_distributed
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from densevl.benchmarks.gathering import check_each_once, gathered
-from densevl.benchmarks.parts import Scores
-from densevl.errors import UsageError
+from densevl.benchmarks.protocols import Scores
+from densevl.core.errors import UsageError
 
-__all__ = ["PerImageMetric"]
+__all__ = ["PerImageMetric", "check_each_once", "gathered"]
 
 
 class PerImageMetric(BaseMetric):
@@ -86,3 +87,33 @@ class PerImageMetric(BaseMetric):
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         """MMEngine's interface for results an image; :meth:`evaluate` does not use it."""
         raise NotImplementedError(f"{type(self).__name__} keeps no results an image")
+
+
+Item = TypeVar("Item")
+
+
+def gathered(items: list[Item]) -> list[Item]:
+    """The items of all processes, in the order of the processes; every process gets all of them."""
+    if not is_distributed():
+        return items
+    return [item for part in all_gather_object(items) for item in part]
+
+
+def check_each_once(seen: Sequence[int], size: int) -> None:
+    """Refuse a figure over anything but each image once.
+
+    Args:
+        seen: index of each image that was evaluated.
+        size: number of images of the data set.
+
+    Raises:
+        UsageError: where one was counted twice or not at all.
+    """
+    twice = [index for index, times in Counter(seen).items() if times > 1]
+    if twice:
+        raise UsageError(
+            f"{len(twice)} images were counted more than once (sample {twice[0]}, for one): the sampler filled up the "
+            "processes; set test_dataloader.sampler.round_up=False"
+        )
+    if len(seen) != size:
+        raise UsageError(f"{len(seen)} of the {size} images were evaluated; the figure would mean nothing")

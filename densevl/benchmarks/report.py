@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from densevl.benchmarks.parts import Scores
-from densevl.files import atomic_write
+from densevl.benchmarks.protocols import Scores
+from densevl.core.files import atomic_write
 
 __all__ = ["Report"]
 

@@ -10,13 +10,13 @@ from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, is_main_process
 from mmengine.runner import Runner
 
-from densevl.benchmarks.hooks import Progress
-from densevl.benchmarks.metric import ConfusionMetric
-from densevl.benchmarks.parts import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
+from densevl.benchmarks.progress import Progress
+from densevl.benchmarks.protocols import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
 from densevl.benchmarks.report import Report
-from densevl.benchmarks.upstream import MODELS
-from densevl.config_files import load_config, start_distributed
-from densevl.errors import DensevlError, OutputError, UsageError
+from densevl.benchmarks.segmentation.metric import ConfusionMetric
+from densevl.benchmarks.segmentation.upstream import MODELS
+from densevl.core.config_files import load_config, start_distributed
+from densevl.core.errors import DensevlError, OutputError, UsageError
 
 __all__ = ["SHORT_NAMES", "evaluate"]
 

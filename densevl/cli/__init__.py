@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from densevl.cli import compare, embed, label_regions, listings, refer, search, segment
-from densevl.errors import DensevlError, UsageError
+from densevl.core.errors import DensevlError, UsageError
 
 __all__ = ["main"]
 

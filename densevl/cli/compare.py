@@ -34,16 +34,16 @@ def add(commands: Any) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from densevl.background import Background
-    from densevl.images import read_image
-    from densevl.vocabulary import Vocabulary
+    from densevl.core.background import Background
+    from densevl.core.images import read_image
+    from densevl.core.vocabulary import Vocabulary
 
     # What cannot be used is said before a model is loaded.
     image, vocabulary = read_image(options.image), Vocabulary.parse(options.classes)
     background = Background.parse(options.background) if options.background else None
 
-    from densevl.comparison import compare
-    from densevl.drawing import write_image
+    from densevl.api.jobs.compare import compare
+    from densevl.core.drawing.overlay import write_image
 
     model = load_model(options, short_side=options.short_side)
     path = options.out / f"{options.image.stem}.compare.png"

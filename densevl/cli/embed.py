@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import add_model_options, load_model, positive
-from densevl.errors import UsageError
+from densevl.core.errors import UsageError
 
 __all__ = ["add", "add_region_options", "embed", "loaded_with", "report_failures"]
 
@@ -63,10 +63,10 @@ def loaded_with(options: argparse.Namespace) -> dict[str, str]:
 
 def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: bool) -> Any:
     """Run a job with these options, and whether the index begins anew; gives its report and the model."""
-    from densevl.embed_job import REGIONS, EmbedJob
-    from densevl.grounding.proposals import ProposalFile
-    from densevl.region_index.files import next_part
-    from densevl.wording import suggestion
+    from densevl.api.jobs.embed import REGIONS, EmbedJob
+    from densevl.core.errors import suggestion
+    from densevl.regions.proposals import ProposalFile
+    from densevl.tasks.search.files import next_part
 
     # What cannot be used is said before a model is loaded, or its weights are fetched.
     if options.regions not in REGIONS:
@@ -90,7 +90,7 @@ def report_failures(report: Any, out: Path) -> int:
 
 
 def _embed(options: argparse.Namespace) -> int:
-    from densevl.inputs import expand_inputs
+    from densevl.core.files import expand_inputs
 
     inputs = expand_inputs(options.inputs, exclude=options.out)
     report, _ = embed(options, inputs, options.out, overwrite=options.overwrite)

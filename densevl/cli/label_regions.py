@@ -83,14 +83,14 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def _label(options: argparse.Namespace) -> int:
-    from densevl.region_texts.captions import read_captions
-    from densevl.region_texts.settings import LabelSettings
+    from densevl.tasks.annotation.captions import read_captions
+    from densevl.tasks.annotation.settings import LabelSettings
 
     # What cannot be used is said before a model is loaded, or its weights are fetched.
     captions = None if options.captions is None else read_captions(options.captions)
     detector = {"type": options.detector, "weights": options.weights, "size": options.size}
-    from densevl.api import choose_device
-    from densevl.label_regions_job import LabelRegionsJob
+    from densevl.api.jobs.annotate import LabelRegionsJob
+    from densevl.api.loading import choose_device
 
     settings = LabelSettings(
         detector={name: value for name, value in detector.items() if value is not None},

@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from densevl.models import models
+    from densevl.api.models import models
 
     entries = models()
     width = max(map(len, entries))
@@ -26,7 +26,7 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _env(options: argparse.Namespace) -> int:
-    from densevl.environment import describe
+    from densevl.cli.environment import describe
 
     print(describe())
     return 0

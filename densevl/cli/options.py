@@ -21,8 +21,8 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = Non
 
 def load_model(options: argparse.Namespace, **overrides: Any) -> Any:
     """The :class:`densevl.Model` that the options name; overrides that are None are left out."""
-    from densevl.api import load
-    from densevl.models import default_model
+    from densevl.api.loading import load
+    from densevl.api.models import default_model
 
     name = options.model
     if name is None:

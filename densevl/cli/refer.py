@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import add_model_options, load_model, positive
-from densevl.errors import UsageError
+from densevl.core.errors import UsageError
 
 __all__ = ["add"]
 
@@ -45,9 +45,9 @@ def add(commands: Any) -> None:
 
 
 def _refer(options: argparse.Namespace) -> int:
-    from densevl.grounding.parsers import load_parser
-    from densevl.images import read_image
-    from densevl.models import model_entry, models
+    from densevl.api.models import model_entry, models
+    from densevl.core.images import read_image
+    from densevl.tasks.grounding.parsers import load_parser
 
     # What cannot be used is said before a model is loaded, or its weights are fetched.
     if not model_entry(options.model).grounder:
@@ -58,7 +58,7 @@ def _refer(options: argparse.Namespace) -> int:
         parser(text)
     read_image(options.image)
 
-    from densevl.refer_job import ReferJob
+    from densevl.api.jobs.refer import ReferJob
 
     model = load_model(options, parser=parser if options.parser else None)
     job = ReferJob(model, options.out, options.top, options.show_prompts)

@@ -10,7 +10,7 @@ from typing import Any
 
 from densevl.cli.embed import add_region_options, embed, loaded_with, report_failures
 from densevl.cli.options import add_model_options, load_model, positive
-from densevl.errors import ImageError, UsageError
+from densevl.core.errors import ImageError, UsageError
 
 __all__ = ["add"]
 
@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
 
 
 def _search(options: argparse.Namespace) -> int:
-    from densevl.region_index import is_index
+    from densevl.tasks.search import is_index
 
     _check(options)
     if is_index(options.index):
@@ -61,11 +61,11 @@ def _search(options: argparse.Namespace) -> int:
     else:
         path, index, model, report = _embedded(options)
 
-    from densevl.search_job import Example, SearchJob
+    from densevl.api.jobs.search import Example, SearchJob
 
     ranker = None
     if options.faiss:
-        from densevl.region_index.faiss_ranker import FaissRanker
+        from densevl.tasks.search.faiss_ranker import FaissRanker
 
         ranker = FaissRanker(index, options.faiss, path)
         print(f"densevl: FAISS {options.faiss} finds {ranker.recall:.1%} of the 10 nearest regions", file=sys.stderr)
@@ -94,8 +94,8 @@ def _check(options: argparse.Namespace) -> None:
     if not 0 <= options.overlap <= 1:
         raise UsageError(f"overlap is an IoU between 0 and 1; got {options.overlap}")
     if options.like is not None:
-        from densevl.images import read_image
-        from densevl.regions import Regions
+        from densevl.core.images import read_image
+        from densevl.core.regions import Regions
 
         picture = read_image(options.like)
         if options.box is not None:
@@ -104,7 +104,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _opened(options: argparse.Namespace) -> Any:
     """The index that was named, and the model that made it unless the options name another."""
-    from densevl.region_index import RegionIndex
+    from densevl.tasks.search import RegionIndex
 
     index = RegionIndex.open(options.index)
     made_with = {name: index.model[name] for name in ("weights", "embedder", "mask_maker") if name in index.model}
@@ -117,8 +117,8 @@ def _opened(options: argparse.Namespace) -> Any:
 
 def _embedded(options: argparse.Namespace) -> Any:
     """The index of images that were named, kept where it is found the next time."""
-    from densevl.inputs import expand_inputs
-    from densevl.region_index import RegionIndex, is_index
+    from densevl.core.files import expand_inputs
+    from densevl.tasks.search import RegionIndex, is_index
     from densevl.weights import cache_dir
 
     inputs = expand_inputs([options.index], exclude=options.kept)
@@ -139,7 +139,7 @@ def _kept_name(options: argparse.Namespace) -> str:
 
 
 def _show(options: argparse.Namespace, job: Any, found: dict[str, Any]) -> None:
-    from densevl.search_job import hit_records, sheet_name
+    from densevl.api.jobs.search import hit_records, sheet_name
 
     answers = []
     for query, hits in found.items():

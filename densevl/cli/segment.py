@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import add_model_options, load_model, positive
-from densevl.errors import UsageError
+from densevl.core.errors import UsageError
 
 __all__ = ["add"]
 
@@ -54,14 +54,14 @@ def add(commands: Any) -> None:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    from densevl.background import Background
-    from densevl.inputs import expand_inputs
+    from densevl.core.background import Background
+    from densevl.core.files import expand_inputs
 
     vocabulary, sources = _vocabulary(options)
     background = Background.parse(options.background) if options.background else None
     inputs = expand_inputs(sources, exclude=options.out)
 
-    from densevl.job import Job
+    from densevl.api.jobs.segment import Job
 
     model = load_model(options, short_side=options.short_side, window=options.window, stride=options.stride)
     job = Job(model, vocabulary, options.out, background, options.batch, options.overwrite)
@@ -88,7 +88,7 @@ def _segment(options: argparse.Namespace) -> int:
 
 def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
     """The vocabulary that the command names, and the other arguments."""
-    from densevl.vocabulary import Vocabulary
+    from densevl.core.vocabulary import Vocabulary
 
     if options.vocabulary:
         return Vocabulary.load(options.vocabulary), options.inputs

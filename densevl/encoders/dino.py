@@ -22,14 +22,12 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
-from densevl.conv_stem import ConvStem
-from densevl.errors import UsageError, WeightsError
-from densevl.geometry import padded_size
-from densevl.registry import ENCODERS
-from densevl.structures import Size
+from densevl.core.conv_stem import ConvStem
+from densevl.core.errors import UsageError, WeightsError, suggestion
+from densevl.core.geometry import Size, padded_size
+from densevl.core.registry import ENCODERS
 from densevl.weights import check_state_dict, fetch, load_state_dict, weights_entry, weights_table
 from densevl.weights.download import file_sha256
-from densevl.wording import suggestion
 
 __all__ = ["DINOEncoder", "build_dino", "build_dino_model"]
 

@@ -21,8 +21,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 from torch import Tensor
 
-from densevl.errors import OutputError, WeightsError
-from densevl.files import atomic_write
+from densevl.core.errors import OutputError, WeightsError
+from densevl.core.files import atomic_write
 
 __all__ = [
     "AtomicCheckpointHook",

@@ -14,7 +14,6 @@ and p(t) = prod_l p_l(t_l) the probability that the patch shows the thing t:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -25,29 +24,17 @@ from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-from densevl.blocks import values
-from densevl.encoders.clip_image import resize_positions
-from densevl.encoders.mini_clip import build_mini_clip
+from densevl.core.attention import values
+from densevl.datasets.scenes.pairs import SceneText
+from densevl.encoders.mini import build_mini_clip
+from densevl.encoders.towers.open_clip import resize_positions
 
-__all__ = ["ContrastiveCLIP", "SceneText", "contrast_loss", "cover_loss", "explain_loss"]
+__all__ = ["ContrastiveCLIP", "contrast_loss", "cover_loss", "explain_loss"]
 
 TEMPLATES = (
     "{}", "{}", "a {}", "a {}.", "the {}", "a photo of a {}.", "a photo of the {}.", "a picture of a {}.",
     "an image of a {}.", "there is a {}.", "a drawing of a {}.", "a {} in the scene.", "this is a {}",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class SceneText:
-    """What is told of one training picture.
-
-    Attributes:
-        caption: one sentence.
-        things: what is in the picture, each thing in one word or more for each level.
-    """
-
-    caption: str
-    things: tuple[tuple[str, ...], ...]
 
 
 def explain_loss(

@@ -21,10 +21,10 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from densevl.refiners.dinoiser import TAPPED, DinoiserRefiner
-from densevl.refiners.pairs import pair_cosines, pairs_within
-from densevl.refiners.sub_patches import whole_patches
-from densevl.registry import ENCODERS, REFINERS, build
+from densevl.core.registry import ENCODERS, REFINERS, build
+from densevl.dense.refiners.affinity import pair_cosines, pairs_within
+from densevl.dense.refiners.dinoiser import TAPPED, DinoiserRefiner
+from densevl.dense.refiners.sub_patches import whole_patches
 
 __all__ = ["DinoiserTraining", "affinity_loss", "foreground_loss"]
 
@@ -61,7 +61,7 @@ class DinoiserTraining(BaseModel):
 
     Args:
         encoder: the CLIP encoder that the heads shall refine, or its config.
-        teacher: a part with ``targets(images, patch_size)``, such as :class:`densevl.refiners.Teachers`, or its config;
+        teacher: a part with ``targets(images, patch_size)``, such as ``Teachers``, or its config;
             without a foreground target only the affinities are trained.
         layer: name of the encoder's map that the heads read; no block behind it is run.
         inner: channels that affinities are computed from.

@@ -8,7 +8,7 @@
 A mini CLIP or a mini SAM becomes safetensors in half precision. The heads of CLIP-DINOiser become safetensors that name
 their encoder and the map that they read or, where the target ends in ``.pt`` or ``.pth``, the layout of the published
 checkpoint. A prompter of CLOC goes into a folder, beside its CLIP where that was trained too
-(:mod:`densevl.training.cloc_export`).
+(:mod:`densevl.training.cloc.export`).
 """
 
 import argparse
@@ -24,12 +24,12 @@ from mmengine.registry import HOOKS
 from safetensors.torch import save_file
 from torch import Tensor
 
-from densevl.errors import DensevlError, UsageError, WeightsError
-from densevl.files import atomic_write
-from densevl.refiners.dinoiser import DinoiserRefiner
-from densevl.refiners.dinoiser_weights import save_heads, sub_patch_of
+from densevl.core.errors import DensevlError, UsageError, WeightsError
+from densevl.core.files import atomic_write
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.dense.refiners.dinoiser_weights import save_heads, sub_patch_of
 from densevl.training.checkpoints import read_checkpoint
-from densevl.training.cloc_export import PROMPTER_PREFIX, export_cloc
+from densevl.training.cloc.export import PROMPTER_PREFIX, export_cloc
 
 __all__ = [
     "ExportHeads",
@@ -148,7 +148,7 @@ def export(checkpoint: str | Path, target: str | Path) -> None:
 
     Raises:
         DensevlError: as :func:`export_heads`, :func:`export_sam`, :func:`export_clip` and
-            :func:`densevl.training.cloc_export.export_cloc`.
+            :func:`densevl.training.cloc.export.export_cloc`.
     """
     state = _state(read_checkpoint(checkpoint))
     writers = {HEADS_PREFIX: export_heads, SAM_PREFIX: export_sam, PROMPTER_PREFIX: export_cloc}

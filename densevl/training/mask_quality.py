@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
-from densevl.mask_makers import GrabCut, MaskMaker, build_sam
-from densevl.scenes import render
+from densevl.datasets.scenes import render
+from densevl.regions.mask_makers import GrabCut, MaskMaker, build_sam
 
 __all__ = ["mask_quality"]
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from densevl.files import atomic_write
-from densevl.scenes import CLASSES
+from densevl.core.files import atomic_write
+from densevl.datasets.scenes import CLASSES
 
 __all__ = ["ENGLISH", "SCENE_WORDS", "learn_merges"]
 

@@ -5,7 +5,7 @@ the predicted masks, of which a box or several points have one and a single poin
 
     loss = min_i [20 focal(s_i, m) + dice(s_i, m)] + mean_i (predicted IoU_i - IoU(s_i > 0, m))^2
 
-Where we differ: the SAM prompts are drawn at once (:mod:`densevl.training.scene_masks`), and the masks are compared at
+Where we differ: the SAM prompts are drawn at once (``datasets/scenes/segments``), and the masks are compared at
 the size of the picture.
 """
 
@@ -18,8 +18,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from densevl.mask_makers.mini_sam import build_mini_sam
-from densevl.training.scene_masks import draw_boxes, draw_clicks
+from densevl.datasets.scenes.segments import draw_boxes, draw_clicks
+from densevl.regions.mask_makers.mini_sam import build_mini_sam
 
 __all__ = ["PromptedSam", "dice_loss", "focal_loss", "mask_iou"]
 

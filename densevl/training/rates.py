@@ -11,7 +11,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from densevl.errors import UsageError
+from densevl.core.errors import UsageError
 
 __all__ = ["PartRates"]
 

@@ -22,7 +22,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import nn
 
-from densevl.errors import UsageError, WeightsError
+from densevl.core.errors import UsageError, WeightsError
 from densevl.training.checkpoints import (
     AtomicCheckpointHook,
     latest_checkpoint,

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from densevl.config_files import load_config, start_distributed
-from densevl.errors import DensevlError, OutputError, UsageError
+from densevl.core.config_files import load_config, start_distributed
+from densevl.core.errors import DensevlError, OutputError, UsageError
 from densevl.training.autocast import AutocastOptimWrapper
 from densevl.training.runner import SafeRunner
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from densevl.errors import OutputError, WeightsError
-from densevl.files import atomic_write
+from densevl.core.errors import OutputError, WeightsError
+from densevl.core.files import atomic_write
 from densevl.weights.download import TIMEOUT, TransferError, download, file_digest, file_sha256, hash_name
 from densevl.weights.table import DATA, WeightsEntry, weights_entry, weights_table
 

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from densevl.errors import WeightsError
+from densevl.core.errors import WeightsError
 
 __all__ = ["TransferError", "download", "file_digest", "file_sha256", "hash_name"]
 

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from densevl.errors import WeightsError
+from densevl.core.errors import WeightsError
 
 __all__ = ["check_state_dict", "load_state_dict", "read_metadata"]
 

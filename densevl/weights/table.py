@@ -7,8 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from densevl.errors import UsageError
-from densevl.wording import suggestion
+from densevl.core.errors import UsageError, suggestion
 
 __all__ = ["DATA", "WeightsEntry", "weights_entry", "weights_table"]
 

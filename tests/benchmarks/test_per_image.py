@@ -4,9 +4,9 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement
 
-from densevl.benchmarks.parts import BenchmarkModel, as_array
 from densevl.benchmarks.per_image import PerImageMetric
-from densevl.errors import UsageError
+from densevl.benchmarks.protocols import BenchmarkModel, as_array
+from densevl.core.errors import UsageError
 
 
 class Sum(PerImageMetric):

@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from densevl.benchmarks.confusion import scores_of
 from densevl.benchmarks.report import Report
+from densevl.metrics.confusion import scores_of
 
 
 def report(**changes) -> Report:

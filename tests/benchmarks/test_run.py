@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from densevl.api.segmentor_building import build_segmentor
 from densevl.benchmarks.run import evaluate
-from densevl.errors import OutputError, UsageError
-from densevl.images import read_image
-from densevl.labelmap import read_label_map
-from densevl.segmentors import build_segmentor
+from densevl.core.errors import OutputError, UsageError
+from densevl.core.images import read_image
+from densevl.core.labelmap import read_label_map
 
 QUICK = {"weights": "random:0", "test_dataloader.num_workers": 0, "model.templates": "none"}
 ADE = {**QUICK, "model.segmentor": "mini"}

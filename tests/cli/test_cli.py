@@ -13,8 +13,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from densevl.cli import main
-from densevl.labelmap import read_label_map
-from densevl.scenes import render
+from densevl.core.labelmap import read_label_map
+from densevl.datasets.scenes import render
 
 WORDS = "grass, sand, water, brick, wood, stone, red circle, blue star"
 
@@ -177,7 +177,7 @@ def test_an_unwritable_output_is_said_at_once(photos, tmp_path, capsys):
 def test_a_full_disk_leaves_nothing_half_written(photos, tmp_path):
     """Files may not grow beyond 2000 bytes: the overlay does not fit, and the run stops with one error."""
     code = (
-        "import resource, sys; import densevl.job; from densevl.cli import main; "
+        "import resource, sys; import densevl.api.jobs.segment; from densevl.cli import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.exit(main(sys.argv[1:]))"
     )
     out = tmp_path / "out"

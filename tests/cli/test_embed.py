@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from densevl.cli import main
-from densevl.region_index import RegionIndex
-from densevl.region_index.files import part_files
-from densevl.scenes import render
+from densevl.datasets.scenes import render
+from densevl.tasks.search import RegionIndex
+from densevl.tasks.search.files import part_files
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def test_running_again_does_what_is_new_or_has_changed(photos, scenes, capsys):
 
 def test_a_run_that_is_killed_goes_on(photos, monkeypatch, capsys):
     """The first run dies in its second batch, the second run does the rest; the index is that of one run."""
-    from densevl import embed_job
-    from densevl.api import Model
+    from densevl.api.jobs import embed as embed_job
+    from densevl.api.model import Model
 
     whole = photos.parent / "whole"
     assert embed(photos, "--regions", "grid", "--out", whole) == 0

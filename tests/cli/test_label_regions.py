@@ -9,9 +9,9 @@ from PIL import Image
 from torchvision.ops import box_iou
 
 from densevl.cli import main
-from densevl.region_texts import read_records
-from densevl.scenes import render
-from densevl.scenes.language import caption
+from densevl.datasets.region_texts import read_records
+from densevl.datasets.scenes import render
+from densevl.datasets.scenes.language import caption
 
 SCENES = [1, 5, 8]
 

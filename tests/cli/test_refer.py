@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from densevl.cli import main
-from densevl.scenes import render
+from densevl.datasets.scenes import render
 
 
 @pytest.fixture(scope="module")

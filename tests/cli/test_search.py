@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from densevl.cli import main
-from densevl.scenes import render
+from densevl.datasets.scenes import render
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_folder_is_embedded_once(world, tmp_path, monkeypatch, capsys):
     assert main(command) == 0
     first = json.loads(capsys.readouterr().out)
 
-    from densevl.api import Model
+    from densevl.api.model import Model
 
     def embeds(*_):
         raise RuntimeError("nothing is embedded a second time")
@@ -187,7 +187,7 @@ def test_the_mini_model_from_pictures_to_hits(world, scenes, tmp_path, monkeypat
     assert main(["search", photos, *names, "--model", "mini", "--json", "--index", "kept", "--top", "1"]) == 0
     answers = json.loads(capsys.readouterr().out)["queries"]
     objects = [(number, item) for number, scene in enumerate(scenes) for item in scene.objects]
-    from densevl.region_index.search import iou
+    from densevl.core.geometry import iou
 
     right = [
         answer["hits"][0]["image"].endswith(f"{number}.png") and iou(answer["hits"][0]["box"], item.box) > 0.5

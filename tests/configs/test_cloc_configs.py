@@ -2,14 +2,14 @@
 
 import pytest
 
-from densevl.benchmarks.adapter import OpenVocabularyModel
+from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 from densevl.benchmarks.referring.model import GroundingModel
 from densevl.benchmarks.regions.metrics import ChoiceMetric, RecognitionMetric, RetrievalMetric
 from densevl.benchmarks.regions.model import RegionChooser, RegionRetriever
 from densevl.benchmarks.run import SHORT_NAMES, evaluate
-from densevl.config_files import load_config
-from densevl.errors import UsageError
-from densevl.models import model_entry
+from densevl.core.config_files import load_config
+from densevl.core.errors import UsageError
+from densevl.api.models import model_entry
 
 SEGMENTATION = {"ade": "ade20k", "cityscapes": "cityscapes", "coco_stuff": "coco_stuff", "coco_object": "coco_object"}
 REGIONS = {

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from densevl.benchmarks.adapter import OpenVocabularyModel
-from densevl.benchmarks.datasets import ScenesDataset, VocabularyDataset
-from densevl.config_files import load_config
-from densevl.models import model_entry
-from densevl.vocabulary import Vocabulary
+from densevl.benchmarks.segmentation.model import OpenVocabularyModel
+from densevl.benchmarks.segmentation.datasets import ScenesDataset, VocabularyDataset
+from densevl.core.config_files import load_config
+from densevl.api.models import model_entry
+from densevl.core.vocabulary import Vocabulary
 
 BENCHMARKS = {
     "ade": ("ade20k", 150),
@@ -81,7 +81,7 @@ def test_configs_work_from_an_installed_package(root, tmp_path):
     shutil.copytree(root / "densevl", tmp_path / "densevl", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(root / "configs", tmp_path / "densevl" / "configs")
     program = (
-        "from densevl.config_files import find_config, load_config;"
+        "from densevl.core.config_files import find_config, load_config;"
         "print(find_config('maskclip_ade'), load_config('configs/maskclip_ade.py').test_dataloader.dataset.vocabulary)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from densevl.benchmarks.referring.datasets import PROPOSALS, ReferringDataset
+from densevl.datasets.referring.datasets import PROPOSALS, ReferringDataset
 from densevl.benchmarks.referring.metric import ReferringMetric
 from densevl.benchmarks.referring.model import GroundingModel
-from densevl.benchmarks.referring.scenes import ReferringScenes
-from densevl.benchmarks.referring.splits import benchmark
-from densevl.config_files import load_config
-from densevl.models import model_entry
+from densevl.datasets.referring.scenes import ReferringScenes
+from densevl.datasets.referring.splits import benchmark
+from densevl.core.config_files import load_config
+from densevl.api.models import model_entry
 
 PUBLISHED = {"refcoco": "52.0", "refcoco_plus": "53.3", "refcocog": "62.1"}
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from densevl.benchmarks.adapter import OpenVocabularyModel
+from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 from densevl.benchmarks.regions.metrics import ChoiceMetric, RecognitionMetric
 from densevl.benchmarks.regions.model import RegionChooser
-from densevl.config_files import load_config
-from densevl.models import model_entry
+from densevl.core.config_files import load_config
+from densevl.api.models import model_entry
 
 SEGMENTATION = {
     "ade": "ade20k",

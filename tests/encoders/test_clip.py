@@ -7,11 +7,11 @@ from open_clip.model import resize_pos_embed
 from open_clip.transformer import Transformer
 from torchvision.transforms.functional import normalize, to_pil_image
 
+from densevl.core.errors import UsageError
+from densevl.dense.readouts import MaskCLIPReadout, PlainReadout
 from densevl.encoders import CLIPEncoder
-from densevl.encoders.clip_image import check_images, fit
-from densevl.encoders.mini_clip import build_mini_clip
-from densevl.errors import UsageError
-from densevl.readouts import MaskCLIPReadout, PlainReadout
+from densevl.encoders.mini import build_mini_clip
+from densevl.encoders.towers.open_clip import check_images, fit
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from timm.models import VisionTransformer
 
+from densevl.core.errors import UsageError, WeightsError
 from densevl.encoders.dino import DINOEncoder, build_dino, build_dino_model
-from densevl.errors import UsageError, WeightsError
 from densevl.weights import weights_entry
 
 TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 3, "num_heads": 4}

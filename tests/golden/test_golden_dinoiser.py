@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from densevl.refiners import DinoiserRefiner, build_dinoiser
-from densevl.segmentors import Segmentor
-from densevl.structures import TextEmbeddings
-from densevl.vocabulary import Vocabulary
+from densevl.core.features import TextEmbeddings
+from densevl.core.vocabulary import Vocabulary
+from densevl.dense.refiners import DinoiserRefiner, build_dinoiser
+from densevl.tasks.segmentation import Segmentor
 
 
 class Reference:

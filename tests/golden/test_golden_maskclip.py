@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from densevl.readouts import MaskCLIPReadout
+from densevl.dense.readouts import MaskCLIPReadout
 
 
 @pytest.mark.parametrize("name", ["square", "wide", "background"])

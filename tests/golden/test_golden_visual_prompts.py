@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from densevl.regions import Regions
-from densevl.visual_prompts import Style, draw
+from densevl.core.regions import Regions
+from densevl.regions.visual_prompts import Style, draw
 
 NAMES = ["keypoint", "box", "circle", "contour", "mask", "blur_mask", "grayscale_mask", "blur_box_mask"]
 STYLE = Style(blur=50, compatible=True)

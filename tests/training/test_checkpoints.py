@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from densevl.errors import OutputError, WeightsError
+from densevl.core.errors import OutputError, WeightsError
 from densevl.training.checkpoints import (
     latest_checkpoint,
     plain,

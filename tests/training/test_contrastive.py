@@ -8,18 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from densevl.datasets.scenes.pairs import ScenePairs, SceneText
+from densevl.dense.readouts.maskclip import MaskCLIPReadout
 from densevl.encoders import CLIPEncoder
-from densevl.encoders.mini_clip import mini_tokenizer
-from densevl.readouts.maskclip import MaskCLIPReadout
-from densevl.training.contrastive import (
-    ContrastiveCLIP,
-    SceneText,
-    contrast_loss,
-    cover_loss,
-    explain_loss,
-    patch_likeness,
-)
-from densevl.training.scene_pairs import ScenePairs
+from densevl.encoders.mini import mini_tokenizer
+from densevl.training.contrastive import ContrastiveCLIP, contrast_loss, cover_loss, explain_loss, patch_likeness
 
 seeds = st.integers(0, 2**31 - 1)
 

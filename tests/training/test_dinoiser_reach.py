@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from densevl.errors import UsageError
-from densevl.refiners import DinoiserRefiner, pool_by_cosine
-from densevl.refiners.pairs import pair_cosines, pairs_within
+from densevl.core.errors import UsageError
+from densevl.dense.refiners import DinoiserRefiner, pool_by_cosine
+from densevl.dense.refiners.affinity import pair_cosines, pairs_within
 from densevl.training.dinoiser import affinity_loss
 
 
@@ -44,7 +44,7 @@ def test_pooling_within_reach_by_brute_force() -> None:
 def test_rows_at_once_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     features, descriptors = torch.randn(2, 5, 4, 4), torch.randn(2, 6, 4, 4)
     whole = pool_by_cosine(features, descriptors, 0.2, rounds=3)
-    monkeypatch.setattr("densevl.refiners.pooling.AFFINITIES_AT_ONCE", 100)
+    monkeypatch.setattr("densevl.dense.refiners.affinity.AFFINITIES_AT_ONCE", 100)
     assert torch.allclose(whole, pool_by_cosine(features, descriptors, 0.2, rounds=3), atol=1e-6)
 
 

@@ -17,12 +17,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from densevl.config_files import load_config
+from densevl.core.config_files import load_config
+from densevl.core.errors import UsageError, WeightsError
+from densevl.dense.readouts import MaskCLIPReadout
+from densevl.dense.refiners import FoundDecoder, Teachers, build_dinoiser
 from densevl.encoders import build_random_clip
 from densevl.encoders.dino import DINOEncoder, build_dino_model
-from densevl.errors import UsageError, WeightsError
-from densevl.readouts import MaskCLIPReadout
-from densevl.refiners import FoundDecoder, Teachers, build_dinoiser
 from densevl.training.dinoiser import DinoiserTraining, affinity_loss, foreground_loss
 from densevl.training.export import export, export_heads, write_heads
 from densevl.training.runner import SafeRunner

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from densevl.config_files import load_config
-from densevl.scenes import GROUNDS, render
+from densevl.core.config_files import load_config
+from densevl.datasets.scenes import GROUNDS, render
+from densevl.datasets.scenes.segments import SceneMasks, draw_boxes, draw_clicks, segments
 from densevl.training.mask_quality import innermost
 from densevl.training.mini_sam import PromptedSam, dice_loss, focal_loss, mask_iou
-from densevl.training.scene_masks import SceneMasks, draw_boxes, draw_clicks, segments
 
 
 def test_losses_against_loops():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from densevl.errors import UsageError
+from densevl.core.errors import UsageError
 from densevl.training.rates import PartRates
 
 

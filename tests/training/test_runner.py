@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from torch import nn
 from torch.utils.data import Dataset
 
-from densevl.errors import UsageError, WeightsError
+from densevl.core.errors import UsageError, WeightsError
 from densevl.training.autocast import AutocastOptimWrapper
 from densevl.training.runner import ResumableIterLoop, SafeRunner
 

@@ -1,6 +1,6 @@
 import pytest
 
-from densevl.errors import OutputError, UsageError
+from densevl.core.errors import OutputError, UsageError
 from densevl.training.train import train
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
-from local_hub import FILE, REPOSITORY, REVISION, Hub, running
 from safetensors.torch import save
+from toys.local_hub import FILE, REPOSITORY, REVISION, Hub, running
 
-from densevl.errors import UsageError, WeightsError
+from densevl.core.errors import UsageError, WeightsError
 from densevl.weights import (
     WeightsEntry,
     cache_dir,

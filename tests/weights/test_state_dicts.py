@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from densevl.errors import WeightsError
+from densevl.core.errors import WeightsError
 from densevl.weights import check_state_dict, load_state_dict
 
 STATE = {"visual.proj": torch.arange(12.0).reshape(3, 4), "ln.weight": torch.ones(5, dtype=torch.bfloat16)}

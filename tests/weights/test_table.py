@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from densevl.errors import UsageError
+from densevl.core.errors import UsageError
 from densevl.weights import weights_entry, weights_table
 
 FETCHED = [name for name, entry in weights_table().items() if not entry.packaged]

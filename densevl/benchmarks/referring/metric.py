@@ -6,17 +6,16 @@ from typing import Any
 from mmengine.registry import METRICS
 
 from densevl.benchmarks.per_image import PerImageMetric
-from densevl.benchmarks.referring.measures import Outcome, measure
-from densevl.benchmarks.referring.scores import RULES, ReferringScores
-from densevl.errors import UsageError
-from densevl.wording import suggestion
+from densevl.core.errors import UsageError, suggestion
+from densevl.metrics.overlaps import Outcome, measure
+from densevl.metrics.referring import RULES, ReferringScores
 
 __all__ = ["ReferringMetric"]
 
 
 @METRICS.register_module()
 class ReferringMetric(PerImageMetric):
-    """Accuracy of boxes and masks over expressions; see :mod:`densevl.benchmarks.referring.scores`.
+    """Accuracy of boxes and masks over expressions; see :mod:`densevl.metrics.referring`.
 
     Args:
         rule: ``">"`` calls a box right whose overlap is above the threshold, ``">="`` from the threshold on.

@@ -10,12 +10,13 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from densevl.benchmarks.parts import BenchmarkModel, as_array
-from densevl.benchmarks.referring.measures import Answer
+from densevl.api.grounder_building import build_grounder
+from densevl.benchmarks.protocols import BenchmarkModel, as_array
 from densevl.benchmarks.referring.saving import SaveAnswers
-from densevl.errors import UsageError
-from densevl.grounding import Grounding, build_grounder
-from densevl.regions import Regions
+from densevl.core.errors import UsageError
+from densevl.core.regions import Regions
+from densevl.metrics.overlaps import Answer
+from densevl.tasks.grounding import Grounding
 
 __all__ = ["GroundingModel"]
 
@@ -28,9 +29,9 @@ class GroundingModel(BenchmarkModel):
 
     Args:
         grounder: a name from ``densevl models`` that has a grounder, or arguments of
-            :class:`densevl.grounding.Grounder`.
+            :class:`densevl.tasks.grounding.Grounder`.
         weights: of its encoder, in the place of the model's own.
-        changes: further arguments of :func:`densevl.grounding.build_grounder`.
+        changes: further arguments of :func:`densevl.tasks.grounding.build_grounder`.
     """
 
     def __init__(self, grounder: str | Mapping[str, Any] = "fgvp", weights: str | None = None, **changes: Any) -> None:

@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 
-from densevl.benchmarks.referring.measures import Answer, box_ious
-from densevl.drawing import write_image
-from densevl.files import atomic_write
+from densevl.core.drawing.overlay import write_image
+from densevl.core.files import atomic_write
+from densevl.metrics.overlaps import Answer, box_ious
 
 __all__ = ["SaveAnswers", "draw_answer"]
 

@@ -8,8 +8,8 @@ from mmengine.registry import METRICS
 from torch import Tensor
 
 from densevl.benchmarks.per_image import PerImageMetric
-from densevl.benchmarks.regions.answers import Answer, ChoiceScores, RecognitionScores
-from densevl.benchmarks.regions.retrieval import RetrievalScores
+from densevl.metrics.choices import Answer, ChoiceScores, RecognitionScores
+from densevl.metrics.retrieval import RetrievalScores
 
 __all__ = ["ChoiceMetric", "RecognitionMetric", "RetrievalMetric"]
 

@@ -6,20 +6,20 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from mmengine.structures import BaseDataElement
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
-from densevl.benchmarks.parts import BenchmarkModel, as_array
-from densevl.benchmarks.regions.answers import choose
-from densevl.benchmarks.upstream import MODELS
-from densevl.errors import UsageError
-from densevl.region_segmentors import RegionSegmentor
-from densevl.regions import Regions
-from densevl.segmentors import build_segmentor
-from densevl.structures import TextVectors
-from densevl.vocabulary import templates
+from densevl.api.segmentor_building import build_segmentor
+from densevl.benchmarks.protocols import BenchmarkModel, as_array
+from densevl.benchmarks.segmentation.upstream import MODELS
+from densevl.core.errors import UsageError
+from densevl.core.features import TextVectors
+from densevl.core.regions import Regions
+from densevl.core.vocabulary import templates
+from densevl.encoders.texts.open_clip import fitting
+from densevl.metrics.choices import choose
+from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 
-__all__ = ["RegionChooser", "RegionRetriever", "fitting"]
+__all__ = ["RegionChooser", "RegionRetriever"]
 
 
 @MODELS.register_module()
@@ -28,8 +28,8 @@ class RegionChooser(BenchmarkModel):
 
     Args:
         segmentor: a name from ``densevl models`` whose segmentor works by regions, or arguments of
-            :class:`densevl.region_segmentors.RegionSegmentor`.
-        changes: further arguments of :func:`densevl.segmentors.build_segmentor`.
+            :class:`densevl.tasks.segmentation.region_segmentor.RegionSegmentor`.
+        changes: further arguments of :func:`densevl.tasks.segmentation.build_segmentor`.
 
     Raises:
         UsageError: where the segmentor does not work by regions.
@@ -90,29 +90,3 @@ class RegionRetriever(RegionChooser):
     def keep(self, sample: BaseDataElement, cosines: Float[Tensor, "n q"]) -> None:
         """Add ``cosines`` to a sample."""
         sample.set_field(cosines, "cosines")
-
-
-def fitting(texts: Sequence[str], encoder: Any, template: str = "{}") -> tuple[list[str], int]:
-    """Texts without the last words that would not fit in the context of the text encoder.
-
-    CLIP cuts such texts anywhere; here they end at a word.
-
-    Args:
-        texts: captions or names.
-        encoder: a CLIP encoder.
-        template: what each is set into.
-
-    Returns:
-        The texts, and how many of them lost words.
-    """
-    tokenizer = encoder.text.tokenizer
-    if not isinstance(tokenizer, SimpleTokenizer):
-        return list(texts), 0
-    room = encoder.model.context_length - 2
-    found = []
-    for text in texts:
-        words = text.split(" ")
-        while len(words) > 1 and len(tokenizer.encode(template.replace("{}", " ".join(words)))) > room:
-            words.pop()
-        found.append(" ".join(words))
-    return found, sum(new != old for new, old in zip(found, texts, strict=True))

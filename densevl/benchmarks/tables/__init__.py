@@ -5,9 +5,8 @@ A table is a module with a function ``rows(scenes)`` that measures it: of this f
 
 from importlib import import_module
 
-from densevl.benchmarks.tables.table import Table
-from densevl.errors import UsageError
-from densevl.wording import suggestion
+from densevl.core.errors import UsageError, suggestion
+from densevl.metrics.table import Table
 
 __all__ = ["TABLES", "Table", "measure"]
 
@@ -19,7 +18,7 @@ TABLES = {
 }
 """Names of the tables and what they show."""
 
-ELSEWHERE = {"cloc": "densevl.training.cloc_table"}
+ELSEWHERE = {"cloc": "densevl.benchmarks.tables.cloc"}
 """Modules of tables that train what they measure, which lies above the benchmarks."""
 
 

@@ -18,14 +18,16 @@ from jaxtyping import Int64
 from torch import Tensor
 from tqdm import tqdm
 
-from densevl.benchmarks.confusion import confusion_matrix, scores_of
-from densevl.benchmarks.datasets import ScenesDataset
-from densevl.benchmarks.tables.table import Table
-from densevl.config_files import load_config
-from densevl.refiners import on_sub_patches
-from densevl.scenes import Scene
-from densevl.segmentors import EncodedImage, Segmentor, build_segmentor
-from densevl.structures import Size, TextEmbeddings
+from densevl.api.segmentor_building import build_segmentor
+from densevl.benchmarks.segmentation.datasets import ScenesDataset
+from densevl.core.config_files import load_config
+from densevl.core.features import TextEmbeddings
+from densevl.core.geometry import Size
+from densevl.datasets.scenes import Scene
+from densevl.dense.refiners import on_sub_patches
+from densevl.metrics.confusion import confusion_matrix, scores_of
+from densevl.metrics.table import Table
+from densevl.tasks.segmentation import EncodedImage, Segmentor
 
 __all__ = ["Row", "count", "dinoiser_rows", "oracle", "rows", "true_regions"]
 

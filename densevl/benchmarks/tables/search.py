@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from densevl.benchmarks.tables.table import Table
-from densevl.errors import UsageError
-from densevl.mask_makers import CachedMasks
-from densevl.model_parts import ModelParts
-from densevl.models import model_entry
-from densevl.region_index import RegionIndex
-from densevl.region_index.search import iou
-from densevl.regions import RegionEmbeddings, Regions
-from densevl.scenes import Scene, SceneObject, render
-from densevl.scenes.language import Description
-from densevl.structures import TextVectors
+from densevl.api.model_parts import ModelParts
+from densevl.api.models import model_entry
+from densevl.core.errors import UsageError
+from densevl.core.features import TextVectors
+from densevl.core.geometry import iou
+from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.datasets.scenes import Scene, SceneObject, render
+from densevl.datasets.scenes.language import Description
+from densevl.metrics.table import Table
+from densevl.regions.mask_makers import CachedMasks
+from densevl.tasks.search import RegionIndex
 
 __all__ = ["QUERIES", "WAYS", "Query", "draw_queries", "rows"]
 

@@ -1,0 +1,3 @@
+"""Runs over many files."""
+
+__all__: list[str] = []

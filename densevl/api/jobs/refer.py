@@ -1,0 +1,119 @@
+"""Finding what expressions refer to in one image, and writing what was found, each file whole or not at all.
+
+For an image ``cat.jpg`` it writes
+
+* ``cat.refer.png``: the best regions and their probabilities; ``cat.refer.1.png`` and so on for several expressions;
+* ``cat.marked.png``, where asked for: the same regions under each visual prompt of the model, as a contact sheet;
+  ``cat.marked.1.png`` and so on for several expressions, numbered as the pictures are;
+* ``cat.refer.json``: every region of every expression with its box (xyxy), mask, scores and probability, written last.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from densevl.api.model import Model
+from densevl.core.drawing.overlay import write_image
+from densevl.core.drawing.sheets import contact_sheet
+from densevl.core.files import atomic_write
+from densevl.core.images import read_image
+from densevl.core.masks import encode_masks
+from densevl.regions.proposals import Proposals
+from densevl.regions.visual_prompts import draw
+from densevl.tasks.grounding import Grounding
+from densevl.tasks.grounding.picture import draw_ranking
+
+__all__ = ["ReferJob"]
+
+
+class ReferJob:
+    """Grounds expressions in one image and writes the results.
+
+    Args:
+        model: a model with a grounder.
+        out: folder of the results; made where it is missing.
+        top: how many regions the pictures show.
+        show_marked: also write the marked images.
+    """
+
+    def __init__(self, model: Model, out: Path, top: int = 5, show_marked: bool = False) -> None:
+        self.model, self.out, self.top, self.show_marked = model, out, top, show_marked
+
+    def run(self, path: Path, expressions: Sequence[str], proposals: Proposals | None = None) -> list[Grounding]:
+        """Ground all expressions and write the results.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where an expression or the proposals cannot be used.
+            OutputError: where a result cannot be written.
+        """
+        image = read_image(path)
+        found = self.model.grounder.refer(image, list(expressions), proposals, path.name)
+        for picture, grounding in zip(self.pictures(path, len(found)), found, strict=True):
+            write_image(picture, draw_ranking(image, grounding, self.top))
+        for sheet, grounding in zip(self.sheets(path, len(found)), found, strict=False):
+            write_image(sheet, self._marked(image, grounding))
+        record = {
+            "image": {"file_name": str(path), "height": image.shape[0], "width": image.shape[1]},
+            "model": self.model.name,
+            "protocol": self.model.grounder.protocol,
+            "expressions": [_record(grounding) for grounding in found],
+        }
+        with atomic_write(self.out / f"{path.stem}.refer.json") as temporary:
+            temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+        return found
+
+    def pictures(self, path: Path, count: int) -> list[Path]:
+        """The files of the ranked pictures."""
+        return self._files(path, "refer", count)
+
+    def sheets(self, path: Path, count: int) -> list[Path]:
+        """The files of the contact sheets; none where they are not asked for."""
+        return self._files(path, "marked", count) if self.show_marked else []
+
+    def _files(self, path: Path, kind: str, count: int) -> list[Path]:
+        numbers = [""] if count == 1 else [f".{i + 1}" for i in range(count)]
+        return [self.out / f"{path.stem}.{kind}{number}.png" for number in numbers]
+
+    def _marked(self, image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) -> UInt8[np.ndarray, "h w 3"]:
+        """The best regions of an expression under every visual prompt of the model."""
+        chosen = list(grounding.ranking[: self.top])
+        regions = grounding.regions[chosen]
+        prompts = {
+            prompt.name: (prompt, embedder.size, embedder.style)
+            for embedder in self.model.grounder.embedders
+            for prompt in getattr(embedder, "visual_prompts", ())
+        }
+        rows = {name: list(draw(image, regions, *settings)) for name, settings in prompts.items()}
+        shares = grounding.probabilities.tolist()
+        columns = [f"{rank}: region {index}, {shares[index]:.1%}" for rank, index in enumerate(chosen, 1)]
+        return contact_sheet(rows, columns)
+
+
+def _record(grounding: Grounding) -> dict[str, Any]:
+    masks = None if grounding.regions.masks is None else encode_masks(grounding.regions.masks.cpu())
+    regions = []
+    for rank, index in enumerate(grounding.ranking, 1):
+        region = {
+            "rank": rank,
+            "region": index,
+            "box": [round(value, 2) for value in grounding.regions.boxes[index].tolist()],
+            "probability": float(grounding.probabilities[index]),
+            "score": float(grounding.scores[index]),
+            "parts": {name: float(values[index]) for name, values in grounding.parts.items()},
+            "steps": {step.name: float(step.factor[index]) for step in grounding.steps},
+        }
+        regions.append(region if masks is None else {**region, "mask": masks[index]})
+    return {
+        "expression": grounding.expression,
+        "read_as": str(grounding.phrase),
+        "proposals": grounding.proposals,
+        "presence": grounding.presence,
+        "doubtful": grounding.doubtful,
+        "unused": [step.name for step in grounding.steps if not step.used],
+        "regions": regions,
+    }

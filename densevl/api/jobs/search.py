@@ -1,0 +1,191 @@
+"""Searching an index and showing what was found: hits cut out of their pictures, outlined, on one sheet."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from densevl.api.model import Model
+from densevl.core.drawing.lettering import letter
+from densevl.core.drawing.overlay import write_image
+from densevl.core.drawing.sheets import Tile, tile_sheet
+from densevl.core.errors import ImageError, UsageError
+from densevl.core.images import read_image
+from densevl.core.masks import decode_masks
+from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.tasks.search import Hit, RegionIndex
+from densevl.tasks.search.search import Ranker, search
+
+__all__ = ["Example", "SearchJob", "cut_out", "hit_records", "sheet_name"]
+
+SIDE = 176
+"""Side of the tiles of a sheet, in pixels."""
+
+CONTEXT = 1.7
+"""Side of what a tile shows, as a multiple of the longer side of the hit's box."""
+
+_LINE, _RIM, _PAPER, _FAINT = (255, 196, 0), (20, 20, 20), 255, 236
+
+
+@dataclass(frozen=True)
+class Example:
+    """A region to find more of.
+
+    Attributes:
+        path: of its image.
+        box: xyxy pixels; None for the whole image.
+    """
+
+    path: Path
+    box: tuple[float, float, float, float] | None = None
+
+    def __str__(self) -> str:
+        """What a sheet calls it."""
+        place = "" if self.box is None else f" ({', '.join(f'{side:g}' for side in self.box)})"
+        return f"like {self.path.name}{place}"
+
+
+class SearchJob:
+    """Asks an index, with the model that made it.
+
+    Args:
+        index: where to look.
+        model: embeds the queries.
+        ranker: ranks the regions; None for the exact search.
+
+    Raises:
+        UsageError: where the index was made by another model.
+    """
+
+    def __init__(self, index: RegionIndex, model: Model, ranker: Ranker | None = None) -> None:
+        self.index, self.model, self.ranker = index, model, ranker
+        own = model.embedder.encoder.model_id
+        if own != index.model_id:
+            raise UsageError(
+                f"the index was made by {index.model_id!r} and this model is {own!r}; search with the model of the "
+                "index, or embed the images anew"
+            )
+
+    def by_text(self, texts: Sequence[str], top: int = 20, **limits: Any) -> list[list[Hit]]:
+        """The hits of each text.
+
+        Args:
+            texts: what to find.
+            top: hits of each.
+            limits: ``per_image`` and ``overlap``, see :func:`densevl.tasks.search.search.search`.
+
+        Raises:
+            UsageError: where a text is blank or too long.
+        """
+        return search(self.index, self.model.embed_texts(texts), top, ranker=self.ranker, **limits)
+
+    def by_example(self, example: Example, top: int = 20, **limits: Any) -> list[Hit]:
+        """The hits of an example region; where its own image is in the index, it finds itself.
+
+        Raises:
+            ImageError: where its image cannot be read.
+            UsageError: where its box lies outside the image, or needs a mask that nothing can make.
+        """
+        picture = read_image(example.path)
+        size = (picture.shape[0], picture.shape[1])
+        region = Regions.whole(size) if example.box is None else Regions.from_boxes([example.box], size)
+        vector: RegionEmbeddings = self.model.embed_regions([picture], [region])[0]
+        return search(self.index, vector, top, ranker=self.ranker, **limits)[0]
+
+    def sheet(self, title: str, hits: Sequence[Hit], columns: int = 5) -> tuple[UInt8[np.ndarray, "h w 3"], list[str]]:
+        """The hits on one sheet, the best first, and the images that could not be read any more."""
+        tiles, missing = [], dict[str, None]()
+        for rank, hit in enumerate(hits, 1):
+            try:
+                picture = read_image(hit.image.path)
+                moved = picture.shape[:2] != tuple(hit.image.size)
+                tile = _no_picture("image has changed") if moved else cut_out(picture, hit)
+            except ImageError:
+                tile, moved = _no_picture("image is missing"), True
+            if moved:
+                missing[hit.image.path] = None
+            tiles.append(Tile(tile, f"{rank}   {hit.score:.3f}", Path(hit.image.path).name))
+        note = f"{len(self.index)} regions in {len(self.index.images)} images, {self.model.name}"
+        return tile_sheet(tiles, title if hits else f"{title}: nothing found", note, columns), list(missing)
+
+    def write_sheet(self, path: Path, title: str, hits: Sequence[Hit]) -> list[str]:
+        """Write the sheet of the hits; returns the images that could not be read any more.
+
+        Raises:
+            OutputError: where it cannot be written.
+        """
+        sheet, missing = self.sheet(title, hits)
+        write_image(path, sheet)
+        return missing
+
+
+def cut_out(picture: UInt8[np.ndarray, "H W 3"], hit: Hit, side: int = SIDE) -> UInt8[np.ndarray, "{side} {side} 3"]:
+    """A hit with what lies round it, outlined along its mask where it has one, else along its box; the rest is paler.
+
+    Args:
+        picture: the image of the hit.
+        hit: what to show.
+        side: of the square result in pixels.
+    """
+    x0, y0, x1, y1 = hit.box
+    longer = max(x1 - x0, y1 - y0)
+    scale = side / (CONTEXT * longer)
+    left, top = (x0 + x1) / 2 - side / scale / 2, (y0 + y1) / 2 - side / scale / 2
+    # Pixel centres: (x + 0.5 - left) · scale - 0.5.
+    to_tile = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
+    near = picture if scale > 1 / 3 else cv2.GaussianBlur(picture, (0, 0), 0.4 / scale)
+    smooth = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
+    tile = cv2.warpAffine(near, to_tile, (side, side), flags=smooth, borderValue=(_FAINT,) * 3)
+    inside = cv2.warpAffine(_shape(hit).astype(np.float32), to_tile, (side, side), flags=cv2.INTER_LINEAR) > 0.5
+    grey = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.0)[..., None]
+    pale = 0.55 * tile + 0.45 * _PAPER
+    tile = np.rint(grey * tile + (1 - grey) * pale).astype(np.uint8)
+    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(tile, outlines, -1, _RIM, 4, cv2.LINE_AA)
+    cv2.drawContours(tile, outlines, -1, _LINE, 2, cv2.LINE_AA)
+    return tile
+
+
+def hit_records(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """The hits as plain values, for other programs."""
+    return [
+        {
+            "rank": rank,
+            "score": round(hit.score, 6),
+            "image": hit.image.path,
+            "box": [round(value, 2) for value in hit.box],
+            "proposal": hit.proposal,
+            **({"mask": {"size": list(hit.image.size), "counts": hit.mask}} if hit.mask else {}),
+        }
+        for rank, hit in enumerate(hits, 1)
+    ]
+
+
+def _shape(hit: Hit) -> Bool[np.ndarray, "H W"]:
+    """The pixels of a hit: its mask, or its box where it has none."""
+    height, width = hit.image.size
+    if hit.mask:
+        return decode_masks([{"size": [height, width], "counts": hit.mask}], (height, width))[0].numpy()
+    filled = np.zeros((height, width), bool)
+    x0, y0, x1, y1 = (round(value) for value in hit.box)
+    filled[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = True
+    return filled
+
+
+def _no_picture(reason: str) -> UInt8[np.ndarray, "s s 3"]:
+    tile = np.full((SIDE, SIDE, 3), _FAINT, np.uint8)
+    ink = letter(reason, 13, SIDE - 20)
+    y, x = (SIDE - ink.shape[0]) // 2, (SIDE - ink.shape[1]) // 2
+    tile[y : y + ink.shape[0], x : x + ink.shape[1]] -= (ink[..., None] // 2).astype(np.uint8)
+    return tile
+
+
+def sheet_name(query: str) -> str:
+    """A file name that tells the query."""
+    words = re.sub(r"[^\w.]+", "-", query.casefold()).strip("-.")
+    return f"{words[:60] or 'query'}.search.png"

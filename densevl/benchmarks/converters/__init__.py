@@ -1,6 +1,0 @@
-"""Making the label maps that the benchmarks read from what the data sets' owners publish."""
-
-from densevl.benchmarks.converters.conversion import Conversion, Task, run_tasks
-from densevl.benchmarks.converters.convert import CONVERTERS, convert_labels
-
-__all__ = ["CONVERTERS", "Conversion", "Task", "convert_labels", "run_tasks"]

@@ -1,0 +1,229 @@
+"""Data sets for mmsegmentation, whose classes are densevl's vocabularies.
+
+A data set is a vocabulary and a folder layout, both given by its config in ``configs/_base_/``. Model and data set read
+the same vocabulary, so that they cannot disagree on what label 7 means.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from mmengine.dataset import Compose
+
+from densevl.benchmarks.segmentation.pipeline import META_KEYS, ResizeShortSide, sample_pipeline
+from densevl.benchmarks.segmentation.upstream import DATASETS, BaseSegDataset, PackSegInputs, SegDataSample
+from densevl.core.errors import ImageError, UsageError
+from densevl.core.images import read_image
+from densevl.core.vocabulary import Vocabulary
+from densevl.datasets.scenes import CLASSES, GROUNDS, HELD_OUT, Scene, render
+
+__all__ = ["ScenesDataset", "VocabularyDataset"]
+
+
+class _OpenVocabularyDataset(BaseSegDataset):
+    """What both data sets share: classes from a vocabulary, and samples that say why they failed."""
+
+    vocabulary: Vocabulary
+    title: str
+    source: str
+    expected: int | None = None
+    """Number of images of the whole benchmark, where this one may hold fewer."""
+    protocol: Mapping[str, Any] = MappingProxyType({})
+    caveats: Sequence[str] = ()
+
+    def _setup(self, vocabulary: str, groups: dict[str, list[int]] | None = None, **kwargs: Any) -> None:
+        self.vocabulary = Vocabulary.load(vocabulary)
+        self.title = self.vocabulary.name
+        metainfo = {"classes": self.vocabulary.names, "palette": [list(c) for c in self.vocabulary.palette]}
+        super().__init__(metainfo={**metainfo, "groups": groups or {}}, test_mode=True, serialize_data=False, **kwargs)
+
+    def prepare_data(self, idx: int) -> dict[str, Any]:
+        """The sample of an image; where it cannot be read, an empty one with the reason in ``failure``."""
+        record = self.get_data_info(idx)
+        try:
+            return self.pipeline(record)
+        except ImageError as error:
+            sample = SegDataSample(metainfo={"failure": str(error), **{k: record[k] for k in META_KEYS if k in record}})
+            return {"inputs": torch.zeros(3, 0, 0, dtype=torch.uint8), "data_samples": sample}
+
+
+@DATASETS.register_module()
+class VocabularyDataset(_OpenVocabularyDataset):
+    """Images and label maps in two folders.
+
+    Args:
+        vocabulary: name of the built-in vocabulary, or a file.
+        data_root: folder of the data; the first folder of ``images`` may be left to it or not.
+        images: folder of the images below ``data_root``, searched with its subfolders.
+        labels: folder of the label maps, with the same subfolders and names.
+        image_suffix: how names of images end.
+        label_suffix: what takes the place of ``image_suffix`` in the names of label maps.
+        split: text file below ``data_root`` with one name a line; without it every image counts.
+        expected: number of images of the whole benchmark.
+        cure: what to do where label maps are missing, for the error.
+        reduce_zero_label: label 0 is ignored and the others move down by one.
+        short_side: see :class:`ResizeShortSide`.
+        long_side: see :class:`ResizeShortSide`.
+
+    Raises:
+        UsageError: where the data are not there or not complete.
+    """
+
+    def __init__(
+        self,
+        vocabulary: str,
+        data_root: str,
+        images: str,
+        labels: str,
+        image_suffix: str = ".jpg",
+        label_suffix: str = ".png",
+        split: str | None = None,
+        expected: int | None = None,
+        cure: str = "",
+        reduce_zero_label: bool = False,
+        short_side: int | None = 448,
+        long_side: int = 2048,
+        **kwargs: Any,
+    ) -> None:
+        root = Path(data_root).expanduser()
+        if root.name == Path(images).parts[0]:
+            root = root.parent
+        self.source, self.expected, self.cure = data_root, expected, cure
+        self.split_file = None if split is None else root / split
+        self._setup(
+            vocabulary,
+            img_suffix=image_suffix,
+            seg_map_suffix=label_suffix,
+            data_prefix={"img_path": str(root / images), "seg_map_path": str(root / labels)},
+            reduce_zero_label=reduce_zero_label,
+            **kwargs,
+        )
+        self.pipeline = sample_pipeline(len(self.vocabulary), short_side, long_side)
+
+    def image(self, idx: int) -> UInt8[np.ndarray, "H W 3"]:
+        """The picture of a sample, at full size."""
+        return read_image(self.get_data_info(idx)["img_path"])
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Records of all images, in the order of their names."""
+        images, labels = Path(self.data_prefix["img_path"]), Path(self.data_prefix["seg_map_path"])
+        names = self._names(images)
+        records = [
+            {
+                "img_path": str(images / f"{name}{self.img_suffix}"),
+                "seg_map_path": str(labels / f"{name}{self.seg_map_suffix}"),
+                "relative_path": f"{name}{self.img_suffix}",
+                "reduce_zero_label": self.reduce_zero_label,
+            }
+            for name in names
+        ]
+        for key, what in (("img_path", "images"), ("seg_map_path", "label maps")):
+            missing = [record[key] for record in records if not Path(record[key]).is_file()]
+            if missing:
+                raise UsageError(
+                    f"{self.vocabulary.name}: {len(missing)} of {len(records)} {what} are missing, such as {missing[0]}"
+                    + (f"; {self.cure}" if self.cure else "")
+                )
+        return records
+
+    def _names(self, images: Path) -> list[str]:
+        """Paths of the images below their folder, without suffix."""
+        if not images.is_dir():
+            raise UsageError(f"{self._layout()}; there is no folder {images}")
+        if self.split_file is None:
+            found = (path.relative_to(images).as_posix() for path in images.rglob(f"*{self.img_suffix}"))
+            names = sorted(path.removesuffix(self.img_suffix) for path in found)
+        elif self.split_file.is_file():
+            names = [line.strip() for line in self.split_file.read_text().splitlines() if line.strip()]
+        else:
+            raise UsageError(f"{self._layout()}; there is no file {self.split_file}")
+        if not names:
+            raise UsageError(f"{self._layout()}; there are none")
+        return names
+
+    def _layout(self) -> str:
+        images, labels = self.data_prefix["img_path"], self.data_prefix["seg_map_path"]
+        listed = f", listed in {self.split_file}" if self.split_file else ""
+        return (
+            f"{self.vocabulary.name}: expected images {images}/*{self.img_suffix} and label maps "
+            f"{labels}/*{self.seg_map_suffix}{listed}; set --cfg-options data_root=FOLDER"
+        )
+
+
+class _RenderScene:
+    """Draw the scene of a record in the place of reading it."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self.seed, self.size = seed, size
+
+    def scene(self, index: int) -> Scene:
+        """The scene of a number."""
+        return render(self.seed, index, size=self.size, split="val")
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        scene = self.scene(results["scene"])
+        return {
+            **results,
+            "img": scene.image,
+            "img_shape": scene.image.shape[:2],
+            "ori_shape": scene.image.shape[:2],
+            "gt_seg_map": scene.labels.astype(np.int64),
+        }
+
+
+@DATASETS.register_module()
+class ScenesDataset(_OpenVocabularyDataset):
+    """Held-out scenes, drawn while they are needed.
+
+    Scores are grouped into grounds, pairs of shape and colour that training has seen, and pairs that it never saw.
+
+    Args:
+        seed: number of the collection.
+        length: number of scenes.
+        size: side of the square pictures.
+        short_side: see :class:`ResizeShortSide`.
+        long_side: see :class:`ResizeShortSide`.
+    """
+
+    def __init__(
+        self,
+        seed: int = 1,
+        length: int = 500,
+        size: int = 128,
+        short_side: int | None = None,
+        long_side: int = 2048,
+        **kwargs: Any,
+    ) -> None:
+        self.length = self.expected = length
+        self.source = "drawn while needed"
+        pairs = range(len(GROUNDS), len(CLASSES))
+        unseen = [label for label in pairs if tuple(CLASSES[label].split()) in HELD_OUT]
+        groups = {
+            "grounds": list(range(len(GROUNDS))),
+            "seen pairs": [label for label in pairs if label not in unseen],
+            "never-seen pairs": unseen,
+        }
+        self._setup("scenes", groups, **kwargs)
+        if self.vocabulary.names != CLASSES:
+            raise UsageError("the vocabulary `scenes` names other classes than the scenes show")
+        self.draw = _RenderScene(seed, size)
+        self.pipeline = Compose([self.draw, ResizeShortSide(short_side, long_side), PackSegInputs(META_KEYS)])
+
+    def image(self, idx: int) -> UInt8[np.ndarray, "H W 3"]:
+        """The picture of a sample."""
+        return self.scene(idx).image
+
+    def scene(self, idx: int) -> Scene:
+        """The scene of a sample, with everything that is known of it."""
+        return self.draw.scene(self.get_data_info(idx)["scene"])
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Records of all scenes; their paths are the names under which results are saved."""
+        return [
+            {"scene": index, "img_path": f"scenes/{index:06d}.png", "relative_path": f"{index:06d}.png"}
+            for index in range(self.length)
+        ]

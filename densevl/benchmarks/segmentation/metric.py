@@ -1,0 +1,53 @@
+"""The metric of label maps: one confusion matrix, on the device, reduced once over all processes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, is_distributed
+from mmengine.registry import METRICS
+from torch import Tensor
+
+from densevl.benchmarks.per_image import PerImageMetric
+from densevl.metrics.confusion import Scores, confusion_matrix, scores_of
+
+__all__ = ["ConfusionMetric"]
+
+
+@METRICS.register_module()
+class ConfusionMetric(PerImageMetric):
+    """mIoU, mAcc and aAcc over a data set; means leave out the classes that do not occur."""
+
+    scores: Scores | None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._matrix: Tensor | None = None
+
+    def measure(self, sample: Mapping[str, Any]) -> None:
+        """Count the pixels of an image; nothing else is kept of it."""
+        labels = sample["pred_sem_seg"]["data"].squeeze(0)
+        truth = sample["gt_sem_seg"]["data"].squeeze(0).to(labels.device)
+        counts = confusion_matrix(truth, labels, len(self.dataset_meta["classes"]))
+        self._matrix = counts if self._matrix is None else self._matrix.add_(counts)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """As any metric; pixels are counted from nothing again afterwards."""
+        try:
+            return super().evaluate(size)
+        finally:
+            self._matrix = None
+
+    def score(self, found: list[Any]) -> Scores:
+        """The scores of the pixels of all processes."""
+        names, matrix = self.dataset_meta["classes"], self._matrix
+        if matrix is None:
+            matrix = torch.zeros(len(names), len(names), dtype=torch.int64)
+        if is_distributed():
+            matrix = matrix.to("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
+            all_reduce(matrix)
+        return scores_of(matrix, names, self.dataset_meta.get("groups"))
+
+    def figures(self, scores: Scores) -> dict[str, float]:
+        """The three means."""
+        return {"mIoU": scores.mean_iou, "mAcc": scores.mean_accuracy, "aAcc": scores.pixel_accuracy}

@@ -1,0 +1,94 @@
+"""densevl's segmentor as a model of mmsegmentation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.structures import PixelData
+from torch import Tensor
+
+from densevl.api.segmentor_building import build_segmentor
+from densevl.benchmarks.protocols import BenchmarkModel
+from densevl.benchmarks.segmentation.saving import SaveResults
+from densevl.benchmarks.segmentation.upstream import MODELS, SegDataSample
+from densevl.core.errors import UsageError
+from densevl.core.features import TextEmbeddings
+from densevl.core.vocabulary import Vocabulary
+from densevl.tasks.segmentation import EncodedImage
+
+__all__ = ["OpenVocabularyModel"]
+
+
+@MODELS.register_module()
+class OpenVocabularyModel(BenchmarkModel):
+    """A segmentor that labels the samples of a data set with the classes of its vocabulary.
+
+    Args:
+        segmentor: a name from ``densevl models``, or arguments of :class:`densevl.Segmentor`.
+        flip: average the probabilities of the image and of its mirror image.
+        changes: further arguments of :func:`densevl.tasks.segmentation.build_segmentor`.
+    """
+
+    mirrors = True
+
+    def __init__(self, segmentor: str | Mapping[str, Any] = "maskclip", flip: bool = False, **changes: Any) -> None:
+        super().__init__()
+        self.name = segmentor if isinstance(segmentor, str) else "custom"
+        self.segmentor = build_segmentor(segmentor, **changes)
+        self.flip = flip
+        self.texts: TextEmbeddings | None = None
+
+    @property
+    def dataset_options(self) -> dict[str, Any]:
+        """The size that the segmentor wants images in."""
+        return {"short_side": self.segmentor.short_side, "long_side": self.segmentor.long_side}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What decides the labels, and whether mirror images are averaged in."""
+        return {**self.segmentor.protocol, "mirrored": self.flip, "device": str(self.segmentor.device)}
+
+    def hooks(self, out: str | Path | None, show_dir: str | Path | None) -> list[Hook]:
+        """Label maps and overlays."""
+        return [SaveResults(out, show_dir)]
+
+    def prepare(self, dataset: Any) -> None:
+        """Embed the classes of the data set."""
+        self.ask(dataset.vocabulary)
+
+    def ask(self, vocabulary: Vocabulary) -> None:
+        """Embed the classes that the following samples are labelled with.
+
+        Raises:
+            UsageError: where the background mode adds a class that the data set does not have.
+        """
+        texts = self.segmentor.embed(vocabulary)
+        if len(texts.vocabulary) != len(vocabulary):
+            raise UsageError(
+                f"background={self.segmentor.background} adds a class that {vocabulary.name} does not have; "
+                "evaluate it with background=none"
+            )
+        self.texts = texts
+
+    def answer(self, images: Sequence[Tensor], samples: Sequence[SegDataSample]) -> None:
+        """Add ``pred_sem_seg`` to the samples; their images have the size that the data set was told."""
+        floats = [image.float().div_(255) for image in images]
+        for labels, sample in zip(self._label(floats, [s.ori_shape for s in samples]), samples, strict=True):
+            sample.pred_sem_seg = PixelData(data=labels[None])
+
+    def _label(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
+        if self.texts is None:
+            raise UsageError("the model was not told its classes; call ask(vocabulary) first")
+        encoded = self.segmentor.encode_resized(images, sizes)
+        if not self.flip:
+            return [self.segmentor.label(image, self.texts)[0] for image in encoded]
+        mirrored = self.segmentor.encode_resized([image.flip(-1) for image in images], sizes)
+        return [self._label_both(*both, self.texts) for both in zip(encoded, mirrored, strict=True)]
+
+    def _label_both(self, image: EncodedImage, mirrored: EncodedImage, texts: TextEmbeddings) -> Tensor:
+        scores = self.segmentor.scores(image, texts).add_(self.segmentor.scores(mirrored, texts).flip(-1)).div_(2)
+        best, labels = scores.max(dim=0)
+        if texts.threshold is not None and texts.vocabulary.background is not None:
+            labels[best < texts.threshold] = texts.vocabulary.background
+        return labels

@@ -1,0 +1,3 @@
+"""The ground: values, files, images and geometry; imports nothing else of densevl."""
+
+__all__: list[str] = []

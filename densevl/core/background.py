@@ -1,0 +1,118 @@
+"""What becomes of the pixels that show none of the classes.
+
+Five modes, as the literature uses them:
+
+* ``none``: every pixel gets one of the classes;
+* ``literal``: one more class, asked for with the word "background";
+* ``words``: one more class, asked for with a list of words for what usually surrounds objects;
+* ``threshold``: pixels whose best probability falls below a threshold, and no text at all;
+* ``head``: as ``literal``, and besides the patches where no class is certain and a head of the model, trained for it,
+  sees no thing (CLIP-DINOiser).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from densevl.core.errors import UsageError
+from densevl.core.vocabulary import Vocabulary, background_words, normalised
+
+__all__ = ["Background"]
+
+MODES = ("none", "literal", "words", "threshold", "head")
+
+CERTAIN = 0.99
+"""The published probability from which on the head is not asked."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """How the background class is found.
+
+    Attributes:
+        mode: ``"none"``, ``"literal"``, ``"words"``, ``"threshold"`` or ``"head"``.
+        words: queries of the background class, in mode ``"words"``.
+        threshold: least probability, in (0, 1), of a pixel that belongs to a class, in mode ``"threshold"``.
+        delta: least probability, in (0, 1], of a patch that belongs to a class whatever the head says, in mode
+            ``"head"``.
+    """
+
+    mode: str = "none"
+    words: tuple[str, ...] = ()
+    threshold: float | None = None
+    delta: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"background mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if self.mode == "threshold" and not (self.threshold is not None and 0 < self.threshold < 1):
+            raise UsageError(f"a background threshold is a probability between 0 and 1; got {self.threshold!r}")
+        if self.mode == "head" and not (self.delta is not None and 0 < self.delta <= 1):
+            raise UsageError(f"delta of the background head is a probability above 0, up to 1; got {self.delta!r}")
+        if self.mode == "words" and not self.words:
+            raise UsageError("background words are missing; give a few, as in `words:sky,wall,floor`")
+
+    @classmethod
+    def parse(cls, value: "Background | str | float | Sequence[str] | None") -> "Background":
+        """Read what users write.
+
+        Args:
+            value: None, a number (a threshold), a sequence of words, or a string: ``"none"``, ``"literal"``,
+                ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"threshold:0.6"``, ``"head"``, ``"head:0.95"``.
+
+        Raises:
+            UsageError: where the value is none of these.
+        """
+        if isinstance(value, Background):
+            return value
+        if value is None:
+            return cls()
+        if isinstance(value, bool):
+            return cls("literal" if value else "none")
+        if isinstance(value, int | float):
+            return cls("threshold", threshold=float(value))
+        if not isinstance(value, str):
+            return cls("words", words=tuple(value))
+        mode, _, rest = value.partition(":")
+        if mode == "words":
+            return cls("words", words=tuple(w.strip() for w in rest.split(",") if w.strip()) or background_words())
+        if mode == "threshold":
+            return cls("threshold", threshold=_number(rest, "write the background threshold as `threshold:0.5`", value))
+        if mode == "head":
+            return cls("head", delta=_number(rest, "write `head`, or `head:0.95`", value) if rest else CERTAIN)
+        if rest:
+            raise UsageError(f"background mode {mode!r} takes nothing after a colon; got {value!r}")
+        return cls(mode)
+
+    def __str__(self) -> str:
+        if self.mode == "words":
+            return f"words:{','.join(self.words)}"
+        if self.mode == "head":
+            return "head" if self.delta == CERTAIN else f"head:{self.delta:g}"
+        return f"threshold:{self.threshold:g}" if self.mode == "threshold" else self.mode
+
+    def extend(self, vocabulary: Vocabulary) -> Vocabulary:
+        """``vocabulary`` with the background class that this mode asks for.
+
+        A vocabulary that has a background class keeps its place; words that are also the name of another class are
+        left to that class.
+        """
+        if self.mode == "none":
+            return vocabulary
+        if self.mode != "words":
+            return vocabulary if vocabulary.background is not None else vocabulary.with_background(("background",))
+        taken = {
+            normalised(query)
+            for query, owner in zip(vocabulary.queries, vocabulary.owners, strict=True)
+            if owner != vocabulary.background
+        }
+        free = tuple(word for word in self.words if normalised(word) not in taken)
+        if not free:
+            raise UsageError("every background word is also the name of a class; give other words")
+        return vocabulary.with_background(("background", *free))
+
+
+def _number(text: str, rule: str, value: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{rule}; got {value!r}") from None

@@ -1,0 +1,130 @@
+"""The values that pass between the stages: dense features of images, embeddings of texts.
+
+They are immutable and carry the identity of the model that made them, so that features of one model are never
+compared with texts of another.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from densevl.core.errors import UsageError
+from densevl.core.vocabulary import Vocabulary
+
+__all__ = ["DenseFeatures", "Embedded", "TextEmbeddings", "TextVectors", "check_same_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class DenseFeatures:
+    """Image features on the patch grid, in the joint image-text space.
+
+    Attributes:
+        grid: one vector for each patch, not normalised; rows run down, columns run right.
+        patch_size: side of a patch in pixels of the encoded input.
+        model_id: identity of the encoder and its weights.
+        keys: keys of the last attention, heads concatenated, where the readout was asked for them.
+        intermediates: further maps of the same grid by name, such as ``"blocks.-3.ln_2"``.
+        foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
+    """
+
+    grid: Float[Tensor, "n d h w"]
+    patch_size: int
+    model_id: str
+    keys: Float[Tensor, "n c h w"] | None = None
+    intermediates: Mapping[str, Float[Tensor, "n _ h w"]] = field(default_factory=dict)
+    foreground: Float[Tensor, "n h w"] | None = None
+
+    @classmethod
+    def cat(cls, parts: "Sequence[DenseFeatures]") -> "DenseFeatures":
+        """Join features of equal grids along the batch."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        keys = None if first.keys is None else torch.cat([p.keys for p in parts if p.keys is not None])
+        logits = None
+        if first.foreground is not None:
+            logits = torch.cat([p.foreground for p in parts if p.foreground is not None])
+        maps = {name: torch.cat([p.intermediates[name] for p in parts]) for name in first.intermediates}
+        return cls(torch.cat([p.grid for p in parts]), first.patch_size, first.model_id, keys, maps, logits)
+
+    def split(self, sizes: Sequence[int]) -> "list[DenseFeatures]":
+        """Cut along the batch into parts of the given sizes; the inverse of :meth:`cat`."""
+        count = list(sizes)
+        grids = self.grid.split(count)
+        keys = [None] * len(count) if self.keys is None else self.keys.split(count)
+        logits = [None] * len(count) if self.foreground is None else self.foreground.split(count)
+        maps = {name: value.split(count) for name, value in self.intermediates.items()}
+        return [
+            DenseFeatures(
+                grid, self.patch_size, self.model_id, keys[i], {name: v[i] for name, v in maps.items()}, logits[i]
+            )
+            for i, grid in enumerate(grids)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class TextEmbeddings:
+    """A vocabulary as unit vectors, and the class that each of them stands for.
+
+    Attributes:
+        vectors: one unit vector for each query.
+        owners: index in the vocabulary of the class of each query.
+        vocabulary: the classes, the background class among them where there is one.
+        model_id: identity of the encoder and its weights.
+        templates: name of the templates that the queries were set into.
+        threshold: pixels whose best probability is below this are background; None for off. The background class
+            then has no query of its own.
+        delta: patches whose best probability is below this and that show no thing, as the model's head has it, are
+            background; None for off.
+    """
+
+    vectors: Float[Tensor, "q d"]
+    owners: Int[Tensor, " q"]
+    vocabulary: Vocabulary
+    model_id: str
+    templates: str
+    threshold: float | None = None
+    delta: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TextVectors:
+    """Texts as unit vectors, one each.
+
+    Attributes:
+        vectors: in the order of the texts.
+        texts: as given.
+        model_id: identity of the model; compare only with images and regions of the same.
+    """
+
+    vectors: Float[Tensor, "q d"]
+    texts: tuple[str, ...]
+    model_id: str
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@runtime_checkable
+class Embedded(Protocol):
+    """Features of images or regions that say which model made them."""
+
+    @property
+    def model_id(self) -> str: ...
+
+
+def check_same_model(features: Embedded, texts: TextEmbeddings | TextVectors) -> None:
+    """Refuse to compare vectors of different models.
+
+    Raises:
+        UsageError: where the two identities differ.
+    """
+    if features.model_id != texts.model_id:
+        raise UsageError(
+            f"the image was encoded by {features.model_id!r} and the texts by {texts.model_id!r}; "
+            "encode both with the same model"
+        )

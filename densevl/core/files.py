@@ -1,0 +1,168 @@
+"""Writing files whole or not at all."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from glob import has_magic, iglob
+from itertools import takewhile
+from pathlib import Path
+from secrets import token_hex
+
+from densevl.core.errors import OutputError, UsageError
+
+__all__ = ["SUFFIXES", "InputFile", "atomic_write", "expand_inputs"]
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path that becomes ``path`` when the block ends, and vanishes when it fails.
+
+        with atomic_write("out/a/labels.png") as temporary:
+            image.save(temporary)
+
+    Readers see the old file or the new one, never half of it, even where the process is killed. The temporary file
+    lies in the folder of ``path`` (made where it is missing), is hidden and has the same suffix, so that writers which
+    look at the suffix work. An existing file is replaced.
+
+    Raises:
+        OutputError: where the folder cannot be made or the file cannot be written, a full disk included. An
+            ``OSError`` of the block that names another file is not touched.
+    """
+    path = Path(path)
+    # Short on purpose: the longest name that a file may have leaves no room for a longer one.
+    temporary = path.with_name(f".{token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if error.filename is not None and not _is_about(error, path):
+            raise
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {path}: {reason}; free space there or choose another place") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _is_about(error: OSError, path: Path) -> bool:
+    """Whether the error names a file of the folder of ``path``, or a folder above."""
+    named = Path(os.fsdecode(error.filename))
+    return named.parent == path.parent or named in path.parents
+
+
+SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp")
+"""What counts as an image in folders and globs, in either case; a file that is named itself may have any suffix."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """An image to read and the name of its results.
+
+    Attributes:
+        path: the file, as given.
+        relative: path below the folder or glob that led to it, ``/`` between its parts and without the image's suffix:
+            ``day1/cat``. No two inputs of one call share it: it keeps the suffix where ``cat.jpg`` and ``cat.png`` lie
+            together, and takes in the folders above where two arguments lead to files of one name.
+    """
+
+    path: Path
+    relative: str
+
+
+def expand_inputs(
+    arguments: Sequence[str | os.PathLike[str]], exclude: str | os.PathLike[str] | None = None
+) -> list[InputFile]:
+    """The images that files, folders (with all below them) and globs name.
+
+    Arguments keep their order; within a folder or a glob the order is natural (``img2`` before ``img10``). A file that
+    several arguments name comes once. Hidden files and folders are passed over, links to folders are not followed.
+
+    Args:
+        arguments: files, folders, or globs such as ``day*/*.jpg`` and ``photos/**/*.png``.
+        exclude: folder whose files do not count unless they are named themselves: that of the results.
+
+    Raises:
+        UsageError: where an argument leads to no image, or a folder cannot be listed.
+    """
+    found: dict[str, tuple[Path, Path]] = {}
+    missing = []
+    for argument in [os.fspath(argument) for argument in arguments]:
+        pairs = _expand(os.path.expanduser(argument), exclude)
+        if not pairs:
+            missing.append(_nothing_found(argument))
+        for root, path in pairs:
+            found.setdefault(os.path.abspath(path), (root, path))
+    if missing:
+        raise UsageError("; ".join(missing))
+    return _with_distinct_names([(path, _names(path, root)) for root, path in found.values()])
+
+
+def _expand(argument: str, exclude: str | os.PathLike[str] | None) -> list[tuple[Path, Path]]:
+    """Pairs of the folder that results mirror and a file below it."""
+    if os.path.isdir(argument):
+        root = Path(argument)
+        files = [Path(folder, file) for folder, _, names in _walk(argument) for file in names]
+    elif os.path.lexists(argument):
+        return [(Path(argument).parent, Path(argument))]
+    else:
+        plain = takewhile(lambda part: not has_magic(part), Path(argument).parts)
+        root = Path(*plain)
+        files = [Path(path) for path in iglob(argument, recursive=True)] if has_magic(argument) else []
+    excluded = None if exclude is None else Path(os.path.abspath(exclude))
+    images = [
+        path
+        for path in files
+        if path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+        and (excluded is None or excluded not in Path(os.path.abspath(path)).parents)
+    ]
+    return [(root, path) for path in sorted(images, key=_natural)]
+
+
+def _walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"cannot list the folder {error.filename}: {error.strerror}")
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield place, folders, files
+
+
+def _natural(path: Path) -> list[list[str | int]]:
+    pieces = (re.split(r"(\d+)", part.casefold()) for part in path.parts)
+    return [[int(piece) if i % 2 else piece for i, piece in enumerate(split)] for split in pieces]
+
+
+def _nothing_found(argument: str) -> str:
+    kinds = ", ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
+    if os.path.isdir(argument):
+        return f"no image ({kinds}) in the folder {argument!r}"
+    if has_magic(argument):
+        return f"no image ({kinds}) matches {argument!r}"
+    return f"no such file or folder: {argument!r}"
+
+
+def _with_distinct_names(files: Sequence[tuple[Path, Iterator[str]]]) -> list[InputFile]:
+    """Names as short as can be; those that clash grow together until they differ."""
+    names = [next(longer) for _, longer in files]
+    while True:
+        uses = Counter(names)
+        clashing = [index for index, name in enumerate(names) if uses[name] > 1]
+        if not clashing:
+            return [InputFile(path, name) for (path, _), name in zip(files, names, strict=True)]
+        for index in clashing:
+            names[index] = next(files[index][1], names[index])
+
+
+def _names(path: Path, root: Path) -> Iterator[str]:
+    """Ever longer names of the results of a file; the last ones, whole paths, are unique."""
+    relative = path.relative_to(root)
+    yield relative.with_suffix("").as_posix()
+    parts = Path(os.path.abspath(path)).parts[1:]
+    for length in range(len(relative.parts), len(parts) + 1):
+        yield "/".join(parts[-length:])

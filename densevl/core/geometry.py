@@ -1,0 +1,92 @@
+"""Sizes and how they change.
+
+Convention: a size is (height, width) in pixels. Resizing is bilinear with half-pixel centres (``align_corners=False``),
+as in OpenCV and in ``torch.nn.functional.interpolate``.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Size", "bin_shares", "fit_square", "fitted_size", "iou", "mask_shares", "padded_size", "resized_size"]
+
+Size = tuple[int, int]
+"""(height, width)."""
+
+
+def resized_size(size: Size, short_side: int, long_side: int = 2048) -> Size:
+    """Size after scaling to ``short_side``, keeping the ratio, with no side above ``long_side``.
+
+    The rounding is that of MMCV's ``imrescale``, so that a picture has the same size here and in a benchmark pipeline.
+    A side never falls below one pixel.
+    """
+    height, width = size
+    scale = min(long_side / max(height, width), short_side / min(height, width))
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+def fitted_size(size: Size, side: int) -> Size:
+    """Size after scaling to the long side ``side``, keeping the ratio; no side falls below one pixel."""
+    scale = side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def padded_size(size: Size, multiple: int) -> Size:
+    """The smallest size that holds ``size`` and is divisible by ``multiple``."""
+    height, width = size
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def bin_shares(length: int, edges: Float[Tensor, " e"]) -> Float[Tensor, "e-1 {length}"]:
+    """How much of each pixel of a line lies in each bin, in [0, 1].
+
+    Args:
+        length: of the line, in pixels; pixel i reaches from i to i + 1.
+        edges: where the bins begin and end, ascending, in pixels.
+    """
+    starts = torch.arange(length, dtype=edges.dtype, device=edges.device)
+    return (torch.minimum(edges[1:, None], starts + 1) - torch.maximum(edges[:-1, None], starts)).clamp(min=0)
+
+
+def fit_square(image: Float[Tensor, "3 H W"], side: int) -> Float[Tensor, "3 {side} {side}"]:
+    """An image scaled to the long side ``side`` and padded with black at the right or the bottom."""
+    height, width = image.shape[1:]
+    size = fitted_size((height, width), side)
+    if size != (height, width):
+        image = F.interpolate(image[None], size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(0, 1)
+    return F.pad(image, (0, side - size[1], 0, side - size[0]))
+
+
+def mask_shares(masks: Float[Tensor, "n H W"], side: int, patch: int, grid: Size) -> Float[Tensor, "n h w"]:
+    """How much each mask covers of each patch of the image padded to a square, in pixels of the mask.
+
+    Args:
+        masks: of an image as given, 1 inside.
+        side: of the square.
+        patch: side of a patch.
+        grid: patches (down, right).
+    """
+    size = (masks.shape[1], masks.shape[2])
+    scale = (_shrink(size, side).flip(0)).tolist()
+    edges = [torch.arange(n + 1, dtype=masks.dtype, device=masks.device) * patch for n in grid]
+    rows, columns = (bin_shares(size[i], edges[i] * scale[i]).to(masks) for i in range(2))
+    return rows @ masks @ columns.mT
+
+
+def _shrink(size: Size, side: int) -> Float[Tensor, "2"]:
+    """Pixels of the image as given in one pixel of the square, across and down."""
+    height, width = fitted_size(size, side)
+    return torch.tensor([size[1] / width, size[0] / height])
+
+
+def iou(one: Sequence[int | float], other: Sequence[int | float]) -> float:
+    """Overlap of two boxes: intersection over union."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return width * height / (sum(areas) - width * height)

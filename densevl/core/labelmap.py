@@ -1,0 +1,213 @@
+"""Label maps: which class each pixel shows, as a value, as a file and as COCO-style records.
+
+Convention: a label is the index of a class in the vocabulary, everywhere: in memory, in files and as ``category_id``.
+-1 means unlabelled.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int32, Integer, UInt8
+from PIL import Image, PngImagePlugin
+from pycocotools import mask as rle
+from torch import Tensor
+
+from densevl.core.drawing.overlay import draw_overlay
+from densevl.core.errors import ImageError, UsageError, suggestion
+from densevl.core.files import atomic_write
+from densevl.core.images import load_picture
+from densevl.core.vocabulary import Colour, Vocabulary, normalised
+
+__all__ = ["IGNORED", "UNLABELLED", "LabelMap", "coco_results", "read_label_map", "write_label_map"]
+
+UNLABELLED = -1
+
+_NOTE = "Unlabelled"
+"""The PNG text field that holds the value of unlabelled pixels in the file."""
+
+_UNLABELLED_COLOUR = (224, 224, 192)  # that of "void" in PASCAL VOC
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """The class of every pixel of an image.
+
+    Attributes:
+        labels: index of the class of each pixel, -1 where there is none.
+        vocabulary: the classes.
+        image: the picture that was labelled, uint8 RGB.
+        best: probability of the class of each pixel.
+        scores: probability of every class, where it was asked for.
+
+    Raises:
+        UsageError: where the sizes differ or a label is not one of the vocabulary.
+    """
+
+    labels: Integer[np.ndarray, "H W"]
+    vocabulary: Vocabulary
+    image: UInt8[np.ndarray, "_ _ 3"] | None = None
+    best: Float[np.ndarray, "_ _"] | None = None
+    scores: Float[Tensor, "k H W"] | None = None
+
+    def __post_init__(self) -> None:
+        _check_labels(self.labels, len(self.vocabulary))
+        for name, array in (("image", self.image), ("best", self.best)):
+            if array is not None and array.shape[:2] != self.labels.shape:
+                raise UsageError(f"{name} has size {array.shape[:2]}; expected that of the labels, {self.labels.shape}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each class of the vocabulary, whether it is in the picture or not."""
+        return self.vocabulary.names
+
+    @cached_property
+    def _counts(self) -> Int[np.ndarray, " k"]:
+        return _count_labels(self.labels, len(self.vocabulary))
+
+    def areas(self) -> dict[str, float]:
+        """Share of the picture in (0, 1] of each class that is in it, the largest first.
+
+        The shares sum to one where every pixel is labelled.
+        """
+        return {self.names[label]: float(self._counts[label] / self.labels.size) for label in self._present()}
+
+    def _present(self) -> list[int]:
+        """Labels in the picture, the largest area first."""
+        return [int(label) for label in np.argsort(-self._counts, kind="stable") if self._counts[label]]
+
+    def mask(self, name: str) -> Bool[np.ndarray, "H W"]:
+        """Where the picture shows a class, named by any of its synonyms; all False where it does not.
+
+        Raises:
+            UsageError: where the vocabulary has no such class.
+        """
+        owners = {
+            normalised(query): owner
+            for query, owner in zip(self.vocabulary.queries, self.vocabulary.owners, strict=True)
+        }
+        label = owners.get(normalised(name))
+        if label is None:
+            near = suggestion(normalised(name), owners)
+            raise UsageError(f"no class {name!r} in the vocabulary {self.vocabulary.name!r}; {near}")
+        return self.labels == label
+
+    def overlay(self, alpha: float = 0.55, legend: bool = True) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture under its labels, with a legend; see :func:`densevl.core.drawing.overlay.draw_overlay`.
+
+        Raises:
+            UsageError: where the label map does not hold the picture.
+        """
+        if self.image is None:
+            raise UsageError("this label map does not hold the picture; give LabelMap(..., image=...) to draw it")
+        palette = self.vocabulary.palette
+        return draw_overlay(self.image, self.labels, self.names, palette, alpha=alpha, legend=legend)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the labels as PNG; see :func:`write_label_map`."""
+        write_label_map(path, self.labels, self.vocabulary.palette)
+
+
+def write_label_map(
+    path: str | os.PathLike[str], labels: Integer[np.ndarray, "H W"], palette: Sequence[Colour]
+) -> None:
+    """Write labels as PNG whose pixel values are the labels: 8 bits with a palette up to 256 classes, else 16 bits.
+
+    Unlabelled pixels take the largest value, 255 or 65535, and a text field of the file says so; a map of 256 classes
+    that has some is written with 16 bits.
+
+    Args:
+        path: ends in ``.png``: other formats would change labels.
+        labels: -1 or an index into ``palette``.
+        palette: colour of each class.
+
+    Raises:
+        OutputError: where the file cannot be written.
+        UsageError: where the suffix is another or a label has no colour.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"label maps are written as .png, which keeps every value; got {path.name!r}")
+    _check_labels(labels, len(palette))
+    unlabelled = bool((labels < 0).any())
+    small = len(palette) + unlabelled <= 256
+    note = PngImagePlugin.PngInfo()
+    if small:
+        image = Image.fromarray(labels.astype(np.uint8))  # -1 becomes 255
+        image.putpalette(_palette_bytes(palette))
+    else:
+        image = Image.fromarray(labels.astype(np.uint16))
+    if unlabelled:
+        note.add_text(_NOTE, "255" if small else "65535")
+    with atomic_write(path) as temporary:
+        image.save(temporary, pnginfo=note, bits=8)  # of a palette: Pillow would pack few classes into fewer
+
+
+def _palette_bytes(palette: Sequence[Colour]) -> bytes:
+    colours = np.zeros((256, 3), np.uint8)
+    colours[255] = _UNLABELLED_COLOUR
+    colours[: len(palette)] = palette
+    return colours.tobytes()
+
+
+def read_label_map(path: str | os.PathLike[str]) -> Int32[np.ndarray, "H W"]:
+    """Read labels from a PNG of 8 or 16 bits: the values as they stand, but -1 for those that it notes as unlabelled.
+
+    Raises:
+        ImageError: where the file cannot be read or holds colours.
+    """
+    image = load_picture(path)
+    values = np.asarray(image)
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
+        raise ImageError(f"{os.fspath(path)} holds {image.mode} values; a label map holds one whole number a pixel")
+    labels = values.astype(np.int32)
+    unlabelled = image.info.get(_NOTE)
+    if unlabelled in ("255", "65535"):
+        labels[labels == int(unlabelled)] = UNLABELLED
+    return labels
+
+
+def coco_results(label_map: LabelMap, image_id: int | str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """One record in the format of COCO results for each class in the picture, the largest first.
+
+    ``category_id`` is the label, from 0; ``bbox`` is x, y, width, height in pixels; ``score`` is the mean probability
+    over the mask, where the label map holds probabilities; ``segmentation`` is a run-length code that pycocotools
+    reads. The records hold plain numbers and text, ready for JSON.
+    """
+    image_id = image_id if isinstance(image_id, int) else os.fspath(image_id)
+    records = []
+    for label in label_map._present():
+        mask = label_map.labels == label
+        code = rle.encode(np.asfortranarray(mask.view(np.uint8)))
+        record = {
+            "image_id": image_id,
+            "category_id": label,
+            "category_name": label_map.names[label],
+            "segmentation": {"size": list(mask.shape), "counts": code["counts"].decode("ascii")},
+            "bbox": rle.toBbox(code).tolist(),
+            "area": int(rle.area(code)),
+        }
+        if label_map.best is not None:
+            record["score"] = round(float(label_map.best[mask].mean(dtype=np.float64)), 6)
+        records.append(record)
+    return records
+
+
+def _check_labels(labels: np.ndarray, classes: int) -> None:
+    if labels.ndim != 2 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
+        raise UsageError(f"labels are integers (H, W); got {labels.dtype} of shape {labels.shape}")
+    if not -1 <= int(labels.min()) <= int(labels.max()) < classes:
+        found = f"{labels.min()} to {labels.max()}"
+        raise UsageError(f"labels run from 0 to {classes - 1}, the last class, with -1 for unlabelled; got {found}")
+
+
+def _count_labels(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.bincount(labels.ravel().astype(np.int64) + 1, minlength=classes + 1)[1:]
+
+
+IGNORED = 255
+"""Label of pixels that do not count."""

@@ -1,0 +1,3 @@
+"""Pictures and what is known of them."""
+
+__all__: list[str] = []

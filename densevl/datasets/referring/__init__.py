@@ -1,0 +1,3 @@
+"""Data sets of referring expressions."""
+
+__all__: list[str] = []

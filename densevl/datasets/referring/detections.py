@@ -1,0 +1,52 @@
+"""Files of detected boxes of many images.
+
+The layouts: ReCLIP's dictionary ``{image_id: [[x, y, w, h], …]}``, and lists of records with ``image_id`` and ``bbox``
+(COCO's results) or ``box`` (MAttNet's, perhaps below ``dets``). Records with scores come best first.
+
+Convention: the files hold corner, width and height; here boxes are xyxy, half-open.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from densevl.core.errors import UsageError
+from densevl.datasets.referring.annotations import Box
+from densevl.datasets.referring.collection import box_of, identity, read_json
+
+__all__ = ["read_detections"]
+
+
+def read_detections(path: str | Path) -> dict[int | str, tuple[Box, ...]]:
+    """The boxes of each image; those without area are left out.
+
+    Raises:
+        UsageError: where the file is missing or of no such layout.
+    """
+    path = Path(path).expanduser()
+    content = read_json(path)
+    try:
+        if isinstance(content, Mapping) and isinstance(content.get("dets"), list):
+            content = content["dets"]
+        pairs = _of_dictionary(content) if isinstance(content, Mapping) else _of_records(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} holds no detections ({type(error).__name__}: {error}); expected "
+            '{image_id: [[x, y, w, h], …]} or [{"image_id", "bbox", "score"}, …]'
+        ) from None
+    found: dict[int | str, list[Box]] = {}
+    for image_id, bbox in pairs:
+        boxes = found.setdefault(image_id, [])
+        if (box := box_of(bbox)) is not None:
+            boxes.append(box)
+    return {image_id: tuple(boxes) for image_id, boxes in found.items()}
+
+
+def _of_dictionary(content: Mapping[str, Any]) -> list[tuple[int | str, Any]]:
+    return [(identity(image_id), list(bbox)) for image_id, boxes in content.items() for bbox in boxes]
+
+
+def _of_records(content: list[Mapping[str, Any]]) -> list[tuple[int | str, Any]]:
+    if all("score" in record for record in content):
+        content = sorted(content, key=lambda record: -float(record["score"]))
+    return [(identity(r["image_id"]), list(r["bbox"] if "bbox" in r else r["box"])) for r in content]

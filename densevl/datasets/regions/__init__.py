@@ -1,0 +1,3 @@
+"""Data sets of annotated regions."""
+
+__all__: list[str] = []

@@ -1,0 +1,221 @@
+"""Data sets of annotated boxes: COCO and LVIS, FG-OVD, and scenes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import DATASETS
+from mmengine.structures import BaseDataElement
+from torch.utils.data import Dataset
+
+from densevl.core.errors import ImageError, UsageError
+from densevl.core.images import read_image
+from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion, read_annotations
+from densevl.datasets.scenes import CLASSES, GROUNDS, HELD_OUT, render
+
+__all__ = ["CaptionedRegions", "NamedRegions", "RegionsDataset", "SceneRegions", "placed"]
+
+
+class RegionsDataset(Dataset):
+    """Images with annotated regions, and the texts that these are asked about.
+
+    Attributes:
+        texts: class names or captions.
+        metainfo: the same for the metric, with named groups of them.
+    """
+
+    title: str
+    source: str
+    expected: int | None = None
+    protocol: Mapping[str, Any] = MappingProxyType({})
+    caveats: Sequence[str] = ()
+
+    def _setup(
+        self,
+        texts: Sequence[str],
+        images: Sequence[tuple[str, AnnotatedImage]],
+        indices: int | None,
+        groups: Mapping[str, list[int]] | None = None,
+    ) -> None:
+        self.texts = tuple(texts)
+        self.images = list(images)[:indices]
+        self.metainfo = {"classes": self.texts, "groups": dict(groups or {})}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The picture as (3, H, W) uint8 and its regions; where it cannot be used, the reason in ``failure``."""
+        group, image = self.images[index]
+        meta: dict[str, Any] = {"sample_idx": index, "img_path": image.file_name, "group": group}
+        try:
+            picture = self._picture(index)
+            if image.size is not None and picture.shape[:2] != tuple(image.size):
+                raise ImageError(f"the picture has {picture.shape[:2]} pixels, the annotations say {image.size}")
+        except ImageError as error:
+            picture, meta["failure"] = np.zeros((0, 0, 3), np.uint8), str(error)
+        sample = BaseDataElement(metainfo={**meta, "regions": image.regions})
+        return {"inputs": torch.from_numpy(picture).permute(2, 0, 1), "data_samples": sample}
+
+    def _picture(self, index: int) -> np.ndarray:
+        return read_image(self.images[index][1].file_name)
+
+
+class _FileRegions(RegionsDataset):
+    """Regions of annotation files and the pictures beside them."""
+
+    def _read(
+        self,
+        data_root: str,
+        files: Sequence[Path],
+        image_folder: str,
+        indices: int | None,
+        negatives: int | None = None,
+    ) -> None:
+        """Take the regions of all files, each of which is a group; equal texts are one."""
+        root = Path(data_root).expanduser()
+        self.source = data_root
+        texts: dict[str, int] = {}
+        images: list[tuple[str, AnnotatedImage]] = []
+        groups: dict[str, list[int]] = {}
+        skipped: list[str] = []
+        for file in files:
+            found = read_annotations(file, negatives)
+            index = [texts.setdefault(text, len(texts)) for text in found.texts]
+            images += [(file.stem, _renumbered(placed(image, root, image_folder), index)) for image in found.images]
+            for name, members in found.groups.items():
+                groups.setdefault(name, []).extend(index[member] for member in members)
+            place = f" ({file.stem})" if len(files) > 1 else ""
+            skipped += [f"{count} {reason}{place}" for reason, count in found.skipped.items()]
+        self._setup(tuple(texts), images, indices, groups)
+        self.protocol = {"boxes": "true", "left_out": ", ".join(skipped) or "nothing"}
+
+
+@DATASETS.register_module()
+class NamedRegions(_FileRegions):
+    """Boxes of a file in the format of COCO or LVIS, and the names of all its categories to choose from.
+
+    Scores are also given by how frequent a category is, where the file tells it, as LVIS does.
+
+    Args:
+        title: what reports call it.
+        data_root: folder that holds annotations and images.
+        annotations: the file, below ``data_root`` or anywhere.
+        image_folder: folder of the images below ``data_root``.
+        expected: number of images of the whole benchmark.
+        indices: use the first so many images only.
+
+    Raises:
+        UsageError: where the annotations cannot be used or an image is missing.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        data_root: str,
+        annotations: str,
+        image_folder: str,
+        expected: int | None = None,
+        indices: int | None = None,
+    ) -> None:
+        self.title, self.expected = title, expected
+        self._read(data_root, [Path(data_root).expanduser() / annotations], image_folder, indices)
+
+
+@DATASETS.register_module()
+class CaptionedRegions(_FileRegions):
+    """Boxes of FG-OVD, each with its true caption and hard negatives.
+
+    Args:
+        data_root: folder that holds annotations and images.
+        annotations: files below ``data_root``, separated by commas; None for all its ``.json`` files. Each is a group.
+        image_folder: folder of the images below ``data_root``.
+        negatives: use the first so many negatives of each region, and leave out regions that have fewer; None for all.
+        expected: number of images of the whole benchmark.
+        indices: use the first so many images only.
+
+    Raises:
+        UsageError: where the annotations cannot be used or an image is missing.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        annotations: str | None = None,
+        image_folder: str = "images",
+        negatives: int | None = None,
+        expected: int | None = None,
+        indices: int | None = None,
+    ) -> None:
+        if negatives is not None and negatives < 1:
+            raise UsageError(f"negatives must be at least 1; got {negatives}")
+        root = Path(data_root).expanduser()
+        files = [root / name.strip() for name in (annotations or "").split(",") if name.strip()]
+        files = files or sorted(root.glob("*.json"))
+        if not files:
+            raise UsageError(f"there is no annotation file in {root}; set --cfg-options data_root=FOLDER")
+        self.title, self.expected = "FG-OVD", expected
+        self._read(data_root, files, image_folder, indices, negatives)
+        self.protocol = {**self.protocol, "negatives": negatives or "all"}
+
+
+@DATASETS.register_module()
+class SceneRegions(RegionsDataset):
+    """Objects of held-out scenes with their true boxes, and the 64 pairs of colour and shape to choose from.
+
+    Args:
+        seed: number of the collection.
+        length: number of scenes.
+        size: side of the square pictures.
+        indices: use the first so many scenes only.
+    """
+
+    def __init__(self, seed: int = 1, length: int = 500, size: int = 128, indices: int | None = None) -> None:
+        self.title, self.source, self.expected = "scenes, objects", "drawn while needed", length
+        self.seed, self.size = seed, size
+        names = CLASSES[len(GROUNDS) :]
+        unseen = [label for label, name in enumerate(names) if tuple(name.split()) in HELD_OUT]
+        groups = {"seen pairs": [i for i in range(len(names)) if i not in unseen], "never-seen pairs": unseen}
+        images = []
+        for index in range(length if indices is None else min(indices, length)):
+            scene = render(seed, index, size=size, split="val")
+            regions = tuple(
+                AnnotatedRegion((item.box[0], item.box[1], item.box[2], item.box[3]), names.index(item.name))
+                for item in scene.objects
+            )
+            images.append(("", AnnotatedImage(f"scenes/{index:06d}.png", (size, size), regions)))
+        self._setup(names, images, None, groups)
+        self.protocol = {"boxes": "true"}
+
+    def _picture(self, index: int) -> np.ndarray:
+        return render(self.seed, index, size=self.size, split="val").image
+
+
+def placed(image: AnnotatedImage, root: Path, folder: str) -> AnnotatedImage:
+    """The image by the path of its file; file names may carry the folder that COCO keeps it in, or not.
+
+    Raises:
+        UsageError: where there is no such file.
+    """
+    name = Path(image.file_name)
+    places = [root / folder / name, root / folder / name.name, root / name]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise UsageError(f"there is no image {name} in {root / folder} or {root}; set data_root and image_folder")
+    return AnnotatedImage(str(path), image.size, image.regions)
+
+
+def _renumbered(image: AnnotatedImage, index: Sequence[int]) -> AnnotatedImage:
+    """The image with texts numbered over several files."""
+    regions = tuple(
+        AnnotatedRegion(
+            region.box,
+            index[region.truth],
+            None if region.choices is None else tuple(index[choice] for choice in region.choices),
+        )
+        for region in image.regions
+    )
+    return AnnotatedImage(image.file_name, image.size, regions)

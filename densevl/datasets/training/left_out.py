@@ -1,0 +1,54 @@
+"""What a data set could not use: counted, told of, and listed in a file."""
+
+import json
+import os
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from densevl.core.errors import OutputError
+
+__all__ = ["LeftOut"]
+
+TOLD = 20
+"""So many are told of one by one; after that only the file names each, and the log has the count now and then."""
+
+
+class LeftOut:
+    """Keeps account of what is left out of a training; each name counts once in a process.
+
+    Args:
+        source: what the data set reads, for messages.
+        file: JSON lines of ``name`` and ``reason``, added to by every process and worker; None for none.
+
+    Raises:
+        OutputError: where the file cannot be written.
+    """
+
+    def __init__(self, source: str, file: str | Path | None = None) -> None:
+        self.source, self.file = source, None if file is None else Path(file).expanduser()
+        self._names: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, name: str, reason: object) -> None:
+        """Take account of something that is left out."""
+        if name in self._names:
+            return
+        self._names.add(name)
+        if self.file is not None:
+            _add_line(self.file, {"name": name, "reason": str(reason)})
+        count = len(self)
+        if count <= TOLD or count % 10 ** (len(str(count)) - 1) == 0:
+            print_log(f"left out of {self.source}, number {count} of process {os.getpid()}: {reason}", "current", 30)
+
+
+def _add_line(file: Path, entry: dict[str, str]) -> None:
+    line = json.dumps(entry, ensure_ascii=False) + "\n"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as lines:  # one short write: lines of two workers do not mix
+            lines.write(line)
+    except OSError as error:
+        raise OutputError(f"cannot add to {file}: {error.strerror or error}; name another file") from error

@@ -1,0 +1,76 @@
+"""Training regions from referring expressions: RefCOCO, RefCOCO+ and RefCOCOg, in any format that can be imported."""
+
+import numpy as np
+import torch
+from mmengine.registry import DATASETS
+
+from densevl.core.errors import ImageError
+from densevl.datasets.referring.datasets import ReferringDataset
+from densevl.datasets.training.visits import Told, VisitedRegions, whole
+
+__all__ = ["ReferringRegionTexts"]
+
+
+@DATASETS.register_module()
+class ReferringRegionTexts(VisitedRegions):
+    """Images of a split of RefCOCO with the objects that are referred to; there are no captions.
+
+    Of several sentences of an object one is drawn at each visit.
+
+    Args:
+        dataset: ``refcoco``, ``refcoco+`` or ``refcocog``.
+        data_root: folder of annotations and images.
+        split: ``train``; the others are for evaluation.
+        splits_by: ``unc``, ``umd`` or ``google``; None for the usual way.
+        annotations: as for :class:`densevl.datasets.referring.datasets.ReferringDataset`, and so is ``image_folder``.
+        image_folder: of COCO's train2014.
+        side: of the padded images in pixels; that of the encoder.
+        masks: give the masks of the objects too; an image with an object that has none gives none.
+        seed: of what is drawn.
+        indices: use the first so many images only.
+        failures: JSON lines of the images that could not be used; None for the log alone.
+
+    Raises:
+        UsageError: where split or annotations cannot be used, or no image is there.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        data_root: str,
+        split: str = "train",
+        splits_by: str | None = None,
+        annotations: str | None = None,
+        image_folder: str | None = None,
+        side: int = 224,
+        masks: bool = False,
+        seed: int = 0,
+        indices: int | None = None,
+        failures: str | None = None,
+    ) -> None:
+        # The objects to choose from matter to evaluation alone, so no format need tell them: "everything".
+        self._referred = ReferringDataset(
+            dataset, data_root, split, splits_by, annotations, None, "everything", image_folder, indices
+        )
+        super().__init__(self._referred.source, side, seed, failures, masks)
+
+    def __len__(self) -> int:
+        return len(self._referred)
+
+    def name(self, index: int) -> str:
+        """The file of an image as the annotations call it."""
+        return self._referred.images[index].file_name
+
+    def read(self, index: int, rng: np.random.Generator) -> Told:
+        """An image with the boxes that are referred to, and one sentence of each.
+
+        Raises:
+            ImageError: where it cannot be read, or has another size than its boxes were drawn on.
+        """
+        told = self._referred.images[index]
+        image = self._referred.picture(index)
+        if told.size is not None and image.shape[:2] != tuple(told.size):
+            raise ImageError(f"{told.file_name} has {image.shape[:2]} pixels, the annotations say {told.size}")
+        boxes = torch.tensor([ref.box for ref in told.refs], dtype=torch.float32).reshape(-1, 4)
+        texts = tuple(ref.sentences[rng.integers(len(ref.sentences))] for ref in told.refs)
+        return Told(image, boxes, texts, masks=whole([ref.mask for ref in told.refs]) if self.masks else None)

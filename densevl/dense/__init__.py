@@ -1,0 +1,3 @@
+"""From an encoder to dense features."""
+
+__all__: list[str] = []

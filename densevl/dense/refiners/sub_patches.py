@@ -1,0 +1,60 @@
+"""From an encoder's patches to the sub-patches that they are cut into, and images to whole patches."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from densevl.core.features import DenseFeatures
+from densevl.core.geometry import padded_size
+
+__all__ = ["inside_of", "on_sub_patches", "whole_patches"]
+
+
+def on_sub_patches(features: DenseFeatures, factor: int) -> DenseFeatures:
+    """Features in which each patch is cut into ``factor`` × ``factor`` that have what it has.
+
+    Foreground logits are read bilinearly at the new patches' centres.
+    """
+    if factor == 1:
+        return features
+    keys, foreground = features.keys, features.foreground
+    if foreground is not None:
+        sizes = [factor * side for side in foreground.shape[1:]]
+        foreground = F.interpolate(foreground[:, None], sizes, mode="bilinear", align_corners=False)[:, 0]
+    return DenseFeatures(
+        _repeat(features.grid, factor),
+        features.patch_size // factor,
+        features.model_id,
+        None if keys is None else _repeat(keys, factor),
+        {name: _repeat(value, factor) for name, value in features.intermediates.items()},
+        foreground,
+    )
+
+
+def inside_of(features: DenseFeatures, images: Float[Tensor, "b 3 H W"]) -> DenseFeatures:
+    """Features without the rows and columns of patches that lie wholly outside of the images.
+
+    An image ends inside of the encoder's last patches, where it is continued in black, but maybe before the last
+    sub-patches; windows count theirs from their own size.
+    """
+    height, width = (-(-side // features.patch_size) for side in images.shape[2:])
+    keys, foreground = features.keys, features.foreground
+    return DenseFeatures(
+        features.grid[..., :height, :width],
+        features.patch_size,
+        features.model_id,
+        None if keys is None else keys[..., :height, :width],
+        {name: value[..., :height, :width] for name, value in features.intermediates.items()},
+        None if foreground is None else foreground[..., :height, :width],
+    )
+
+
+def _repeat(grid: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c h2 w2"]:
+    return grid.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+
+
+def whole_patches(images: Float[Tensor, "b 3 H W"], patch_size: int) -> Float[Tensor, "b 3 H2 W2"]:
+    """Images continued in black at the right and the bottom, as the encoder continues them."""
+    height, width = images.shape[2:]
+    rows, columns = padded_size((height, width), patch_size)
+    return F.pad(images, (0, columns - width, 0, rows - height))

@@ -1,0 +1,3 @@
+"""What is done to class probabilities on the patch grid."""
+
+__all__: list[str] = []

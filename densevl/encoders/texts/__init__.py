@@ -1,0 +1,3 @@
+"""Text towers."""
+
+__all__: list[str] = []

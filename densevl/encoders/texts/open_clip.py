@@ -1,0 +1,210 @@
+"""Text towers of open_clip, with the context cut to the longest text of a batch.
+
+A causal tower reads a text at its end-of-text token, and that token attends to nothing behind it. The padding up to the
+full context (77 tokens, where a class name in a template has about ten) therefore cannot change the result, and is left
+out. Towers that look ahead or read elsewhere (CoCa, CLIPA, Hugging Face text models) get the full context.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int
+from open_clip import CLIP, CoCa, CustomTextCLIP
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from densevl.core.attention import run_block
+from densevl.core.errors import TextTooLong, UsageError, shortened
+from densevl.encoders.texts.cache import TextCache
+
+__all__ = ["TextTower", "embed_texts", "fitting"]
+
+SENTENCES_AT_ONCE = 128
+TEXTS_AT_ONCE = 64
+
+
+class TextTower:
+    """The text tower of an open_clip model, and its tokenizer.
+
+    Args:
+        model: the model; it is referred to, not copied.
+        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+
+    Attributes:
+        short_context: whether tokens behind the one that is read cannot influence the embedding.
+    """
+
+    def __init__(self, model: CLIP | CustomTextCLIP | CoCa, tokenizer: Callable[..., Tensor]) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        # The plain CLIP of open_clip holds the parts of its text tower itself.
+        self.parts: Any = getattr(model, "text", model)
+        self.pool_type = getattr(self.parts, "text_pool_type", None) or getattr(self.parts, "pool_type", None)
+        self.short_context = self._reads_nothing_behind()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parts.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the arithmetic."""
+        cast = getattr(getattr(self.parts, "transformer", None), "get_cast_dtype", None)
+        return next(self.parts.parameters()).dtype if cast is None else cast()
+
+    def embed(
+        self, texts: Sequence[str], templates: Sequence[str], advance: Callable[[int], object]
+    ) -> Float32[Tensor, "q d"]:
+        """Unit vectors: each template's embedding normalised, averaged over the templates, normalised again.
+
+        Args:
+            texts: what is set into the templates, one by one.
+            templates: texts with ``{}`` where the text goes.
+            advance: told the number of sentences done, batch by batch.
+
+        Raises:
+            UsageError: where a text in a template exceeds the context.
+        """
+        tokens = self.tokenize([template.replace("{}", text) for text in texts for template in templates])
+        # Batches of about equal length waste least; tokenizers pad with equal ids, and so a text ends where they begin.
+        order = (tokens != tokens[:, -1:]).sum(dim=1).argsort(stable=True)
+        units = []
+        for rows in order.split(SENTENCES_AT_ONCE):
+            units.append(F.normalize(self.encode(tokens[rows].to(self.device)).float(), dim=1))
+            advance(len(rows))
+        embeddings = torch.cat(units)[order.argsort()]
+        return F.normalize(embeddings.unflatten(0, (len(texts), len(templates))).mean(dim=1), dim=1)
+
+    def tokenize(self, sentences: Sequence[str], cut: bool = False) -> Int[Tensor, "q n"]:
+        """Token ids, padded to the full context.
+
+        Args:
+            sentences: what is tokenised.
+            cut: keep the beginning of a sentence that has more tokens than the context, as CLIP is trained.
+
+        Raises:
+            TextTooLong: where a sentence has more tokens than the context and is not to be cut. open_clip would cut it
+                silently, and ask for a class by the beginning of its name.
+        """
+        if not isinstance(self.tokenizer, SimpleTokenizer):
+            return self.tokenizer(list(sentences))
+        length = self.model.context_length
+        if cut:
+            return self.tokenizer(list(sentences), context_length=length)
+        # Padding is 0, so that with one place more a last token says that a text fills it, or was cut to fit.
+        tokens = self.tokenizer(list(sentences), context_length=length + 1)
+        too_long = tokens[:, -1].nonzero().flatten()
+        if len(too_long):
+            sentence = sentences[int(too_long[0])]
+            count = len(self.tokenizer.encode(sentence)) + 2
+            raise TextTooLong(
+                f"{shortened(sentence)!r} has {count} tokens, start and end included, and the text encoder takes "
+                f"{length}; shorten the class name, or separate the classes where this is a list",
+                count,
+                length,
+            )
+        return tokens[:, :length]
+
+    def encode(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q d"]:
+        """Embeddings of tokenised texts, not normalised; equal to ``model.encode_text(tokens)``."""
+        if not self.short_context:
+            return self.model.encode_text(tokens)
+        ends = tokens.argmax(dim=1) if self.pool_type == "argmax" else (tokens == self._end).int().argmax(dim=1)
+        tokens = tokens[:, : int(ends.max()) + 1]
+        tower = self.parts
+        x = tower.token_embedding(tokens).to(self.dtype) + tower.positional_embedding[: tokens.shape[1]].to(self.dtype)
+        for block in tower.transformer.resblocks:
+            x = run_block(block, x, causal=True)["out"]
+        x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        projection = tower.text_projection
+        if projection is None:
+            return x
+        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+
+    @property
+    def _end(self) -> int:
+        """Id of the end-of-text token, where the pool type is ``eos``."""
+        return self.parts.text_eos_id if self.parts is self.model else self.parts.eos_id
+
+    def _reads_nothing_behind(self) -> bool:
+        mask = getattr(self.parts, "attn_mask", None)
+        return (
+            mask is not None
+            and torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1))
+            and getattr(self.parts, "cls_emb", None) is None
+            and self.pool_type in ("argmax", "eos")
+            and all(isinstance(block, ResidualAttentionBlock) for block in self.parts.transformer.resblocks)
+        )
+
+
+def embed_texts(
+    tower: TextTower, texts: Sequence[str], templates: Sequence[str], model_id: str, cache: TextCache | None = None
+) -> Float32[Tensor, "q d"]:
+    """Unit vectors of texts as :meth:`TextTower.embed` gives them, with a progress bar and a cache on disk.
+
+    Args:
+        tower: the text tower.
+        texts: class names or other texts; equal ones are embedded once.
+        templates: texts that hold ``{}`` where the text goes.
+        model_id: identity of the model in the cache.
+        cache: where embeddings are kept; None for nowhere.
+
+    Raises:
+        UsageError: where there is no text or template, a text is blank or does not fit in the context of the model,
+            or a template has no ``{}``.
+    """
+    _check_texts(texts, templates)
+    file = None if cache is None else cache.path(model_id, templates, tower.dtype)
+    known = {} if cache is None or file is None else cache.read(file)
+    missing = [text for text in dict.fromkeys(texts) if text not in known]
+    total = len(missing) * len(templates)
+    with tqdm(total=total, desc="texts", delay=2, leave=False, disable=None) as progress:
+        for start in range(0, len(missing), TEXTS_AT_ONCE):
+            group = missing[start : start + TEXTS_AT_ONCE]
+            fresh = dict(zip(group, tower.embed(group, templates, progress.update).cpu(), strict=True))
+            known.update(fresh)
+            if cache is not None and file is not None:
+                cache.add(file, fresh)
+    return torch.stack([known[text] for text in texts]).to(tower.device)
+
+
+def _check_texts(texts: Sequence[str], templates: Sequence[str]) -> None:
+    if isinstance(texts, str) or not texts or not templates:
+        raise UsageError(f"give at least one text and one template, as lists; got {texts!r} and {templates!r}")
+    blank = next((text for text in texts if not text.strip()), None)
+    if blank is not None:
+        raise UsageError(f"a text is blank: {blank!r}; give it a name or leave it out")
+    wrong = next((template for template in templates if "{}" not in template), None)
+    if wrong is not None:
+        raise UsageError(f"template {wrong!r} has no place for the class name; put {{}} there")
+
+
+def fitting(texts: Sequence[str], encoder: Any, template: str = "{}") -> tuple[list[str], int]:
+    """Texts without the last words that would not fit in the context of the text encoder.
+
+    CLIP cuts such texts anywhere; here they end at a word.
+
+    Args:
+        texts: captions or names.
+        encoder: a CLIP encoder.
+        template: what each is set into.
+
+    Returns:
+        The texts, and how many of them lost words.
+    """
+    tokenizer = encoder.text.tokenizer
+    if not isinstance(tokenizer, SimpleTokenizer):
+        return list(texts), 0
+    room = encoder.model.context_length - 2
+    found = []
+    for text in texts:
+        words = text.split(" ")
+        while len(words) > 1 and len(tokenizer.encode(template.replace("{}", " ".join(words)))) > room:
+            words.pop()
+        found.append(" ".join(words))
+    return found, sum(new != old for new, old in zip(found, texts, strict=True))

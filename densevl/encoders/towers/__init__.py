@@ -1,0 +1,3 @@
+"""Image towers."""
+
+__all__: list[str] = []

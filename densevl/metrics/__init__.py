@@ -1,0 +1,3 @@
+"""From answers to figures."""
+
+__all__: list[str] = []

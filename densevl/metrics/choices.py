@@ -1,0 +1,193 @@
+"""Which text was chosen for each region, and what share of the choices was right.
+
+Convention: figures are in percent, ranks count from 1. A text that scores exactly as the true one is before it half the
+times, so that a model that scores all alike gets the rank, and no better than the hits, of chance.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from densevl.datasets.regions.annotations import AnnotatedRegion
+
+__all__ = ["Answer", "ChoiceScores", "RecognitionScores", "choose"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was chosen for one region.
+
+    Attributes:
+        truth: index of the true text.
+        given: index of the chosen one.
+        rank: place of the true text among the choices, 1 for the best.
+        choices: how many texts there were to choose from.
+    """
+
+    truth: int
+    given: int
+    rank: int | float
+    choices: int
+
+    @property
+    def right(self) -> bool:
+        """Whether the true text, and no other, scored best."""
+        return self.rank == 1
+
+
+def choose(scores: Float[Tensor, "n q"], regions: Sequence[AnnotatedRegion]) -> list[Answer]:
+    """The best text of each region among its choices, and the rank of the true one.
+
+    Args:
+        scores: of each region with each text, the higher the better.
+        regions: what each was asked.
+    """
+    answers = []
+    for row, region in zip(scores.cpu(), regions, strict=True):
+        choices = torch.arange(len(row)) if region.choices is None else torch.tensor(region.choices)
+        found, true = row[choices], row[region.truth]
+        others = choices != region.truth
+        rank = 1 + int((found[others] > true).sum()) + int((found[others] == true).sum()) / 2
+        answers.append(Answer(region.truth, int(choices[found.argmax()]), rank, len(choices)))
+    return answers
+
+
+def _percent(values: Sequence[int | float]) -> float:
+    return 100 * sum(values) / len(values) if values else float("nan")
+
+
+def _number(value: float) -> str:
+    return "    –" if value != value else f"{value:5.2f}"
+
+
+def _plain(value: float) -> float | None:
+    return None if value != value else value
+
+
+@dataclass(frozen=True)
+class RecognitionScores:
+    """Regions given one of the same names.
+
+    Attributes:
+        answers: one a region.
+        names: of the classes.
+        groups: indices of the classes of named groups.
+    """
+
+    answers: Sequence[Answer]
+    names: Sequence[str]
+    groups: Mapping[str, Sequence[int]]
+
+    @property
+    def top_1(self) -> float:
+        """Share of the regions that got their name."""
+        return _percent([answer.right for answer in self.answers])
+
+    @cached_property
+    def regions(self) -> list[int]:
+        """How many regions each class has."""
+        counts = Counter(answer.truth for answer in self.answers)
+        return [counts[label] for label in range(len(self.names))]
+
+    @cached_property
+    def recall(self) -> list[float]:
+        """Share of the regions of each class that got its name; nan where it has none."""
+        right = Counter(answer.truth for answer in self.answers if answer.right)
+        return [100 * right[label] / n if n else float("nan") for label, n in enumerate(self.regions)]
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean recall of the classes that occur: mAcc."""
+        return self._mean(range(len(self.names)))
+
+    @property
+    def chance(self) -> float:
+        """What drawing a name at random gives, in mAcc and in top-1."""
+        return 100 / len(self.names)
+
+    def _mean(self, labels: Sequence[int]) -> float:
+        known = [self.recall[label] for label in labels if self.regions[label]]
+        return sum(known) / len(known) if known else float("nan")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        classes = zip(self.names, self.recall, self.regions, strict=True)
+        return {
+            "mAcc": _plain(self.mean_accuracy),
+            "top_1": _plain(self.top_1),
+            "chance": self.chance,
+            "regions": len(self.answers),
+            "groups": {name: _plain(self._mean(labels)) for name, labels in self.groups.items()},
+            "classes": [{"name": name, "recall": _plain(recall), "regions": n} for name, recall, n in classes],
+        }
+
+    def lines(self) -> list[str]:
+        """Recall of each class that occurs, then the means."""
+        width = max(5, *map(len, self.names))
+        lines = [f"{'class':<{width}}  recall  regions"]
+        for entry in self.as_dict()["classes"]:
+            if entry["regions"]:
+                lines.append(f"{entry['name']:<{width}}   {_number(entry['recall'])}  {entry['regions']:7d}")
+        lines += ["", *(f"mAcc of {name}: {_number(self._mean(group)).strip()}" for name, group in self.groups.items())]
+        seen = sum(map(bool, self.regions))
+        return [
+            *lines,
+            f"mAcc {self.mean_accuracy:.2f}  top-1 {self.top_1:.2f}  chance {self.chance:.2f}  "
+            f"({len(self.answers)} regions, {seen} of {len(self.names)} classes occur)",
+        ]
+
+
+@dataclass(frozen=True)
+class ChoiceScores:
+    """Regions given one of a few texts of their own.
+
+    Attributes:
+        answers: by the name of the group that they count in, such as a kind of hard negatives.
+    """
+
+    answers: Mapping[str, Sequence[Answer]]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Figures of each group and number of negatives, then of all together."""
+        parts = [
+            (name, choices, [a for a in group if a.choices == choices])
+            for name, group in self.answers.items()
+            for choices in sorted({a.choices for a in group})
+        ]
+        everything = [answer for group in self.answers.values() for answer in group]
+        return [_row(name, choices - 1, found) for name, choices, found in parts] + [_row("all", None, everything)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {"groups": self.rows()[:-1], **self.rows()[-1]}
+
+    def lines(self) -> list[str]:
+        """One line a group and number of negatives, all together last."""
+        rows = self.rows()
+        width = max(len(row["name"]) for row in rows)
+        lines = [f"{'texts':<{width}}  negatives  regions  top-1  chance  mean rank  chance"]
+        for row in rows:
+            negatives = "any" if row["negatives"] is None else row["negatives"]
+            lines.append(
+                f"{row['name']:<{width}}  {negatives:>9}  {row['regions']:7d}  {row['top_1']:5.2f}  "
+                f"{row['chance']:6.2f}  {row['mean_rank']:9.2f}  {row['mean_rank_by_chance']:6.2f}"
+            )
+        return lines
+
+
+def _row(name: str, negatives: int | None, answers: Sequence[Answer]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "negatives": negatives,
+        "regions": len(answers),
+        "top_1": _percent([answer.right for answer in answers]),
+        "chance": _percent([1 / answer.choices for answer in answers]),
+        "mean_rank": _percent([answer.rank for answer in answers]) / 100,
+        "mean_rank_by_chance": _percent([(answer.choices + 1) / 2 for answer in answers]) / 100,
+    }

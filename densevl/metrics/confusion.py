@@ -1,0 +1,139 @@
+"""Scores from one confusion matrix of all pixels.
+
+A matrix of integers is exact however many pixels there are, is summed over images and processes, and holds everything
+that the usual scores need. mmsegmentation keeps four float32 histograms an image instead; the scores agree.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from densevl.core.labelmap import IGNORED
+
+__all__ = ["Scores", "confusion_matrix", "scores_of"]
+
+
+def confusion_matrix(
+    truth: Int[Tensor, "*size"], labels: Int[Tensor, "*size"], classes: int, ignored: int = IGNORED
+) -> Int64[Tensor, "{classes} {classes}"]:
+    """Count pixels by their true class (rows) and the class that they were given (columns).
+
+    Args:
+        truth: true classes in ``[0, classes)``, or ``ignored``.
+        labels: given classes in ``[0, classes)``.
+        classes: number of classes.
+        ignored: true label of the pixels that are left out.
+    """
+    counted = truth != ignored
+    pairs = truth[counted].long() * classes + labels[counted].long()
+    return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of each class, in percent; nan where a class has no pixel to score.
+
+    Attributes:
+        names: of the classes.
+        iou: intersection over union; nan where a class occurs neither in truth nor in labels.
+        accuracy: share of a class's true pixels that were given to it; nan where it has none.
+        pixel_accuracy: share of all pixels that were given their true class.
+        pixels: true pixels of each class.
+        groups: indices of the classes of each named group.
+    """
+
+    names: tuple[str, ...]
+    iou: Float[Tensor, " k"]
+    accuracy: Float[Tensor, " k"]
+    pixel_accuracy: float
+    pixels: Int64[Tensor, " k"]
+    groups: Mapping[str, Sequence[int]]
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the classes that occur."""
+        return self.iou.nanmean().item()
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean over the classes that have true pixels."""
+        return self.accuracy.nanmean().item()
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Classes without a score: in neither truth nor labels."""
+        return tuple(name for name, missing in zip(self.names, self.iou.isnan().tolist(), strict=True) if missing)
+
+    def group_iou(self) -> dict[str, float]:
+        """Mean intersection over union of each group."""
+        return {name: self.iou[list(indices)].nanmean().item() for name, indices in self.groups.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON file, full precision, None for nan."""
+
+        def number(value: float) -> float | None:
+            return None if value != value else value
+
+        rows = zip(self.names, self.iou.tolist(), self.accuracy.tolist(), self.pixels.tolist(), strict=True)
+        return {
+            "mIoU": number(self.mean_iou),
+            "mAcc": number(self.mean_accuracy),
+            "aAcc": number(self.pixel_accuracy),
+            "groups": {name: number(value) for name, value in self.group_iou().items()},
+            "absent": list(self.absent),
+            "classes": [{"name": n, "IoU": number(i), "Acc": number(a), "pixels": p} for n, i, a, p in rows],
+        }
+
+    def lines(self) -> list[str]:
+        """The table of the classes, then the means."""
+        return [*_class_table(self), "", *_means(self)]
+
+
+def _number(value: float) -> str:
+    return "    –" if value != value else f"{value:5.2f}"
+
+
+def _class_table(scores: Scores) -> list[str]:
+    """IoU, accuracy and share of the true pixels of each class; a dash where a class does not occur."""
+    width = max(5, *map(len, scores.names))
+    total = max(1, int(scores.pixels.sum()))
+    rows = zip(scores.names, scores.iou.tolist(), scores.accuracy.tolist(), scores.pixels.tolist(), strict=True)
+    lines = [f"{'class':<{width}}    IoU    Acc  pixels"]
+    return lines + [f"{n:<{width}}  {_number(i)}  {_number(a)}  {p / total:6.2%}" for n, i, a, p in rows]
+
+
+def _means(scores: Scores) -> list[str]:
+    lines = [f"mIoU of {name}: {value:.2f}" for name, value in scores.group_iou().items()]
+    known = len(scores.names) - len(scores.absent)
+    over = f"over {known} classes" + (
+        f", {len(scores.absent)} of {len(scores.names)} never occur" if scores.absent else ""
+    )
+    means = f"mIoU {scores.mean_iou:.2f}  mAcc {scores.mean_accuracy:.2f}  aAcc {scores.pixel_accuracy:.2f}"
+    return [*lines, f"{means}  ({over})"]
+
+
+def scores_of(
+    matrix: Int64[Tensor, "k k"], names: Sequence[str], groups: Mapping[str, Sequence[int]] | None = None
+) -> Scores:
+    """Scores of a confusion matrix.
+
+    Args:
+        matrix: as :func:`confusion_matrix` counts it.
+        names: of the classes.
+        groups: indices of the classes of named groups.
+    """
+    matrix = matrix.cpu()
+    right = matrix.diagonal().double()
+    true, given = matrix.sum(1).double(), matrix.sum(0).double()
+    return Scores(
+        names=tuple(names),
+        iou=100 * right / (true + given - right),
+        accuracy=100 * right / true,
+        pixel_accuracy=(100 * right.sum() / true.sum()).item(),
+        pixels=matrix.sum(1),
+        groups=dict(groups or {}),
+    )

@@ -1,7 +1,0 @@
-"""How the last block of an image tower is read, and what is done to the class probabilities that come of it."""
-
-from densevl.readouts.maskclip import MaskCLIPReadout, maskclip_reduced
-from densevl.readouts.plain import PlainReadout
-from densevl.readouts.refine import denoise, smooth_by_keys
-
-__all__ = ["MaskCLIPReadout", "PlainReadout", "denoise", "maskclip_reduced", "smooth_by_keys"]

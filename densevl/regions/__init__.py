@@ -1,0 +1,3 @@
+"""From regions to vectors."""
+
+__all__: list[str] = []

@@ -1,0 +1,145 @@
+"""Regions embedded by averaging dense features inside them: one pass of the encoder for any number of regions.
+
+Source: masked pooling of patch features as in Ghiasi et al., Scaling Open-Vocabulary Image Segmentation with
+Image-Level Labels (OpenSeg), ECCV 2022, https://arxiv.org/abs/2112.12143, over the dense features of MaskCLIP (Zhou et
+al., ECCV 2022). Each patch counts with the part of it that the region covers, exactly, whatever the sizes of image and
+grid. Patches are made unit vectors first, as the segmentor does.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from densevl.core.errors import UsageError
+from densevl.core.features import DenseFeatures
+from densevl.core.geometry import Size, bin_shares, resized_size
+from densevl.core.images import resize_image
+from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.registry import ENCODERS, READOUTS, REFINERS, REGION_EMBEDDERS, build
+from densevl.regions.embedders.embedder import device_of, on_device
+
+__all__ = ["MaskPooling", "pool_regions"]
+
+AT_ONCE = 64
+"""Masks that are pooled together."""
+
+
+@REGION_EMBEDDERS.register_module(name="mask-pooling")
+class MaskPooling(nn.Module):
+    """Averages the segmentor's dense features over each region: over its mask, or over its box where it has none.
+
+    Args:
+        encoder: gives dense features and embeds texts; built, or a config.
+        readout: how its last block is read; likewise.
+        refiners: change the features; likewise.
+        short_side: the image is scaled to it; None leaves its size. The image is encoded whole.
+        long_side: no side becomes longer.
+        use_masks: False pools over boxes also where there are masks.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        readout: Any = "maskclip",
+        refiners: Sequence[Any] = (),
+        short_side: int | None = 448,
+        long_side: int = 2048,
+        use_masks: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder = build(ENCODERS, encoder)
+        self.readout_name = readout if isinstance(readout, str) else type(readout).__name__
+        self.readout = build(READOUTS, readout)
+        self.refiners = nn.ModuleList(build(REFINERS, refiner) for refiner in refiners)
+        for refiner in self.refiners:
+            refiner.check(self.encoder)  # type: ignore[operator]
+        self.short_side, self.long_side = short_side, long_side
+        self.use_masks = use_masks
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether boxes alone are not enough: they are, masks are better."""
+        return False
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Everything that decides a vector, for reports: plain values only."""
+        return {
+            "type": "mask-pooling",
+            "encoder": self.encoder.model_id,
+            "readout": self.readout_name,
+            "refiners": [getattr(refiner, "name", type(refiner).__name__) for refiner in self.refiners],
+            "short_side": self.short_side,
+            "long_side": self.long_side,
+            "use_masks": self.use_masks,
+        }
+
+    def embed(self, image: UInt8[np.ndarray, "H W 3"], regions: Regions) -> RegionEmbeddings:
+        """Embed the regions of an image.
+
+        Raises:
+            UsageError: where the regions are of another image.
+        """
+        if regions.size != image.shape[:2]:
+            raise UsageError(f"the regions belong to an image of {regions.size}; this one is {image.shape[:2]}")
+        return self.pool(self.encode(image), regions)
+
+    @torch.no_grad()
+    def encode(self, image: UInt8[np.ndarray, "H W 3"]) -> DenseFeatures:
+        """Dense features of an image, from which any regions can be pooled later."""
+        if self.short_side is not None:
+            image = resize_image(image, self._size(image.shape[:2]))
+        pixels = on_device(torch.from_numpy(image).permute(2, 0, 1)[None], device_of(self.encoder))
+        refiners: list[Any] = list(self.refiners)
+        wanted = sorted({name for refiner in refiners for name in refiner.intermediates})
+        features = self.encoder.dense(pixels, self.readout, intermediates=wanted)
+        for refiner in refiners:
+            features = refiner(features, pixels) if refiner.wants_images else refiner(features)
+        return features
+
+    @torch.no_grad()
+    def pool(self, features: DenseFeatures, regions: Regions) -> RegionEmbeddings:
+        """Embed regions of an encoded image."""
+        grid = F.normalize(features.grid[0].float(), dim=0)
+        height, width = self._size(regions.size)
+        patch = (features.patch_size * regions.size[0] / height, features.patch_size * regions.size[1] / width)
+        regions = (regions if self.use_masks else regions.with_masks(None)).to(grid.device)
+        return RegionEmbeddings(pool_regions(grid, regions, patch), features.model_id)
+
+    def _size(self, size: Size) -> Size:
+        return size if self.short_side is None else resized_size(size, self.short_side, self.long_side)
+
+
+def pool_regions(
+    grid: Float[Tensor, "d h w"], regions: Regions, patch: tuple[int | float, int | float]
+) -> Float[Tensor, "n d"]:
+    """The mean of the features over the pixels of each region, as unit vectors.
+
+    Args:
+        grid: one vector a patch; the first patch begins at the image's upper left corner.
+        regions: of the image; where a mask is empty, its box counts.
+        patch: (height, width) of a patch in pixels of the image as given; the last row and column may reach out.
+    """
+    height, width = regions.size
+    edges = (torch.arange(n + 1, dtype=torch.float32, device=grid.device) for n in grid.shape[1:])
+    rows, columns = (edge * side for edge, side in zip(edges, patch, strict=True))
+    x0, y0, x1, y1 = regions.boxes[..., None].unbind(1)
+    down, right = _overlap(rows, y0, y1), _overlap(columns, x0, x1)
+    shares = down[:, :, None] * right[:, None]
+    if regions.masks is not None and len(regions):
+        row_shares, column_shares = bin_shares(height, rows), bin_shares(width, columns)
+        covered = torch.cat([row_shares @ m.float() @ column_shares.mT for m in regions.masks.split(AT_ONCE)])
+        shares = torch.where(covered.flatten(1).any(1)[:, None, None], covered, shares)
+    return F.normalize(shares.flatten(1) @ grid.flatten(1).mT, dim=1)
+
+
+def _overlap(
+    edges: Float[Tensor, " e"], low: Float[Tensor, "n 1"], high: Float[Tensor, "n 1"]
+) -> Float[Tensor, "n e-1"]:
+    """Length that each interval shares with each bin."""
+    return (torch.minimum(edges[1:], high) - torch.maximum(edges[:-1], low)).clamp(min=0)

@@ -1,0 +1,164 @@
+"""SAM: masks by Segment Anything (Kirillov et al., ICCV 2023) through segment_anything.
+
+The picture is scaled to the encoder's longer side and padded, and SAM prompts are scaled with it, as
+segment_anything's ``SamPredictor`` does, with whose masks ours agree. The image encoder may run in bfloat16; SAM
+prompts and masks are always float32, since coordinates do not survive less.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from segment_anything import sam_model_registry
+from segment_anything.modeling import Sam as SamModel
+from segment_anything.utils.transforms import ResizeLongestSide
+from torch import Tensor
+
+from densevl.core.errors import ImageError, UsageError, WeightsError, suggestion
+from densevl.core.geometry import Size
+from densevl.core.registry import MASK_MAKERS
+from densevl.regions.mask_makers.automatic import Automatic
+from densevl.regions.mask_makers.maker import PreparedImage
+from densevl.regions.mask_makers.mini_sam import build_mini_sam
+from densevl.regions.mask_makers.promptable import PromptableMaskMaker
+from densevl.weights import check_state_dict, fetch, load_state_dict, weights_entry, weights_table
+from densevl.weights.download import file_sha256
+
+__all__ = ["Sam", "build_sam", "build_sam_model"]
+
+MINI = "mini-sam"
+ARCHITECTURES = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280, MINI: 128}
+"""Architectures and the width of their image encoders."""
+MINI_AUTOMATIC = Automatic(predicted_iou=0.6, stability=0.7)
+"""How the mini SAM searches for everything: it rates its masks lower than SAM does (chosen on training scenes)."""
+WIDTH_SHOWN_BY = "image_encoder.pos_embed"
+
+
+class Sam(PromptableMaskMaker):
+    """A mask maker round a model of segment_anything.
+
+    Args:
+        model: in evaluation mode, as :func:`build_sam_model` makes it.
+        name: what results call it.
+        weights_id: identity of the architecture and its weights.
+        settings: those of :class:`PromptableMaskMaker`.
+    """
+
+    def __init__(self, model: SamModel, name: str, weights_id: str, **settings: Any):
+        super().__init__(name, weights_id, **settings)
+        self.model = model.eval().requires_grad_(False)
+        self.resizing = ResizeLongestSide(model.image_encoder.img_size)
+
+    def to(self, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> "Sam":
+        """Move the model to a device, and the image encoder to a dtype; the rest stays float32."""
+        self.model.to(device)
+        if dtype is not None:
+            self.model.image_encoder.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+        return self
+
+    def _encode(self, image: UInt8[np.ndarray, "H W 3"]) -> tuple[tuple[Tensor, ...], Size]:
+        side = self.model.image_encoder.img_size
+        size = self.resizing.get_preprocess_shape(*image.shape[:2], side)
+        if min(size) < 1:
+            raise ImageError(
+                f"an image of {image.shape[0]} x {image.shape[1]} pixels vanishes where its longer side is scaled to "
+                f"{side}; cut it into parts"
+            )
+        pixels = torch.from_numpy(self.resizing.apply_image(image)).permute(2, 0, 1)
+        dtype = next(self.model.image_encoder.parameters()).dtype
+        padded = self.model.preprocess(pixels.to(self.model.device).float())[None]
+        return (self.model.image_encoder(padded.to(dtype)).float(),), size
+
+    def _decode(
+        self, prepared: PreparedImage, boxes: Tensor | None, points: Tensor | None, labels: Tensor | None, several: bool
+    ) -> tuple[Tensor, Tensor]:
+        model, size = self.model, prepared.size
+        clicks = None
+        if boxes is not None:
+            boxes = self.resizing.apply_boxes_torch(boxes, size).to(model.device)
+        if points is not None and labels is not None:
+            clicks = self.resizing.apply_coords_torch(points, size).to(model.device), labels.to(model.device)
+        sparse, dense = model.prompt_encoder(points=clicks, boxes=boxes, masks=None)
+        masks, quality = model.mask_decoder(
+            image_embeddings=prepared.maps[0],
+            image_pe=model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=several,
+        )
+        return model.postprocess_masks(masks, prepared.input_size, size) - model.mask_threshold, quality
+
+
+@MASK_MAKERS.register_module("sam")
+def build_sam(
+    weights: str | Path = MINI,
+    arch: str | None = None,
+    *,
+    offline: bool = False,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
+    **settings: Any,
+) -> Sam:
+    """A SAM mask maker.
+
+    Args:
+        weights: a name of the weights table (``sam-vit-b``, ``sam-vit-l``, ``sam-vit-h``, ``mini-sam``), or a file.
+        arch: ``vit_b``, ``vit_l``, ``vit_h`` or ``mini-sam``; for a file it may be left out, the weights tell it.
+        offline: never reach for the network.
+        device: where it runs.
+        dtype: of the image encoder.
+        settings: ``small``, ``automatic`` and ``batch`` of :class:`PromptableMaskMaker`; without ``automatic`` the mini
+            SAM searches with :data:`MINI_AUTOMATIC`.
+
+    Raises:
+        UsageError: where the name or the architecture is unknown.
+        WeightsError: where the weights are missing, damaged or of another architecture.
+    """
+    entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
+    if entry is not None and entry.kind not in ("sam", MINI):
+        raise UsageError(f"weights {entry.name!r} are no SAM but {entry.kind}; take mini-sam or sam-vit-b, -l or -h")
+    path = fetch(weights if entry is None else entry, offline=offline)
+    state = load_state_dict(path)
+    arch = arch or (entry and (entry.arch or entry.kind)) or _told_by(state, path)
+    model = build_sam_model(arch, state, path)
+    digest = (entry and entry.sha256) or file_sha256(path)
+    if arch == MINI:
+        settings.setdefault("automatic", MINI_AUTOMATIC)
+    name = "mini SAM" if arch == MINI else f"SAM ViT-{arch[-1].upper()}"
+    return Sam(model, name, f"sam-{arch.removesuffix('-sam')}@{digest[:12]}", **settings).to(device, dtype)
+
+
+def build_sam_model(arch: str, state: dict[str, Tensor], path: str | Path) -> SamModel:
+    """A model of segment_anything with these weights, in float32 on the CPU.
+
+    Args:
+        arch: ``vit_b``, ``vit_l``, ``vit_h`` or ``mini-sam``.
+        state: the weights.
+        path: where they were read from, for the message.
+
+    Raises:
+        UsageError: where the architecture is unknown.
+        WeightsError: where the weights are of another architecture.
+    """
+    if arch not in ARCHITECTURES:
+        raise UsageError(f"architecture {arch!r} is unknown; {suggestion(arch, list(ARCHITECTURES))}")
+    # On the meta device nothing is allocated and no random number drawn for weights that come from the file.
+    with torch.device("meta"):
+        model = build_mini_sam() if arch == MINI else sam_model_registry[arch]()
+    check_state_dict(state, model.state_dict(), path)
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return model.eval()
+
+
+def _told_by(state: dict[str, Tensor], path: str | Path) -> str:
+    positions = state.get(WIDTH_SHOWN_BY)
+    widths = {width: arch for arch, width in ARCHITECTURES.items()}
+    if positions is None or positions.shape[-1] not in widths:
+        found = f"has {WIDTH_SHOWN_BY} of shape {tuple(positions.shape)}" if positions is not None else "has none"
+        raise WeightsError(
+            f"{path} holds no weights of SAM ViT-B, ViT-L, ViT-H or the mini SAM: these have {WIDTH_SHOWN_BY}, and it "
+            f"{found}"
+        )
+    return widths[positions.shape[-1]]

@@ -1,0 +1,3 @@
+"""What is done for a user."""
+
+__all__: list[str] = []

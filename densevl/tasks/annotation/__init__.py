@@ -1,0 +1,3 @@
+"""Words for the regions of captioned images."""
+
+__all__: list[str] = []

@@ -1,0 +1,289 @@
+"""The grounder: from an image and expressions to regions.
+
+Encode once, ask as often as you like:
+
+    encoded = grounder.encode(image, boxes)
+    grounder.refer(encoded, ["the left dog", "the bowl under the table"])
+
+Source: FGVP (Yang et al., NeurIPS 2023, https://arxiv.org/abs/2306.04356) for the scores, ReCLIP (Subramanian et al.,
+ACL 2022, https://arxiv.org/abs/2204.05991) for relations and superlatives: with a relation or superlative in it, the
+probability of a region is softmax(scores of the whole expression) · that of the phrase taken apart, divided by the sum.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torchvision.ops import nms
+
+from densevl.core.errors import UsageError
+from densevl.core.regions import Regions
+from densevl.core.registry import DETECTORS, GROUNDERS, MASK_MAKERS, REGION_EMBEDDERS, build
+from densevl.regions.embedders.embedder import embed_batch
+from densevl.regions.proposals import Proposals, as_regions
+from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
+from densevl.tasks.grounding.parsers import load_parser, parser_name
+from densevl.tasks.grounding.phrase import Phrase
+from densevl.tasks.grounding.relations import Resolution, Step, resolve
+from densevl.tasks.grounding.scorer import Scorer
+from densevl.tasks.grounding.scoring import negative_bank
+
+__all__ = ["Grounder"]
+
+SAME_BOX = 0.7
+"""Detections for several phrases of one expression that overlap by more than this IoU are one."""
+
+
+@GROUNDERS.register_module()
+class Grounder(nn.Module):
+    """Finds the region that an expression refers to.
+
+    Args:
+        embedders: region embedders, built or configs; the scores of all are added up. Each has the ``encoder`` that
+            embeds texts into its space.
+        mask_maker: makes masks of boxes, and proposals where none are given; built, a config or None.
+        detector: finds proposals by the words of the expression, in the place of the mask maker's; likewise.
+        top: how many regions the detector gives for each phrase.
+        template: text round expressions and negative captions, with ``{}`` in it.
+        relations: whether relations and superlatives are taken apart.
+        parser: what takes them apart: ``"rules"``, ``"spacy"``, or as :func:`load_parser` says.
+        subtract: whether the mean score of the negative captions is subtracted.
+        negatives: the bank of negative captions, see :func:`negative_bank`; None for none.
+        negative_count: captions drawn from the bank.
+        seed: of the draw.
+        calibration: the probabilities are softmax(log p / calibration) of the reference's p. 1 leaves them as they
+            are; :func:`fit_temperature` fits it, so that of regions with probability 0.7 seven in ten are right. The
+            ranking does not depend on it.
+
+    Raises:
+        UsageError: where there is no embedder, subtraction has no bank, or a part or the parser is unknown or missing.
+    """
+
+    def __init__(
+        self,
+        embedders: Iterable[Any],
+        mask_maker: Any = None,
+        detector: Any = None,
+        top: int = 10,
+        template: str = "a photo of {}",
+        relations: bool = True,
+        parser: str | Callable[[str], Phrase] = "rules",
+        subtract: bool = False,
+        negatives: str | Path | Sequence[str] | None = "neutral",
+        negative_count: int = 500,
+        seed: int = 0,
+        calibration: int | float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.embedders = _parts(REGION_EMBEDDERS, embedders)
+        if len(self.embedders) == 0:
+            raise UsageError("a grounder needs at least one region embedder")
+        if subtract and negatives is None:
+            raise UsageError("subtraction needs a bank of negative captions; give negatives='neutral' or your own")
+        if not calibration > 0:
+            raise UsageError(f"calibration is a temperature above 0; got {calibration}")
+        self.mask_maker = build(MASK_MAKERS, mask_maker)
+        self.detector = build(DETECTORS, detector)
+        self.top, self.template, self.relations = top, template, relations
+        self.parse = load_parser(parser)
+        self.subtract, self.calibration = subtract, calibration
+        self.bank = None if negatives is None else negative_bank(negatives, negative_count, seed)
+        self.scorer = Scorer(self.embedders, template, self.bank)
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def to(self, device: Any = None, dtype: Any = None) -> "Grounder":  # type: ignore[override]
+        """Move all parts to a device and a dtype; a mask maker is no module, and is moved beside them."""
+        super().to(device=device, dtype=dtype)
+        if hasattr(self.mask_maker, "to"):
+            self.mask_maker.to(device, dtype)
+        return self
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Everything that decides a ranking, for reports: plain values only."""
+        captions = "\n".join(self.bank.captions) if self.bank else ""
+        return {
+            "embedders": [getattr(one, "protocol", one.encoder.model_id) for one in self.embedders],
+            "mask_maker": getattr(self.mask_maker, "model_id", None),
+            "detector": getattr(self.detector, "name", None),
+            "template": self.template,
+            "relations": self.relations,
+            "parser": parser_name(self.parse),
+            "subtract": self.subtract,
+            "negatives": None
+            if self.bank is None
+            else [self.bank.name, len(self.bank.captions), hashlib.sha256(captions.encode()).hexdigest()[:12]],
+            "calibration": self.calibration,
+            "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
+        }
+
+    @torch.inference_mode()
+    def encode(
+        self, image: UInt8[np.ndarray, "H W 3"], proposals: Proposals | None = None, image_name: str | None = None
+    ) -> EncodedRegions:
+        """Embed the regions of an image.
+
+        Args:
+            image: RGB.
+            proposals: the candidates; None lets the mask maker propose everything it sees.
+            image_name: of the image, to be looked up in a file of proposals.
+
+        Raises:
+            UsageError: where there are no proposals, or they do not fit the image.
+        """
+        return self.encode_batch([image], [proposals], [image_name])[0]
+
+    @torch.inference_mode()
+    def encode_batch(
+        self,
+        images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+        proposals: Sequence[Proposals | None],
+        image_names: Sequence[str | None] | None = None,
+    ) -> list[EncodedRegions]:
+        """Embed the regions of several images, together where the embedders can.
+
+        Args:
+            images: each as for :meth:`encode`, and so on.
+            proposals: of each image.
+            image_names: of each image.
+
+        Raises:
+            UsageError: as :meth:`encode`, for any of them.
+        """
+        names = [None] * len(images) if image_names is None else image_names
+        return self._embed(images, [self._candidates(*one) for one in zip(images, proposals, names, strict=True)])
+
+    def _candidates(self, image: np.ndarray, proposals: Proposals | None, name: str | None) -> tuple[Regions, str]:
+        """The regions of an image, and where they come from."""
+        if proposals is not None:
+            origin = proposals if isinstance(proposals, str | Path) else "given"
+            return as_regions(proposals, image.shape[:2], name), str(origin)
+        if self.mask_maker is None:
+            raise UsageError("this model proposes no regions of its own; give boxes, masks or a file of boxes")
+        return self.mask_maker.everything(image), f"{self.mask_maker.name}, everything"
+
+    def _embed(self, images: Sequence[np.ndarray], candidates: Sequence[tuple[Regions, str]]) -> list[EncodedRegions]:
+        prepared = []
+        for image, (regions, proposals) in zip(images, candidates, strict=True):
+            if len(regions) == 0:
+                raise UsageError(f"there is no region to choose from (proposals: {proposals}); give boxes of your own")
+            if regions.masks is None and self.mask_maker is not None:
+                regions = regions.with_masks(self.mask_maker.from_boxes(image, regions.boxes))
+            prepared.append(regions)
+        every = [embed_batch(embedder, images, prepared) for embedder in self.embedders]
+        return [
+            EncodedRegions(regions, embeddings, proposals, image)
+            for regions, embeddings, (_, proposals), image in zip(
+                prepared, zip(*every, strict=True), candidates, images, strict=True
+            )
+        ]
+
+    def _detect(self, image: np.ndarray, phrase: Phrase, expression: str) -> EncodedRegions:
+        """Regions found by the words of an expression and of its landmarks."""
+        found = [self.detector.detect(image, text, top=self.top) for text in phrase.texts or (expression,)]
+        boxes = torch.cat([regions.boxes for regions in found])
+        scores = torch.cat([regions.scores for regions in found])
+        kept = nms(boxes, scores, SAME_BOX)
+        regions = Regions(boxes[kept], image.shape[:2], scores=scores[kept])
+        return self._embed([image], [(regions, f"{self.detector.name}, top {self.top} of each phrase")])[0]
+
+    @overload
+    def refer(  # type: ignore[overload-overlap]
+        self,
+        image: UInt8[np.ndarray, "H W 3"] | EncodedRegions,
+        expressions: str,
+        proposals: Proposals | None = None,
+        image_name: str | None = None,
+    ) -> Grounding: ...
+    @overload
+    def refer(
+        self,
+        image: UInt8[np.ndarray, "H W 3"] | EncodedRegions,
+        expressions: Sequence[str],
+        proposals: Proposals | None = None,
+        image_name: str | None = None,
+    ) -> list[Grounding]: ...
+    @torch.inference_mode()
+    def refer(
+        self,
+        image: UInt8[np.ndarray, "H W 3"] | EncodedRegions,
+        expressions: str | Sequence[str],
+        proposals: Proposals | None = None,
+        image_name: str | None = None,
+    ) -> Grounding | list[Grounding]:
+        """Rank the regions of an image by each expression; the image is encoded once for all of them.
+
+        A detector looks for each expression anew, where no proposals are given.
+
+        Args:
+            image: RGB, or what :meth:`encode` gave.
+            expressions: one, or a list of them.
+            proposals: as for :meth:`encode`.
+            image_name: likewise.
+
+        Raises:
+            UsageError: where an expression is empty or longer than the text encoder takes, or as :meth:`encode`.
+        """
+        if isinstance(expressions, str):
+            return self.refer(image, [expressions], proposals, image_name)[0]
+        pairs = [(text, self.parse(text)) for text in expressions]
+        if not self.relations:
+            pairs = [(text, Phrase(text)) for text in expressions]
+        vectors = self.scorer.embed(part for text, phrase in pairs for part in (text, *phrase.texts))
+        if isinstance(image, EncodedRegions):
+            return [self._ground(image, text, phrase, vectors) for text, phrase in pairs]
+        if proposals is None and self.detector is not None:
+            return [self._ground(self._detect(image, phrase, text), text, phrase, vectors) for text, phrase in pairs]
+        encoded = self.encode(image, proposals, image_name)
+        return [self._ground(encoded, text, phrase, vectors) for text, phrase in pairs]
+
+    def _ground(
+        self, encoded: EncodedRegions, expression: str, phrase: Phrase, vectors: Sequence[Mapping[str, Tensor]]
+    ) -> Grounding:
+        bank = self.scorer.bank_scores(encoded.embeddings)
+        subtracted = bank.mean(1) if bank is not None and self.subtract else None
+
+        def total(text: str) -> Float[Tensor, " n"]:
+            parts = self.scorer.parts_of(encoded.embeddings, vectors, text)
+            scores = torch.stack(list(parts.values())).double().sum(0)
+            return scores if subtracted is None else scores - subtracted
+
+        scores = total(expression)
+        whole = scores.softmax(0)
+        resolved = Resolution(whole, (Step("whole", whole),))
+        if not phrase.plain:
+            tree = resolve(phrase, encoded.regions.boxes.cpu(), lambda text: total(text).softmax(0))
+            product = whole * tree.probabilities
+            product = product / product.sum() if product.sum() > 0 else whole
+            resolved = Resolution(product, (*resolved.steps, *tree.steps))
+        presence = None
+        if not phrase.generic:
+            presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
+        return Grounding(
+            expression=expression,
+            phrase=phrase,
+            regions=encoded.regions,
+            parts=self.scorer.parts_of(encoded.embeddings, vectors, expression),
+            subtracted=subtracted,
+            scores=scores,
+            steps=resolved.steps,
+            probabilities=(resolved.probabilities.log() / self.calibration).softmax(0),
+            presence=presence,
+            proposals=encoded.proposals,
+        )
+
+
+def _parts(registry: Any, parts: Iterable[Any]) -> Any:
+    """Built parts, as a module list where they are modules, so that device and dtype reach them."""
+    built = [build(registry, part) for part in parts]
+    return nn.ModuleList(built) if all(isinstance(part, nn.Module) for part in built) else built

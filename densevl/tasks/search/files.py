@@ -1,0 +1,90 @@
+"""The files of an index: a folder of parts, or one part alone, each file whole or not at all.
+
+A part is ``part-00000.safetensors`` or ``part-00000.parquet``; the suffix chooses. No file holds anything that is
+executed when it is read.
+"""
+
+import re
+from pathlib import Path
+
+from densevl.core.errors import UsageError, suggestion
+from densevl.core.files import atomic_write
+from densevl.tasks.search.part import Part
+
+__all__ = ["FORMATS", "is_index", "next_part", "open_part", "open_parts", "part_files", "write_part"]
+
+FORMATS = ("safetensors", "parquet")
+"""What parts can be written as."""
+
+
+def is_index(path: str | Path) -> bool:
+    """Whether there is an index: a folder with parts, or a file whose suffix is that of one."""
+    path = Path(path)
+    return bool(part_files(path)) if path.is_dir() else path.is_file() and path.suffix[1:] in FORMATS
+
+
+def part_files(folder: str | Path) -> list[Path]:
+    """The parts of a folder in their order."""
+    named = (path for path in Path(folder).glob("part-*") if re.fullmatch(r"part-\d+", path.stem))
+    return sorted((path for path in named if path.suffix[1:] in FORMATS), key=lambda path: int(path.stem[5:]))
+
+
+def next_part(folder: str | Path, form: str) -> Path:
+    """The file of the part that is written next."""
+    if form not in FORMATS:
+        raise UsageError(f"format {form!r} is unknown; {suggestion(form, FORMATS)}")
+    found = part_files(folder)
+    number = int(found[-1].stem[5:]) + 1 if found else 0
+    return Path(folder) / f"part-{number:05}.{form}"
+
+
+def open_parts(path: str | Path) -> list[Part]:
+    """The parts of a folder, or that of a file.
+
+    Raises:
+        UsageError: where there is none, or one is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UsageError(f"there is no index {path}; make one with `densevl embed IMAGES --out {path}`")
+    files = part_files(path) if path.is_dir() else [path]
+    if not files:
+        raise UsageError(f"the folder {path} holds no index; make one with `densevl embed IMAGES --out {path}`")
+    return [open_part(file) for file in files]
+
+
+def open_part(path: str | Path) -> Part:
+    """One part; its vectors and masks are read when they are asked for.
+
+    Raises:
+        UsageError: where the file is no part of an index, or damaged.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        from densevl.tasks.search.parquet_part import open_parquet
+
+        return open_parquet(path)
+    from densevl.tasks.search.safetensors_part import open_safetensors
+
+    return open_safetensors(path)
+
+
+def write_part(part: Part, path: str | Path) -> None:
+    """Write a part; the suffix chooses the format.
+
+    Raises:
+        OutputError: where the file cannot be written.
+        UsageError: where the suffix is another, or what writes Parquet is missing.
+    """
+    path = Path(path)
+    if path.suffix[1:] not in FORMATS:
+        raise UsageError(f"an index is written as {' or '.join(f'.{form}' for form in FORMATS)}; got {path.name!r}")
+    with atomic_write(path) as temporary:
+        if path.suffix == ".parquet":
+            from densevl.tasks.search.parquet_part import write_parquet
+
+            write_parquet(part, temporary)
+        else:
+            from densevl.tasks.search.safetensors_part import write_safetensors
+
+            write_safetensors(part, temporary)

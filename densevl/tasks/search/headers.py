@@ -1,0 +1,80 @@
+"""What the files of an index say about themselves: model, images, format; texts by name, as both formats keep them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from densevl.core.errors import UsageError
+from densevl.tasks.search.part import IndexedImage, Part
+
+__all__ = ["checked_part", "damaged", "header", "read_header"]
+
+FORMAT = "densevl region index 1"
+
+
+def header(part: Part) -> dict[str, str]:
+    """The header of a part."""
+    images = [[image.path, *image.size, *image.state] for image in part.images]
+    return {
+        "format": FORMAT,
+        "model_id": part.model_id,
+        "model": json.dumps(part.model, ensure_ascii=False, sort_keys=True),
+        "images": json.dumps(images, ensure_ascii=False),
+        "digest": part.compute_digest(),
+    }
+
+
+def read_header(told: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Model and images of a part, as arguments of :class:`Part`.
+
+    Raises:
+        UsageError: where they are not those of an index.
+    """
+    if told.get("format") != FORMAT:
+        raise UsageError(f"{path} is no region index (its format is {told.get('format')!r}, expected {FORMAT!r})")
+    try:
+        images = tuple(
+            IndexedImage(str(name), (int(height), int(width)), tuple(map(int, state)))
+            for name, height, width, *state in json.loads(told["images"])
+        )
+        model = dict(json.loads(told["model"]))
+        return {"model_id": told["model_id"], "model": model, "images": images, "digest": told["digest"]}
+    except (KeyError, ValueError, TypeError) as error:
+        raise damaged(path, error) from None
+
+
+def checked_part(
+    path: Path,
+    owners: Int64[Tensor, " n"],
+    boxes: Float32[Tensor, "n 4"],
+    scores: Float32[Tensor, " n"],
+    vectors: Any,
+    masks: Any,
+    told: Mapping[str, Any],
+) -> Part:
+    """A part from what was read.
+
+    Raises:
+        UsageError: where its pieces do not belong together.
+    """
+    rows = {len(owners), len(boxes), len(scores), int(vectors.shape[0]), *([] if masks is None else [len(masks)])}
+    if len(rows) != 1:
+        raise damaged(path, f"lengths {sorted(rows)} of what describes the same regions")
+    if len(owners) and not (int(owners.min()) >= 0 and int(owners.max()) < len(told["images"])):
+        raise damaged(path, "a region of an image that is not in the list")
+    if not torch.isfinite(boxes).all():
+        raise damaged(path, "a box that is not finite")
+    return Part(owners=owners, boxes=boxes, scores=scores, vectors=vectors, masks=masks, **told)
+
+
+def damaged(path: Path, reason: object) -> UsageError:
+    """The error of a file that cannot be read."""
+    return UsageError(
+        f"the index file {path} is damaged or cut off ({reason}); delete it and run `densevl embed` again, "
+        "which embeds again what is missing"
+    )

@@ -1,0 +1,199 @@
+"""An index: the regions of many images as unit vectors of one model, with where each of them lies."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from densevl.core.errors import UsageError
+from densevl.core.features import TextVectors
+from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.tasks.search.files import open_parts, write_part
+from densevl.tasks.search.part import IndexedImage, Part
+from densevl.tasks.search.search import Hit, search
+
+__all__ = ["RegionIndex"]
+
+
+@dataclass(frozen=True, eq=False)
+class RegionIndex:
+    """Regions of many images, one unit vector each; their rows are numbered through all parts.
+
+    An image that several parts hold counts once, as the last of them has it: so an index grows, and images that have
+    changed are embedded anew, without a file being written twice.
+
+    Attributes:
+        parts: the files of the index, or what is in memory; all of one model.
+        chosen: which rows may count; None for all.
+
+    Raises:
+        UsageError: where there is no part, or the parts were made by different models.
+    """
+
+    parts: tuple[Part, ...]
+    chosen: Bool[Tensor, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise UsageError("an index has at least one part; embed some images first")
+        for part in self.parts[1:]:
+            if (part.model_id, part.vectors.shape[1]) != (self.model_id, self.dim):
+                raise UsageError(
+                    f"parts of this index were made by {self.model_id!r} ({self.dim} numbers a vector) and by "
+                    f"{part.model_id!r} ({part.vectors.shape[1]}); embed all images with one model"
+                )
+
+    def __len__(self) -> int:
+        """Number of the regions that count."""
+        return int(self.live.sum())
+
+    @classmethod
+    def of(
+        cls,
+        paths: Sequence[str | Path],
+        regions: Sequence[Regions],
+        embeddings: Sequence[RegionEmbeddings],
+        model: Mapping[str, Any] | None = None,
+    ) -> "RegionIndex":
+        """An index in memory.
+
+        Args:
+            paths: of the images, or other names.
+            regions: of each image, perhaps none.
+            embeddings: of these, as ``model.embed`` gives them.
+            model: what loads the model, such as ``{"name": "mini"}``; for those who open a saved index.
+
+        Raises:
+            UsageError: where lengths or models disagree, or a vector is not finite or no unit vector.
+        """
+        images = [
+            IndexedImage(str(path), (found.size[0], found.size[1])) for path, found in zip(paths, regions, strict=True)
+        ]
+        return cls((Part.of(images, regions, embeddings, model),))
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RegionIndex":
+        """An index of a folder that ``densevl embed`` wrote, or of one file; its vectors are read when needed.
+
+        Raises:
+            UsageError: where there is no index, or a file of it is damaged, or was made by another model than the rest.
+        """
+        return cls(tuple(open_parts(path)))
+
+    def save(self, path: str | Path) -> None:
+        """Write the regions that count as one file, ``.safetensors`` or ``.parquet``.
+
+        Raises:
+            OutputError: where the file cannot be written.
+            UsageError: where the suffix is another, or an extra for it is missing.
+        """
+        write_part(self.merged(), path)
+
+    @property
+    def model_id(self) -> str:
+        """Identity of the model that made the vectors."""
+        return self.parts[0].model_id
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What loads that model, and what decided its vectors."""
+        return self.parts[-1].model
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a vector."""
+        return int(self.parts[0].vectors.shape[1])
+
+    @cached_property
+    def live(self) -> Bool[Tensor, " n"]:
+        """Which rows count."""
+        latest = _latest(self.parts)
+        return latest if self.chosen is None else latest & self.chosen
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first row of each part."""
+        return [0, *accumulate(len(part) for part in self.parts)][:-1]
+
+    @cached_property
+    def images(self) -> dict[str, IndexedImage]:
+        """The images by their paths, those without regions too."""
+        return {image.path: image for part in self.parts for image in part.images}
+
+    @property
+    def vectors(self) -> Float32[Tensor, "n d"]:
+        """The vectors of all regions that count, in memory."""
+        vectors = torch.cat([part.vectors[0 : len(part)] for part in self.parts])
+        return vectors[self.live]
+
+    def search(
+        self,
+        queries: TextVectors | RegionEmbeddings,
+        top: int = 20,
+        per_image: int | None = None,
+        overlap: float | None = 0.5,
+    ) -> list[list[Hit]]:
+        """The regions nearest to each query; see :func:`densevl.tasks.search.search.search`."""
+        return search(self, queries, top, per_image, overlap)
+
+    def only(self, paths: Collection[str]) -> "RegionIndex":
+        """The regions of some images alone."""
+        wanted = set(paths)
+        chosen = [torch.tensor([image.path in wanted for image in part.images] + [False]) for part in self.parts]
+        inside = torch.cat([some[part.owners] for some, part in zip(chosen, self.parts, strict=True)])
+        return replace(self, chosen=inside & self.live)
+
+    def hit(self, row: int, score: float) -> Hit:
+        """The region of a row as a hit with this score."""
+        place = bisect_right(self.starts, row) - 1
+        part, row_of_part = self.parts[place], row - self.starts[place]
+        x0, y0, x1, y1 = part.boxes[row_of_part].tolist()
+        proposal = float(part.scores[row_of_part])
+        return Hit(
+            score,
+            part.images[int(part.owners[row_of_part])],
+            (x0, y0, x1, y1),
+            None if math.isnan(proposal) else proposal,
+            "" if part.masks is None else part.masks[row_of_part],
+            row,
+        )
+
+    def merged(self) -> Part:
+        """The regions that count as one part in memory."""
+        images = list(self.images.values())
+        places = {image.path: place for place, image in enumerate(images)}
+        rows = self.live.split([len(part) for part in self.parts])
+        owners, codes = [], []
+        for part, kept in zip(self.parts, rows, strict=True):
+            of_part = torch.tensor([places[image.path] for image in part.images] + [0])
+            owners.append(of_part[part.owners[kept]])
+            wanted = kept.nonzero().flatten().tolist()
+            codes += [part.masks[row] if part.masks is not None else "" for row in wanted]
+        return Part(
+            tuple(images),
+            torch.cat(owners),
+            torch.cat([part.boxes[kept] for part, kept in zip(self.parts, rows, strict=True)]),
+            torch.cat([part.scores[kept] for part, kept in zip(self.parts, rows, strict=True)]),
+            self.vectors,
+            self.model_id,
+            self.model,
+            tuple(codes) if any(codes) else None,
+        )
+
+
+def _latest(parts: Sequence[Part]) -> Bool[Tensor, " n"]:
+    """The rows of the last part that holds each image."""
+    last = {image.path: place for place, part in enumerate(parts) for image in part.images}
+    counted = []
+    for place, part in enumerate(parts):
+        current = torch.tensor([last[image.path] == place for image in part.images] + [False])
+        counted.append(current[part.owners])
+    return torch.cat(counted)

@@ -1,0 +1,81 @@
+"""Parts as safetensors: tensors by name and a header of texts; vectors are mapped into memory, not read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from densevl.core.errors import UsageError
+from densevl.tasks.search.headers import checked_part, damaged, header, read_header
+from densevl.tasks.search.part import Part
+
+__all__ = ["open_safetensors", "write_safetensors"]
+
+NAMES = ("vectors", "boxes", "scores", "owners")
+
+
+def write_safetensors(part: Part, path: Path) -> None:
+    """Write ``vectors`` (n, d), ``boxes`` (n, 4), ``scores`` and ``owners`` (n,), and the codes of masks end to end."""
+    tensors: dict[str, Tensor] = {
+        "vectors": part.vectors[0 : len(part)].contiguous(),
+        "boxes": part.boxes.contiguous(),
+        "scores": part.scores.contiguous(),
+        "owners": part.owners.contiguous(),
+    }
+    if part.masks is not None:
+        codes = [part.masks[row].encode("ascii") for row in range(len(part))]
+        tensors["mask_codes"] = torch.from_numpy(np.frombuffer(b"".join(codes), np.uint8).copy())
+        tensors["mask_ends"] = torch.tensor([len(code) for code in codes], dtype=torch.int64).cumsum(0)
+    path.write_bytes(save(tensors, header(part)))  # or a full disk would be an error of another kind
+
+
+def open_safetensors(path: Path) -> Part:
+    """Open a file of :func:`write_safetensors`.
+
+    Raises:
+        UsageError: where it is damaged, or something else.
+    """
+    try:
+        file: Any = safe_open(path, framework="pt")
+        told, names = file.metadata() or {}, set(file.keys())
+    except (OSError, SafetensorError, ValueError) as error:
+        raise damaged(path, error) from None
+    read = read_header(told, path)
+    if not names.issuperset(NAMES):
+        raise damaged(path, f"without {', '.join(sorted(set(NAMES) - names))}")
+    vectors = _Mapped(file, "vectors")
+    if len(vectors.shape) != 2:
+        raise UsageError(f"{path}: expected vectors (n, d); got {tuple(vectors.shape)}")
+    owners, boxes, scores = (file.get_tensor(name) for name in ("owners", "boxes", "scores"))
+    masks = _Codes(file) if {"mask_codes", "mask_ends"} <= names else None
+    return checked_part(path, owners, boxes, scores, vectors, masks, read)
+
+
+class _Mapped:
+    """The rows of a tensor in a file."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._slice = file.get_slice(name)
+        self.shape = tuple(self._slice.get_shape())
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        values: Tensor = self._slice[rows.start : rows.stop]
+        return values
+
+
+class _Codes:
+    """Texts that lie end to end in a file."""
+
+    def __init__(self, file: Any) -> None:
+        self._codes = file.get_slice("mask_codes")
+        self._ends = [0, *file.get_tensor("mask_ends").tolist()]
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, row: int) -> str:
+        return self._codes[self._ends[row] : self._ends[row + 1]].numpy().tobytes().decode("ascii")

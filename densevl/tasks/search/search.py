@@ -1,0 +1,198 @@
+"""Exact search: the cosine of every region with the query, a chunk at a time, and the best of all chunks.
+
+Regions that score the same are ranked by their rows, so that the answer does not depend on the size of the chunks.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+from densevl.core.errors import UsageError
+from densevl.core.features import TextVectors
+from densevl.core.geometry import iou
+from densevl.core.regions import RegionEmbeddings
+from densevl.tasks.search.part import IndexedImage, Part
+
+__all__ = ["Hit", "Ranker", "Searched", "best_rows", "check_queries", "exact_rows", "search"]
+
+CHUNK = 16384
+"""Rows whose cosines are computed together."""
+
+MORE = 4
+"""How many regions are ranked for each hit that is wanted, and by how much that grows where too many are left out."""
+
+Ranker = Callable[[Float32[Tensor, "q d"], int], list[tuple[Tensor, Tensor]]]
+"""From queries and a number k to the scores and rows of the best k regions of each query, the best first."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A region that was found.
+
+    Attributes:
+        score: cosine with the query.
+        image: where it lies.
+        box: xyxy pixels, half-open.
+        proposal: score of the proposal; None where its maker gave none.
+        mask: run-length code; empty where none was kept.
+        row: of the index.
+    """
+
+    score: float
+    image: IndexedImage
+    box: tuple[float, float, float, float]
+    proposal: float | None
+    mask: str
+    row: int
+
+
+@runtime_checkable
+class Searched(Protocol):
+    """What is asked of an index; see :class:`densevl.tasks.search.RegionIndex`."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]: ...
+
+    @property
+    def live(self) -> Bool[Tensor, " n"]: ...
+
+    @property
+    def model_id(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def hit(self, row: int, score: float) -> Hit: ...
+
+
+def search(
+    index: Searched,
+    queries: TextVectors | RegionEmbeddings,
+    top: int = 20,
+    per_image: int | None = None,
+    overlap: float | None = 0.5,
+    ranker: Ranker | None = None,
+) -> list[list[Hit]]:
+    """The regions nearest to each query, the nearest first.
+
+    Args:
+        index: where to look.
+        queries: texts, or example regions, embedded by the model of the index.
+        top: hits of each query, fewer where the index has fewer.
+        per_image: hits of an image at most.
+        overlap: a region whose IoU with a better hit of the same image is above this is left out; None keeps all.
+        ranker: what ranks the regions; None for the exact search.
+
+    Raises:
+        UsageError: where the index was made by another model or is damaged, or a number is out of range.
+    """
+    if top < 1 or (per_image is not None and per_image < 1):
+        raise UsageError(f"top and per_image must be at least 1; got {top} and {per_image}")
+    if overlap is not None and not 0 <= overlap <= 1:
+        raise UsageError(f"overlap is an IoU between 0 and 1; got {overlap}")
+    vectors = check_queries(index, queries)
+    rank = ranker or partial(exact_rows, index)
+    total, most = len(index), MORE * top
+    found = []
+    for query, ranked in zip(vectors, rank(vectors, most), strict=True):
+        hits, looked = _walk(index, *ranked, top, per_image, overlap), most
+        while len(hits) < top and len(ranked[0]) == looked < total:  # hits that were left out made room
+            looked *= MORE
+            ranked = rank(query[None], looked)[0]
+            hits = _walk(index, *ranked, top, per_image, overlap)
+        found.append(hits)
+    return found
+
+
+def check_queries(index: Searched, queries: TextVectors | RegionEmbeddings) -> Float32[Tensor, "q d"]:
+    """The vectors of queries that the index can be asked.
+
+    Raises:
+        UsageError: where another model made them, or one is not finite.
+    """
+    if queries.model_id != index.model_id:
+        raise UsageError(
+            f"the index was made by {index.model_id!r} and the query by {queries.model_id!r}; "
+            "search with the model of the index, or embed the images anew"
+        )
+    if not queries.vectors.isfinite().all():
+        raise UsageError("a query is not finite, so nothing can be compared with it; look at the weights of the model")
+    return queries.vectors.detach().float().cpu()
+
+
+def exact_rows(
+    index: Searched, queries: Float32[Tensor, "q d"], most: int, chunk: int = CHUNK
+) -> list[tuple[Tensor, Tensor]]:
+    """Scores and rows of the best regions of each query.
+
+    Args:
+        index: where to look.
+        queries: unit vectors of the index's model.
+        most: regions of each query.
+        chunk: rows that are compared together; the answer does not depend on it.
+
+    Raises:
+        UsageError: where the index holds a vector that is not finite.
+    """
+    best = [(torch.zeros(0), torch.zeros(0, dtype=torch.int64)) for _ in queries]
+    start = 0
+    for part in index.parts:
+        rows = start + index.live[start : start + len(part)].nonzero().flatten()
+        for some in _runs(rows, chunk):
+            values = part.vectors[int(some[0]) - start : int(some[-1]) + 1 - start]
+            scores = (queries @ values.T)[:, some - some[0]]
+            if not scores.isfinite().all():
+                raise UsageError("the index holds a vector that is not finite: it is damaged; embed the images anew")
+            best = [
+                best_rows(torch.cat([old[0], new]), torch.cat([old[1], some]), most)
+                for old, new in zip(best, scores, strict=True)
+            ]
+        start += len(part)
+    return best
+
+
+def best_rows(
+    scores: Float32[Tensor, " n"], rows: Int64[Tensor, " n"], most: int
+) -> tuple[Float32[Tensor, " k"], Int64[Tensor, " k"]]:
+    """The best scores and their rows; of equal scores the lower row comes first."""
+    if len(scores) > most:
+        kept = scores >= scores.topk(most).values[-1]
+        scores, rows = scores[kept], rows[kept]
+    order = rows.argsort()
+    order = order[scores[order].argsort(descending=True, stable=True)][:most]
+    return scores[order], rows[order]
+
+
+def _runs(rows: Int64[Tensor, " n"], chunk: int) -> Iterator[Int64[Tensor, " m"]]:
+    """Ascending rows in groups, each of which spans no more than ``chunk`` rows."""
+    if len(rows):
+        counts = (rows // chunk).unique_consecutive(return_counts=True)[1]
+        yield from rows.split(counts.tolist())
+
+
+def _walk(
+    index: Searched,
+    scores: Float32[Tensor, " k"],
+    rows: Int64[Tensor, " k"],
+    top: int,
+    per_image: int | None,
+    overlap: float | None,
+) -> list[Hit]:
+    """The first regions of a ranking, without those that an image has too many of or that lie on better ones."""
+    hits: list[Hit] = []
+    taken: dict[str, list[Hit]] = {}
+    for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
+        hit = index.hit(row, score)
+        others = taken.setdefault(hit.image.path, [])
+        full = per_image is not None and len(others) >= per_image
+        if full or (overlap is not None and any(iou(hit.box, other.box) > overlap for other in others)):
+            continue
+        others.append(hit)
+        hits.append(hit)
+        if len(hits) == top:
+            break
+    return hits

@@ -1,0 +1,29 @@
+"""English pipelines of spaCy, for what reads their trees and what reads their tags."""
+
+from typing import Any
+
+from densevl.core.errors import UsageError
+
+__all__ = ["PIPELINE", "load_pipeline"]
+
+PIPELINE = "en_core_web_sm"
+"""The pipeline that ReCLIP's code uses."""
+
+
+def load_pipeline(pipeline: Any = PIPELINE) -> Any:
+    """A pipeline by its name or folder; a loaded one as it is.
+
+    Raises:
+        UsageError: where it is not installed or cannot be loaded.
+    """
+    if not isinstance(pipeline, str):
+        return pipeline
+    import spacy
+
+    try:
+        return spacy.load(pipeline)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the spaCy pipeline {pipeline!r} cannot be loaded ({str(error).splitlines()[0]}); install an "
+            f"English one: pip install spacy, then python -m spacy download {PIPELINE}"
+        ) from error

@@ -1,0 +1,3 @@
+"""CLOC is trained."""
+
+__all__: list[str] = []

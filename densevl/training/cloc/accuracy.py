@@ -1,0 +1,67 @@
+"""Zero-shot accuracy of regions while CLOC is trained: each held-out region asked for its class by name.
+
+It is MMEngine's validation: a data set of :mod:`densevl.benchmarks.regions`, its metric, and :class:`RegionLoop` as the
+loop. The figures go where the losses go, and ``save_best`` can follow them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.registry import LOOPS
+from mmengine.runner import ValLoop
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from densevl.core.regions import Regions
+from densevl.encoders.texts.open_clip import fitting
+from densevl.metrics.choices import choose
+from densevl.regions.embedders.promptable import PromptableCLIP
+
+__all__ = ["RegionLoop", "RegionReader"]
+
+
+class RegionReader:
+    """Chooses a text for every region of annotated images, from the regions' boxes.
+
+    Args:
+        encoder: a CLIP encoder.
+        prompter: that reads its tokens.
+        texts: to choose from; those beyond the context of the encoder lose their last words.
+    """
+
+    def __init__(self, encoder: Any, prompter: Any, texts: Sequence[str]) -> None:
+        self.reader = PromptableCLIP(encoder, prompter)
+        self.texts = self.reader.embed_texts(fitting(texts, encoder)[0])
+
+    @torch.no_grad()
+    def __call__(self, inputs: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:
+        """Add ``answers`` to every sample that has a picture.
+
+        Args:
+            inputs: uint8 RGB images (3, H, W), each any size.
+            data_samples: their regions; those with a ``failure`` are passed on as they are.
+        """
+        used = [place for place, sample in enumerate(data_samples) if "failure" not in sample]
+        if used:
+            pictures = [inputs[place].permute(1, 2, 0).contiguous().cpu().numpy() for place in used]
+            asked = [[region.box for region in data_samples[place].regions] for place in used]
+            pairs = zip(asked, pictures, strict=True)
+            regions = [Regions.from_boxes(boxes, (len(picture), len(picture[0]))) for boxes, picture in pairs]
+            vectors = self.reader.embed(self.reader.encode(pictures), regions)
+            for place, found in zip(used, vectors, strict=True):
+                sample = data_samples[place]
+                sample.set_field(choose(found.cosines(self.texts), sample.regions), "answers")
+        return list(data_samples)
+
+
+@LOOPS.register_module()
+class RegionLoop(ValLoop):
+    """MMEngine's validation, of a model that first embeds the names of the data set."""
+
+    def run(self) -> dict[str, float]:
+        """Validate."""
+        model = self.runner.model
+        (model.module if is_model_wrapper(model) else model).prepare(self.dataloader.dataset)
+        return super().run()

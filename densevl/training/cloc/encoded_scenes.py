@@ -1,0 +1,65 @@
+"""Scenes encoded once, on which many readers of regions are trained and measured in minutes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float16, Float32, Int64
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from densevl.core.geometry import mask_shares
+from densevl.datasets.scenes.region_texts import SceneRegionTexts
+
+__all__ = ["EncodedScenes", "padded"]
+
+AT_ONCE = 16
+"""Images that are encoded together."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedScenes:
+    """Tokens of scenes and the regions in them; scenes without a region are left out.
+
+    Attributes:
+        tokens: of the images, in half precision, a token's values side by side.
+        boxes: of the regions of each image, as shares of the padded image.
+        shares: how much the mask of each region covers of each patch.
+        texts: index of the text of each region.
+        vectors: unit vectors of the different texts.
+    """
+
+    tokens: Float16[Tensor, "n h w c"]
+    boxes: Sequence[Float32[Tensor, "_ 4"]]
+    shares: Sequence[Float32[Tensor, "_ h w"]]
+    texts: Sequence[Int64[Tensor, " _"]]
+    vectors: Float32[Tensor, "q d"]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @staticmethod
+    def of(dataset: SceneRegionTexts, encoder: Any) -> "EncodedScenes":
+        """Draw and encode scenes with masks, of one size."""
+        numbers: dict[str, int] = {}
+        grids, boxes, shares, texts = [], [], [], []
+        with tqdm(total=len(dataset), desc="training scenes", disable=None) as progress:
+            for start in range(0, len(dataset), AT_ONCE):
+                group = [dataset[index] for index in range(start, min(start + AT_ONCE, len(dataset)))]
+                tokens = encoder.tokens(torch.stack([sample["images"] for sample in group]).float() / 255).half()
+                side, grid = group[0]["images"].shape[-1], (tokens.shape[2], tokens.shape[3])
+                told = [place for place, sample in enumerate(group) if sample["texts"]]
+                grids.append(tokens[told].movedim(1, -1).contiguous())
+                boxes += [group[place]["boxes"] for place in told]
+                masks = [group[place]["masks"].float() for place in told]
+                shares += [mask_shares(some, side, encoder.patch_size, grid) for some in masks]
+                words = [group[place]["texts"] for place in told]
+                texts += [torch.tensor([numbers.setdefault(word, len(numbers)) for word in some]) for some in words]
+                progress.update(len(group))
+        return EncodedScenes(torch.cat(grids), boxes, shares, texts, encoder.embed_texts(list(numbers)))
+
+
+def padded(values: Sequence[Float[Tensor, "_ ..."]]) -> Float[Tensor, "b m ..."]:
+    """Lists of different lengths as one tensor, zeros behind the shorter ones."""
+    return nn.utils.rnn.pad_sequence(list(values), batch_first=True)

@@ -1,0 +1,98 @@
+"""The models that can be loaded by name."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from densevl.api.models import default_model, model_entry, models
+from densevl.core.errors import UsageError
+from densevl.core.vocabulary import templates
+from densevl.weights import location, weights_entry
+
+NAMES = (
+    "mini",
+    "mini-maskclip",
+    "dinoiser",
+    "maskclip",
+    "maskclip-openai-b16",
+    "maskclip-b32",
+    "maskclip-l14",
+    "maskclip-l14-336",
+    "maskclip-h14",
+)
+
+
+def test_the_names() -> None:
+    assert tuple(models())[: len(NAMES)] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_entries_are_complete(name: str) -> None:
+    entry = model_entry(name)
+    assert entry.name == name
+    assert entry.segmentor["encoder"]["weights"] in entry.weights
+    assert entry.description
+    assert entry.licence
+    assert isinstance(entry.cached, bool)
+    assert templates(entry.segmentor["templates"])
+    if not name.startswith("mini"):
+        assert entry.size == sum(weights_entry(weights).bytes for weights in entry.weights) > 500e6
+        assert not entry.cached
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_those_of_the_segmentor(name: str) -> None:
+    from densevl.tasks.segmentation import Segmentor
+
+    assert set(model_entry(name).segmentor) <= set(inspect.signature(Segmentor).parameters)
+
+
+def test_the_published_protocol() -> None:
+    assert model_entry("maskclip").segmentor == {
+        "encoder": {"type": "clip", "weights": "clip-vit-b16-laion2b"},
+        "readout": "maskclip",
+        "templates": "imagenet80",
+        "short_side": 448,
+        "long_side": 2048,
+        "window": 448,
+        "stride": 224,
+    }
+
+
+def test_entries_may_be_changed_without_changing_the_table() -> None:
+    model_entry("maskclip").segmentor["encoder"]["weights"] = "other"
+    models()["maskclip"].segmentor["window"] = 1
+    assert model_entry("maskclip").segmentor["encoder"]["weights"] == "clip-vit-b16-laion2b"
+    assert model_entry("maskclip").segmentor["window"] == 448
+
+
+def test_the_default_is_dinoiser_unless_only_maskclip_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path))
+    clip, heads = (location(entry) for entry in model_entry("dinoiser").files)
+    assert default_model(offline=True) == ("dinoiser", "the default")  # the error says what to fetch
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(b"x")
+    name, reason = default_model(offline=True)
+    assert name == "maskclip"
+    assert reason == "the weights dinoiser-b16 of dinoiser are not here, and densevl is told to stay offline"
+    monkeypatch.delenv("DENSEVL_OFFLINE")
+    assert default_model() == ("dinoiser", "the default")  # the heads are fetched
+    heads.parent.mkdir(parents=True)
+    heads.write_bytes(b"x")
+    assert default_model(offline=True) == ("dinoiser", "the default")
+
+
+def test_unknown_models() -> None:
+    with pytest.raises(UsageError, match=r"model 'maskclip-b16' is unknown; did you mean .*maskclip"):
+        model_entry("maskclip-b16")
+
+
+def test_listing_models_loads_nothing_heavy() -> None:
+    code = "import sys, densevl.api.models as m; m.models(); print({'torch', 'mmengine', 'cv2'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

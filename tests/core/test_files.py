@@ -1,0 +1,112 @@
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from densevl.core.errors import OutputError
+from densevl.core.files import atomic_write
+
+
+def test_writes_whole_and_makes_the_folder(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b" / "labels.png"
+    with atomic_write(target) as temporary:
+        assert temporary.suffix == ".png"
+        assert temporary.parent == target.parent
+        temporary.write_bytes(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert os.listdir(target.parent) == ["labels.png"]
+
+
+def test_replaces_and_accepts_a_string(tmp_path: Path) -> None:
+    target = tmp_path / "x.json"
+    target.write_text("old")
+    with target.open() as reader:
+        with atomic_write(str(target)) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old", "whoever reads the old file goes on reading it"
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
+    target = tmp_path / "x.json"
+    target.write_text("old")
+
+    def stop_half_way() -> None:
+        with atomic_write(target) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        stop_half_way()
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 251 + ".png")
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(b"x")
+    assert target.exists()
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "x") as temporary:
+            temporary.write_text("x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError, match=r"cannot write .*out"), atomic_write(tmp_path / "out" / "a" / "x.png"):
+        pytest.fail("the block must not run")
+
+
+def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
+    (tmp_path / "x.png").mkdir()
+    with pytest.raises(OutputError, match=r"x\.png"), atomic_write(tmp_path / "x.png") as temporary:
+        temporary.write_bytes(b"x")
+    assert os.listdir(tmp_path) == ["x.png"]
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="too long"), atomic_write(tmp_path / ("n" * 300)) as temporary:
+        temporary.write_bytes(b"x")
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system that nobody may write to")
+def test_an_unwritable_folder() -> None:
+    with pytest.raises(OutputError, match="/proc/densevl/x"), atomic_write("/proc/densevl/x"):
+        pytest.fail("the block must not run")
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit on the size of files")
+def test_no_space_left(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "from densevl.core.files import atomic_write; from densevl.core.errors import OutputError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "    with atomic_write(sys.argv[1]) as temporary: temporary.write_bytes(bytes(5000))\n"
+        "except OutputError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "big.bin")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cannot write" in done.stdout
+    assert "big.bin" in done.stdout
+    assert not os.listdir(tmp_path)
+
+
+def test_errors_of_other_files_pass(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "x"):
+        (tmp_path / "other" / "input.txt").read_text()
+    assert not os.listdir(tmp_path)

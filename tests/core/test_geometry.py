@@ -1,0 +1,36 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from densevl.core.geometry import bin_shares, padded_size, resized_size
+
+SIDES = st.integers(1, 5000)
+
+
+@given(SIDES, SIDES, st.integers(1, 2000))
+def test_resized_as_mmcv_does(height, width, short_side):
+    imrescale_size = pytest.importorskip("mmcv").image.geometric.rescale_size
+    expected = imrescale_size((width, height), (2048, short_side))[::-1]
+    if short_side <= 2048 and min(expected) > 0:
+        assert resized_size((height, width), short_side, 2048) == expected
+
+
+@given(SIDES, SIDES)
+def test_resized_never_vanishes_and_never_exceeds(height, width):
+    resized = resized_size((height, width), 448, 2048)
+    assert 1 <= min(resized) <= 448
+    assert max(resized) <= 2048
+
+
+@given(SIDES, SIDES, st.integers(1, 32))
+def test_padded_is_the_smallest_multiple(height, width, multiple):
+    padded = padded_size((height, width), multiple)
+    for side, given_side in zip(padded, (height, width), strict=True):
+        assert side % multiple == 0
+        assert 0 <= side - given_side < multiple
+
+
+def test_bins_share_out_every_pixel_between_the_first_and_the_last_edge():
+    shares = bin_shares(5, torch.tensor([0.0, 1.5, 1.75, 5.0]))
+    assert shares.tolist() == [[1, 0.5, 0, 0, 0], [0, 0.25, 0, 0, 0], [0, 0.25, 1, 1, 1]]

@@ -1,0 +1,218 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+from pycocotools import mask as rle
+
+from densevl.core.errors import ImageError, OutputError, UsageError
+from densevl.core.images import read_image
+from densevl.core.labelmap import UNLABELLED, LabelMap, _check_labels, coco_results, read_label_map, write_label_map
+from densevl.core.palette import palette
+from densevl.core.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary.from_classes(["cat", ["sofa", "couch"], "floor", "猫"])
+
+
+def labels_of(classes: int, shape: tuple[int, int] = (20, 31), unlabelled: bool = False) -> np.ndarray:
+    labels = np.random.default_rng(classes).integers(0, classes, shape)
+    labels[0, 0], labels[-1, -1] = 0, classes - 1
+    if unlabelled:
+        labels[3:5, 4:9] = UNLABELLED
+    return labels
+
+
+def example(**options: object) -> LabelMap:
+    labels = np.zeros((10, 20), np.int64)
+    labels[2:5, 3:8] = 1
+    labels[9, 19] = 2
+    return LabelMap(labels, VOCABULARY, **options)
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+@pytest.mark.parametrize("classes", [1, 2, 3, 15, 255, 256, 257, 1000, 65535])
+def test_files_round_trip(tmp_path: Path, classes: int, unlabelled: bool) -> None:
+    labels = labels_of(classes, unlabelled=unlabelled)
+    write_label_map(tmp_path / "labels.png", labels, palette(classes))
+    np.testing.assert_array_equal(read_label_map(tmp_path / "labels.png"), labels)
+    with Image.open(tmp_path / "labels.png") as image:
+        small = classes + unlabelled <= 256
+        assert image.mode.startswith("P" if small else "I")
+        values = np.array(image)
+        np.testing.assert_array_equal(values[labels >= 0], labels[labels >= 0])
+        assert (values[labels < 0] == (255 if small else 65535)).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    arrays.arrays(
+        st.sampled_from([np.int16, np.int64]),
+        st.tuples(st.integers(1, 9), st.integers(1, 9)),
+        elements=st.integers(-1, 299),
+    ),
+    st.integers(300, 400),
+)
+def test_any_labels_round_trip(tmp_path_factory: pytest.TempPathFactory, labels: np.ndarray, classes: int) -> None:
+    path = tmp_path_factory.mktemp("any") / "labels.png"
+    for count in (classes, max(int(labels.max()) + 1, 1)):
+        write_label_map(path, labels, palette(400)[:count])
+        np.testing.assert_array_equal(read_label_map(path), labels)
+
+
+def test_files_show_the_palette(tmp_path: Path) -> None:
+    labels = labels_of(12)
+    write_label_map(tmp_path / "labels.png", labels, palette(12))
+    np.testing.assert_array_equal(read_image(tmp_path / "labels.png"), np.array(palette(12))[labels])
+    header = (tmp_path / "labels.png").read_bytes()[24:26]
+    assert header == bytes([8, 3]), "8 bits, palette"
+
+
+def test_files_of_others_are_read_as_they_stand(tmp_path: Path) -> None:
+    values = np.array([[0, 7, 255]], np.uint8)
+    Image.fromarray(values).save(tmp_path / "grey.png")
+    assert read_label_map(tmp_path / "grey.png").tolist() == [[0, 7, 255]]
+
+
+def test_a_real_label_file(shared: Path) -> None:
+    path = next((shared / "data/ade").rglob("annotations/**/*.png"))
+    labels = read_label_map(path)
+    np.testing.assert_array_equal(labels, np.array(Image.open(path)))
+    assert labels.max() <= 150
+
+
+@pytest.mark.parametrize("labels", [[[0, 3]], [[-2, 0]]])
+def test_labels_that_cannot_be_written(tmp_path: Path, labels: list) -> None:
+    with pytest.raises(UsageError, match=r"labels run from 0 to 2, .* got"):
+        write_label_map(tmp_path / "labels.png", np.array(labels), palette(3))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "labels", [np.zeros((2, 3)), np.zeros(3, int), np.zeros((0, 3), int), np.zeros((1, 2, 3), int)]
+)
+def test_arrays_that_are_no_labels(labels: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="labels are integers"):
+        _check_labels(labels, 3)
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"written as \.png"):
+        write_label_map(tmp_path / "labels.jpg", labels_of(3), palette(3))
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        write_label_map(tmp_path / "file" / "labels.png", labels_of(3), palette(3))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    Image.new("RGB", (3, 2)).save(tmp_path / "colours.png")
+    Image.new("F", (3, 2)).save(tmp_path / "floats.tif")
+    for name, message in (
+        ("text.png", "no picture in a known format"),
+        ("lost.png", "no such file"),
+        ("colours.png", "holds RGB values"),
+        ("floats.tif", "holds F values"),
+    ):
+        with pytest.raises(ImageError, match=f"{name}.* {message}"):
+            read_label_map(tmp_path / name)
+
+
+def test_areas() -> None:
+    assert example().areas() == {"cat": 184 / 200, "sofa": 15 / 200, "floor": 1 / 200}
+    assert list(example().areas()) == ["cat", "sofa", "floor"]
+    half = LabelMap(np.array([[0, -1]]), VOCABULARY)
+    assert half.areas() == {"cat": 0.5}
+    assert example().names == ("cat", "sofa", "floor", "猫")
+
+
+def test_mask() -> None:
+    found = example()
+    assert found.mask("sofa").sum() == 15
+    np.testing.assert_array_equal(found.mask("couch"), found.labels == 1)
+    np.testing.assert_array_equal(found.mask(" COUCH "), found.labels == 1)
+    assert not found.mask("猫").any()
+    with pytest.raises(UsageError, match=r"no class 'coach'.*couch"):
+        found.mask("coach")
+    with pytest.raises(UsageError, match=r"no class 'zebra'.*cat, sofa"):
+        found.mask("zebra")
+
+
+def test_save_and_overlay(tmp_path: Path) -> None:
+    image = np.full((10, 20, 3), 90, np.uint8)
+    found = example(image=image)
+    found.save(tmp_path / "a" / "labels.png")
+    np.testing.assert_array_equal(read_label_map(tmp_path / "a" / "labels.png"), found.labels)
+    assert found.overlay().shape[0] > 160
+    assert found.overlay(legend=False).shape == image.shape
+    with pytest.raises(UsageError, match="does not hold the picture"):
+        example().overlay()
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        (np.full((2, 3), 4), {}, "labels run from 0 to 3"),
+        (np.zeros((2, 3), int), {"image": np.zeros((3, 2, 3), np.uint8)}, r"image has size \(3, 2\)"),
+        (np.zeros((2, 3), int), {"best": np.zeros((2, 4))}, r"best has size \(2, 4\)"),
+    ],
+)
+def test_parts_that_disagree(labels: np.ndarray, options: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        LabelMap(labels, VOCABULARY, **options)
+
+
+def test_scores_are_kept() -> None:
+    scores = torch.rand(4, 10, 20)
+    assert example(scores=scores).scores is scores
+
+
+def test_coco_records_decode_to_the_masks() -> None:
+    found = example(best=np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20))
+    records = json.loads(json.dumps(coco_results(found, image_id=7)))
+    assert [record["category_name"] for record in records] == ["cat", "sofa", "floor"]
+    for record in records:
+        mask = found.labels == record["category_id"]
+        np.testing.assert_array_equal(rle.decode(record["segmentation"]), mask)
+        assert record["area"] == mask.sum() == rle.area(record["segmentation"])
+        assert record["score"] == pytest.approx(found.best[mask].mean(), abs=1e-5)
+        assert record["image_id"] == 7
+    assert records[1]["bbox"] == [3, 2, 5, 3]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    arrays.arrays(np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(-1, 3)),
+)
+def test_coco_records_of_any_labels(labels: np.ndarray) -> None:
+    records = coco_results(LabelMap(labels, VOCABULARY), image_id=Path("a/b"))
+    assert sorted(record["category_id"] for record in records) == [i for i in range(4) if (labels == i).any()]
+    for record in records:
+        mask = labels == record["category_id"]
+        np.testing.assert_array_equal(rle.decode(record["segmentation"]), mask)
+        rows, columns = np.nonzero(mask)
+        x, y, width, height = record["bbox"]
+        assert (x, y) == (columns.min(), rows.min())
+        assert (x + width, y + height) == (columns.max() + 1, rows.max() + 1)
+        assert "score" not in record
+    json.dumps(records)
+
+
+def test_pycocotools_loads_the_records() -> None:
+    from pycocotools.coco import COCO
+
+    records = coco_results(example(best=np.ones((10, 20))), image_id=1)
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": 1, "height": 10, "width": 20}],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(VOCABULARY.names)],
+        "annotations": [],
+    }
+    truth.createIndex()
+    loaded = truth.loadRes(records)
+    for annotation in loaded.loadAnns(loaded.getAnnIds()):
+        np.testing.assert_array_equal(loaded.annToMask(annotation), example().labels == annotation["category_id"])

@@ -34,7 +34,7 @@ model = dict(
     ),
     layer="blocks.-2.ln_2",
     inner=96,
-    reach=2.9,
+    radius=2.9,
     sub_patch=2,
     seed=0,
 )

@@ -28,10 +28,10 @@ def class_probabilities(
     classes = len(texts.vocabulary)
     features = nn.functional.normalize(grid.float().flatten(2), dim=1)
     cosines = texts.vectors.to(features) @ features
-    if texts.owners.numel() != classes or not torch.equal(texts.owners.cpu(), torch.arange(classes)):
-        owners = texts.owners.to(cosines.device)[None, :, None].expand_as(cosines)
+    if texts.query_classes.numel() != classes or not torch.equal(texts.query_classes.cpu(), torch.arange(classes)):
+        query_classes = texts.query_classes.to(cosines.device)[None, :, None].expand_as(cosines)
         lowest = cosines.new_full((n, classes, h * w), -torch.inf)
-        cosines = lowest.scatter_reduce(1, owners, cosines, "amax")
+        cosines = lowest.scatter_reduce(1, query_classes, cosines, "amax")
     return cosines.mul_(temperature).softmax(dim=1).unflatten(2, (h, w))
 
 
@@ -45,6 +45,6 @@ def region_probabilities(
     """
     check_same_model(embeddings, texts)
     cosines = embeddings.cosines(texts.vectors).float()
-    owners = texts.owners.to(cosines.device).expand_as(cosines)
+    query_classes = texts.query_classes.to(cosines.device).expand_as(cosines)
     lowest = cosines.new_full((len(cosines), len(texts.vocabulary)), -torch.inf)
-    return (temperature * lowest.scatter_reduce(1, owners, cosines, "amax")).softmax(1)
+    return (temperature * lowest.scatter_reduce(1, query_classes, cosines, "amax")).softmax(1)

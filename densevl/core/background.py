@@ -102,7 +102,7 @@ class Background:
             return vocabulary if vocabulary.background is not None else vocabulary.with_background(("background",))
         taken = {
             normalised(query)
-            for query, owner in zip(vocabulary.queries, vocabulary.owners, strict=True)
+            for query, owner in zip(vocabulary.queries, vocabulary.query_classes, strict=True)
             if owner != vocabulary.background
         }
         free = tuple(word for word in self.words if normalised(word) not in taken)

@@ -72,7 +72,7 @@ class TextEmbeddings:
 
     Attributes:
         vectors: one unit vector for each query.
-        owners: index in the vocabulary of the class of each query.
+        query_classes: index in the vocabulary of the class of each query.
         vocabulary: the classes, the background class among them where there is one.
         model_id: identity of the encoder and its weights.
         templates: name of the templates that the queries were set into.
@@ -83,7 +83,7 @@ class TextEmbeddings:
     """
 
     vectors: Float[Tensor, "q d"]
-    owners: Int[Tensor, " q"]
+    query_classes: Int[Tensor, " q"]
     vocabulary: Vocabulary
     model_id: str
     templates: str

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Size", "bin_shares", "fit_square", "fitted_size", "iou", "mask_shares", "padded_size", "resized_size"]
+__all__ = ["Size", "bin_coverage", "fit_square", "fitted_size", "iou", "mask_coverage", "padded_size", "resized_size"]
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -40,7 +40,7 @@ def padded_size(size: Size, multiple: int) -> Size:
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
-def bin_shares(length: int, edges: Float[Tensor, " e"]) -> Float[Tensor, "e-1 {length}"]:
+def bin_coverage(length: int, edges: Float[Tensor, " e"]) -> Float[Tensor, "e-1 {length}"]:
     """How much of each pixel of a line lies in each bin, in [0, 1].
 
     Args:
@@ -60,7 +60,7 @@ def fit_square(image: Float[Tensor, "3 H W"], side: int) -> Float[Tensor, "3 {si
     return F.pad(image, (0, side - size[1], 0, side - size[0]))
 
 
-def mask_shares(masks: Float[Tensor, "n H W"], side: int, patch: int, grid: Size) -> Float[Tensor, "n h w"]:
+def mask_coverage(masks: Float[Tensor, "n H W"], side: int, patch: int, grid: Size) -> Float[Tensor, "n h w"]:
     """How much each mask covers of each patch of the image padded to a square, in pixels of the mask.
 
     Args:
@@ -72,7 +72,7 @@ def mask_shares(masks: Float[Tensor, "n H W"], side: int, patch: int, grid: Size
     size = (masks.shape[1], masks.shape[2])
     scale = (_shrink(size, side).flip(0)).tolist()
     edges = [torch.arange(n + 1, dtype=masks.dtype, device=masks.device) * patch for n in grid]
-    rows, columns = (bin_shares(size[i], edges[i] * scale[i]).to(masks) for i in range(2))
+    rows, columns = (bin_coverage(size[i], edges[i] * scale[i]).to(masks) for i in range(2))
     return rows @ masks @ columns.mT
 
 

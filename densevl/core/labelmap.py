@@ -86,13 +86,13 @@ class LabelMap:
         Raises:
             UsageError: where the vocabulary has no such class.
         """
-        owners = {
+        class_of_name = {
             normalised(query): owner
-            for query, owner in zip(self.vocabulary.queries, self.vocabulary.owners, strict=True)
+            for query, owner in zip(self.vocabulary.queries, self.vocabulary.class_of_name, strict=True)
         }
-        label = owners.get(normalised(name))
+        label = class_of_name.get(normalised(name))
         if label is None:
-            near = suggestion(normalised(name), owners)
+            near = suggestion(normalised(name), class_of_name)
             raise UsageError(f"no class {name!r} in the vocabulary {self.vocabulary.name!r}; {near}")
         return self.labels == label
 

@@ -92,7 +92,7 @@ class Vocabulary:
         return tuple(word for synonyms in self.classes for word in synonyms)
 
     @property
-    def owners(self) -> tuple[int, ...]:
+    def query_classes(self) -> tuple[int, ...]:
         """Label of the class of each query."""
         return tuple(label for label, synonyms in enumerate(self.classes) for _ in synonyms)
 

@@ -60,7 +60,7 @@ def explain_loss(
 
 
 def patch_likeness(
-    images: Float[Tensor, "b 3 H W"], patch_size: int, colour_scale: float = 0.08, reach: float = 3.0
+    images: Float[Tensor, "b 3 H W"], patch_size: int, colour_scale: float = 0.08, radius: float = 3.0
 ) -> Float[Tensor, "b n n"]:
     """How alike patches are in mean colour and near in place, as weights whose rows sum to one.
 
@@ -68,12 +68,12 @@ def patch_likeness(
         images: RGB in [0, 1].
         patch_size: in pixels.
         colour_scale: standard deviation in colour.
-        reach: standard deviation in place, in patches.
+        radius: standard deviation in place, in patches.
     """
     colour = F.avg_pool2d(images, patch_size)
     rows, columns = colour.shape[-2:]
     colour = colour.flatten(2).mT / colour_scale
-    place = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(colour) / reach
+    place = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(colour) / radius
     distance = torch.cdist(colour, colour).square() + torch.cdist(place, place).square()
     return (-distance / 2).softmax(-1)
 

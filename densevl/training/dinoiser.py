@@ -66,7 +66,7 @@ class DinoiserTraining(BaseModel):
         layer: name of the encoder's map that the heads read; no block behind it is run.
         inner: channels that affinities are computed from.
         seed: of the heads' first weights.
-        reach: pairs farther apart than this, in patches or sub-patches, do not count; None, as published, for no limit.
+        radius: pairs farther apart than this, in patches or sub-patches, do not count; None, as published, for all.
         sub_patch: side in pixels of the sub-patches that the heads refine onto; None, as published, for patches.
     """
 
@@ -77,11 +77,11 @@ class DinoiserTraining(BaseModel):
         layer: str = TAPPED,
         inner: int = 256,
         seed: int = 0,
-        reach: int | float | None = None,
+        radius: int | float | None = None,
         sub_patch: int | None = None,
     ) -> None:
         super().__init__()
-        self.reach = reach
+        self.radius = radius
         # A plain tuple: as submodules they would be in every checkpoint and in the optimizer.
         self.frozen: tuple[Any, Any] = (_frozen(build(ENCODERS, encoder)), _frozen(build(REFINERS, teacher)))
         encoder = self.frozen[0]
@@ -97,7 +97,7 @@ class DinoiserTraining(BaseModel):
         encoder, teacher = self.frozen
         with torch.no_grad():
             tapped = encoder.intermediates(pixels, self.heads.intermediates)[self.heads.layer]
-            same, thing = teacher.targets(pixels, encoder.patch_size, self.heads.sub_patch, self.reach)
+            same, thing = teacher.targets(pixels, encoder.patch_size, self.heads.sub_patch, self.radius)
         return self.losses(tapped, same, thing, whole_patches(pixels, encoder.patch_size))
 
     def losses(
@@ -111,9 +111,9 @@ class DinoiserTraining(BaseModel):
         with torch.autocast(tapped.device.type, enabled=False):
             tapped, counted = tapped.float(), None
             descriptors = self.heads.descriptors(tapped, images)
-            if self.reach is not None:
-                counted = pairs_within(descriptors.shape[2:], self.reach, tapped.device)[1]
-            losses = {"loss_affinity": affinity_loss(pair_cosines(descriptors, self.reach), same, counted)}
+            if self.radius is not None:
+                counted = pairs_within(descriptors.shape[2:], self.radius, tapped.device)[1]
+            losses = {"loss_affinity": affinity_loss(pair_cosines(descriptors, self.radius), same, counted)}
             if thing is not None:
                 losses["loss_foreground"] = foreground_loss(self.heads.foreground(tapped), thing)
         return losses

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densevl.core.geometry import bin_shares, padded_size, resized_size
+from densevl.core.geometry import bin_coverage, padded_size, resized_size
 
 SIDES = st.integers(1, 5000)
 
@@ -32,5 +32,5 @@ def test_padded_is_the_smallest_multiple(height, width, multiple):
 
 
 def test_bins_share_out_every_pixel_between_the_first_and_the_last_edge():
-    shares = bin_shares(5, torch.tensor([0.0, 1.5, 1.75, 5.0]))
+    shares = bin_coverage(5, torch.tensor([0.0, 1.5, 1.75, 5.0]))
     assert shares.tolist() == [[1, 0.5, 0, 0, 0], [0, 0.25, 0, 0, 0], [0, 0.25, 1, 1, 1]]

@@ -28,7 +28,7 @@ def test_the_inline_syntax() -> None:
     assert vocabulary.classes == (("cat",), ("sofa", "couch"), ("traffic light",))
     assert vocabulary.names == ("cat", "sofa", "traffic light")
     assert vocabulary.queries == ("cat", "sofa", "couch", "traffic light")
-    assert vocabulary.owners == (0, 1, 1, 2)
+    assert vocabulary.query_classes == (0, 1, 1, 2)
     assert len(vocabulary) == 3
     assert vocabulary.background is None
     assert vocabulary.palette == palette(3)

@@ -258,7 +258,7 @@ def test_files_of_the_heads(material, tmp_path):
 
 def test_heads_on_sub_patches(material, tmp_path):
     """The same recipe on sub-patches of 4 of 8 pixels, pairs within 2.5 of them: losses by all pairs, and the files."""
-    fine = {"model.sub_patch": 4, "model.reach": 2.5, "train_cfg.max_epochs": 1}
+    fine = {"model.sub_patch": 4, "model.radius": 2.5, "train_cfg.max_epochs": 1}
     model = train("dinoiser_train", tmp_path, options=options(material, **fine))
     encoder, teacher = model.frozen
     images = torch.stack([picture(i, 32) for i in range(2)]).float() / 255

@@ -129,7 +129,7 @@ class PlainSegmentor:
         probabilities = []
         for grid in features:
             cosines = torch.einsum("qd,dhw->qhw", texts.vectors.float(), F.normalize(grid, dim=0))
-            classes = [cosines[texts.owners == owner].amax(0) for owner in range(len(texts.vocabulary))]
+            classes = [cosines[texts.query_classes == owner].amax(0) for owner in range(len(texts.vocabulary))]
             probabilities.append((self.settings.temperature * torch.stack(classes)).softmax(0))
         patch = (self.heads and self.heads.sub_patch) or self.visual.patch_size[0]
         return plain_scores(torch.stack(probabilities), plan, patch, size).argmax(0)

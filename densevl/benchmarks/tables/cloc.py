@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from densevl.core.geometry import fit_square, mask_shares
+from densevl.core.geometry import fit_square, mask_coverage
 from densevl.core.regions import Regions
 from densevl.core.registry import MASK_MAKERS, build
 from densevl.datasets.regions.annotations import AnnotatedRegion
@@ -179,7 +179,7 @@ def _sam_shares(held_out: HeldOut, patch_size: int) -> dict[str, list[Tensor]]:
         picture = maker.encode(scene.image)
         for kind, boxes in held_out.boxes.items():
             masks = maker.from_boxes(picture, boxes[place]).float()
-            found[kind].append(mask_shares(masks, SIDE, patch_size, (SIDE // patch_size, SIDE // patch_size)))
+            found[kind].append(mask_coverage(masks, SIDE, patch_size, (SIDE // patch_size, SIDE // patch_size)))
     return found
 
 

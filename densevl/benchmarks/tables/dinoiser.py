@@ -107,7 +107,7 @@ def dinoiser_rows() -> list[Row]:
     plain = _built(REFINED, refiners=())
     factor = 1 if heads.sub_patch is None else plain.encoder.patch_size // heads.sub_patch
     teacher = {key: value for key, value in load_config(TRAINING).model.teacher.to_dict().items() if key != "encoder"}
-    teacher |= {"sub_patch": heads.sub_patch, "reach": heads.reach, "rounds": heads.rounds}
+    teacher |= {"sub_patch": heads.sub_patch, "radius": heads.radius, "rounds": heads.rounds}
     return [
         Row(MASKCLIP, best),
         Row("+ key smoothing and denoising", _built(PLAIN, smooth=UNCERTAIN, denoise=UNCERTAIN)),

@@ -1,4 +1,4 @@
-"""Making the label maps that the benchmarks read from what the data sets' owners publish."""
+"""Making the label maps that the benchmarks read from what the owners of the data sets publish."""
 
 from densevl.datasets.converters.conversion import Conversion, Task, run_tasks
 from densevl.datasets.converters.convert import CONVERTERS, convert_labels

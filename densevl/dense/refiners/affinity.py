@@ -36,7 +36,7 @@ def pool_by_cosine(
     features: Float[Tensor, "b d h w"],
     descriptors: Float[Tensor, "b c h w"],
     threshold: float,
-    reach: int | float | None = None,
+    radius: int | float | None = None,
     rounds: int = 1,
 ) -> Float32[Tensor, "b d h w"]:
     """:func:`pool_by_affinity` with the cosines of descriptors as affinities, never all of them at once.
@@ -45,13 +45,13 @@ def pool_by_cosine(
         features: on the patch grid, not normalised.
         descriptors: what tells whether two patches are alike, on the same grid, not normalised.
         threshold: cosines below this count as 0.
-        reach: cosines of patches whose centres are farther apart than this, in patches, count as 0; None for no limit.
+        radius: cosines of patches whose centres are farther apart than this, in patches, count as 0; None for no limit.
         rounds: how many times in a row.
     """
-    if reach is not None:
-        cosines = pair_cosines(descriptors, reach)
+    if radius is not None:
+        cosines = pair_cosines(descriptors, radius)
         weights = cosines.masked_fill_(cosines < threshold, 0)
-        return pool_pairs(features, weights / (weights.sum(2, keepdim=True) + EPSILON), reach, rounds)
+        return pool_pairs(features, weights / (weights.sum(2, keepdim=True) + EPSILON), radius, rounds)
     flat, units = features.float().flatten(2), F.normalize(descriptors.float().flatten(2), dim=1)
     rows = max(1, AFFINITIES_AT_ONCE // (units.shape[0] * units.shape[2]))
     for _ in range(rounds):
@@ -69,54 +69,54 @@ Steps = tuple[tuple[int, int], ...]
 
 
 def pairs_within(
-    grid: Sequence[int], reach: int | float, device: torch.device | str = "cpu"
+    grid: Sequence[int], radius: int | float, device: torch.device | str = "cpu"
 ) -> tuple[Int64[Tensor, "n k"], Bool[Tensor, "n k"]]:
     """The partners of each patch in reading order, and whether they lie on the grid; 0 stands for those that don't.
 
     Args:
         grid: patches (down, right).
-        reach: greatest distance of centres, in patches.
+        radius: greatest distance of centres, in patches.
         device: of the result.
     """
-    index, inside = _pairs(int(grid[0]), int(grid[1]), reach)
+    index, inside = _pairs(int(grid[0]), int(grid[1]), radius)
     return index.to(device), inside.to(device)
 
 
-def pair_cosines(descriptors: Float[Tensor, "b c h w"], reach: int | float | None = None) -> Float32[Tensor, "b n k"]:
+def pair_cosines(descriptors: Float[Tensor, "b c h w"], radius: int | float | None = None) -> Float32[Tensor, "b n k"]:
     """Cosines of each patch with its partners, 0 outside of the grid.
 
     Args:
         descriptors: what tells whether two patches are alike, not normalised.
-        reach: greatest distance of centres, in patches; None for no limit: the partners are all n patches then.
+        radius: greatest distance of centres, in patches; None for no limit: the partners are all n patches then.
     """
     units = F.normalize(descriptors.float(), dim=1)
-    if reach is None:
+    if radius is None:
         flat = units.flatten(2)
         with torch.autocast(flat.device.type, enabled=False):  # where the frozen parts of a training run in less
             return flat.mT @ flat
     height, width = units.shape[2:]
-    margin = int(reach)
+    margin = int(radius)
     padded = F.pad(units, (margin, margin, margin, margin))
     cosines = [
         (units * padded[..., margin + y : margin + y + height, margin + x : margin + x + width]).sum(1)
-        for y, x in _steps(reach)
+        for y, x in _steps(radius)
     ]
     return torch.stack(cosines, dim=-1).flatten(1, 2)
 
 
 def pool_pairs(
-    features: Float[Tensor, "b d h w"], weights: Float[Tensor, "b n k"], reach: int | float, rounds: int = 1
+    features: Float[Tensor, "b d h w"], weights: Float[Tensor, "b n k"], radius: int | float, rounds: int = 1
 ) -> Float32[Tensor, "b d h w"]:
     """Replace the features of each patch by the sum over its partners, weighted.
 
     Args:
         features: on the patch grid.
         weights: of the partners; those outside of the grid must have 0.
-        reach: that of the pairs.
+        radius: that of the pairs.
         rounds: how many times in a row.
     """
     batch, _, height, width = features.shape
-    index, _ = pairs_within((height, width), reach, features.device)
+    index, _ = pairs_within((height, width), radius, features.device)
     places = (index + height * width * torch.arange(batch, device=index.device)[:, None, None]).flatten(0, 1)
     # Sums of rows by index: nothing as large as features times partners is ever held.
     rows, flat = features.float().flatten(2).mT.flatten(0, 1).contiguous(), weights.float().flatten(0, 1)
@@ -125,16 +125,16 @@ def pool_pairs(
     return rows.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2)
 
 
-def _steps(reach: int | float) -> Steps:
+def _steps(radius: int | float) -> Steps:
     """Steps (down, right) to the partners."""
-    sides = range(-int(reach), int(reach) + 1)
-    return tuple((y, x) for y in sides for x in sides if y * y + x * x <= reach * reach)
+    sides = range(-int(radius), int(radius) + 1)
+    return tuple((y, x) for y in sides for x in sides if y * y + x * x <= radius * radius)
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # what is kept from an inference must serve a training, too
-def _pairs(height: int, width: int, reach: int | float) -> tuple[Tensor, Tensor]:
-    down, right = torch.tensor(_steps(reach)).T
+def _pairs(height: int, width: int, radius: int | float) -> tuple[Tensor, Tensor]:
+    down, right = torch.tensor(_steps(radius)).T
     y = (torch.arange(height)[:, None, None] + down).expand(-1, width, -1)
     x = (torch.arange(width)[:, None] + right).expand(height, -1, -1)
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)

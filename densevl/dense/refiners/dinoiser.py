@@ -23,7 +23,7 @@ so outlines lie where the pixels have them, and the encoder still runs once. Pub
 
 Where we differ: the reference does the last step for one image and class 0, here for any batch and any background
 class; γ = 0 drops negative affinities, where the reference keeps them; the matrix A is held a few rows at a time where
-it is large, or as a list of the pairs within reach. Affinities and means are float32 whatever the dtype of the model.
+it is large, or as a list of the pairs within radius. Affinities and means are float32 whatever the dtype of the model.
 """
 
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ class DinoiserRefiner(nn.Module):
         inner: channels that affinities are computed from.
         layer: name of the map that the heads read, as :meth:`densevl.encoders.CLIPEncoder.dense` names it.
         gamma: affinities below this count as 0; from 0 up to 1.
-        reach: patches farther apart than this, in patches of the refined grid, count as unlike; None, as published,
+        radius: patches farther apart than this, in patches of the refined grid, count as unlike; None, as published,
             for no limit.
         rounds: how many times the features are pooled; 1 as published.
         sub_patch: side in pixels of the sub-patches that features are refined onto, a part of the encoder's patches;
@@ -104,20 +104,22 @@ class DinoiserRefiner(nn.Module):
         gamma: float = 0.2,
         encoder_id: str | None = None,
         name: str = "dinoiser",
-        reach: int | float | None = None,
+        radius: int | float | None = None,
         rounds: int = 1,
         sub_patch: int | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= gamma < 1:
             raise UsageError(f"gamma is the least cosine that counts, from 0 up to 1; got {gamma}")
-        if rounds < 1 or (reach is not None and reach < 0):
-            raise UsageError(f"features are pooled once or more, within a reach of 0 or more; got {rounds} and {reach}")
+        if rounds < 1 or (radius is not None and radius < 0):
+            raise UsageError(
+                f"features are pooled once or more, within a radius of 0 or more; got {rounds} and {radius}"
+            )
         if sub_patch is not None and sub_patch < 1:
             raise UsageError(f"sub_patch is the side of sub-patches in pixels, 1 or more; got {sub_patch}")
-        self.reach, self.rounds, self.sub_patch = reach, rounds, sub_patch
+        self.radius, self.rounds, self.sub_patch = radius, rounds, sub_patch
         self.width, self.layer, self.gamma, self.encoder_id = width, layer, gamma, encoder_id
-        within = "" if reach is None else f", reach {reach:g}"
+        within = "" if radius is None else f", radius {radius:g}"
         often = f", {rounds} rounds" if rounds > 1 else ""
         self.name = f"{name}, gamma {gamma:g}{within}{often}" + (f", sub-patches of {sub_patch}" if sub_patch else "")
         self.intermediates: Sequence[str] = (layer,)
@@ -187,16 +189,16 @@ class DinoiserRefiner(nn.Module):
         self,
         tapped: Float[Tensor, "b c h w"],
         images: Float[Tensor, "b 3 H W"] | None = None,
-        reach: int | float | None = None,
+        radius: int | float | None = None,
     ) -> Float32[Tensor, "b n k"]:
         """Cosines of all pairs of patches, in reading order and before the threshold.
 
         Args:
             tapped: as for :meth:`descriptors`.
             images: as for :meth:`descriptors`.
-            reach: of the pairs, as for :func:`densevl.dense.refiners.affinity.pair_cosines`.
+            radius: of the pairs, as for :func:`densevl.dense.refiners.affinity.pair_cosines`.
         """
-        return pair_cosines(self.descriptors(tapped, images), reach)
+        return pair_cosines(self.descriptors(tapped, images), radius)
 
     def foreground(self, tapped: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
         """Logit of each patch showing a thing rather than background."""
@@ -223,6 +225,6 @@ class DinoiserRefiner(nn.Module):
         padded = None if images is None else whole_patches(images, features.patch_size)
         foreground, descriptors = self.foreground(tapped), self.descriptors(tapped, padded)
         finer = on_sub_patches(replace(features, foreground=foreground), self._factor(features.patch_size))
-        grid = pool_by_cosine(finer.grid, descriptors, self.gamma, self.reach, self.rounds)
+        grid = pool_by_cosine(finer.grid, descriptors, self.gamma, self.radius, self.rounds)
         refined = replace(finer, grid=grid.to(features.grid))
         return refined if images is None else inside_of(refined, images)

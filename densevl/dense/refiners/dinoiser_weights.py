@@ -28,7 +28,7 @@ def build_dinoiser(
     *,
     layer: str | None = None,
     gamma: float = 0.2,
-    reach: int | float | None = None,
+    radius: int | float | None = None,
     rounds: int = 1,
     width: int | None = None,
     sub_patch: int | None = None,
@@ -41,7 +41,7 @@ def build_dinoiser(
         layer: name of the map that the heads read; what the file says where it is None, else that of the published
             heads.
         gamma: affinities below this count as 0.
-        reach: patches farther apart than this, in patches, count as unlike; None for no limit.
+        radius: patches farther apart than this, in patches, count as unlike; None for no limit.
         rounds: how many times the features are pooled.
         width: of the encoder, for random heads; files have their own.
         sub_patch: side of the sub-patches in pixels, for random heads; files have their own.
@@ -53,7 +53,7 @@ def build_dinoiser(
     """
     kind, _, seed = str(weights).partition(":")
     if kind == "random":
-        settings = {"gamma": gamma, "reach": reach, "rounds": rounds, "sub_patch": sub_patch}
+        settings = {"gamma": gamma, "radius": radius, "rounds": rounds, "sub_patch": sub_patch}
         return _random(seed or "0", width or 768, layer=layer or TAPPED, **settings)
     entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
     path = fetch(weights if entry is None else entry, offline=offline)
@@ -62,7 +62,7 @@ def build_dinoiser(
         *_shape(state),
         layer=layer or told.get("layer", TAPPED),
         gamma=gamma,
-        reach=reach,
+        radius=radius,
         rounds=rounds,
         sub_patch=sub_patch_of(state),
         encoder_id=told.get("encoder", entry.arch if entry else None),

@@ -144,7 +144,7 @@ class Teachers(nn.Module):
         images: Float[Tensor, "b 3 H W"],
         patch_size: int,
         sub_patch: int | None = None,
-        reach: int | float | None = None,
+        radius: int | float | None = None,
     ) -> tuple[Bool[Tensor, "b n k"], Bool[Tensor, "b h w"] | None]:
         """Which pairs of an encoder's patches are alike, in reading order, and which patches show a thing.
 
@@ -152,10 +152,10 @@ class Teachers(nn.Module):
             images: as for :meth:`descriptors`.
             patch_size: of the encoder.
             sub_patch: side of the sub-patches of the pairs; None, as published, for patches.
-            reach: of the pairs; None, as published, for all.
+            radius: of the pairs; None, as published, for all.
         """
         images = whole_patches(images, patch_size)
-        affinity = pair_cosines(self.descriptors(images, sub_patch or patch_size), reach)
+        affinity = pair_cosines(self.descriptors(images, sub_patch or patch_size), radius)
         foreground = self.foreground(images, patch_size)
         return affinity > self.gamma, None if foreground is None else foreground > 0.5
 

@@ -130,7 +130,7 @@ class WalkTeacher(nn.Module):
         marks: see :func:`ends_of_walks`; None, exact, for small grids.
         sub_patch: where features are refined, side in pixels of the sub-patches that they are refined onto; None for
             the encoder's patches.
-        reach: where features are refined, greatest distance of patches that are averaged; None for no limit.
+        radius: where features are refined, greatest distance of patches that are averaged; None for no limit.
         rounds: where features are refined, how many times.
 
     Raises:
@@ -152,7 +152,7 @@ class WalkTeacher(nn.Module):
         colour: float | None = None,
         marks: int | None = None,
         sub_patch: int | None = None,
-        reach: int | float | None = None,
+        radius: int | float | None = None,
         rounds: int = 1,
     ) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class WalkTeacher(nn.Module):
         self.encoder = build(ENCODERS, encoder)
         self.layer, self.scale, self.gamma, self.thing = layer, scale, gamma, thing
         self.steps, self.long, self.thing_scale, self.colour, self.marks = steps, long, thing_scale, colour, marks
-        self.sub_patch, self.reach, self.rounds = sub_patch, reach, rounds
+        self.sub_patch, self.radius, self.rounds = sub_patch, radius, rounds
         self.intermediates: Sequence[str] = (layer,)
         seen = layer if colour is None else f"{layer} and colours"
         self.name = f"walk of {steps} steps on {seen}, scale {scale:g}, gamma {gamma:g}"
@@ -213,7 +213,7 @@ class WalkTeacher(nn.Module):
         logits = (self.thing - self.border_share(tapped)).to(features.grid)
         finer = on_sub_patches(replace(features, foreground=logits), patch_size // side)
         ends = self.ends(tapped, images, patch_size, side)
-        grid = pool_by_cosine(finer.grid, ends, self.gamma, self.reach, self.rounds)
+        grid = pool_by_cosine(finer.grid, ends, self.gamma, self.radius, self.rounds)
         refined = replace(finer, grid=grid.to(features.grid))
         return refined if images is None else inside_of(refined, images)
 
@@ -223,7 +223,7 @@ class WalkTeacher(nn.Module):
         images: Float[Tensor, "b 3 H W"],
         patch_size: int,
         sub_patch: int | None = None,
-        reach: int | float | None = None,
+        radius: int | float | None = None,
     ) -> tuple[Bool[Tensor, "b n k"], Bool[Tensor, "b h w"]]:
         """Which pairs of patches or sub-patches are alike, in reading order, and which patches show a thing.
 
@@ -231,7 +231,7 @@ class WalkTeacher(nn.Module):
             images: RGB in [0, 1].
             patch_size: of the encoder that is refined, which must be that of the teacher's own.
             sub_patch: side of the sub-patches of the pairs; None for patches.
-            reach: of the pairs; None for all.
+            radius: of the pairs; None for all.
 
         Raises:
             UsageError: where there is no encoder, or one of other patches.
@@ -241,4 +241,4 @@ class WalkTeacher(nn.Module):
             raise UsageError(f"the walk needs an encoder of patches of {patch_size} pixels to teach; it has {own}")
         tapped = self.encoder.intermediates(images, (self.layer,))[self.layer]
         ends = self.ends(tapped, images, patch_size, sub_patch or patch_size)
-        return pair_cosines(ends, reach) > self.gamma, self.border_share(tapped) < self.thing
+        return pair_cosines(ends, radius) > self.gamma, self.border_share(tapped) < self.thing

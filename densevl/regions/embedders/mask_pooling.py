@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
-from densevl.core.geometry import Size, bin_shares, resized_size
+from densevl.core.geometry import Size, bin_coverage, resized_size
 from densevl.core.images import resize_image
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import ENCODERS, READOUTS, REFINERS, REGION_EMBEDDERS, build
@@ -132,7 +132,7 @@ def pool_regions(
     down, right = _overlap(rows, y0, y1), _overlap(columns, x0, x1)
     shares = down[:, :, None] * right[:, None]
     if regions.masks is not None and len(regions):
-        row_shares, column_shares = bin_shares(height, rows), bin_shares(width, columns)
+        row_shares, column_shares = bin_coverage(height, rows), bin_coverage(width, columns)
         covered = torch.cat([row_shares @ m.float() @ column_shares.mT for m in regions.masks.split(AT_ONCE)])
         shares = torch.where(covered.flatten(1).any(1)[:, None, None], covered, shares)
     return F.normalize(shares.flatten(1) @ grid.flatten(1).mT, dim=1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings, check_same_model
-from densevl.core.geometry import Size, _shrink, fit_square, mask_shares
+from densevl.core.geometry import Size, _shrink, fit_square, mask_coverage
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.regions.embedders.embedder import device_of, on_device
 from densevl.regions.embedders.prompter import Prompter
@@ -185,7 +185,7 @@ class PromptableCLIP(nn.Module):
         masks = regions.masks
         if masks is None or len(masks) == 0:
             return encoded.grid.new_zeros(len(regions), *encoded.grid.shape[2:])
-        return mask_shares(
+        return mask_coverage(
             masks.to(encoded.grid), self.side, self.patch_size, (encoded.grid.shape[2], encoded.grid.shape[3])
         )
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from densevl.core.geometry import bin_shares
+from densevl.core.geometry import bin_coverage
 
 __all__ = ["gaussian_blur"]
 
@@ -38,7 +38,7 @@ def _smoothing(length: int, std: int | float, like: Tensor) -> tuple[Float[Tenso
     """
     bins = max(1, min(length, round(length * BINS / std)))
     edges = torch.linspace(0, length, bins + 1, dtype=torch.float64)
-    shares = bin_shares(length, edges)
+    shares = bin_coverage(length, edges)
     border = torch.zeros(2, length, dtype=torch.float64)
     border[0, 0] = border[1, -1] = 1
     down = torch.cat([border[:1], shares / shares.sum(1, keepdim=True), border[1:]])

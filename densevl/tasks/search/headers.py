@@ -50,7 +50,7 @@ def read_header(told: Mapping[str, str], path: Path) -> dict[str, Any]:
 
 def checked_part(
     path: Path,
-    owners: Int64[Tensor, " n"],
+    image_rows: Int64[Tensor, " n"],
     boxes: Float32[Tensor, "n 4"],
     scores: Float32[Tensor, " n"],
     vectors: Any,
@@ -62,14 +62,20 @@ def checked_part(
     Raises:
         UsageError: where its pieces do not belong together.
     """
-    rows = {len(owners), len(boxes), len(scores), int(vectors.shape[0]), *([] if masks is None else [len(masks)])}
+    rows = {
+        len(image_rows),
+        len(boxes),
+        len(scores),
+        int(vectors.shape[0]),
+        *([] if masks is None else [len(masks)]),
+    }
     if len(rows) != 1:
         raise damaged(path, f"lengths {sorted(rows)} of what describes the same regions")
-    if len(owners) and not (int(owners.min()) >= 0 and int(owners.max()) < len(told["images"])):
+    if len(image_rows) and not (int(image_rows.min()) >= 0 and int(image_rows.max()) < len(told["images"])):
         raise damaged(path, "a region of an image that is not in the list")
     if not torch.isfinite(boxes).all():
         raise damaged(path, "a box that is not finite")
-    return Part(owners=owners, boxes=boxes, scores=scores, vectors=vectors, masks=masks, **told)
+    return Part(image_rows=image_rows, boxes=boxes, scores=scores, vectors=vectors, masks=masks, **told)
 
 
 def damaged(path: Path, reason: object) -> UsageError:

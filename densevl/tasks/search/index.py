@@ -148,7 +148,7 @@ class RegionIndex:
         """The regions of some images alone."""
         wanted = set(paths)
         chosen = [torch.tensor([image.path in wanted for image in part.images] + [False]) for part in self.parts]
-        inside = torch.cat([some[part.owners] for some, part in zip(chosen, self.parts, strict=True)])
+        inside = torch.cat([some[part.image_rows] for some, part in zip(chosen, self.parts, strict=True)])
         return replace(self, chosen=inside & self.live)
 
     def hit(self, row: int, score: float) -> Hit:
@@ -159,7 +159,7 @@ class RegionIndex:
         proposal = float(part.scores[row_of_part])
         return Hit(
             score,
-            part.images[int(part.owners[row_of_part])],
+            part.images[int(part.image_rows[row_of_part])],
             (x0, y0, x1, y1),
             None if math.isnan(proposal) else proposal,
             "" if part.masks is None else part.masks[row_of_part],
@@ -171,15 +171,15 @@ class RegionIndex:
         images = list(self.images.values())
         places = {image.path: place for place, image in enumerate(images)}
         rows = self.live.split([len(part) for part in self.parts])
-        owners, codes = [], []
+        image_rows, codes = [], []
         for part, kept in zip(self.parts, rows, strict=True):
             of_part = torch.tensor([places[image.path] for image in part.images] + [0])
-            owners.append(of_part[part.owners[kept]])
+            image_rows.append(of_part[part.image_rows[kept]])
             wanted = kept.nonzero().flatten().tolist()
             codes += [part.masks[row] if part.masks is not None else "" for row in wanted]
         return Part(
             tuple(images),
-            torch.cat(owners),
+            torch.cat(image_rows),
             torch.cat([part.boxes[kept] for part, kept in zip(self.parts, rows, strict=True)]),
             torch.cat([part.scores[kept] for part, kept in zip(self.parts, rows, strict=True)]),
             self.vectors,
@@ -195,5 +195,5 @@ def _latest(parts: Sequence[Part]) -> Bool[Tensor, " n"]:
     counted = []
     for place, part in enumerate(parts):
         current = torch.tensor([last[image.path] == place for image in part.images] + [False])
-        counted.append(current[part.owners])
+        counted.append(current[part.image_rows])
     return torch.cat(counted)

@@ -30,14 +30,14 @@ SIDES = ("x0", "y0", "x1", "y1")
 
 def write_parquet(part: Part, path: Path) -> None:
     """Write a row a region: image, its height and width, x0, y0, x1, y1, score, mask (run-length code) and vector."""
-    images = [part.images[owner] for owner in part.owners.tolist()]
+    images = [part.images[owner] for owner in part.image_rows.tolist()]
     codes = [None if part.masks is None else part.masks[row] or None for row in range(len(part))]
     vectors = part.vectors[0 : len(part)].contiguous().numpy()
     columns: dict[str, Any] = {
         "image": pa.array([image.path for image in images], pa.string()),
         "height": pa.array([image.size[0] for image in images], pa.int32()),
         "width": pa.array([image.size[1] for image in images], pa.int32()),
-        "owner": pa.array(part.owners.numpy()),
+        "owner": pa.array(part.image_rows.numpy()),
         **{side: pa.array(part.boxes[:, i].contiguous().numpy()) for i, side in enumerate(SIDES)},
         "score": pa.array(part.scores.numpy()),
         "mask": pa.array(codes, pa.string()),

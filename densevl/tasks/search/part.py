@@ -63,7 +63,7 @@ class Part:
 
     Attributes:
         images: in the order in which they were embedded; an image may have no region.
-        owners: place in ``images`` of the image of each region.
+        image_rows: place in ``images`` of the image of each region.
         boxes: of the regions.
         scores: of the proposals; NaN where their maker gave none.
         vectors: one unit vector a region.
@@ -74,7 +74,7 @@ class Part:
     """
 
     images: tuple[IndexedImage, ...]
-    owners: Int64[Tensor, " n"]
+    image_rows: Int64[Tensor, " n"]
     boxes: Float32[Tensor, "n 4"]
     scores: Float32[Tensor, " n"]
     vectors: Vectors
@@ -117,11 +117,11 @@ class Part:
                     f"got {len(embedded)} and regions of an image of {found.size}"
                 )
             check_vectors(embedded.vectors, image.path)
-        owners = [torch.full((len(found),), place, dtype=torch.int64) for place, found in enumerate(regions)]
+        image_rows = [torch.full((len(found),), place, dtype=torch.int64) for place, found in enumerate(regions)]
         unknown = [torch.full((len(found),), torch.nan) if found.scores is None else found.scores for found in regions]
         return cls(
             tuple(images),
-            torch.cat(owners),
+            torch.cat(image_rows),
             torch.cat([found.boxes.cpu().float() for found in regions]),
             torch.cat([scores.cpu().float() for scores in unknown]),
             torch.cat([embedded.vectors.cpu().float() for embedded in embeddings]),

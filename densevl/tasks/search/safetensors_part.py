@@ -15,16 +15,16 @@ from densevl.tasks.search.part import Part
 
 __all__ = ["open_safetensors", "write_safetensors"]
 
-NAMES = ("vectors", "boxes", "scores", "owners")
+NAMES = ("vectors", "boxes", "scores", "image_rows")
 
 
 def write_safetensors(part: Part, path: Path) -> None:
-    """Write ``vectors`` (n, d), ``boxes`` (n, 4), ``scores`` and ``owners`` (n,), and the codes of masks end to end."""
+    """Write ``vectors`` (n, d), ``boxes`` (n, 4), ``scores``, ``image_rows`` (n,), and the codes of masks."""
     tensors: dict[str, Tensor] = {
         "vectors": part.vectors[0 : len(part)].contiguous(),
         "boxes": part.boxes.contiguous(),
         "scores": part.scores.contiguous(),
-        "owners": part.owners.contiguous(),
+        "image_rows": part.image_rows.contiguous(),
     }
     if part.masks is not None:
         codes = [part.masks[row].encode("ascii") for row in range(len(part))]
@@ -50,9 +50,9 @@ def open_safetensors(path: Path) -> Part:
     vectors = _Mapped(file, "vectors")
     if len(vectors.shape) != 2:
         raise UsageError(f"{path}: expected vectors (n, d); got {tuple(vectors.shape)}")
-    owners, boxes, scores = (file.get_tensor(name) for name in ("owners", "boxes", "scores"))
+    image_rows, boxes, scores = (file.get_tensor(name) for name in ("image_rows", "boxes", "scores"))
     masks = _Codes(file) if {"mask_codes", "mask_ends"} <= names else None
-    return checked_part(path, owners, boxes, scores, vectors, masks, read)
+    return checked_part(path, image_rows, boxes, scores, vectors, masks, read)
 
 
 class _Mapped:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from densevl.core.geometry import Size
 
-__all__ = ["OVERLAPS", "covering_sets", "resize_sets", "shares_of_regions", "spread_sets"]
+__all__ = ["OVERLAPS", "coverage_of_regions", "covering_sets", "resize_sets", "spread_sets"]
 
 OVERLAPS = ("mean", "best", "smallest")
 """Where regions overlap: the mean of their probabilities, those of the surest region, or those of the smallest one."""
@@ -36,7 +36,7 @@ def covering_sets(masks: Bool[Tensor, "n H W"]) -> tuple[Int64[Tensor, "H W"], B
     return sets.view(masks.shape[1:]), flat[:, example].T
 
 
-def shares_of_regions(
+def coverage_of_regions(
     members: Bool[Tensor, "s n"], areas: Float[Tensor, " n"], probabilities: Float32[Tensor, "n k"], overlap: str
 ) -> Float32[Tensor, "s n"]:
     """Weight of each region in each set; rows sum to 1, that of the empty set to 0.

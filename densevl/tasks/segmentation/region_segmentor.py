@@ -33,7 +33,7 @@ from densevl.core.registry import ENCODERS, MASK_MAKERS, REGION_EMBEDDERS, SEGME
 from densevl.core.vocabulary import Vocabulary
 from densevl.regions.embedders.embedder import embed_batch
 from densevl.tasks.segmentation import EncodedImage, Segmentor
-from densevl.tasks.segmentation.painting import OVERLAPS, covering_sets, resize_sets, shares_of_regions, spread_sets
+from densevl.tasks.segmentation.painting import OVERLAPS, coverage_of_regions, covering_sets, resize_sets, spread_sets
 
 __all__ = ["UNCOVERED", "RegionEncodedImage", "RegionSegmentor", "RegionTextEmbeddings"]
 
@@ -244,7 +244,7 @@ class RegionSegmentor(Segmentor):
             raise UsageError("the regions have no masks, so nothing can be painted; give regions with masks")
         each = region_probabilities(encoded.embeddings, texts, self.temperature)
         sets, members = covering_sets(masks.to(each.device))
-        painted = shares_of_regions(members, encoded.regions.areas, each, self.overlap) @ each
+        painted = coverage_of_regions(members, encoded.regions.areas, each, self.overlap) @ each
         bare = (~members.any(1)).nonzero().flatten().tolist()
         empty = bare[0] if bare else None
         if empty is not None and self.uncovered == "background":

@@ -199,10 +199,12 @@ class Segmentor(nn.Module):
         self._check_background(mode)
         vocabulary = mode.extend(vocabulary)
         silent = vocabulary.background if mode.mode == "threshold" else None
-        asked = [pair for pair in zip(vocabulary.queries, vocabulary.owners, strict=True) if pair[1] != silent]
+        asked = [pair for pair in zip(vocabulary.queries, vocabulary.query_classes, strict=True) if pair[1] != silent]
         vectors = encoder.embed_texts([query for query, _ in asked], templates(self.templates))
-        owners = torch.tensor([owner for _, owner in asked], device=vectors.device)
-        return TextEmbeddings(vectors, owners, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta)
+        query_classes = torch.tensor([owner for _, owner in asked], device=vectors.device)
+        return TextEmbeddings(
+            vectors, query_classes, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta
+        )
 
     def _check_background(self, mode: Background) -> None:
         if mode.mode == "head" and not any(refiner.finds_foreground for refiner in self.refiners):

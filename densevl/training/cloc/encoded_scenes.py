@@ -9,7 +9,7 @@ from jaxtyping import Float, Float16, Float32, Int64
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from densevl.core.geometry import mask_shares
+from densevl.core.geometry import mask_coverage
 from densevl.datasets.scenes.region_texts import SceneRegionTexts
 
 __all__ = ["EncodedScenes", "padded"]
@@ -24,15 +24,15 @@ class EncodedScenes:
 
     Attributes:
         tokens: of the images, in half precision, a token's values side by side.
-        boxes: of the regions of each image, as shares of the padded image.
-        shares: how much the mask of each region covers of each patch.
+        boxes: of the regions of each image, as fractions of the padded image.
+        coverage: how much the mask of each region covers of each patch.
         texts: index of the text of each region.
         vectors: unit vectors of the different texts.
     """
 
     tokens: Float16[Tensor, "n h w c"]
     boxes: Sequence[Float32[Tensor, "_ 4"]]
-    shares: Sequence[Float32[Tensor, "_ h w"]]
+    coverage: Sequence[Float32[Tensor, "_ h w"]]
     texts: Sequence[Int64[Tensor, " _"]]
     vectors: Float32[Tensor, "q d"]
 
@@ -43,7 +43,7 @@ class EncodedScenes:
     def of(dataset: SceneRegionTexts, encoder: Any) -> "EncodedScenes":
         """Draw and encode scenes with masks, of one size."""
         numbers: dict[str, int] = {}
-        grids, boxes, shares, texts = [], [], [], []
+        grids, boxes, coverage, texts = [], [], [], []
         with tqdm(total=len(dataset), desc="training scenes", disable=None) as progress:
             for start in range(0, len(dataset), AT_ONCE):
                 group = [dataset[index] for index in range(start, min(start + AT_ONCE, len(dataset)))]
@@ -53,11 +53,11 @@ class EncodedScenes:
                 grids.append(tokens[told].movedim(1, -1).contiguous())
                 boxes += [group[place]["boxes"] for place in told]
                 masks = [group[place]["masks"].float() for place in told]
-                shares += [mask_shares(some, side, encoder.patch_size, grid) for some in masks]
+                coverage += [mask_coverage(some, side, encoder.patch_size, grid) for some in masks]
                 words = [group[place]["texts"] for place in told]
                 texts += [torch.tensor([numbers.setdefault(word, len(numbers)) for word in some]) for some in words]
                 progress.update(len(group))
-        return EncodedScenes(torch.cat(grids), boxes, shares, texts, encoder.embed_texts(list(numbers)))
+        return EncodedScenes(torch.cat(grids), boxes, coverage, texts, encoder.embed_texts(list(numbers)))
 
 
 def padded(values: Sequence[Float[Tensor, "_ ..."]]) -> Float[Tensor, "b m ..."]:

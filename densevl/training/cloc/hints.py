@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.geometry import mask_shares
+from densevl.core.geometry import mask_coverage
 
 __all__ = ["RegionHints", "draw_points"]
 
@@ -149,7 +149,7 @@ def _shares(
     size = (grid.shape[2], grid.shape[3])
     if masks is None or len(boxes) == 0:
         return boxes.new_zeros(len(boxes), *size)
-    return mask_shares(masks.to(boxes), masks.shape[-1], patch_size, size)
+    return mask_coverage(masks.to(boxes), masks.shape[-1], patch_size, size)
 
 
 def _padded(values: Sequence[Tensor]) -> Tensor:

@@ -103,7 +103,7 @@ def _losses(
     counts = torch.tensor([len(rows) for rows in chosen])
     there = torch.arange(int(counts.max())) < counts[:, None]
     if way.reader == "mask":
-        hints = reader.masks(grid, padded([scenes.shares[image][rows] for image, rows in pairs]))
+        hints = reader.masks(grid, padded([scenes.coverage[image][rows] for image, rows in pairs]))
     else:
         hints = reader.boxes(padded(boxes))
     grounded = way.reader == "prompter" and way.grounding > 0

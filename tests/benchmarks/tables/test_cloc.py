@@ -32,7 +32,7 @@ def test_scenes_are_encoded_as_they_are_one_by_one(encoder, scenes):
         torch.testing.assert_close(scenes.tokens[place].float().movedim(-1, 0), grid, rtol=1e-2, atol=2e-2)
         torch.testing.assert_close(scenes.vectors[scenes.texts[place]], encoder.embed_texts(sample["texts"]))
         cells = sample["masks"].float().unflatten(2, (12, 8)).unflatten(1, (12, 8)).sum((2, 4))
-        torch.testing.assert_close(scenes.shares[place], cells)
+        torch.testing.assert_close(scenes.coverage[place], cells)
 
 
 @pytest.mark.parametrize("kind", READERS)

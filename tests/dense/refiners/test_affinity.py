@@ -8,34 +8,34 @@ from torch import Tensor
 from densevl.dense.refiners.affinity import pair_cosines, pairs_within, pool_pairs
 
 
-def spread(lists: Tensor, grid: tuple[int, int], reach: float) -> Tensor:
+def spread(lists: Tensor, grid: tuple[int, int], radius: float) -> Tensor:
     """The matrix "b n n" of what stands in lists "b n k"."""
-    index, inside = pairs_within(grid, reach)
+    index, inside = pairs_within(grid, radius)
     matrix = torch.zeros(len(lists), len(index), len(index))
     for p, q in inside.nonzero().tolist():
         matrix[:, p, index[p, q]] = lists[:, p, q]
     return matrix
 
 
-@pytest.mark.parametrize("reach", [0, 1, 1.5, 2.9, 9])
-def test_partners_are_those_whose_centres_lie_within_reach(reach: float) -> None:
-    index, inside = pairs_within((3, 4), reach)
+@pytest.mark.parametrize("radius", [0, 1, 1.5, 2.9, 9])
+def test_partners_are_those_whose_centres_lie_within_reach(radius: float) -> None:
+    index, inside = pairs_within((3, 4), radius)
     for p in range(12):
-        near = {q for q in range(12) if ((p // 4 - q // 4) ** 2 + (p % 4 - q % 4) ** 2) ** 0.5 <= reach}
+        near = {q for q in range(12) if ((p // 4 - q // 4) ** 2 + (p % 4 - q % 4) ** 2) ** 0.5 <= radius}
         assert sorted(index[p, inside[p]].tolist()) == sorted(near)
     assert (index[~inside] == 0).all()
 
 
-@pytest.mark.parametrize("reach", [1.5, 2.9, 9])
-def test_cosines_are_those_of_all_pairs(reach: float) -> None:
+@pytest.mark.parametrize("radius", [1.5, 2.9, 9])
+def test_cosines_are_those_of_all_pairs(radius: float) -> None:
     descriptors = torch.randn(2, 5, 4, 6, requires_grad=True)
-    near = spread(torch.ones(2, 24, pairs_within((4, 6), reach)[0].shape[1]), (4, 6), reach)
+    near = spread(torch.ones(2, 24, pairs_within((4, 6), radius)[0].shape[1]), (4, 6), radius)
     whole = pair_cosines(descriptors)
     torch.testing.assert_close(
         whole, F.cosine_similarity(descriptors.flatten(2)[..., None], descriptors.flatten(2)[:, :, None], dim=1)
     )
-    listed = pair_cosines(descriptors, reach)
-    torch.testing.assert_close(spread(listed, (4, 6), reach), whole * near)
+    listed = pair_cosines(descriptors, radius)
+    torch.testing.assert_close(spread(listed, (4, 6), radius), whole * near)
     (expected,) = torch.autograd.grad((whole * near).square().sum(), descriptors)
     (found,) = torch.autograd.grad(listed.square().sum(), descriptors)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

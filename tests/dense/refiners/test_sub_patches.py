@@ -57,7 +57,7 @@ def test_the_equations() -> None:
 
 
 def test_everything_is_on_the_finer_grid() -> None:
-    after = heads(reach=2.5, rounds=2)(features(), pictures())
+    after = heads(radius=2.5, rounds=2)(features(), pictures())
     assert after.patch_size == 2
     maps = [after.grid, after.keys, after.foreground, *after.intermediates.values()]
     assert all(value is not None and value.shape[-2:] == (12, 16) for value in maps)
@@ -67,7 +67,7 @@ def test_everything_is_on_the_finer_grid() -> None:
 
 
 def test_reach_and_rounds_by_the_matrix() -> None:
-    refiner, before, images = heads(gamma=0.3, reach=2.5, rounds=3), features(), pictures()
+    refiner, before, images = heads(gamma=0.3, radius=2.5, rounds=3), features(), pictures()
     affinity = refiner.affinity(before.intermediates[LAYER], images)
     places = torch.cartesian_prod(torch.arange(12.0), torch.arange(16.0))
     affinity = affinity * (torch.cdist(places, places) <= 2.5)
@@ -78,7 +78,7 @@ def test_reach_and_rounds_by_the_matrix() -> None:
 
 
 def test_a_batch_gives_what_its_members_give() -> None:
-    refiner, before, images = heads(reach=2.5, rounds=2), features(), pictures()
+    refiner, before, images = heads(radius=2.5, rounds=2), features(), pictures()
     together = refiner(before, images).split([1, 1])
     for i, part in enumerate(before.split([1, 1])):
         torch.testing.assert_close(refiner(part, images[i : i + 1]).grid, together[i].grid)
@@ -135,7 +135,7 @@ def test_smoothing_by_keys_behind_them() -> None:
 def test_files_know_the_side(tmp_path: Path) -> None:
     refiner = heads(sub_patch=4)
     save_heads(refiner, tmp_path / "fine.safetensors")
-    loaded = build_dinoiser(tmp_path / "fine.safetensors", reach=2.0)
+    loaded = build_dinoiser(tmp_path / "fine.safetensors", radius=2.0)
     assert (loaded.sub_patch, loaded.wants_images) == (4, True)
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in refiner.state_dict().items())
     save_heads(heads(sub_patch=None), tmp_path / "published.safetensors")

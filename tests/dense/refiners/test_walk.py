@@ -92,7 +92,7 @@ def test_colours_part_what_the_map_does_not() -> None:
     tapped = torch.ones(1, 2, 2, 2)
     grid = torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2)
     before = DenseFeatures(grid, 8, "toy", intermediates={"m": tapped})
-    teacher = WalkTeacher(layer="m", colour=0.1, sub_patch=1, marks=64, reach=2.9, rounds=30)
+    teacher = WalkTeacher(layer="m", colour=0.1, sub_patch=1, marks=64, radius=2.9, rounds=30)
     after = teacher(before, image)
     assert (after.patch_size, after.grid.shape[2:]) == (1, (16, 16))
     assert after.grid[..., 8].max() < 0.5, "white begins at column 9"

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import TextEmbeddings, check_same_model
-from densevl.core.geometry import fit_square, mask_shares
+from densevl.core.geometry import fit_square, mask_coverage
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
 from densevl.regions.embedders import prompter as module
@@ -199,7 +199,7 @@ def test_the_square_holds_the_image_and_masks_follow_it():
     assert square[:, 16:].abs().max() == 0
     masks = torch.zeros(1, 30, 60)
     masks[0, 15:, :15] = 1
-    shares = mask_shares(masks, 32, 8, (4, 4))[0]
+    shares = mask_coverage(masks, 32, 8, (4, 4))[0]
     assert shares.sum().item() == pytest.approx(15 * 15)
     assert shares[1, 0].item() == pytest.approx(15 * 15)
 

@@ -58,7 +58,7 @@ def test_regions_ask_texts_of_the_prompter_and_bare_pixels_texts_of_the_encoder(
     assert torch.equal(labels[bare], expected[0][bare])
     torch.testing.assert_close(best[bare], expected[1][bare])
     cosines = encoded.embeddings.vectors @ segmentor.encoder.embed_texts(THINGS.queries).T
-    owner = torch.tensor(THINGS.owners)[cosines.argmax(1)]
+    owner = torch.tensor(THINGS.query_classes)[cosines.argmax(1)]
     alone = encoded.regions.masks[0] & ~encoded.regions.masks[1]
     assert set(labels[alone].tolist()) == {int(owner[0])}
 

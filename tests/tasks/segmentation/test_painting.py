@@ -2,7 +2,7 @@
 
 import torch
 
-from densevl.tasks.segmentation.painting import covering_sets, resize_sets, shares_of_regions, spread_sets
+from densevl.tasks.segmentation.painting import coverage_of_regions, covering_sets, resize_sets, spread_sets
 
 
 def test_covering_sets_are_those_of_the_pixels():
@@ -18,10 +18,10 @@ def test_shares_follow_the_rule():
     members = torch.tensor([[True, True, False], [False, False, False], [True, True, True]])
     areas = torch.tensor([9.0, 4.0, 6.0])
     probabilities = torch.tensor([[0.5, 0.5], [0.4, 0.6], [0.9, 0.1]])
-    mean = shares_of_regions(members, areas, probabilities, "mean")
+    mean = coverage_of_regions(members, areas, probabilities, "mean")
     torch.testing.assert_close(mean, torch.tensor([[0.5, 0.5, 0], [0, 0, 0], [1 / 3, 1 / 3, 1 / 3]]))
-    assert shares_of_regions(members, areas, probabilities, "best").tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
-    assert shares_of_regions(members, areas, probabilities, "smallest").tolist() == [[0, 1, 0], [0, 0, 0], [0, 1, 0]]
+    assert coverage_of_regions(members, areas, probabilities, "best").tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
+    assert coverage_of_regions(members, areas, probabilities, "smallest").tolist() == [[0, 1, 0], [0, 0, 0], [0, 1, 0]]
 
 
 def test_spreading_keeps_what_is_covered():

@@ -83,7 +83,7 @@ def painted_by_hand(segmentor, encoded, texts):
     """Probabilities pixel by pixel, one region after another; nan where no region lies."""
     regions, vectors = encoded.regions, encoded.embeddings.vectors
     cosines = vectors @ texts.vectors.T
-    classes = [cosines[:, texts.owners == label].amax(1) for label in range(len(texts.vocabulary))]
+    classes = [cosines[:, texts.query_classes == label].amax(1) for label in range(len(texts.vocabulary))]
     each = (segmentor.temperature * torch.stack(classes, 1)).softmax(1)
     result = torch.full((len(texts.vocabulary), *encoded.size), torch.nan)
     for y in range(encoded.size[0]):
@@ -204,7 +204,7 @@ def test_proposals_are_the_surest(encoder):
 def test_synonyms_and_classes_without_a_query():
     torch.manual_seed(1)
     vectors, queries = (F.normalize(torch.randn(n, 6), dim=1) for n in (4, 5))
-    texts = TextEmbeddings(queries, torch.tensor(ANIMALS.owners), ANIMALS, "tiny", "none")
+    texts = TextEmbeddings(queries, torch.tensor(ANIMALS.query_classes), ANIMALS, "tiny", "none")
     cosines = vectors @ queries.T
     logits = torch.stack([cosines[:, 0], cosines[:, 1:4].amax(1), cosines[:, 4]], dim=1)
     found = region_probabilities(RegionEmbeddings(vectors, "tiny"), texts, 10.0)

@@ -81,7 +81,7 @@ def test_synonyms_are_reduced_by_max_over_every_class():
     torch.manual_seed(1)
     grid = torch.randn(2, 6, 3, 4)
     vectors = F.normalize(torch.randn(5, 6), dim=1)
-    texts = TextEmbeddings(vectors, torch.tensor(ANIMALS.owners), ANIMALS, "tiny", "none")
+    texts = TextEmbeddings(vectors, torch.tensor(ANIMALS.query_classes), ANIMALS, "tiny", "none")
     cosines = torch.einsum("qd,ndhw->nqhw", vectors, F.normalize(grid, dim=1))
     logits = torch.stack([cosines[:, 0], cosines[:, 1:4].amax(1), cosines[:, 4]], dim=1)
     torch.testing.assert_close(class_probabilities(grid, texts, 10.0), (10 * logits).softmax(1))
@@ -182,7 +182,7 @@ def test_texts_of_another_model_are_refused(encoder):
     segmentor = make(encoder)
     encoded = segmentor.encode([picture(50, 70)])[0]
     texts = segmentor.embed(ANIMALS)
-    foreign = TextEmbeddings(texts.vectors, texts.owners, ANIMALS, "another", "plain")
+    foreign = TextEmbeddings(texts.vectors, texts.query_classes, ANIMALS, "another", "plain")
     with pytest.raises(UsageError, match="same model"):
         segmentor.label(encoded, foreign)
 

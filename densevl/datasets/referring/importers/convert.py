@@ -105,7 +105,7 @@ def convert_refer(
 
 
 def find_annotations(root: Path, chosen: Benchmark, split: str) -> Path:
-    """The annotation file of a benchmark in a folder, by the names that the formats' owners give it.
+    """The annotation file of a benchmark in a folder, by the names that the owners of the formats give it.
 
     Raises:
         UsageError: where there is none; the message lists where it was looked for.

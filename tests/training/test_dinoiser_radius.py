@@ -1,4 +1,4 @@
-"""Pairs within reach: in the loss of the heads' training and in the pooling."""
+"""Pairs within radius: in the loss of the heads' training and in the pooling."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_pooling_within_reach_by_brute_force() -> None:
                 weights = [w if w >= 0.1 else 0.0 for w in weights]
                 after[b, :, p] = sum(w * flat[b, :, q] for q, w in enumerate(weights)) / sum(weights)
         flat = after
-    pooled = pool_by_cosine(features, descriptors, 0.1, reach=1.5, rounds=2)
+    pooled = pool_by_cosine(features, descriptors, 0.1, radius=1.5, rounds=2)
     assert torch.allclose(pooled.flatten(2), flat, atol=1e-4)
 
 
@@ -50,11 +50,11 @@ def test_rows_at_once_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_reach_over_everything_is_no_limit() -> None:
     features, descriptors = torch.randn(1, 5, 4, 4), torch.randn(1, 6, 4, 4)
-    limited, unlimited = (pool_by_cosine(features, descriptors, 0.2, reach) for reach in (9, None))
+    limited, unlimited = (pool_by_cosine(features, descriptors, 0.2, radius) for radius in (9, None))
     assert torch.allclose(limited, unlimited, atol=1e-5)
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"reach": -1.0}])
+@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"radius": -1.0}])
 def test_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         DinoiserRefiner(8, 4, **wrong)

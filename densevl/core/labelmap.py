@@ -88,7 +88,7 @@ class LabelMap:
         """
         class_of_name = {
             normalised(query): owner
-            for query, owner in zip(self.vocabulary.queries, self.vocabulary.class_of_name, strict=True)
+            for query, owner in zip(self.vocabulary.queries, self.vocabulary.query_classes, strict=True)
         }
         label = class_of_name.get(normalised(name))
         if label is None:

@@ -8,10 +8,20 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-__all__ = ["Size", "bin_coverage", "fit_square", "fitted_size", "iou", "mask_coverage", "padded_size", "resized_size"]
+__all__ = [
+    "Size",
+    "bin_coverage",
+    "fit_square",
+    "fitted_size",
+    "iou",
+    "mask_coverage",
+    "pad_to_multiple",
+    "padded_size",
+    "resized_size",
+]
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -40,6 +50,12 @@ def padded_size(size: Size, multiple: int) -> Size:
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
+def pad_to_multiple(images: Shaped[Tensor, "*b H W"], multiple: int) -> Shaped[Tensor, "*b h w"]:
+    """Images padded with zeros at the right and the bottom to sides that are divisible by ``multiple``."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % multiple, 0, -height % multiple))
+
+
 def bin_coverage(length: int, edges: Float[Tensor, " e"]) -> Float[Tensor, "e-1 {length}"]:
     """How much of each pixel of a line lies in each bin, in [0, 1].
 
@@ -57,7 +73,7 @@ def fit_square(image: Float[Tensor, "3 H W"], side: int) -> Float[Tensor, "3 {si
     size = fitted_size((height, width), side)
     if size != (height, width):
         image = F.interpolate(image[None], size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(0, 1)
-    return F.pad(image, (0, side - size[1], 0, side - size[0]))
+    return pad_to_multiple(image, side)
 
 
 def mask_coverage(masks: Float[Tensor, "n H W"], side: int, patch: int, grid: Size) -> Float[Tensor, "n h w"]:

@@ -18,7 +18,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
@@ -42,6 +42,7 @@ __all__ = [
     "encoded_size",
     "is_upright",
     "load_picture",
+    "normalise",
     "read_image",
     "resize_image",
     "to_tensor",
@@ -288,6 +289,20 @@ def to_tensor(image: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 H W"]:
     import torch
 
     return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
+
+
+def normalise(
+    images: Float[Tensor, "*b c H W"], mean: Sequence[float], std: Sequence[float]
+) -> Float[Tensor, "*b c H W"]:
+    """``(images - mean) / std`` in the images' own dtype.
+
+    Args:
+        images: channels third from last.
+        mean: of each channel.
+        std: standard deviation of each channel.
+    """
+    centre, scale = (images.new_tensor(values)[:, None, None] for values in (mean, std))
+    return (images - centre) / scale
 
 
 def resize_image(image: UInt8[np.ndarray, "_ _ *c"], size: tuple[int, int]) -> UInt8[np.ndarray, "_ _ *c"]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from densevl.core.geometry import fit_square, fitted_size
+from densevl.core.geometry import fit_square, fitted_size, pad_to_multiple
 
 __all__ = ["collate_regions", "region_sample", "square_masks"]
 
@@ -60,7 +60,7 @@ def square_masks(masks: Bool[Tensor, "n H W"], side: int) -> Bool[Tensor, "n {si
         return masks.new_zeros(0, side, side)
     if size != masks.shape[1:]:
         masks = F.interpolate(masks[None].float(), size, mode="bilinear", antialias=True)[0] > 0.5
-    return F.pad(masks[:, : size[0], : size[1]], (0, side - size[1], 0, side - size[0]))
+    return pad_to_multiple(masks[:, : size[0], : size[1]], side)
 
 
 def collate_regions(samples: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densevl.core.geometry import bin_coverage, padded_size, resized_size
+from densevl.core.geometry import bin_coverage, pad_to_multiple, padded_size, resized_size
 
 SIDES = st.integers(1, 5000)
 
@@ -29,6 +29,20 @@ def test_padded_is_the_smallest_multiple(height, width, multiple):
     for side, given_side in zip(padded, (height, width), strict=True):
         assert side % multiple == 0
         assert 0 <= side - given_side < multiple
+
+
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
+def test_padding_keeps_the_image_and_adds_zeros_right_and_below(leading):
+    images = torch.rand(*leading, 5, 8) + 1
+    padded = pad_to_multiple(images, 4)
+    assert padded.shape == (*leading, 8, 8)
+    assert torch.equal(padded[..., :5, :], images)
+    assert not padded[..., 5:, :].any()
+    assert torch.equal(pad_to_multiple(padded, 4), padded)
+
+
+def test_padding_takes_masks():
+    assert pad_to_multiple(torch.ones(2, 3, 3, dtype=torch.bool), 4).sum() == 18
 
 
 def test_bins_share_out_every_pixel_between_the_first_and_the_last_edge():

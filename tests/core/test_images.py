@@ -17,7 +17,7 @@ from PIL import Image
 
 from densevl.core.errors import ImageError
 from densevl.core.geometry import resized_size
-from densevl.core.images import read_image, resize_image, to_tensor
+from densevl.core.images import normalise, read_image, resize_image, to_tensor
 
 PHOTO = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (24, 36, 3), dtype=np.uint8), (5, 5), 0)
 
@@ -365,6 +365,16 @@ def test_a_closed_pil_image(tmp_path: Path) -> None:
 
 
 # Tensors and sizes.
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_normalising_is_per_channel_and_keeps_the_dtype(dtype: torch.dtype) -> None:
+    images = torch.rand(2, 3, 4, 5).to(dtype)
+    normalised = normalise(images, (0.5, 0.25, 0.0), (0.5, 1.0, 2.0))
+    assert normalised.dtype == dtype
+    expected = [(images[:, 0] - 0.5) / 0.5, images[:, 1] - 0.25, images[:, 2] / 2]
+    assert torch.equal(normalised, torch.stack(expected, 1))
+    assert torch.equal(normalise(images[1], (0.5, 0.25, 0.0), (0.5, 1.0, 2.0)), normalised[1])
 
 
 def test_to_tensor() -> None:

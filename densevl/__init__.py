@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from densevl.core.images import read_image
     from densevl.core.labelmap import LabelMap
     from densevl.core.vocabulary import Vocabulary
-    from densevl.tasks.segmentation import EncodedImage, Segmentor
+    from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
 __all__ = [
     "Background",

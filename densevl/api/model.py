@@ -19,11 +19,12 @@ from densevl.core.images import read_image
 from densevl.core.labelmap import LabelMap
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.vocabulary import Vocabulary, templates
-from densevl.regions.embedders import RegionEmbedder
-from densevl.regions.mask_makers import MaskMaker
+from densevl.regions.embedders.embedder import RegionEmbedder
+from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.proposals import Proposals, as_regions, grid_regions
-from densevl.tasks.grounding import EncodedRegions, Grounder, Grounding
-from densevl.tasks.segmentation import EncodedImage, Segmentor
+from densevl.tasks.grounding.grounder import Grounder
+from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
+from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
 __all__ = ["Classes", "ImageSource", "Model"]
 

@@ -1,16 +1,23 @@
-"""The models that can be loaded by name: the settings of a segmentor, a grounder and an embedder, and their weights."""
+"""The models that can be loaded by name: the configs of their components, as ``data/models.json`` has them.
+
+A row may extend another: mappings are merged, everything else is replaced.
+"""
 
 import json
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
-from densevl.weights import WeightsEntry, is_cached, is_offline, weights_entry
+from densevl.weights import WeightsEntry, is_cached, is_offline, weights_entry, weights_table
 from densevl.weights.table import DATA
 
-__all__ = ["ModelEntry", "default_model", "model_entry", "models"]
+__all__ = ["COMPONENTS", "ModelEntry", "default_model", "model_entry", "models"]
+
+COMPONENTS = ("segmentor", "grounder", "embedder", "mask_maker")
+"""The components that a model may have."""
 
 DEFAULTS = "dinoiser", "maskclip"
 """What is taken where nobody names a model, the best first."""
@@ -23,18 +30,30 @@ class ModelEntry:
     Attributes:
         name: what users call it.
         description: what it is, in a line.
-        weights: names of the weights that it needs.
-        segmentor: arguments of :class:`densevl.Segmentor`; empty where it has none.
-        grounder: arguments of :class:`densevl.tasks.grounding.Grounder`; likewise.
-        embedder: config of a region embedder, see :data:`densevl.core.registry.REGION_EMBEDDERS`; likewise.
+        segmentor: config of a segmentor, see :data:`densevl.tasks.segmentation.SEGMENTORS`; empty where it has none.
+        grounder: config of a grounder, see :data:`densevl.tasks.grounding.GROUNDERS`; empty where it has none.
+        embedder: config of a region embedder, see :data:`densevl.regions.embedders.REGION_EMBEDDERS`; empty where it
+            names none.
+        mask_maker: config of a mask maker, see :data:`densevl.regions.mask_makers.MASK_MAKERS`; empty where it names
+            none.
     """
 
     name: str
-    description: str
-    weights: tuple[str, ...]
+    description: str = ""
     segmentor: dict[str, Any] = field(default_factory=dict)
     grounder: dict[str, Any] = field(default_factory=dict)
     embedder: dict[str, Any] = field(default_factory=dict)
+    mask_maker: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configs of the components that it has, by name."""
+        return {name: deepcopy(getattr(self, name)) for name in COMPONENTS if getattr(self, name)}
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the weights that it needs, each once, in the order of its components."""
+        return tuple(dict.fromkeys(_named_weights(self.config)))
 
     @property
     def files(self) -> tuple[WeightsEntry, ...]:
@@ -91,5 +110,31 @@ def model_entry(name: str) -> ModelEntry:
 
 @cache
 def _table() -> dict[str, ModelEntry]:
-    entries = json.loads((DATA / "models.json").read_text(encoding="utf-8"))
-    return {name: ModelEntry(name, **{**entry, "weights": tuple(entry["weights"])}) for name, entry in entries.items()}
+    rows = json.loads((DATA / "models.json").read_text(encoding="utf-8"))
+    return {name: ModelEntry(name, **_extended(rows, name)) for name in rows}
+
+
+def _extended(rows: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A row with what it takes from the row that it extends."""
+    row = dict(rows[name])
+    base = row.pop("extends", None)
+    return row if base is None else _merged(_extended(rows, base), row)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with changes: mappings are merged, everything else is replaced."""
+    both = {key: _merged(base[key], value) for key, value in changes.items() if _mappings(base.get(key), value)}
+    return {**deepcopy(dict(base)), **deepcopy(dict(changes)), **both}
+
+
+def _mappings(*values: Any) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
+
+
+def _named_weights(config: Any) -> Iterator[str]:
+    """Names of the weights table anywhere in a config."""
+    if isinstance(config, str) and config in weights_table():
+        yield config
+    elif isinstance(config, Mapping | list):
+        for value in config.values() if isinstance(config, Mapping) else config:
+            yield from _named_weights(value)

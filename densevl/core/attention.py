@@ -1,23 +1,22 @@
-"""Blocks of open_clip's transformers, run part by part.
+"""Blocks of transformers, run piece by piece, whatever library built them.
 
-A block computes ``x + ls_1(attn(ln_1(x)))`` and then ``x + ls_2(mlp(ln_2(x)))``. Running the parts ourselves gives
-every intermediate result in the same pass, lets a readout leave parts of the last block out, and does not depend on
-the token layout (``batch_first`` or not) that a block was built for: here tokens are always "b n c".
+A block computes ``x + attn(norm_1(x))`` and then ``x + mlp(norm_2(x))``. Running the pieces ourselves gives every
+intermediate result in the same pass, lets a readout leave pieces of the last block out, and does not depend on the
+token layout (``batch_first`` or not) that a block was built for: here tokens are always "b n c".
 """
 
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["BLOCK_PARTS", "attention", "feed_forward", "keys", "linear", "run_block", "values"]
+__all__ = ["TAPS", "Block", "attend", "linear", "run_block"]
 
-BLOCK_PARTS = ("ln_1", "attn", "ln_2", "mlp")
-"""Parts of a block whose output :func:`run_block` returns, beside ``"out"`` of the whole block."""
+TAPS = ("ln_1", "attn", "ln_2", "mlp")
+"""Names of what :func:`run_block` returns of a block, beside ``"out"`` of the whole, as open_clip calls them."""
 
 PLAIN_ATTENTION_TOKENS = 2048
 """Above this many tokens the weights of plain attention take too much memory (96 MiB for 12 heads here)."""
@@ -26,49 +25,77 @@ WEIGHTS_AT_ONCE = 2**23
 """Entries of plain attention that are held together: 16 MiB in bfloat16, which stay in a processor's cache."""
 
 
-def run_block(
-    block: ResidualAttentionBlock, x: Float[Tensor, "b n c"], *, causal: bool = False
-) -> dict[str, Float[Tensor, "b n c"]]:
-    """Run a block; return the output of each of its parts, and of the whole as ``"out"``.
+@runtime_checkable
+class Block(Protocol):
+    """One residual block of a transformer; towers adapt the blocks of their library to it."""
+
+    def norm_1(self, x: Float[Tensor, "b n c"], /) -> Float[Tensor, "b n c"]:
+        """Normalise what enters the attention."""
+        ...
+
+    def qkv(self, x: Float[Tensor, "b n c"], wanted: str = "qkv", /) -> tuple[Float[Tensor, "b heads n e"], ...]:
+        """Project normalised tokens to queries, keys and values of each head.
+
+        Args:
+            x: normalised by :meth:`norm_1`.
+            wanted: letters of those that are returned, in this order, such as ``"v"`` or ``"qk"``.
+        """
+        ...
+
+    def out(self, mixed: Float[Tensor, "b heads n e"], /) -> Float[Tensor, "b n c"]:
+        """Project what the heads gathered back to tokens, layer scale included."""
+        ...
+
+    def norm_2(self, x: Float[Tensor, "b n c"], /) -> Float[Tensor, "b n c"]:
+        """Normalise what enters the feed-forward layers."""
+        ...
+
+    def mlp(self, x: Float[Tensor, "b n c"], /) -> Float[Tensor, "b n c"]:
+        """Apply the feed-forward layers to normalised tokens, layer scale included."""
+        ...
+
+
+def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) -> dict[str, Float[Tensor, "b n c"]]:
+    """Run a block; return the output of each of its pieces (:data:`TAPS`), and of the whole as ``"out"``.
 
     Args:
         block: the block, self-attention only.
         x: its input.
         causal: each token attends to itself and to earlier tokens only, as in text towers.
     """
-    normed = block.ln_1(x)
-    attended = attention(block.attn, normed, causal=causal)
-    x = x + block.ls_1(attended)
-    normed_again = block.ln_2(x)
-    hidden = feed_forward(block.mlp, normed_again)
-    return {"ln_1": normed, "attn": attended, "ln_2": normed_again, "mlp": hidden, "out": x + block.ls_2(hidden)}
+    normed = block.norm_1(x)
+    attended = block.out(attend(*block.qkv(normed), causal=causal))
+    x = x + attended
+    normed_again = block.norm_2(x)
+    hidden = block.mlp(normed_again)
+    return {"ln_1": normed, "attn": attended, "ln_2": normed_again, "mlp": hidden, "out": x + hidden}
 
 
-def attention(
-    attn: nn.MultiheadAttention, x: Float[Tensor, "b n c"], *, causal: bool = False
-) -> Float[Tensor, "b n c"]:
-    """Self-attention of normalised tokens, the output projection included."""
-    projected = linear(x, attn.in_proj_weight, attn.in_proj_bias)
-    query, key, value = projected.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    on_cpu, short = query.device.type == "cpu", x.shape[1] <= PLAIN_ATTENTION_TOKENS
+def attend(
+    query: Float[Tensor, "b heads n e"],
+    key: Float[Tensor, "b heads m e"],
+    value: Float[Tensor, "b heads m f"],
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "b heads n f"]:
+    """Scaled dot-product attention of each head: ``softmax(q kᵀ / √e) v``.
+
+    Args:
+        query: of each token that asks.
+        key: of each token that is asked.
+        value: what is gathered.
+        causal: each token attends to itself and to earlier tokens only.
+    """
+    on_cpu, short = query.device.type == "cpu", max(query.shape[2], key.shape[2]) <= PLAIN_ATTENTION_TOKENS
     if on_cpu and short and query.dtype == torch.bfloat16 and not causal:
-        heads = (part.reshape(-1, *part.shape[2:]) for part in (query, key, value))
-        mixed = _plain_attention(*heads).unflatten(0, query.shape[:2])
-    else:
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
-    return linear(mixed.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
-
-
-def feed_forward(mlp: Any, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
-    """Two linear layers with the block's activation between them."""
-    exact = isinstance(mlp.gelu, nn.GELU) and mlp.gelu.approximate == "none"
-    hidden = linear(x, mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
-    return linear(hidden if exact else mlp.gelu(hidden), mlp.c_proj.weight, mlp.c_proj.bias)
+        heads = (each.reshape(-1, *each.shape[2:]) for each in (query, key, value))
+        return _plain_attention(*heads).unflatten(0, query.shape[:2])
+    return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
 
 
 def _plain_attention(
-    query: Float[Tensor, "m n e"], key: Float[Tensor, "m n e"], value: Float[Tensor, "m n e"]
-) -> Float[Tensor, "m n e"]:
+    query: Float[Tensor, "m n e"], key: Float[Tensor, "m k e"], value: Float[Tensor, "m k f"]
+) -> Float[Tensor, "m n f"]:
     """Attention of m heads by two matrix products: in bfloat16 on a CPU, 1.5 times as fast as the fused kernel.
 
     Without gradients the heads are taken a few at a time, and their weights made in place: fresh memory for all of them
@@ -77,7 +104,7 @@ def _plain_attention(
     query = query * query.shape[-1] ** -0.5
     if torch.is_grad_enabled():
         return (query @ key.mT).softmax(dim=-1) @ value
-    mixed = torch.empty_like(query)
+    mixed = query.new_empty(*query.shape[:2], value.shape[2])
     heads = min(len(query), max(1, WEIGHTS_AT_ONCE // (query.shape[1] * key.shape[1])))
     place = query.new_empty(heads, query.shape[1], key.shape[1])
     for start in range(0, len(query), heads):
@@ -87,24 +114,6 @@ def _plain_attention(
         torch.softmax(weights, dim=-1, out=weights)
         torch.bmm(weights, value[some], out=mixed[some])
     return mixed
-
-
-def keys(attn: nn.MultiheadAttention, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
-    """Keys of normalised tokens, heads concatenated."""
-    return _projected(attn, x, 1)
-
-
-def values(attn: nn.MultiheadAttention, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
-    """The value path, every token for itself: ``out_proj(W_v x + b_v)``."""
-    return attn.out_proj(_projected(attn, x, 2))
-
-
-def _projected(attn: nn.MultiheadAttention, x: Tensor, part: int) -> Tensor:
-    """One third of the joint projection: queries (0), keys (1) or values (2)."""
-    width = attn.embed_dim
-    rows = slice(part * width, (part + 1) * width)
-    bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
-    return F.linear(x, attn.in_proj_weight[rows], bias)
 
 
 LEAST_TOKENS = 128

@@ -27,7 +27,7 @@ class DenseFeatures:
         patch_size: side of a patch in pixels of the encoded input.
         model_id: identity of the encoder and its weights.
         keys: keys of the last attention, heads concatenated, where the readout was asked for them.
-        intermediates: further maps of the same grid by name, such as ``"blocks.-3.ln_2"``.
+        maps: maps of earlier blocks on the same grid by name, such as ``"blocks.-3.ln_2"``.
         foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
     """
 
@@ -35,7 +35,7 @@ class DenseFeatures:
     patch_size: int
     model_id: str
     keys: Float[Tensor, "n c h w"] | None = None
-    intermediates: Mapping[str, Float[Tensor, "n _ h w"]] = field(default_factory=dict)
+    maps: Mapping[str, Float[Tensor, "n _ h w"]] = field(default_factory=dict)
     foreground: Float[Tensor, "n h w"] | None = None
 
     @classmethod
@@ -48,7 +48,7 @@ class DenseFeatures:
         logits = None
         if first.foreground is not None:
             logits = torch.cat([p.foreground for p in parts if p.foreground is not None])
-        maps = {name: torch.cat([p.intermediates[name] for p in parts]) for name in first.intermediates}
+        maps = {name: torch.cat([p.maps[name] for p in parts]) for name in first.maps}
         return cls(torch.cat([p.grid for p in parts]), first.patch_size, first.model_id, keys, maps, logits)
 
     def split(self, sizes: Sequence[int]) -> "list[DenseFeatures]":
@@ -57,7 +57,7 @@ class DenseFeatures:
         grids = self.grid.split(count)
         keys = [None] * len(count) if self.keys is None else self.keys.split(count)
         logits = [None] * len(count) if self.foreground is None else self.foreground.split(count)
-        maps = {name: value.split(count) for name, value in self.intermediates.items()}
+        maps = {name: value.split(count) for name, value in self.maps.items()}
         return [
             DenseFeatures(
                 grid, self.patch_size, self.model_id, keys[i], {name: v[i] for name, v in maps.items()}, logits[i]

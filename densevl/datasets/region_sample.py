@@ -1,7 +1,7 @@
 """What every data set of region texts gives for an image, and a batch of it.
 
 Convention: an image is scaled until its long side is ``side`` and padded with black at the right or the bottom, exactly
-as :class:`densevl.regions.embedders.PromptableCLIP` does where it embeds; boxes are shares of the padded square.
+as ``PromptableCLIP`` does where it embeds; boxes are shares of the padded square.
 """
 
 from collections.abc import Sequence

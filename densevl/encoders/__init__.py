@@ -1,22 +1,15 @@
-"""What turns pixels and texts into vectors; one heavy library behind each encoder.
+"""What turns pixels and texts into vectors; one file a library."""
 
-Importing this package registers the encoders.
-"""
+from densevl.core.registry import Registry
 
-from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
-from densevl.encoders.dino import DINOEncoder, build_dino, build_dino_model
-from densevl.encoders.loading import build_clip, build_clip_model, build_random_clip, build_whole_clip
-from densevl.encoders.texts.cache import TextCache
+__all__ = ["ENCODERS"]
 
-__all__ = [
-    "CLIPEncoder",
-    "DINOEncoder",
-    "TextCache",
-    "WholeImageEncoder",
-    "build_clip",
-    "build_clip_model",
-    "build_dino",
-    "build_dino_model",
-    "build_random_clip",
-    "build_whole_clip",
-]
+ENCODERS = Registry(
+    "encoder",
+    {
+        "clip": "densevl.encoders.loading:build_clip",
+        "dino": "densevl.encoders.dino:build_dino",
+        "random-clip": "densevl.encoders.loading:build_random_clip",
+        "whole-clip": "densevl.encoders.loading:build_whole_clip",
+    },
+)

@@ -16,7 +16,6 @@ from typing import Any
 
 import timm
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import VisionTransformer
@@ -24,10 +23,11 @@ from torch import Tensor, nn
 
 from densevl.core.conv_stem import ConvStem
 from densevl.core.errors import UsageError, WeightsError, suggestion
-from densevl.core.geometry import Size, padded_size
-from densevl.core.registry import ENCODERS
-from densevl.weights import check_state_dict, fetch, load_state_dict, weights_entry, weights_table
-from densevl.weights.download import file_sha256
+from densevl.core.geometry import Size, pad_to_multiple
+from densevl.core.images import normalise
+from densevl.encoders.towers.positions import resize_positions
+from densevl.weights import check_state_dict
+from densevl.weights.opened import open_weights
 
 __all__ = ["DINOEncoder", "build_dino", "build_dino_model"]
 
@@ -96,30 +96,18 @@ class DINOEncoder(nn.Module):
         Args:
             images: RGB in [0, 1].
         """
-        model, (height, width) = self.model, images.shape[2:]
-        rows, columns = padded_size((height, width), self.patch_size)
-        images = F.pad(images, (0, columns - width, 0, rows - height))
-        mean, std = (images.new_tensor(value)[:, None, None] for value in (self.mean, self.std))
-        patches = model.patch_embed.proj(((images - mean) / std).to(model.pos_embed.dtype))
+        model = self.model
+        whole = normalise(pad_to_multiple(images, self.patch_size), self.mean, self.std)
+        patches = model.patch_embed.proj(whole.to(model.pos_embed.dtype))
         grid = (patches.shape[2], patches.shape[3])
         x = model.patch_embed.norm(patches.flatten(2).mT)
         if model.cls_token is not None:
             x = torch.cat([model.cls_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
-        positions = _positions(model.pos_embed, model.num_prefix_tokens, model.patch_embed.grid_size, grid)
+        native = tuple(model.patch_embed.grid_size)
+        positions = resize_positions(model.pos_embed[0], native, grid, "plus", model.num_prefix_tokens)
         return model.norm_pre(x + positions.to(x.dtype)), grid
 
 
-def _positions(native: Float[Tensor, "1 n c"], prefix: int, from_grid: Size, to_grid: Size) -> Float[Tensor, "1 m c"]:
-    """Position embedding for another grid; what stands before the grid (the class token) is kept."""
-    if to_grid == tuple(from_grid):
-        return native
-    first, rest = native[:, :prefix], native[:, prefix:].mT.unflatten(2, from_grid).float()
-    scale = [(to + 0.1) / side for to, side in zip(to_grid, from_grid, strict=True)]
-    resized = F.interpolate(rest, scale_factor=scale, mode="bicubic", align_corners=False)
-    return torch.cat([first, resized.flatten(2).mT.to(first.dtype)], dim=1)
-
-
-@ENCODERS.register_module("dino")
 def build_dino(
     weights: str | Path,
     arch: str | Mapping[str, Any] | None = None,
@@ -143,19 +131,17 @@ def build_dino(
         UsageError: where the name or the architecture is unknown.
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
-    entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
-    path = fetch(weights if entry is None else entry, offline=offline)
+    opened = open_weights(weights, offline)
+    path, entry = opened.path, opened.entry
     if arch is None:
         arch = entry.arch if entry is not None and entry.arch is not None else _arch_beside(path)
     with torch.device("meta"):  # no random number is drawn for weights that come from the file
         model = build_dino_model(arch)
-    state = load_state_dict(path)
-    check_state_dict(state, model.state_dict(), path)
-    model.load_state_dict(state, assign=True)
-    digest = (entry and entry.sha256) or file_sha256(path)
+    check_state_dict(opened.state, model.state_dict(), path)
+    model.load_state_dict(opened.state, assign=True)
     encoder = DINOEncoder(
         model.float(),
-        model_id=f"{arch if isinstance(arch, str) else path.stem}@{digest[:12]}",
+        model_id=opened.identity(arch if isinstance(arch, str) else path.stem),
         mean=mean or (entry.mean if entry else IMAGENET_DEFAULT_MEAN),
         std=std or (entry.std if entry else IMAGENET_DEFAULT_STD),
     )

@@ -11,21 +11,19 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.registry import ENCODERS
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.texts.cache import TextCache
-from densevl.weights import WeightsEntry, check_state_dict, fetch, load_state_dict, weights_entry, weights_table
-from densevl.weights.download import file_sha256
+from densevl.weights import check_state_dict, load_state_dict, weights_entry, weights_table
+from densevl.weights.opened import open_weights, random_seed
 
-__all__ = ["build_clip", "build_clip_model", "build_random_clip", "build_whole_clip", "identity"]
+__all__ = ["build_clip", "build_clip_model", "build_random_clip", "build_whole_clip"]
 
 MINI = "mini-clip"
 LEFTOVERS = {"input_resolution", "context_length", "vocab_size"}
 """Numbers that OpenAI's checkpoints hold beside the weights."""
 
 
-@ENCODERS.register_module("clip")
 def build_clip(
     weights: str | Path,
     arch: str | None = None,
@@ -34,79 +32,64 @@ def build_clip(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     text_cache: bool = True,
-) -> CLIPEncoder:
+    whole: bool = False,
+) -> WholeImageEncoder:
     """A CLIP encoder in float32 on the CPU, for inference.
 
     Args:
-        weights: a name of the weights table, or a file.
+        weights: a name of the weights table, a file, or ``random:SEED`` for weights that mean nothing but take the same
+            time.
         arch: architecture by its name in open_clip, such as ``"ViT-B-16-quickgelu"`` (the activation is part of the
             name; OpenAI's weights are made for QuickGELU), or ``"mini-clip"``; needed for a file, and known for a name.
         offline: never reach for the network.
         mean: mean of each channel in training, where it is not the one of the weights table, or OpenAI's.
-        std: standard deviation of each channel, likewise.
+        std: standard deviation of each channel in training, where it is not the one of the weights table, or OpenAI's.
         text_cache: keep text embeddings on disk.
+        whole: embed whole images alone, which ResNets can do as well as ViTs.
+
+    Returns:
+        A :class:`densevl.encoders.clip.CLIPEncoder`, or where whole images are enough its base.
 
     Raises:
         UsageError: where the name or the architecture is unknown.
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
-    return _build(CLIPEncoder, weights, arch, offline, mean, std, text_cache)
+    seed = random_seed(weights)
+    if seed is not None:
+        return build_random_clip(arch or "ViT-B-16", seed)
+    named = weights_entry(str(weights)) if str(weights) in weights_table() else None
+    arch = arch or (named and (named.arch or named.kind))
+    if arch is not None and not whole:
+        _refuse_resnet(arch)
+    opened = open_weights(weights, offline)
+    if arch is None:
+        raise UsageError(f"say which architecture {opened.path} belongs to, such as arch='ViT-B-16'")
+    model, tokenizer = build_clip_model(arch, opened.path)
+    kind = WholeImageEncoder if whole else CLIPEncoder
+    encoder = kind(
+        model,
+        tokenizer,
+        model_id=opened.identity(arch),
+        mean=mean or (named.mean if named else open_clip.OPENAI_DATASET_MEAN),
+        std=std or (named.std if named else open_clip.OPENAI_DATASET_STD),
+        text_cache=TextCache() if text_cache else None,
+    )
+    return encoder.eval().requires_grad_(False)
 
 
-@ENCODERS.register_module("whole-clip")
-def build_whole_clip(
-    weights: str | Path,
-    arch: str | None = None,
-    *,
-    offline: bool = False,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    text_cache: bool = True,
-) -> WholeImageEncoder:
-    """A CLIP encoder of whole images in float32 on the CPU, for inference: ResNets as well as ViTs.
+def build_whole_clip(weights: str | Path, arch: str | None = None, **settings: Any) -> WholeImageEncoder:
+    """A CLIP encoder of whole images alone: ResNets as well as ViTs.
 
     Args:
-        weights: as for :func:`build_clip`.
-        arch: likewise, such as ``"RN50x16-quickgelu"``.
-        offline: likewise.
-        mean: likewise.
-        std: likewise.
-        text_cache: likewise.
+        weights: a name of the weights table, or a file.
+        arch: architecture by its name in open_clip, such as ``"RN50x16-quickgelu"``.
+        settings: further arguments of :func:`build_clip`.
 
     Raises:
         UsageError: as :func:`build_clip`.
         WeightsError: as :func:`build_clip`.
     """
-    return _build(WholeImageEncoder, weights, arch, offline, mean, std, text_cache)
-
-
-def _build(
-    kind: Callable[..., Any],
-    weights: str | Path,
-    arch: str | None,
-    offline: bool,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    text_cache: bool,
-) -> Any:
-    entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
-    if arch is None and entry is not None:
-        arch = entry.arch or entry.kind
-    if arch is not None and kind is CLIPEncoder:
-        _refuse_resnet(arch)
-    path = fetch(weights if entry is None else entry, offline=offline)
-    if arch is None:
-        raise UsageError(f"say which architecture {path} belongs to, such as arch='ViT-B-16'")
-    model, tokenizer = build_clip_model(arch, path)
-    encoder = kind(
-        model,
-        tokenizer,
-        model_id=identity(arch, path, entry),
-        mean=mean or (entry.mean if entry else open_clip.OPENAI_DATASET_MEAN),
-        std=std or (entry.std if entry else open_clip.OPENAI_DATASET_STD),
-        text_cache=TextCache() if text_cache else None,
-    )
-    return encoder.eval().requires_grad_(False)
+    return build_clip(weights, arch, **settings, whole=True)
 
 
 def build_clip_model(arch: str, path: str | Path) -> tuple[nn.Module, Callable[..., Tensor]]:
@@ -148,7 +131,7 @@ def _architecture(arch: str) -> dict[str, Any]:
     if set(config) & {"custom_text", "multimodal_cfg"} or "timm_model_name" in vision or hub:
         raise UsageError(
             f"architecture {arch!r} is no plain CLIP with open_clip's own ViT and tokenizer; take one such as "
-            "ViT-B-16, or build the model yourself and give it to densevl.encoders.CLIPEncoder"
+            "ViT-B-16, or build the model yourself and give it to densevl.encoders.clip.CLIPEncoder"
         )
     return config
 
@@ -161,19 +144,6 @@ def _refuse_resnet(arch: str) -> None:
         )
 
 
-def identity(arch: str, path: Path, entry: WeightsEntry | None = None) -> str:
-    """The ``model_id`` of an architecture with the weights of a file.
-
-    Args:
-        arch: name of the architecture.
-        path: the file.
-        entry: of the weights table, whose hash was checked; without one it is computed.
-    """
-    digest = (entry and entry.sha256) or file_sha256(path)
-    return f"{arch}@{digest[:12]}"
-
-
-@ENCODERS.register_module("random-clip")
 def build_random_clip(arch: str = "ViT-B-16", seed: int = 0) -> CLIPEncoder:
     """A CLIP encoder that has learned nothing; its ``model_id`` says so.
 

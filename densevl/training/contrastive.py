@@ -24,10 +24,10 @@ from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-from densevl.core.attention import values
 from densevl.datasets.scenes.pairs import SceneText
 from densevl.encoders.mini import build_mini_clip
-from densevl.encoders.towers.open_clip import resize_positions
+from densevl.encoders.towers.open_clip import OpenClipBlock
+from densevl.encoders.towers.positions import resize_positions
 
 __all__ = ["ContrastiveCLIP", "contrast_loss", "cover_loss", "explain_loss"]
 
@@ -175,7 +175,8 @@ class ContrastiveCLIP(BaseModel):
         for block in blocks:
             x = _finished(block, x + _attended(block.attn, block.ln_1(x)))
         normed = last.ln_1(x)
-        value = _finished(last, x + values(last.attn, normed))
+        view = OpenClipBlock(last)
+        value = _finished(last, x + view.out(*view.qkv(normed, "v")))
         mixed = _finished(last, x + _attended(last.attn, normed))
         patches = visual.ln_post(value[:, 1:]) @ visual.proj
         pooled = visual.ln_post(mixed[:, 1:]).mean(1) @ visual.proj

@@ -21,10 +21,12 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from densevl.core.registry import ENCODERS, REFINERS, build
+from densevl.core.registry import build
+from densevl.dense.refiners import REFINERS
 from densevl.dense.refiners.affinity import pair_cosines, pairs_within
 from densevl.dense.refiners.dinoiser import TAPPED, DinoiserRefiner
 from densevl.dense.refiners.sub_patches import whole_patches
+from densevl.encoders import ENCODERS
 
 __all__ = ["DinoiserTraining", "affinity_loss", "foreground_loss"]
 
@@ -96,7 +98,7 @@ class DinoiserTraining(BaseModel):
         pixels = batch.to(self.heads.obj_proj.weight.device).float() / 255
         encoder, teacher = self.frozen
         with torch.no_grad():
-            tapped = encoder.intermediates(pixels, self.heads.intermediates)[self.heads.layer]
+            tapped = encoder.maps(pixels, self.heads.needs.maps)[self.heads.layer]
             same, thing = teacher.targets(pixels, encoder.patch_size, self.heads.sub_patch, self.radius)
         return self.losses(tapped, same, thing, whole_patches(pixels, encoder.patch_size))
 

@@ -15,7 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from densevl.datasets.scenes import render
-from densevl.regions.mask_makers import GrabCut, MaskMaker, build_sam
+from densevl.regions.mask_makers.grabcut import GrabCut
+from densevl.regions.mask_makers.maker import MaskMaker
+from densevl.regions.mask_makers.sam import build_sam
 
 __all__ = ["mask_quality"]
 

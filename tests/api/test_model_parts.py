@@ -7,7 +7,9 @@ import densevl
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.datasets.scenes import render
-from densevl.regions.embedders import MarkedImages, MaskPooling, PromptedRegions
+from densevl.regions.embedders.marked_images import MarkedImages
+from densevl.regions.embedders.mask_pooling import MaskPooling
+from densevl.regions.embedders.prompted import PromptedRegions
 
 
 @pytest.fixture(scope="module")

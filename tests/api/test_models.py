@@ -45,7 +45,7 @@ def test_entries_are_complete(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_are_those_of_the_segmentor(name: str) -> None:
-    from densevl.tasks.segmentation import Segmentor
+    from densevl.tasks.segmentation.segmentor import Segmentor
 
     assert set(model_entry(name).segmentor) <= set(inspect.signature(Segmentor).parameters)
 

@@ -6,7 +6,8 @@ import torch
 from densevl.api.models import model_entry
 from densevl.api.segmentor_building import build_segmentor
 from densevl.core.errors import UsageError
-from densevl.dense.refiners import DinoiserRefiner, save_heads
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.dense.refiners.dinoiser_weights import save_heads
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])

@@ -1,10 +1,10 @@
 import pytest
 import torch
-import torch.nn.functional as F
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 
 from densevl.core import attention as blocks
-from densevl.core.attention import attention, keys, run_block, values
+from densevl.core.attention import Block, attend, run_block
+from densevl.encoders.towers.open_clip import OpenClipBlock
 
 KINDS = {
     "gelu": {},
@@ -26,6 +26,12 @@ def tokens(n=9, dtype=torch.float32):
     return torch.randn(2, n, 48, generator=torch.Generator().manual_seed(1)).to(dtype)
 
 
+def attended(made, x):
+    """Attention of normalised tokens, the output projection included."""
+    view = OpenClipBlock(made)
+    return view.out(attend(*view.qkv(x)))
+
+
 def upstream(made, x, mask=None):
     if made.attn.batch_first:
         return made(x, attn_mask=mask)
@@ -35,57 +41,66 @@ def upstream(made, x, mask=None):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_block_runs_as_in_open_clip(kind):
     made, x = block(**KINDS[kind]), tokens()
-    torch.testing.assert_close(run_block(made, x)["out"], upstream(made, x))
+    torch.testing.assert_close(run_block(OpenClipBlock(made), x)["out"], upstream(made, x))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_causal_block_runs_as_under_a_mask(kind):
     made, x = block(**KINDS[kind]), tokens()
     mask = torch.full((9, 9), -torch.inf).triu(1)
-    torch.testing.assert_close(run_block(made, x, causal=True)["out"], upstream(made, x, mask))
+    torch.testing.assert_close(run_block(OpenClipBlock(made), x, causal=True)["out"], upstream(made, x, mask))
 
 
 def test_the_input_is_left_alone():
     made, x = block(), tokens()
     before = x.clone()
-    run_block(made, x)
+    run_block(OpenClipBlock(made), x)
     assert torch.equal(x, before)
 
 
-def test_parts_are_outputs_of_the_modules():
-    made, x = block(ls_init_value=0.3), tokens()
+def test_taps_are_outputs_of_the_modules():
+    made, x = block(), tokens()
     seen = {}
-    for name in blocks.BLOCK_PARTS:
+    for name in blocks.TAPS:
         hook = lambda _, __, out, name=name: seen.update({name: out[0] if isinstance(out, tuple) else out})  # noqa: E731
         getattr(made, name).register_forward_hook(hook)
     made(x)
     expected = dict(seen)
-    for name, part in run_block(made, x).items():
+    for name, tap in run_block(OpenClipBlock(made), x).items():
         if name != "out":
-            torch.testing.assert_close(part, expected[name])
+            torch.testing.assert_close(tap, expected[name])
 
 
 @pytest.mark.parametrize("tokens_plain", [0, 2048])
 def test_attention_in_bfloat16_stays_close(monkeypatch, tokens_plain):
     monkeypatch.setattr(blocks, "PLAIN_ATTENTION_TOKENS", tokens_plain)
-    made, x = block().attn, tokens(50)
-    found = attention(made.bfloat16(), x.bfloat16()).float()
-    exact = attention(made.float(), x)
+    made, x = block(), tokens(50)
+    found = attended(made.bfloat16(), x.bfloat16()).float()
+    exact = attended(made.float(), x)
     assert (found - exact).abs().max() < 0.02 * exact.abs().max()
 
 
 def test_values_are_what_tokens_get_that_see_only_themselves():
-    made, x = block().attn, tokens()
+    made, x = block(), tokens()
     alone = torch.full((9, 9), -torch.inf).fill_diagonal_(0)
-    torch.testing.assert_close(values(made, x), made(x, x, x, attn_mask=alone)[0])
+    view = OpenClipBlock(made)
+    torch.testing.assert_close(view.out(*view.qkv(x, "v")), made.attn(x, x, x, attn_mask=alone)[0])
 
 
 def test_keys_make_the_weights_of_attention():
-    made, x = block().attn, tokens()
-    query = F.linear(x, made.in_proj_weight[:48], made.in_proj_bias[:48])
-    heads = [part.unflatten(-1, (3, 16)).transpose(1, 2) for part in (query, keys(made, x))]
-    weights = (heads[0] @ heads[1].mT / 4).softmax(dim=-1)
-    torch.testing.assert_close(weights, made(x, x, x, average_attn_weights=False)[1])
+    made, x = block(), tokens()
+    query, key = OpenClipBlock(made).qkv(x, "qk")
+    weights = (query @ key.mT / 4).softmax(dim=-1)
+    torch.testing.assert_close(weights, made.attn(x, x, x, average_attn_weights=False)[1])
+
+
+@pytest.mark.parametrize("wanted", ["q", "kv", "vq"])
+def test_only_what_is_wanted_is_what_all_hold(wanted):
+    view, x = OpenClipBlock(block()), tokens()
+    every = dict(zip("qkv", view.qkv(x), strict=True))
+    for letter, found in zip(wanted, view.qkv(x, wanted), strict=True):
+        torch.testing.assert_close(found, every[letter])
+    assert isinstance(view, Block)
 
 
 @pytest.mark.parametrize("heads", [1, 4, 6, 13])
@@ -97,9 +112,6 @@ def test_heads_a_few_at_a_time_are_the_heads_all_at_once(heads):
 
 
 def test_attention_in_bfloat16_has_gradients():
-    attn, x = (
-        torch.nn.MultiheadAttention(24, 3, batch_first=True).bfloat16(),
-        torch.randn(2, 9, 24, dtype=torch.bfloat16),
-    )
-    attention(attn, x).sum().backward()
-    assert attn.in_proj_weight.grad.abs().sum() > 0
+    made, x = ResidualAttentionBlock(24, 3).bfloat16(), torch.randn(2, 9, 24, dtype=torch.bfloat16)
+    attended(made, x).sum().backward()
+    assert made.attn.in_proj_weight.grad.abs().sum() > 0

@@ -6,12 +6,14 @@ import torch
 from open_clip.model import resize_pos_embed
 from open_clip.transformer import Transformer
 from torchvision.transforms.functional import normalize, to_pil_image
+from toys.dense import dense
 
 from densevl.core.errors import UsageError
-from densevl.dense.readouts import MaskCLIPReadout, PlainReadout
-from densevl.encoders import CLIPEncoder
+from densevl.dense.readouts.maskclip import MaskCLIPReadout
+from densevl.dense.readouts.plain import PlainReadout
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.images import check_images, fit
 from densevl.encoders.mini import build_mini_clip
-from densevl.encoders.towers.open_clip import check_images, fit
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")
@@ -65,11 +67,11 @@ def test_vit_b_32_embeds_as_in_open_clip():
 def test_blocks_built_for_sequence_first_tokens_give_the_same(tiny_clip):
     model = tiny_clip()
     batch = images(2, 3, 40, 24)
-    before = encoder_of(model).dense(batch, PlainReadout()).grid
+    before = dense(encoder_of(model), batch, PlainReadout()).grid
     blocks = Transformer(48, 4, 3, batch_first=False)
     blocks.load_state_dict(model.visual.transformer.state_dict())
     model.visual.transformer = blocks.eval()
-    torch.testing.assert_close(encoder_of(model).dense(batch, PlainReadout()).grid, before)
+    torch.testing.assert_close(dense(encoder_of(model), batch, PlainReadout()).grid, before)
     native = images(2, 3, 32, 32)
     torch.testing.assert_close(encoder_of(model).embed_images(native), expected_embedding(model, native))
 
@@ -86,9 +88,9 @@ def test_every_block_agrees_with_a_model_of_that_native_size(tiny_clip, size):
         expected = other.visual.forward_intermediates(normalize(batch, MEAN, STD), normalize_intermediates=False)
         last = other.visual.ln_post(expected["image_intermediates"][-1].movedim(1, 3)) @ other.visual.proj
     names = ["blocks.0", "blocks.1", "blocks.-2"]
-    found = encoder_of(model).dense(batch, PlainReadout(), names)
+    found = dense(encoder_of(model), batch, PlainReadout(), names)
     for name, map_ in zip(names, expected["image_intermediates"], strict=False):
-        torch.testing.assert_close(found.intermediates[name], map_)
+        torch.testing.assert_close(found.maps[name], map_)
     torch.testing.assert_close(found.grid, last.movedim(3, 1))
     assert found.grid.shape == (2, 32, size[0] // 8, size[1] // 8)
 
@@ -102,10 +104,10 @@ def test_intermediates_are_the_outputs_of_the_modules(tiny_clip, part):
     handle = module.register_forward_hook(lambda _, __, out: seen.append(out[0] if isinstance(out, tuple) else out))
     expected_embedding(model, batch)
     handle.remove()
-    found = encoder_of(model).dense(batch, MaskCLIPReadout(), [f"blocks.-3.{part}", f"blocks.1.{part}"])
+    found = dense(encoder_of(model), batch, MaskCLIPReadout(), [f"blocks.-3.{part}", f"blocks.1.{part}"])
     expected = seen[0][:, 1:].mT.unflatten(2, (4, 4))
-    assert list(found.intermediates) == [f"blocks.-3.{part}", f"blocks.1.{part}"]
-    for map_ in found.intermediates.values():
+    assert list(found.maps) == [f"blocks.-3.{part}", f"blocks.1.{part}"]
+    for map_ in found.maps.values():
         torch.testing.assert_close(map_, expected)
 
 
@@ -114,19 +116,19 @@ def test_intermediates_cost_no_second_pass(tiny_clip):
     calls = Counter()
     for index, block in enumerate(model.visual.transformer.resblocks):
         block.ln_2.register_forward_hook(lambda *_, index=index: calls.update([index]))
-    encoder_of(model).dense(images(1, 3, 32, 32), MaskCLIPReadout(), ["blocks.-3.ln_2", "blocks.0.mlp"], keys=True)
+    dense(encoder_of(model), images(1, 3, 32, 32), MaskCLIPReadout(), ["blocks.-3.ln_2", "blocks.0.mlp"], keys=True)
     assert calls == {0: 1, 1: 1, 2: 1, 3: 1}
 
 
 def test_a_batch_gives_what_its_images_give(encoder):
     batch = images(3, 3, 40, 56)
-    together = encoder.dense(batch, MaskCLIPReadout(), ["blocks.-3.ln_2"], keys=True)
+    together = dense(encoder, batch, MaskCLIPReadout(), ["blocks.-3.ln_2"], keys=True)
     for index, image in enumerate(batch):
-        alone = encoder.dense(image[None], MaskCLIPReadout(), ["blocks.-3.ln_2"], keys=True)
+        alone = dense(encoder, image[None], MaskCLIPReadout(), ["blocks.-3.ln_2"], keys=True)
         torch.testing.assert_close(alone.grid[0], together.grid[index])
         torch.testing.assert_close(alone.keys[0], together.keys[index])
         name = "blocks.-3.ln_2"
-        torch.testing.assert_close(alone.intermediates[name][0], together.intermediates[name][index])
+        torch.testing.assert_close(alone.maps[name][0], together.maps[name][index])
     embedded = encoder.embed_images(batch)
     torch.testing.assert_close(torch.cat([encoder.embed_images(image[None]) for image in batch]), embedded)
 
@@ -136,44 +138,44 @@ def test_odd_sizes_are_padded_with_black(encoder, size, grid):
     batch = images(1, 3, *size)
     padded = torch.zeros(1, 3, grid[0] * 8, grid[1] * 8)
     padded[..., : size[0], : size[1]] = batch
-    found = encoder.dense(batch, MaskCLIPReadout())
+    found = dense(encoder, batch, MaskCLIPReadout())
     assert found.grid.shape[2:] == grid
     assert found.patch_size == 8
-    torch.testing.assert_close(found.grid, encoder.dense(padded, MaskCLIPReadout()).grid)
+    torch.testing.assert_close(found.grid, dense(encoder, padded, MaskCLIPReadout()).grid)
 
 
 def test_moved_weights_move_the_remembered_positions(tiny_clip):
     model = tiny_clip()
     encoder, batch = encoder_of(model), images(1, 3, 48, 48)
-    before = encoder.dense(batch, PlainReadout()).grid
+    before = dense(encoder, batch, PlainReadout()).grid
     with torch.no_grad():
         model.visual.positional_embedding.mul_(-1)
-    after = encoder.dense(batch, PlainReadout()).grid
+    after = dense(encoder, batch, PlainReadout()).grid
     assert not torch.allclose(before, after)
-    torch.testing.assert_close(after, encoder_of(model).dense(batch, PlainReadout()).grid)
+    torch.testing.assert_close(after, dense(encoder_of(model), batch, PlainReadout()).grid)
 
 
 def test_many_sizes_keep_few_positions(encoder):
     for width in range(8, 8 * 41, 8):
-        encoder.dense(images(1, 3, 8, width), MaskCLIPReadout())
-    assert len(encoder.image._positions) <= 16
+        dense(encoder, images(1, 3, 8, width), MaskCLIPReadout())
+    assert len(encoder.image._positions._kept) <= 16
 
 
 @pytest.mark.parametrize("tower", ["class token", "average, norm after"])
 def test_bfloat16_stays_close(tiny_clip, tower):
     model = tiny_clip(TOWERS[tower])
     batch = images(2, 3, 48, 40)
-    exact = encoder_of(model).dense(batch, MaskCLIPReadout()).grid
+    exact = dense(encoder_of(model), batch, MaskCLIPReadout()).grid
     whole = encoder_of(model).embed_images(batch)
     encoder = encoder_of(model).bfloat16()
-    rounded = encoder.dense(batch, MaskCLIPReadout()).grid
+    rounded = dense(encoder, batch, MaskCLIPReadout()).grid
     assert rounded.dtype == torch.bfloat16
     assert torch.cosine_similarity(exact, rounded.float(), dim=1).min() > 0.999
     assert torch.cosine_similarity(whole, encoder.embed_images(batch)).min() > 0.999
 
 
 def test_features_can_train_a_head(encoder):
-    features = encoder.dense(images(1, 3, 32, 32), MaskCLIPReadout())
+    features = dense(encoder, images(1, 3, 32, 32), MaskCLIPReadout())
     assert not features.grid.requires_grad
     head = torch.nn.Conv2d(32, 2, 1)
     head(features.grid).sum().backward()
@@ -206,11 +208,11 @@ def test_the_mini_clip_runs_unchanged():
     batch = images(2, 3, *size)
     torch.testing.assert_close(encoder.embed_images(batch), expected_embedding(model, batch))
     patch = encoder.patch_size
-    features = encoder.dense(images(2, 3, 5 * patch - 1, 6 * patch), MaskCLIPReadout(), ["blocks.-2.ln_2"])
+    features = dense(encoder, images(2, 3, 5 * patch - 1, 6 * patch), MaskCLIPReadout(), ["blocks.-2.ln_2"])
     assert features.grid.shape == (2, encoder.dim, 5, 6)
-    assert features.intermediates["blocks.-2.ln_2"].shape == (2, encoder.width, 5, 6)
+    assert features.maps["blocks.-2.ln_2"].shape == (2, encoder.width, 5, 6)
     assert encoder.embed_texts(["a red circle"]).shape == (1, encoder.dim)
-    assert encoder.bfloat16().dense(batch, MaskCLIPReadout()).grid.dtype == torch.bfloat16
+    assert dense(encoder.bfloat16(), batch, MaskCLIPReadout()).grid.dtype == torch.bfloat16
 
 
 def test_attributes(encoder):
@@ -222,13 +224,13 @@ def test_attributes(encoder):
 def test_attention_pooling_has_no_dense_features(tiny_clip):
     encoder = encoder_of(tiny_clip(TOWERS["attention pooling"]))
     with pytest.raises(UsageError, match="pools its patches by attention"):
-        encoder.dense(images(1, 3, 32, 32), MaskCLIPReadout())
+        dense(encoder, images(1, 3, 32, 32), MaskCLIPReadout())
 
 
 @pytest.mark.parametrize("name", ["blocks.-1", "blocks.3.ln_2", "blocks.-5", "blocks.1.norm", "ln_post", "blocks.1."])
 def test_unknown_intermediates_are_refused(encoder, name):
-    with pytest.raises(UsageError, match="unknown intermediate"):
-        encoder.dense(images(1, 3, 32, 32), MaskCLIPReadout(), [name])
+    with pytest.raises(UsageError, match="unknown map"):
+        dense(encoder, images(1, 3, 32, 32), MaskCLIPReadout(), [name])
 
 
 def test_other_towers_are_refused(tiny_clip):

@@ -4,11 +4,13 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
+from toys.dense import dense
 
 from densevl.core.errors import UsageError, WeightsError
-from densevl.core.registry import ENCODERS
-from densevl.dense.readouts import PlainReadout
-from densevl.encoders import CLIPEncoder, build_clip
+from densevl.dense.readouts.plain import PlainReadout
+from densevl.encoders import ENCODERS
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.loading import build_clip
 
 ARCH = "densevl-test-tiny"
 
@@ -40,7 +42,7 @@ def test_the_encoder_computes_what_the_model_does(source, weights):
     encoder = ENCODERS.build({"type": "clip", "weights": str(weights), "arch": ARCH})
     batch = torch.rand(2, 3, 40, 24)
     expected = CLIPEncoder(source, open_clip.get_tokenizer("ViT-B-32"), "source")
-    torch.testing.assert_close(encoder.dense(batch, PlainReadout()).grid, expected.dense(batch, PlainReadout()).grid)
+    torch.testing.assert_close(dense(encoder, batch, PlainReadout()).grid, dense(expected, batch, PlainReadout()).grid)
     texts = ["cat", "red dog"]
     torch.testing.assert_close(encoder.embed_texts(texts), expected.embed_texts(texts))
     torch.testing.assert_close(encoder.embed_texts(texts), encoder.embed_texts(texts))
@@ -76,7 +78,7 @@ def test_the_identity_is_that_of_the_content(source, weights, tmp_path):
 def test_mean_std_and_cache_are_passed_on(weights, tmp_path, monkeypatch):
     monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path / "cache"))
     encoder = build_clip(weights, ARCH, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), text_cache=False)
-    assert encoder.image.mean == (0.5, 0.5, 0.5)
+    assert encoder.mean == (0.5, 0.5, 0.5)
     batch = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         expected = torch.nn.functional.normalize(encoder.model.encode_image((batch - 0.5) / 0.2))

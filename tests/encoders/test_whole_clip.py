@@ -7,7 +7,8 @@ from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import save_file
 
 from densevl.core.errors import UsageError
-from densevl.encoders import CLIPEncoder, WholeImageEncoder, build_clip, build_whole_clip
+from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
+from densevl.encoders.loading import build_clip, build_whole_clip
 
 RESNET = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None}
 

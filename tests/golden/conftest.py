@@ -10,7 +10,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:  # the shape checks of the tests must see densevl imported after them
-    from densevl.encoders import CLIPEncoder
+    from densevl.encoders.clip import CLIPEncoder
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def rules(golden: Path) -> ModuleType:
 @pytest.fixture(scope="session")
 def rule_encoder(rules: ModuleType) -> "CLIPEncoder":
     """ViT-B-16 with weights made by rule in its image tower; the text tower, which no reference uses, is zero."""
-    from densevl.encoders import CLIPEncoder
+    from densevl.encoders.clip import CLIPEncoder
 
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16"))

@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from toys.dense import dense
 
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
-from densevl.dense.refiners import DinoiserRefiner, build_dinoiser
-from densevl.tasks.segmentation import Segmentor
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.dense.refiners.dinoiser_weights import build_dinoiser
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 
 class Reference:
@@ -53,9 +55,9 @@ class Reference:
         )
 
     def tapped(self):
-        return self.segmentor.encoder.dense(
-            self.image[None], self.segmentor.readout, intermediates=self.refiner.intermediates
-        ).intermediates[self.refiner.layer]
+        return dense(
+            self.segmentor.encoder, self.image[None], self.segmentor.readout, maps=self.refiner.needs.maps
+        ).maps[self.refiner.layer]
 
 
 @pytest.fixture

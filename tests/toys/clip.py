@@ -3,7 +3,7 @@
 import torch
 from open_clip import CLIP
 
-from densevl.encoders import CLIPEncoder
+from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.mini import mini_tokenizer
 
 

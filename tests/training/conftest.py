@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from toys.clip import tiny_clip
 
-from densevl.encoders import CLIPEncoder
+from densevl.encoders.clip import CLIPEncoder
 
 
 @pytest.fixture

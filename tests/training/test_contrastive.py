@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys.dense import dense
 
 from densevl.datasets.scenes.pairs import ScenePairs, SceneText
 from densevl.dense.readouts.maskclip import MaskCLIPReadout
-from densevl.encoders import CLIPEncoder
+from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.mini import mini_tokenizer
 from densevl.training.contrastive import ContrastiveCLIP, contrast_loss, cover_loss, explain_loss, patch_likeness
 
@@ -100,8 +101,8 @@ def test_training_reads_patches_as_the_segmentor_will(model):
     with torch.no_grad():
         patches, _ = model.read(images)
         texts = torch.nn.functional.normalize(model.embed_texts(["a red circle", "grass"]), dim=-1)
-    dense = encoder.dense(images, MaskCLIPReadout()).grid.flatten(2).mT
-    torch.testing.assert_close(patches, dense, rtol=1e-3, atol=1e-4)
+    expected = dense(encoder, images, MaskCLIPReadout()).grid.flatten(2).mT
+    torch.testing.assert_close(patches, expected, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(texts, encoder.embed_texts(["a red circle", "grass"]), rtol=1e-4, atol=1e-5)
     with torch.no_grad():
         _, pooled = model.read(images := torch.rand(2, 3, 128, 128))

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from densevl.core.errors import UsageError
-from densevl.dense.refiners import DinoiserRefiner, pool_by_cosine
-from densevl.dense.refiners.affinity import pair_cosines, pairs_within
+from densevl.dense.refiners.affinity import pair_cosines, pairs_within, pool_by_cosine
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
 from densevl.training.dinoiser import affinity_loss
 
 

@@ -16,13 +16,16 @@ from mmengine.registry import HOOKS
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
+from toys.dense import dense
 
 from densevl.core.config_files import load_config
 from densevl.core.errors import UsageError, WeightsError
-from densevl.dense.readouts import MaskCLIPReadout
-from densevl.dense.refiners import FoundDecoder, Teachers, build_dinoiser
-from densevl.encoders import build_random_clip
+from densevl.dense.readouts.maskclip import MaskCLIPReadout
+from densevl.dense.refiners.dinoiser_weights import build_dinoiser
+from densevl.dense.refiners.found import FoundDecoder
+from densevl.dense.refiners.teachers import Teachers
 from densevl.encoders.dino import DINOEncoder, build_dino_model
+from densevl.encoders.loading import build_random_clip
 from densevl.training.dinoiser import DinoiserTraining, affinity_loss, foreground_loss
 from densevl.training.export import export, export_heads, write_heads
 from densevl.training.runner import SafeRunner
@@ -91,7 +94,7 @@ def test_losses_are_those_of_heads_and_teacher(pictures):
     losses = model(pictures)
     encoder, teacher = model.frozen
     images = torch.stack(pictures).float() / 255
-    tapped = encoder.intermediates(images, ["blocks.-3.ln_2"])["blocks.-3.ln_2"]
+    tapped = encoder.maps(images, ["blocks.-3.ln_2"])["blocks.-3.ln_2"]
     same, thing = teacher.targets(images, encoder.patch_size)
     assert 0 < same.float().mean() < 1
     torch.testing.assert_close(losses["loss_affinity"], affinity_loss(model.heads.affinity(tapped), same))
@@ -128,11 +131,11 @@ def test_blocks_behind_the_map_are_not_run(pictures):
 def test_intermediates_are_those_of_the_whole_pass():
     encoder = build_random_clip("mini-clip")
     names, images = ["blocks.0", "blocks.-3.ln_2"], torch.rand(2, 3, 40, 50)
-    whole = encoder.dense(images, MaskCLIPReadout(), names).intermediates
-    alone = encoder.intermediates(images, names)
+    whole = dense(encoder, images, MaskCLIPReadout(), names).maps
+    alone = encoder.maps(images, names)
     assert all(torch.equal(whole[name], alone[name]) for name in names)
-    with pytest.raises(UsageError, match="unknown intermediate"):
-        encoder.intermediates(images, ["blocks.-1"])
+    with pytest.raises(UsageError, match="unknown map"):
+        encoder.maps(images, ["blocks.-1"])
 
 
 def test_the_heads_learn_what_the_teacher_tells(pictures):
@@ -262,7 +265,7 @@ def test_heads_on_sub_patches(material, tmp_path):
     model = train("dinoiser_train", tmp_path, options=options(material, **fine))
     encoder, teacher = model.frozen
     images = torch.stack([picture(i, 32) for i in range(2)]).float() / 255
-    tapped = encoder.intermediates(images, model.heads.intermediates)[model.heads.layer]
+    tapped = encoder.maps(images, model.heads.needs.maps)[model.heads.layer]
     places = torch.cartesian_prod(torch.arange(8.0), torch.arange(8.0))
     near = torch.cdist(places, places) <= 2.5
     same, thing = teacher.targets(images, 8, 4)

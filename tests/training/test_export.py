@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from densevl.core.errors import WeightsError
-from densevl.encoders import build_clip_model
-from densevl.regions.mask_makers import build_sam
+from densevl.encoders.loading import build_clip_model
+from densevl.regions.mask_makers.sam import build_sam
 from densevl.training.contrastive import ContrastiveCLIP
 from densevl.training.export import clip_weights, export, export_clip, sam_weights
 from densevl.training.mini_sam import PromptedSam

@@ -25,8 +25,11 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import resized_size
 from densevl.core.images import read_image, resize_image, to_tensor
-from densevl.dense.refiners import DinoiserRefiner, whole_patches
-from densevl.tasks.segmentation import EncodedImage, Segmentor
+from densevl.dense.encoder import read_dense
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.dense.refiners.sub_patches import whole_patches
+from densevl.encoders.contracts import join_needs
+from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["compare", "principal_colours"]
@@ -99,9 +102,9 @@ def _encode(
     segmentor: Segmentor, heads: DinoiserRefiner, images: Float[Tensor, "1 3 _ _"], pixels: UInt8[np.ndarray, "H W 3"]
 ) -> EncodedImage:
     """The resized image as one window, as MaskCLIP sees it, with the map that the heads read."""
-    features = segmentor.encoder.dense(
-        images, segmentor.readout, intermediates=heads.intermediates, keys=segmentor.smooth is not None
-    )
+    dense = segmentor.dense
+    needs = join_needs([heads.needs, *(stage.needs for stage in segmentor.smoothings)])
+    features = read_dense(dense.encoder, images, dense.readout, needs, positions=dense.positions, border=dense.border)
     plan = WindowPlan((images.shape[2], images.shape[3]), None)
     return EncodedImage(features, plan, pixels.shape[:2], pixels)
 
@@ -110,7 +113,7 @@ def _affinity(
     heads: DinoiserRefiner, encoded: EncodedImage, images: Float[Tensor, "1 3 _ _"], point: tuple[int, int]
 ) -> Float[Tensor, "h w"]:
     """Cosines of the patch, or sub-patch, under a point with all others."""
-    descriptors = heads.descriptors(encoded.features.intermediates[heads.layer], images)
+    descriptors = heads.descriptors(encoded.features.maps[heads.layer], images)
     units = F.normalize(descriptors[0].float(), dim=0)
     patch = heads.sub_patch or encoded.features.patch_size
     (rows, columns), (height, width) = encoded.plan.size, encoded.size

@@ -24,7 +24,7 @@ from densevl.core.images import read_image
 from densevl.core.masks import encode_masks
 from densevl.regions.proposals import Proposals
 from densevl.regions.visual_prompts import draw
-from densevl.tasks.grounding import Grounding
+from densevl.tasks.grounding.grounding import Grounding
 from densevl.tasks.grounding.picture import draw_ranking
 
 __all__ = ["ReferJob"]

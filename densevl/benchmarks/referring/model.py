@@ -16,7 +16,7 @@ from densevl.benchmarks.referring.saving import SaveAnswers
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.metrics.overlaps import Answer
-from densevl.tasks.grounding import Grounding
+from densevl.tasks.grounding.grounding import Grounding
 
 __all__ = ["GroundingModel"]
 
@@ -29,7 +29,7 @@ class GroundingModel(BenchmarkModel):
 
     Args:
         grounder: a name from ``densevl models`` that has a grounder, or arguments of
-            :class:`densevl.tasks.grounding.Grounder`.
+            :class:`densevl.tasks.grounding.grounder.Grounder`.
         weights: of its encoder, in the place of the model's own.
         changes: further arguments of :func:`densevl.tasks.grounding.build_grounder`.
     """

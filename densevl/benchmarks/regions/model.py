@@ -15,7 +15,6 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import templates
-from densevl.encoders.texts.open_clip import fitting
 from densevl.metrics.choices import choose
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 
@@ -61,7 +60,7 @@ class RegionChooser(BenchmarkModel):
         """Embed the texts of the data set; those beyond the context of the text encoder lose their last words."""
         encoder = self.segmentor.embedder.encoder
         forms = templates(self.segmentor.templates)
-        texts, self.shortened = fitting(dataset.texts, self.segmentor.encoder, max(forms, key=len))
+        texts, self.shortened = self.segmentor.encoder.fit_texts(dataset.texts, max(forms, key=len))
         self.texts = TextVectors(encoder.embed_texts(texts, forms), tuple(texts), encoder.model_id)
 
     def answer(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> None:

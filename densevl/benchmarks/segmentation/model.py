@@ -15,7 +15,7 @@ from densevl.benchmarks.segmentation.upstream import MODELS, SegDataSample
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
-from densevl.tasks.segmentation import EncodedImage
+from densevl.tasks.segmentation.segmentor import EncodedImage
 
 __all__ = ["OpenVocabularyModel"]
 

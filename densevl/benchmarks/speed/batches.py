@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
-from densevl.tasks.segmentation import Segmentor
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["BatchFigures", "encoder_operations", "matrix_rate", "throughput"]
 

@@ -20,9 +20,9 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_tensor
-from densevl.dense.readouts import MaskCLIPReadout
-from densevl.dense.refiners import DinoiserRefiner
-from densevl.tasks.segmentation import Segmentor
+from densevl.dense.readouts.maskclip import MaskCLIPReadout
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["PlainSegmentor", "plain_scores"]
@@ -40,23 +40,19 @@ class PlainSegmentor:
     """
 
     def __init__(self, segmentor: Segmentor) -> None:
-        extras = [*segmentor.refiners, segmentor.denoise, segmentor.smooth]
-        self.heads = extras.pop(0) if isinstance(extras[0], DinoiserRefiner) else None
+        extras = [*segmentor.refiners, *segmentor.smoothings, *segmentor.pixel_smoothings]
+        self.heads = extras.pop(0) if extras and isinstance(extras[0], DinoiserRefiner) else None
         self.tapped = None if self.heads is None else _tapped_block(self.heads.layer, segmentor.encoder.depth)
         weight = next(segmentor.parameters())
-        if (
-            segmentor.readout != MaskCLIPReadout()
-            or any(e is not None for e in extras)
-            or weight.dtype != torch.float32
-        ):
+        if segmentor.dense.readout != MaskCLIPReadout() or extras or weight.dtype != torch.float32:
             raise UsageError(
                 "the plain implementation is MaskCLIP in float32, with readout maskclip and nothing behind it but the "
                 f"heads of CLIP-DINOiser; got {segmentor.protocol}"
             )
         self.settings = segmentor
-        self.visual: Any = segmentor.encoder.model.visual
-        tower = segmentor.encoder.image
-        self.mean, self.std = (weight.new_tensor(values)[:, None, None] for values in (tower.mean, tower.std))
+        encoder: Any = segmentor.encoder
+        self.visual = encoder.model.visual
+        self.mean, self.std = (weight.new_tensor(values)[:, None, None] for values in (encoder.mean, encoder.std))
 
     @torch.inference_mode()
     def encode(self, image: UInt8[np.ndarray, "H W 3"]) -> tuple[list[Float[Tensor, "d h w"]], WindowPlan, Size]:

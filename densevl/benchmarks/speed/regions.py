@@ -17,7 +17,8 @@ from jaxtyping import UInt8
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.regions import Regions
-from densevl.core.registry import ENCODERS, build
+from densevl.core.registry import build
+from densevl.encoders import ENCODERS
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions

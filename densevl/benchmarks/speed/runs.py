@@ -21,7 +21,7 @@ from densevl.core.geometry import Size
 from densevl.core.images import read_image
 from densevl.core.labelmap import write_label_map
 from densevl.datasets.scenes import render
-from densevl.tasks.segmentation import Segmentor
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["benchmark", "benchmark_batches"]
 
@@ -117,7 +117,7 @@ def benchmark_batches(
         segmentor = configured_segmentor(config, weights, **overrides).to(device, getattr(torch, dtype))
         texts = segmentor.embed(some_classes(classes))
         if compiled:
-            segmentor.encoder.dense = torch.compile(segmentor.encoder.dense)
+            segmentor.dense.compile()
         rows = throughput(segmentor, texts, image, counts, repetitions)
         lines += [f"{dtype}{', compiled' if compiled else ''}, {row}" for row in rows]
     return "\n".join(lines)

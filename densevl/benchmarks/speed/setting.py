@@ -14,7 +14,7 @@ from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import render
-from densevl.tasks.segmentation import Segmentor
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["configured_segmentor", "draw_scenes", "parse_size", "some_classes"]
 

@@ -18,17 +18,19 @@ from tqdm import tqdm
 
 from densevl.core.geometry import fit_square, mask_coverage
 from densevl.core.regions import Regions
-from densevl.core.registry import MASK_MAKERS, build
+from densevl.core.registry import build
 from densevl.datasets.regions.annotations import AnnotatedRegion
 from densevl.datasets.regions.noise import SCALED, SHIFTED, noisy_boxes
 from densevl.datasets.scenes import CLASSES, GROUNDS, Scene, region_text, render
 from densevl.datasets.scenes.region_texts import SceneRegionTexts
-from densevl.encoders import build_clip
+from densevl.encoders.loading import build_clip
 from densevl.metrics.choices import RecognitionScores, choose
 from densevl.metrics.retrieval import RANKS, retrieval_recalls
 from densevl.metrics.table import Spread, Table
-from densevl.regions.embedders import MarkedImages, MaskPooling
-from densevl.regions.mask_makers import MaskMaker
+from densevl.regions.embedders.marked_images import MarkedImages
+from densevl.regions.embedders.mask_pooling import MaskPooling
+from densevl.regions.mask_makers import MASK_MAKERS
+from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.training.cloc.encoded_scenes import EncodedScenes
 from densevl.training.cloc.readers import BATCH, Way, make_reader, train_reader
 

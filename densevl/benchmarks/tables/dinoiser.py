@@ -24,10 +24,10 @@ from densevl.core.config_files import load_config
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import Size
 from densevl.datasets.scenes import Scene
-from densevl.dense.refiners import on_sub_patches
+from densevl.dense.refiners.sub_patches import on_sub_patches
 from densevl.metrics.confusion import confusion_matrix, scores_of
 from densevl.metrics.table import Table
-from densevl.tasks.segmentation import EncodedImage, Segmentor
+from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
 __all__ = ["Row", "count", "dinoiser_rows", "oracle", "rows", "true_regions"]
 
@@ -35,8 +35,8 @@ SCENES_AT_ONCE = 8
 PLAIN, REFINED = "maskclip_scenes", "dinoiser_scenes"
 TRAINING = "dinoiser_train_scenes"
 
-UNCERTAIN = 0.5
-"""Threshold of prompt denoising, and of key smoothing, in MaskCLIP's code."""
+MASKCLIP_PLUS = ["prompt-denoising", "key-smoothing"]
+"""What MaskCLIP's code does with probabilities, at its thresholds."""
 
 MASKCLIP, HEADS, ORACLE = "MaskCLIP", "+ DINOiser", "oracle: affinities of the true instances, sub-patches"
 
@@ -110,7 +110,7 @@ def dinoiser_rows() -> list[Row]:
     teacher |= {"sub_patch": heads.sub_patch, "radius": heads.radius, "rounds": heads.rounds}
     return [
         Row(MASKCLIP, best),
-        Row("+ key smoothing and denoising", _built(PLAIN, smooth=UNCERTAIN, denoise=UNCERTAIN)),
+        Row("+ key smoothing and denoising", _built(PLAIN, smoothings=MASKCLIP_PLUS)),
         Row("MaskCLIP at the size of the rows below", plain),
         Row(HEADS, refined),
         Row("with the teacher in place of the heads", _built(REFINED, refiners=(teacher,))),

@@ -3,7 +3,7 @@
 The visual prompts are those of FGVP (Yang et al., NeurIPS 2023), with its two steps behind the scores: S subtracts the
 mean score of captions that have nothing to do with the picture, here of scenes, and R takes
 relations and superlatives apart as ReCLIP does (Subramanian et al., ACL 2022). The regions of a picture are marked and
-encoded once for all its expressions, and every figure is what :class:`densevl.tasks.grounding.Grounder` answers.
+encoded once for all its expressions, and every figure is what the ``Grounder`` answers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,13 @@ from densevl.api.grounder_building import build_grounder
 from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.referring.scenes import ReferringScenes
-from densevl.encoders import TextCache
+from densevl.encoders.texts.cache import TextCache
 from densevl.metrics.overlaps import box_ious
 from densevl.metrics.table import Table
-from densevl.regions.embedders import MarkedImages
-from densevl.regions.mask_makers import MaskMaker
-from densevl.tasks.grounding import EncodedRegions, Grounder
+from densevl.regions.embedders.marked_images import MarkedImages
+from densevl.regions.mask_makers.maker import MaskMaker
+from densevl.tasks.grounding.grounder import Grounder
+from densevl.tasks.grounding.grounding import EncodedRegions
 
 __all__ = ["STEPS", "WAYS", "Accuracy", "measure_protocol", "rows"]
 

@@ -23,7 +23,7 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.scenes import Scene, SceneObject, render
 from densevl.datasets.scenes.language import Description
 from densevl.metrics.table import Table
-from densevl.regions.mask_makers import CachedMasks
+from densevl.regions.mask_makers.cache import CachedMasks
 from densevl.tasks.search import RegionIndex
 
 __all__ = ["QUERIES", "WAYS", "Query", "draw_queries", "rows"]

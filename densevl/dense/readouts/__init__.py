@@ -1,7 +1,15 @@
-"""How the last block of an image tower is read, and what is done to the class probabilities that come of it."""
+"""Ways to read the last block of an image tower; one file a method."""
 
-from densevl.dense.readouts.maskclip import MaskCLIPReadout, maskclip_reduced
-from densevl.dense.readouts.plain import PlainReadout
-from densevl.dense.smoothing.maskclip import denoise, smooth_by_keys
+from densevl.core.registry import Registry
 
-__all__ = ["MaskCLIPReadout", "PlainReadout", "denoise", "maskclip_reduced", "smooth_by_keys"]
+__all__ = ["READOUTS"]
+
+READOUTS = Registry(
+    "readout",
+    {
+        "maskclip": "densevl.dense.readouts.maskclip:MaskCLIPReadout",
+        "maskclip-reduced": ("densevl.dense.readouts.maskclip:MaskCLIPReadout", {"residual": False, "mlp": False}),
+        "naclip": "densevl.dense.readouts.naclip:NACLIPReadout",
+        "plain": "densevl.dense.readouts.plain:PlainReadout",
+    },
+)

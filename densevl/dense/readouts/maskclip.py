@@ -9,23 +9,20 @@ of the last block::
 
 and the encoder projects ``ln_post(v)`` to the joint space. Both reference codes (MaskCLIP's and CLIP-DINOiser's, the
 latter at commit a954aae) keep the residual and the feed-forward part: ``maskclip``. Other papers report the value path
-alone under the same name: ``maskclip_reduced``.
+alone under the same name: ``maskclip-reduced``.
 """
 
 from dataclasses import dataclass
 
 from jaxtyping import Float
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor
 
-from densevl.core.attention import feed_forward, keys, values
-from densevl.core.registry import READOUTS
-from densevl.dense.contracts import ReadTokens
+from densevl.dense.contracts import named
+from densevl.encoders.contracts import LastBlock, Needs
 
-__all__ = ["MaskCLIPReadout", "maskclip_reduced"]
+__all__ = ["MaskCLIPReadout"]
 
 
-@READOUTS.register_module("maskclip")
 @dataclass(frozen=True)
 class MaskCLIPReadout:
     """Read the last block by its value path.
@@ -38,18 +35,20 @@ class MaskCLIPReadout:
     residual: bool = True
     mlp: bool = True
 
-    def __call__(self, block: ResidualAttentionBlock, x: Float[Tensor, "b n c"], want_keys: bool) -> ReadTokens:
-        """Tokens of the block, and its keys where they are wanted."""
-        normed = block.ln_1(x)
-        tokens = block.ls_1(values(block.attn, normed))
+    needs = Needs()
+
+    @property
+    def name(self) -> str:
+        """Its kind and settings."""
+        return named("maskclip", self)
+
+    def __call__(self, last: LastBlock) -> Float[Tensor, "b c h w"]:
+        """Tokens of the block on the patch grid."""
+        block = last.block
+        (values,) = block.qkv(block.norm_1(last.tokens), "v")
+        tokens = block.out(values)
         if self.residual:
-            tokens = x + tokens
+            tokens = last.tokens + tokens
         if self.mlp:
-            tokens = tokens + block.ls_2(feed_forward(block.mlp, block.ln_2(tokens)))
-        return ReadTokens(tokens, keys(block.attn, normed) if want_keys else None)
-
-
-@READOUTS.register_module("maskclip_reduced")
-def maskclip_reduced() -> MaskCLIPReadout:
-    """The value path alone."""
-    return MaskCLIPReadout(residual=False, mlp=False)
+            tokens = tokens + block.mlp(block.norm_2(tokens))
+        return last.on_grid(tokens)

@@ -26,9 +26,7 @@ class; γ = 0 drops negative affinities, where the reference keeps them; the mat
 it is large, or as a list of the pairs within radius. Affinities and means are float32 whatever the dtype of the model.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float, Float32
@@ -38,6 +36,7 @@ from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import DenseFeatures
 from densevl.dense.refiners.affinity import pair_cosines, pool_by_cosine
 from densevl.dense.refiners.sub_patches import inside_of, on_sub_patches, whole_patches
+from densevl.encoders.contracts import Encoder, Needs
 
 __all__ = ["DinoiserRefiner", "mark_background"]
 
@@ -74,7 +73,7 @@ class DinoiserRefiner(nn.Module):
     Args:
         width: channels of the map that the heads read: the width of the encoder.
         inner: channels that affinities are computed from.
-        layer: name of the map that the heads read, as :meth:`densevl.encoders.CLIPEncoder.dense` names it.
+        layer: name of the map that the heads read, as :meth:`densevl.encoders.clip.CLIPEncoder.dense` names it.
         gamma: affinities below this count as 0; from 0 up to 1.
         radius: patches farther apart than this, in patches of the refined grid, count as unlike; None, as published,
             for no limit.
@@ -86,8 +85,6 @@ class DinoiserRefiner(nn.Module):
         name: what reports call the heads: their kind and weights.
 
     Attributes:
-        intermediates: maps of the encoder that it reads.
-        wants_images: it does where it refines onto sub-patches.
         finds_foreground: it does.
 
     Raises:
@@ -122,7 +119,6 @@ class DinoiserRefiner(nn.Module):
         within = "" if radius is None else f", radius {radius:g}"
         often = f", {rounds} rounds" if rounds > 1 else ""
         self.name = f"{name}, gamma {gamma:g}{within}{often}" + (f", sub-patches of {sub_patch}" if sub_patch else "")
-        self.intermediates: Sequence[str] = (layer,)
         self.obj_proj = nn.Conv2d(width, inner, 3, padding=1, padding_mode="replicate")
         self.bkg_decoder = nn.Conv2d(width, 1, 1)
         self.stem: nn.Sequential | None = None
@@ -131,11 +127,11 @@ class DinoiserRefiner(nn.Module):
             self.stem = nn.Sequential(pixels, nn.GELU(), nn.Conv2d(STEM_CHANNELS, inner, 3, padding=1))
 
     @property
-    def wants_images(self) -> bool:
-        """Whether it is called with the images, too: where it refines onto sub-patches."""
-        return self.stem is not None
+    def needs(self) -> Needs:
+        """The map that the heads read, and the images where they refine onto sub-patches."""
+        return Needs(maps=(self.layer,), images=self.stem is not None)
 
-    def check(self, encoder: Any) -> None:
+    def check(self, encoder: Encoder) -> None:
         """Refuse an encoder that the heads were not made for.
 
         Raises:
@@ -215,11 +211,11 @@ class DinoiserRefiner(nn.Module):
             UsageError: where the encoder did not return the map that the heads read, or the images are missing.
             WeightsError: where the heads were made for another encoder.
         """
-        tapped = features.intermediates.get(self.layer)
+        tapped = features.maps.get(self.layer)
         if tapped is None:
             raise UsageError(
                 f"the heads read {self.layer}, which the features do not hold; "
-                f"ask the encoder for it: intermediates=[{self.layer!r}]"
+                f"ask the encoder for it: maps=({self.layer!r},)"
             )
         self._check(features.model_id, tapped.shape[1])
         padded = None if images is None else whole_patches(images, features.patch_size)

@@ -14,15 +14,13 @@ from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.files import atomic_write
-from densevl.core.registry import REFINERS
 from densevl.dense.refiners.dinoiser import TAPPED, DinoiserRefiner
-from densevl.weights import check_state_dict, fetch, load_state_dict, read_metadata, weights_entry, weights_table
-from densevl.weights.download import file_sha256
+from densevl.weights import check_state_dict
+from densevl.weights.opened import open_weights, random_seed
 
 __all__ = ["build_dinoiser", "save_heads", "sub_patch_of"]
 
 
-@REFINERS.register_module("dinoiser")
 def build_dinoiser(
     weights: str | Path,
     *,
@@ -51,24 +49,23 @@ def build_dinoiser(
         UsageError: where the name is unknown, or gamma or the seed cannot be used.
         WeightsError: where the weights are missing, damaged or no such heads.
     """
-    kind, _, seed = str(weights).partition(":")
-    if kind == "random":
+    seed = random_seed(weights)
+    if seed is not None:
         settings = {"gamma": gamma, "radius": radius, "rounds": rounds, "sub_patch": sub_patch}
-        return _random(seed or "0", width or 768, layer=layer or TAPPED, **settings)
-    entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
-    path = fetch(weights if entry is None else entry, offline=offline)
-    state, told = load_state_dict(path), read_metadata(path)
+        return _random(seed, width or 768, layer=layer or TAPPED, **settings)
+    opened = open_weights(weights, offline)
+    state, said, entry = opened.state, opened.metadata, opened.entry
     refiner = DinoiserRefiner(
         *_shape(state),
-        layer=layer or told.get("layer", TAPPED),
+        layer=layer or said.get("layer", TAPPED),
         gamma=gamma,
         radius=radius,
         rounds=rounds,
         sub_patch=sub_patch_of(state),
-        encoder_id=told.get("encoder", entry.arch if entry else None),
-        name=f"dinoiser@{file_sha256(path)[:12]}",
+        encoder_id=said.get("encoder", entry.arch if entry else None),
+        name=opened.identity("dinoiser"),
     )
-    check_state_dict(state, refiner.state_dict(), path)
+    check_state_dict(state, refiner.state_dict(), opened.path)
     refiner.load_state_dict(state)
     return refiner.eval().requires_grad_(False)
 
@@ -100,10 +97,8 @@ def sub_patch_of(state: Mapping[str, Tensor]) -> int | None:
     return None if weight is None or weight.ndim != 4 else weight.shape[3]
 
 
-def _random(seed: str, width: int, **settings: Any) -> DinoiserRefiner:
-    if not seed.isdecimal():
-        raise UsageError(f"write random weights as random:SEED, such as random:0; got 'random:{seed}'")
+def _random(seed: int, width: int, **settings: Any) -> DinoiserRefiner:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed))
+        torch.manual_seed(seed)
         refiner = DinoiserRefiner(width, **settings, name=f"dinoiser@random:{seed}")
     return refiner.eval().requires_grad_(False)

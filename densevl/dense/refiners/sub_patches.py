@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from densevl.core.features import DenseFeatures
-from densevl.core.geometry import padded_size
+from densevl.core.geometry import pad_to_multiple
 
 __all__ = ["inside_of", "on_sub_patches", "whole_patches"]
 
@@ -26,7 +26,7 @@ def on_sub_patches(features: DenseFeatures, factor: int) -> DenseFeatures:
         features.patch_size // factor,
         features.model_id,
         None if keys is None else _repeat(keys, factor),
-        {name: _repeat(value, factor) for name, value in features.intermediates.items()},
+        {name: _repeat(value, factor) for name, value in features.maps.items()},
         foreground,
     )
 
@@ -44,7 +44,7 @@ def inside_of(features: DenseFeatures, images: Float[Tensor, "b 3 H W"]) -> Dens
         features.patch_size,
         features.model_id,
         None if keys is None else keys[..., :height, :width],
-        {name: value[..., :height, :width] for name, value in features.intermediates.items()},
+        {name: value[..., :height, :width] for name, value in features.maps.items()},
         None if foreground is None else foreground[..., :height, :width],
     )
 
@@ -55,6 +55,4 @@ def _repeat(grid: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c h
 
 def whole_patches(images: Float[Tensor, "b 3 H W"], patch_size: int) -> Float[Tensor, "b 3 H2 W2"]:
     """Images continued in black at the right and the bottom, as the encoder continues them."""
-    height, width = images.shape[2:]
-    rows, columns = padded_size((height, width), patch_size)
-    return F.pad(images, (0, columns - width, 0, rows - height))
+    return pad_to_multiple(images, patch_size)

@@ -11,7 +11,7 @@ features' patches (in the usual case, 16 against 8 pixels, the mean of four), as
 cover the same pixels. The probabilities of FOUND are read so, not its logits, as in the reference code.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import DenseFeatures
 from densevl.core.geometry import Size
-from densevl.core.registry import ENCODERS, REFINERS, build
+from densevl.core.registry import build
 from densevl.dense.refiners.affinity import pair_cosines, pool_by_cosine
 from densevl.dense.refiners.found import FoundDecoder, build_found
 from densevl.dense.refiners.sub_patches import whole_patches
+from densevl.encoders import ENCODERS
+from densevl.encoders.contracts import Encoder, Needs
 
 __all__ = ["Teachers", "read_at_patches"]
 
@@ -55,13 +57,12 @@ def read_at_patches(
     return F.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-@REFINERS.register_module("teachers")
 class Teachers(nn.Module):
     """Affinities of a ViT and the mask of a foreground decoder, as targets of a training or in place of the heads.
 
     Args:
         encoder: the ViT whose last block tells affinities, with ``project(images, part)`` as
-            :class:`densevl.encoders.DINOEncoder` has it, or its config.
+            :class:`densevl.encoders.dino.DINOEncoder` has it, or its config.
         part: what of the last block is compared: ``"value"``, ``"key"`` or ``"query"``.
         gamma: cosines up to this count as 0; from 0 up to 1.
         foreground_encoder: the ViT whose keys the decoder reads, or its config; None takes ``encoder``.
@@ -69,16 +70,12 @@ class Teachers(nn.Module):
             :func:`build_found`; None for no foreground.
 
     Attributes:
-        wants_images: it does.
-        intermediates: none.
-
     Raises:
         UsageError: where gamma is out of range.
         WeightsError: where the decoder was made for keys of another width.
     """
 
-    wants_images = True
-    intermediates: Sequence[str] = ()
+    needs = Needs(images=True)
 
     def __init__(
         self,
@@ -109,7 +106,7 @@ class Teachers(nn.Module):
         seer = "" if self.decoder is None else f", foreground by {(self.foreground_encoder or self.encoder).model_id}"
         return f"teachers {self.encoder.model_id}, {self.part}, gamma {self.gamma:g}{seer}"
 
-    def check(self, encoder: Any) -> None:
+    def check(self, encoder: Encoder) -> None:
         """Teachers look at the image itself and fit every encoder."""
 
     @torch.no_grad()

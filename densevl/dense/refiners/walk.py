@@ -27,10 +27,12 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
-from densevl.core.registry import ENCODERS, REFINERS, build
+from densevl.core.registry import build
 from densevl.dense.refiners.affinity import pair_cosines, pairs_within, pool_by_cosine, pool_pairs
 from densevl.dense.refiners.sub_patches import inside_of, on_sub_patches, whole_patches
 from densevl.dense.refiners.teachers import read_at_patches
+from densevl.encoders import ENCODERS
+from densevl.encoders.contracts import Encoder, Needs
 
 __all__ = ["WalkTeacher", "border_share", "colours", "ends_of_walks", "transitions"]
 
@@ -112,7 +114,6 @@ def border_share(steps: Float[Tensor, "b n k"], grid: Sequence[int], count: int)
     return ends[:, 0] / border.mean()
 
 
-@REFINERS.register_module("walk")
 class WalkTeacher(nn.Module):
     """Affinities of random walks, as targets of a training or in place of the heads.
 
@@ -167,16 +168,15 @@ class WalkTeacher(nn.Module):
         self.layer, self.scale, self.gamma, self.thing = layer, scale, gamma, thing
         self.steps, self.long, self.thing_scale, self.colour, self.marks = steps, long, thing_scale, colour, marks
         self.sub_patch, self.radius, self.rounds = sub_patch, radius, rounds
-        self.intermediates: Sequence[str] = (layer,)
         seen = layer if colour is None else f"{layer} and colours"
         self.name = f"walk of {steps} steps on {seen}, scale {scale:g}, gamma {gamma:g}"
 
     @property
-    def wants_images(self) -> bool:
-        """Whether it is called with the images, too: where colours count, or there are sub-patches."""
-        return self.colour is not None or self.sub_patch is not None
+    def needs(self) -> Needs:
+        """The map that it walks on, and the images where colours count or there are sub-patches."""
+        return Needs(maps=(self.layer,), images=self.colour is not None or self.sub_patch is not None)
 
-    def check(self, encoder: Any) -> None:
+    def check(self, encoder: Encoder) -> None:
         """Walks fit every encoder."""
 
     def ends(
@@ -206,9 +206,9 @@ class WalkTeacher(nn.Module):
         Raises:
             UsageError: where the features do not hold the map, or the images are missing.
         """
-        if self.layer not in features.intermediates:
+        if self.layer not in features.maps:
             raise UsageError(f"the walk reads {self.layer}, which the features do not hold; ask the encoder for it")
-        tapped, patch_size = features.intermediates[self.layer], features.patch_size
+        tapped, patch_size = features.maps[self.layer], features.patch_size
         side = self.sub_patch or patch_size
         logits = (self.thing - self.border_share(tapped)).to(features.grid)
         finer = on_sub_patches(replace(features, foreground=logits), patch_size // side)
@@ -239,6 +239,6 @@ class WalkTeacher(nn.Module):
         if self.encoder is None or self.encoder.patch_size != patch_size:
             own = "none" if self.encoder is None else f"one of patches of {self.encoder.patch_size}"
             raise UsageError(f"the walk needs an encoder of patches of {patch_size} pixels to teach; it has {own}")
-        tapped = self.encoder.intermediates(images, (self.layer,))[self.layer]
+        tapped = self.encoder.maps(images, (self.layer,))[self.layer]
         ends = self.ends(tapped, images, patch_size, sub_patch or patch_size)
         return pair_cosines(ends, radius) > self.gamma, self.border_share(tapped) < self.thing

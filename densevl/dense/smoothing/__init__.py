@@ -1,3 +1,14 @@
-"""What is done to class probabilities on the patch grid."""
+"""Ways to smooth class scores, on the patch grid or at the pixels; one file a method."""
 
-__all__: list[str] = []
+from densevl.core.registry import Registry
+
+__all__ = ["SMOOTHINGS"]
+
+SMOOTHINGS = Registry(
+    "smoothing",
+    {
+        "key-smoothing": "densevl.dense.smoothing.maskclip:KeySmoothing",
+        "pamr": "densevl.dense.smoothing.pamr:PAMR",
+        "prompt-denoising": "densevl.dense.smoothing.maskclip:PromptDenoising",
+    },
+)

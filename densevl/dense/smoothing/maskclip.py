@@ -1,4 +1,6 @@
-"""Two refinements of class probabilities on the patch grid, both from MaskCLIP (Zhou et al., ECCV 2022).
+"""Prompt denoising and key smoothing of class probabilities on the patch grid.
+
+Source: MaskCLIP (Zhou et al., Extract Free Dense Labels from CLIP, ECCV 2022).
 
 Where we differ from the reference code of key smoothing: it normalises the keys over the tokens where the paper says
 that keys are compared, so that a weight depends on how many patches there are, and it leaves the weights unnormalised
@@ -6,14 +8,19 @@ and signed, so that its result is no distribution. Ours compares keys by their c
 divides by their sum; ``legacy=True`` computes what the reference code does.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from densevl.core.errors import UsageError
+from densevl.core.features import DenseFeatures
+from densevl.dense.contracts import named
+from densevl.encoders.contracts import Needs
 
-__all__ = ["denoise", "smooth_by_keys"]
+__all__ = ["KeySmoothing", "PromptDenoising", "denoise", "smooth_by_keys"]
 
 WEIGHTS_AT_ONCE = 2**24
 """Entries of the patch-by-patch weight matrix that are held together: 64 MiB in float32."""
@@ -75,3 +82,60 @@ def smooth_by_keys(
                 weights = F.normalize(weights.clamp_min_(0), p=1, dim=1)
             result[rows] = weights @ before
     return smoothed.mT.unflatten(2, probabilities.shape[2:])
+
+
+@dataclass(frozen=True)
+class PromptDenoising:
+    """Prompt denoising as a stage of a segmentor; see :func:`denoise`.
+
+    Attributes:
+        threshold: least best probability, in [0, 1], of a class that is kept.
+    """
+
+    threshold: float = 0.5
+
+    needs = Needs()
+
+    def __post_init__(self) -> None:
+        _check_probability("prompt denoising", self.threshold)
+
+    @property
+    def name(self) -> str:
+        """Its kind and settings."""
+        return named("prompt-denoising", self)
+
+    def __call__(self, probabilities: Float[Tensor, "n k h w"], features: DenseFeatures) -> Float[Tensor, "n k h w"]:
+        """Drop the classes that no patch of the image is sure of."""
+        return denoise(probabilities, self.threshold)
+
+
+@dataclass(frozen=True)
+class KeySmoothing:
+    """Key smoothing as a stage of a segmentor; see :func:`smooth_by_keys`.
+
+    Attributes:
+        threshold: patches whose best probability is below this, in [0, 1], are replaced.
+        legacy: weights as in the reference code.
+    """
+
+    threshold: float = 0.5
+    legacy: bool = False
+
+    needs = Needs(keys=True)
+
+    def __post_init__(self) -> None:
+        _check_probability("key smoothing", self.threshold)
+
+    @property
+    def name(self) -> str:
+        """Its kind and settings."""
+        return named("key-smoothing", self)
+
+    def __call__(self, probabilities: Float[Tensor, "n k h w"], features: DenseFeatures) -> Float[Tensor, "n k h w"]:
+        """Give uncertain patches what patches with like keys have."""
+        return smooth_by_keys(probabilities, features.keys, self.threshold, self.legacy)
+
+
+def _check_probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UsageError(f"the threshold of {name} is a probability between 0 and 1; got {value}")

@@ -20,14 +20,15 @@ from tqdm import tqdm
 from densevl.core.attention import run_block
 from densevl.core.errors import TextTooLong, UsageError, shortened
 from densevl.encoders.texts.cache import TextCache
+from densevl.encoders.towers.open_clip import OpenClipBlock
 
-__all__ = ["TextTower", "embed_texts", "fitting"]
+__all__ = ["OpenClipTexts", "embed_texts"]
 
 SENTENCES_AT_ONCE = 128
 TEXTS_AT_ONCE = 64
 
 
-class TextTower:
+class OpenClipTexts:
     """The text tower of an open_clip model, and its tokenizer.
 
     Args:
@@ -110,6 +111,29 @@ class TextTower:
             )
         return tokens[:, :length]
 
+    @property
+    def context(self) -> int:
+        """Tokens that a text may have, start and end included."""
+        return self.model.context_length
+
+    def fit(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
+        """Texts without the last words that would not fit in the context, and how many of them lost words.
+
+        A tokenizer that cuts texts itself, as those of Hugging Face do, keeps them as they are.
+        """
+        if not isinstance(self.tokenizer, SimpleTokenizer):
+            return list(texts), 0
+        found = []
+        for text in texts:
+            words = text.split(" ")
+            while len(words) > 1 and self._too_long(template.replace("{}", " ".join(words))):
+                words.pop()
+            found.append(" ".join(words))
+        return found, sum(new != old for new, old in zip(found, texts, strict=True))
+
+    def _too_long(self, sentence: str) -> bool:
+        return len(self.tokenizer.encode(sentence)) > self.context - 2  # type: ignore[attr-defined]
+
     def encode(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q d"]:
         """Embeddings of tokenised texts, not normalised; equal to ``model.encode_text(tokens)``."""
         if not self.short_context:
@@ -119,7 +143,7 @@ class TextTower:
         tower = self.parts
         x = tower.token_embedding(tokens).to(self.dtype) + tower.positional_embedding[: tokens.shape[1]].to(self.dtype)
         for block in tower.transformer.resblocks:
-            x = run_block(block, x, causal=True)["out"]
+            x = run_block(OpenClipBlock(block), x, causal=True)["out"]
         x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
         projection = tower.text_projection
         if projection is None:
@@ -143,9 +167,9 @@ class TextTower:
 
 
 def embed_texts(
-    tower: TextTower, texts: Sequence[str], templates: Sequence[str], model_id: str, cache: TextCache | None = None
+    tower: OpenClipTexts, texts: Sequence[str], templates: Sequence[str], model_id: str, cache: TextCache | None = None
 ) -> Float32[Tensor, "q d"]:
-    """Unit vectors of texts as :meth:`TextTower.embed` gives them, with a progress bar and a cache on disk.
+    """Unit vectors of texts as :meth:`OpenClipTexts.embed` gives them, with a progress bar and a cache on disk.
 
     Args:
         tower: the text tower.
@@ -182,29 +206,3 @@ def _check_texts(texts: Sequence[str], templates: Sequence[str]) -> None:
     wrong = next((template for template in templates if "{}" not in template), None)
     if wrong is not None:
         raise UsageError(f"template {wrong!r} has no place for the class name; put {{}} there")
-
-
-def fitting(texts: Sequence[str], encoder: Any, template: str = "{}") -> tuple[list[str], int]:
-    """Texts without the last words that would not fit in the context of the text encoder.
-
-    CLIP cuts such texts anywhere; here they end at a word.
-
-    Args:
-        texts: captions or names.
-        encoder: a CLIP encoder.
-        template: what each is set into.
-
-    Returns:
-        The texts, and how many of them lost words.
-    """
-    tokenizer = encoder.text.tokenizer
-    if not isinstance(tokenizer, SimpleTokenizer):
-        return list(texts), 0
-    room = encoder.model.context_length - 2
-    found = []
-    for text in texts:
-        words = text.split(" ")
-        while len(words) > 1 and len(tokenizer.encode(template.replace("{}", " ".join(words)))) > room:
-            words.pop()
-        found.append(" ".join(words))
-    return found, sum(new != old for new, old in zip(found, texts, strict=True))

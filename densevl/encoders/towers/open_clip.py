@@ -1,7 +1,6 @@
-"""Image towers of open_clip: a ViT for images of any size.
+"""Image towers of open_clip: a ViT for images of any size, and its blocks.
 
-Convention: images are RGB in [0, 1] and are normalised here. The position embedding is resized from its native grid,
-bicubic with half-pixel centres (``align_corners=False``) and no antialiasing, in float32.
+Convention: tokens are "b n c", whatever layout (``batch_first`` or not) a block was built for.
 """
 
 from collections.abc import Sequence
@@ -12,142 +11,152 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
-from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
-from densevl.core.attention import run_block
+from densevl.core.attention import Block, linear, run_block
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
+from densevl.encoders.towers.positions import PositionTable
 
-__all__ = ["ImageTower", "check_images", "fit", "resize_positions"]
+__all__ = ["OpenClipBlock", "OpenClipTower"]
 
-GRIDS_KEPT = 16
+LETTERS = "qkv"
 
 
-class ImageTower:
-    """The image tower of an open_clip model, run from its parts.
+class OpenClipBlock:
+    """A block of an open_clip transformer as :class:`densevl.core.attention.Block`; it is referred to, not copied."""
+
+    def __init__(self, block: ResidualAttentionBlock) -> None:
+        self.block: Any = block
+
+    def norm_1(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+        """Normalise what enters the attention."""
+        return self.block.ln_1(x)
+
+    def qkv(self, x: Float[Tensor, "b n c"], wanted: str = LETTERS) -> tuple[Float[Tensor, "b heads n e"], ...]:
+        """Project normalised tokens to queries, keys and values of each head; only what is wanted is computed."""
+        attn = self.block.attn
+        if wanted == LETTERS:
+            projected = linear(x, attn.in_proj_weight, attn.in_proj_bias)
+            return tuple(projected.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4))
+        width, found = attn.embed_dim, []
+        for letter in wanted:
+            rows = slice(LETTERS.index(letter) * width, (LETTERS.index(letter) + 1) * width)
+            bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
+            projected = F.linear(x, attn.in_proj_weight[rows], bias)
+            found.append(projected.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2))
+        return tuple(found)
+
+    def out(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
+        """Project what the heads gathered back to tokens, layer scale included."""
+        projection = self.block.attn.out_proj
+        return self.block.ls_1(linear(mixed.transpose(1, 2).flatten(2), projection.weight, projection.bias))
+
+    def norm_2(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+        """Normalise what enters the feed-forward layers."""
+        return self.block.ln_2(x)
+
+    def mlp(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+        """Apply two linear layers with the block's activation between them, layer scale included."""
+        mlp = self.block.mlp
+        exact = isinstance(mlp.gelu, nn.GELU) and mlp.gelu.approximate == "none"
+        hidden = linear(x, mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
+        hidden = hidden if exact else mlp.gelu(hidden)
+        return self.block.ls_2(linear(hidden, mlp.c_proj.weight, mlp.c_proj.bias))
+
+
+class OpenClipTower:
+    """The ViT of an open_clip model, run from its pieces.
 
     Patch dropout is left out, also where the model is being trained.
 
     Args:
         visual: the tower; it is referred to, not copied.
-        mean: mean of each channel that it was trained with.
-        std: standard deviation of each channel that it was trained with.
 
     Raises:
         UsageError: where the tower is not a ViT of square patches and standard blocks.
     """
 
-    def __init__(self, visual: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    prefix = 1
+
+    def __init__(self, visual: nn.Module) -> None:
         _check_tower(visual)
         self.visual: Any = visual
-        # Plain numbers, not buffers: a module in bfloat16 would round them.
-        self.mean, self.std = tuple(mean), tuple(std)
-        self._positions: dict[tuple[Any, ...], Tensor] = {}
+        self.width: int = self.visual.transformer.width
+        self.dim: int = self.visual.output_dim
+        self.patch_size: int = self.visual.patch_size[0]
+        self._positions = PositionTable(prefix=self.prefix)
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> Sequence[Block]:
         """The blocks, first to last."""
-        return self.visual.transformer.resblocks
+        return [OpenClipBlock(block) for block in self.visual.transformer.resblocks]
 
     @property
     def size(self) -> Size:
         """(height, width) of the images that it was trained with."""
         return tuple(self.visual.image_size)
 
-    def tokens(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b n c"], Size]:
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype that images enter in."""
+        return self.visual.transformer.get_cast_dtype()
+
+    def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
         """Class token and patch tokens that enter the first block, and the patch grid.
 
         Args:
-            images: sides divisible by the patch size.
+            images: normalised; sides divisible by the patch size.
+            positions: how the position embedding is resized, one of :data:`densevl.encoders.contracts.POSITIONS`.
         """
-        patches = self.visual.conv1(self._normalised(images))
-        height, width = patches.shape[2:]
-        positions = self._position_embedding((height, width), patches.dtype)
-        first = (self.visual.class_embedding.to(patches.dtype) + positions[0]).expand(len(patches), 1, -1)
-        x = torch.cat([first, patches.flatten(2).mT + positions[1:]], dim=1)
-        return self.visual.ln_pre(x), (height, width)
+        patches = self.visual.conv1(images)
+        grid = (patches.shape[2], patches.shape[3])
+        native = self.visual.positional_embedding
+        embedding = self._positions.resized(native, tuple(self.visual.grid_size), grid, patches.dtype, positions)
+        first = (self.visual.class_embedding.to(patches.dtype) + embedding[0]).expand(len(patches), 1, -1)
+        x = torch.cat([first, patches.flatten(2).mT + embedding[1:]], dim=1)
+        return self.visual.ln_pre(x), grid
 
-    def project(self, tokens: Float[Tensor, "*b c"]) -> Float[Tensor, "*b d"]:
-        """From the width of the tower to the joint space."""
-        return tokens if self.visual.proj is None else tokens @ self.visual.proj
+    def to_joint(self, tokens: Float[Tensor, "*b c"]) -> Float[Tensor, "*b d"]:
+        """Each token by itself in the joint space: last normalisation and projection.
+
+        Raises:
+            UsageError: where the model pools by an attention of its own, so that a patch has no place in that space.
+        """
+        if self.visual.attn_pool is not None:
+            raise UsageError(
+                "this CLIP pools its patches by attention, so they have no embedding of their own; "
+                "take a model without attention pooling, such as ViT-B-16"
+            )
+        return self._project(self.visual.ln_post(tokens))
 
     def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Embeddings of whole images of the native size, not normalised; equal to ``visual(images)``."""
+        """Embeddings of whole normalised images of the native size, not normalised; equal to ``visual(images)``."""
         if self.visual.attn_pool is not None:
-            pooled = self.visual(self._normalised(images))
+            pooled = self.visual(images)
             return pooled[0] if isinstance(pooled, tuple) else pooled
         x, _ = self.tokens(images)
         for block in self.blocks:
             x = run_block(block, x)["out"]
         return self.pool(x)
 
-    def pool(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
+    def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
         """Embeddings of whole images, not normalised, from the tokens behind the last block.
 
         Raises:
             UsageError: where the model pools by an attention of its own.
         """
         visual = self.visual
-        if visual.attn_pool is not None:
-            raise UsageError("a CLIP that pools its patches by attention is not pooled here; take one such as ViT-B-16")
         if visual.pool_type == "tok":
-            return self.project(visual.ln_post(x[:, 0]))
+            return self.to_joint(tokens[:, 0])
         if visual.final_ln_after_pool:
-            return self.project(visual.ln_post(x[:, 1:].mean(dim=1)))
-        return self.project(visual.ln_post(x[:, 1:]).mean(dim=1))
+            return self.to_joint(tokens[:, 1:].mean(dim=1))
+        return self._project(visual.ln_post(tokens[:, 1:]).mean(dim=1))
 
-    def _normalised(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
-        mean, std = (images.new_tensor(value)[:, None, None] for value in (self.mean, self.std))
-        return ((images - mean) / std).to(self.visual.transformer.get_cast_dtype())
-
-    def _position_embedding(self, grid: Size, dtype: torch.dtype) -> Float[Tensor, "n c"]:
-        """Position embedding of the class token and of a grid; the last few grids are remembered while it is fixed."""
-        native = self.visual.positional_embedding
-        if native.requires_grad and torch.is_grad_enabled():
-            return resize_positions(native, tuple(self.visual.grid_size), grid).to(dtype)
-        version = 0 if native.is_inference() else native._version
-        key = (grid, dtype, native.device, native.data_ptr(), version)
-        if key not in self._positions:
-            while len(self._positions) >= GRIDS_KEPT:
-                self._positions.pop(next(iter(self._positions)))
-            self._positions[key] = resize_positions(native.detach(), tuple(self.visual.grid_size), grid).to(dtype)
-        return self._positions[key]
+    def _project(self, tokens: Float[Tensor, "*b c"]) -> Float[Tensor, "*b d"]:
+        return tokens if self.visual.proj is None else tokens @ self.visual.proj
 
 
-def fit(images: Float[Tensor, "b 3 H W"], size: Size, mode: str) -> Float[Tensor, "b 3 h w"]:
-    """Bring images to a size, bicubic with antialiasing.
-
-    Args:
-        images: RGB in [0, 1].
-        size: (height, width) wanted.
-        mode: ``"crop"`` scales until one side fits and crops the centre, as CLIP does; ``"squash"`` keeps all of the
-            image and gives up its ratio.
-
-    Raises:
-        UsageError: where the mode is another.
-    """
-    if mode not in ("crop", "squash"):
-        raise UsageError(f"mode must be `crop` or `squash`; got {mode!r}")
-    height, width = images.shape[-2:]
-    if (height, width) == size:
-        return images
-    target = list(size)
-    if mode == "crop":
-        target = [max(size[0], height * size[1] // width), max(size[1], width * size[0] // height)]
-    resized = resize(images, target, InterpolationMode.BICUBIC, antialias=True)
-    return center_crop(resized, list(size)).clamp(0, 1)
-
-
-def resize_positions(positions: Float[Tensor, "m c"], native: Size, grid: Size) -> Float[Tensor, "n c"]:
-    """Position embedding, the class token's first, of another grid; see the convention above."""
-    if native == grid:
-        return positions
-    rows = positions[1:].float().unflatten(0, native).permute(2, 0, 1)[None]
-    resized = F.interpolate(rows, size=grid, mode="bicubic", align_corners=False)
-    return torch.cat([positions[:1].float(), resized[0].flatten(1).mT])
-
-
-def _check_tower(visual: nn.Module) -> None:
+def _check_tower(visual: Any) -> None:
     if not isinstance(visual, VisionTransformer):
         raise UsageError(f"the image tower must be a ViT of open_clip; got {type(visual).__name__}")
     if visual.patch_size[0] != visual.patch_size[1]:
@@ -155,15 +164,3 @@ def _check_tower(visual: nn.Module) -> None:
     strange = {type(block).__name__ for block in visual.transformer.resblocks} - {ResidualAttentionBlock.__name__}
     if strange:
         raise UsageError(f"the blocks of the image tower must be ResidualAttentionBlock; got {', '.join(strange)}")
-
-
-def check_images(images: Tensor) -> None:
-    """Refuse what is not a batch of RGB images.
-
-    Raises:
-        UsageError: where it is not.
-    """
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or not images.is_floating_point():
-        raise UsageError(
-            f"images must be RGB in [0, 1] as a float tensor (b, 3, H, W); got {tuple(images.shape)} of {images.dtype}"
-        )

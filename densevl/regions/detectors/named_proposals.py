@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
-from densevl.core.registry import MASK_MAKERS, REGION_EMBEDDERS, build
+from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary, normalised
 from densevl.regions.detectors.detector import Found, Picture, named_regions
+from densevl.regions.embedders import REGION_EMBEDDERS
+from densevl.regions.mask_makers import MASK_MAKERS
 
 __all__ = ["NamedProposals", "build_mini_detector", "shares", "without_parts"]
 

@@ -1,23 +1,14 @@
-"""The ways to turn regions of an image into vectors that can be compared with texts.
+"""Ways to turn regions of an image into vectors that can be compared with texts; one file a method."""
 
-Importing this package registers the embedders.
-"""
+from densevl.core.registry import Registry
 
-from densevl.regions.embedders.embedder import RegionEmbedder
-from densevl.regions.embedders.marked_images import MarkedImages
-from densevl.regions.embedders.mask_pooling import MaskPooling, pool_regions
-from densevl.regions.embedders.promptable import PromptableCLIP
-from densevl.regions.embedders.prompted import PromptedRegions, load_prompter, save_prompter
-from densevl.regions.embedders.prompter import Prompter
+__all__ = ["REGION_EMBEDDERS"]
 
-__all__ = [
-    "MarkedImages",
-    "MaskPooling",
-    "PromptableCLIP",
-    "PromptedRegions",
-    "Prompter",
-    "RegionEmbedder",
-    "load_prompter",
-    "pool_regions",
-    "save_prompter",
-]
+REGION_EMBEDDERS = Registry(
+    "region embedder",
+    {
+        "marked-images": "densevl.regions.embedders.marked_images:MarkedImages",
+        "mask-pooling": "densevl.regions.embedders.mask_pooling:MaskPooling",
+        "prompter": "densevl.regions.embedders.prompted:PromptedRegions",
+    },
+)

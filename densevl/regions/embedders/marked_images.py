@@ -17,14 +17,14 @@ from tqdm import tqdm
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings, Regions
-from densevl.core.registry import ENCODERS, REGION_EMBEDDERS, build
+from densevl.core.registry import build
+from densevl.encoders import ENCODERS
 from densevl.regions.embedders.embedder import device_of, on_device
 from densevl.regions.visual_prompts import Style, VisualPrompt, canvas, marked_by_each, visual_prompt
 
 __all__ = ["MarkedImages"]
 
 
-@REGION_EMBEDDERS.register_module(name="marked-images")
 class MarkedImages(nn.Module):
     """Marks every region with every visual prompt and embeds the marked images.
 

@@ -20,8 +20,9 @@ from densevl.core.features import DenseFeatures
 from densevl.core.geometry import Size, bin_coverage, resized_size
 from densevl.core.images import resize_image
 from densevl.core.regions import RegionEmbeddings, Regions
-from densevl.core.registry import ENCODERS, READOUTS, REFINERS, REGION_EMBEDDERS, build
-from densevl.regions.embedders.embedder import device_of, on_device
+from densevl.dense.encoder import DenseEncoder
+from densevl.encoders.contracts import Encoder
+from densevl.regions.embedders.embedder import on_device
 
 __all__ = ["MaskPooling", "pool_regions"]
 
@@ -29,7 +30,6 @@ AT_ONCE = 64
 """Masks that are pooled together."""
 
 
-@REGION_EMBEDDERS.register_module(name="mask-pooling")
 class MaskPooling(nn.Module):
     """Averages the segmentor's dense features over each region: over its mask, or over its box where it has none.
 
@@ -40,6 +40,8 @@ class MaskPooling(nn.Module):
         short_side: the image is scaled to it; None leaves its size. The image is encoded whole.
         long_side: no side becomes longer.
         use_masks: False pools over boxes also where there are masks.
+        positions: how the position embedding is resized, one of :data:`densevl.encoders.contracts.POSITIONS`.
+        border: what becomes of sides that are no multiple of the patch; only ``"black"`` keeps patches square.
     """
 
     def __init__(
@@ -50,16 +52,18 @@ class MaskPooling(nn.Module):
         short_side: int | None = 448,
         long_side: int = 2048,
         use_masks: bool = True,
+        positions: str = "size",
+        border: str = "black",
     ) -> None:
         super().__init__()
-        self.encoder = build(ENCODERS, encoder)
-        self.readout_name = readout if isinstance(readout, str) else type(readout).__name__
-        self.readout = build(READOUTS, readout)
-        self.refiners = nn.ModuleList(build(REFINERS, refiner) for refiner in refiners)
-        for refiner in self.refiners:
-            refiner.check(self.encoder)  # type: ignore[operator]
+        self.dense = DenseEncoder(encoder, readout, refiners, positions, border)
         self.short_side, self.long_side = short_side, long_side
         self.use_masks = use_masks
+
+    @property
+    def encoder(self) -> Encoder:
+        """What the vectors come from."""
+        return self.dense.encoder
 
     @property
     def needs_masks(self) -> bool:
@@ -71,9 +75,7 @@ class MaskPooling(nn.Module):
         """Everything that decides a vector, for reports: plain values only."""
         return {
             "type": "mask-pooling",
-            "encoder": self.encoder.model_id,
-            "readout": self.readout_name,
-            "refiners": [getattr(refiner, "name", type(refiner).__name__) for refiner in self.refiners],
+            **self.dense.protocol,
             "short_side": self.short_side,
             "long_side": self.long_side,
             "use_masks": self.use_masks,
@@ -94,13 +96,8 @@ class MaskPooling(nn.Module):
         """Dense features of an image, from which any regions can be pooled later."""
         if self.short_side is not None:
             image = resize_image(image, self._size(image.shape[:2]))
-        pixels = on_device(torch.from_numpy(image).permute(2, 0, 1)[None], device_of(self.encoder))
-        refiners: list[Any] = list(self.refiners)
-        wanted = sorted({name for refiner in refiners for name in refiner.intermediates})
-        features = self.encoder.dense(pixels, self.readout, intermediates=wanted)
-        for refiner in refiners:
-            features = refiner(features, pixels) if refiner.wants_images else refiner(features)
-        return features
+        pixels = on_device(torch.from_numpy(image).permute(2, 0, 1)[None], self.dense.device)
+        return self.dense(pixels)
 
     @torch.no_grad()
     def pool(self, features: DenseFeatures, regions: Regions) -> RegionEmbeddings:

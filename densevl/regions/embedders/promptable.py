@@ -50,7 +50,7 @@ class PromptableCLIP(nn.Module):
     """A CLIP encoder and a prompter trained on its tokens; texts and whole images are embedded as by the encoder.
 
     Args:
-        encoder: with ``tokens(images)``, such as :class:`densevl.encoders.CLIPEncoder`.
+        encoder: with ``tokens(images)``, such as :class:`densevl.encoders.clip.CLIPEncoder`.
         prompter: of the encoder's width and joint space.
         side: of the padded images in pixels; None for what the prompter was trained on or, where it does not say, the
             encoder.

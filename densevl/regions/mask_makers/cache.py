@@ -25,7 +25,8 @@ from densevl.core.files import atomic_write
 from densevl.core.geometry import Size
 from densevl.core.masks import decode_masks, encode_masks
 from densevl.core.regions import Regions
-from densevl.core.registry import MASK_MAKERS, build
+from densevl.core.registry import build
+from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.regions.mask_makers.maker import (
     Boxes,
     MaskMaker,
@@ -61,7 +62,6 @@ class RememberedImage:
         return hashlib.sha256(size.encode() + self.plain.image.tobytes()).hexdigest()
 
 
-@MASK_MAKERS.register_module("cached")
 class CachedMasks:
     """A mask maker that keeps what another one made.
 

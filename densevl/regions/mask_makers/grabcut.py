@@ -14,7 +14,6 @@ from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
-from densevl.core.registry import MASK_MAKERS
 from densevl.regions.mask_makers.clean import SMALL, least_area, without_small_parts
 from densevl.regions.mask_makers.maker import Boxes, Picture, PreparedImage, checked_boxes, picture
 
@@ -28,7 +27,6 @@ EDGE = 2
 """Least width of the surroundings in pixels."""
 
 
-@MASK_MAKERS.register_module("grabcut")
 class GrabCut:
     """A mask maker without weights.
 

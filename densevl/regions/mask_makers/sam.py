@@ -18,7 +18,6 @@ from torch import Tensor
 
 from densevl.core.errors import ImageError, UsageError, WeightsError, suggestion
 from densevl.core.geometry import Size
-from densevl.core.registry import MASK_MAKERS
 from densevl.regions.mask_makers.automatic import Automatic
 from densevl.regions.mask_makers.maker import PreparedImage
 from densevl.regions.mask_makers.mini_sam import build_mini_sam
@@ -91,7 +90,6 @@ class Sam(PromptableMaskMaker):
         return model.postprocess_masks(masks, prepared.input_size, size) - model.mask_threshold, quality
 
 
-@MASK_MAKERS.register_module("sam")
 def build_sam(
     weights: str | Path = MINI,
     arch: str | None = None,

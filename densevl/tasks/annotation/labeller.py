@@ -17,8 +17,7 @@ from densevl.datasets.region_texts.record import RegionText, RegionTextRecord
 from densevl.datasets.region_texts.sample import picture_suffix
 from densevl.datasets.region_texts.shard import Failure, ShardHead
 from densevl.datasets.region_texts.shards import shard_bytes
-from densevl.regions.detectors import Found, find_one_by_one
-from densevl.regions.detectors.detector import Picture
+from densevl.regions.detectors.detector import Found, Picture, find_one_by_one
 from densevl.tasks.annotation.noun_phrases import MOST_PHRASES, Tagger, noun_phrases
 from densevl.tasks.annotation.parts import CaptionedImage, Part, read_part
 
@@ -46,7 +45,7 @@ class Labeller:
     """Labels captioned pictures.
 
     Args:
-        detector: finds what phrases name; a :class:`densevl.regions.detectors.Detector`.
+        detector: finds what phrases name; a :class:`densevl.regions.detectors.detector.Detector`.
         tagger: from a caption to words and their parts of speech.
         captioner: writes a caption where none is given; None for nobody.
         threshold: boxes with a confidence at or below it are dropped.

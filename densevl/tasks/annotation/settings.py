@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.registry import DETECTORS, build
+from densevl.core.registry import build
+from densevl.regions.detectors import DETECTORS
 from densevl.tasks.annotation.labeller import Labeller
 from densevl.tasks.annotation.noun_phrases import MOST_PHRASES
 from densevl.tasks.annotation.taggers import load_tagger

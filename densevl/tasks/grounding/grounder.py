@@ -23,8 +23,11 @@ from torchvision.ops import nms
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
-from densevl.core.registry import DETECTORS, GROUNDERS, MASK_MAKERS, REGION_EMBEDDERS, build
+from densevl.core.registry import build
+from densevl.regions.detectors import DETECTORS
+from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.embedders.embedder import embed_batch
+from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.regions.proposals import Proposals, as_regions
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.grounding.parsers import load_parser, parser_name
@@ -39,7 +42,6 @@ SAME_BOX = 0.7
 """Detections for several phrases of one expression that overlap by more than this IoU are one."""
 
 
-@GROUNDERS.register_module()
 class Grounder(nn.Module):
     """Finds the region that an expression refers to.
 

@@ -1,9 +1,13 @@
-"""From class names to label maps: the segmentor that puts an encoder and its readout together, and building it by name.
+"""From class names to label maps."""
 
-Importing this package registers it.
-"""
+from densevl.core.registry import Registry
 
-from densevl.classifiers.text import class_probabilities
-from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+__all__ = ["SEGMENTORS"]
 
-__all__ = ["EncodedImage", "Segmentor", "class_probabilities"]
+SEGMENTORS = Registry(
+    "segmentor",
+    {
+        "dense": "densevl.tasks.segmentation.segmentor:Segmentor",
+        "regions": "densevl.tasks.segmentation.region_segmentor:RegionSegmentor",
+    },
+)

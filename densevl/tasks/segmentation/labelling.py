@@ -61,13 +61,18 @@ def _hats(positions: Float[Tensor, " p"], cells: int) -> Float[Tensor, "p cells"
 
 
 @lru_cache(maxsize=128)
-def _axis(starts: tuple[int, ...], window: int, patch: int, length: int, out: int, device: torch.device) -> _Axis:
-    """The axis of ``length`` resized pixels with windows at ``starts``, seen at ``out`` pixels. Built in float64."""
+def _axis(
+    starts: tuple[int, ...], window: int, pitch: float, cells: int, length: int, out: int, device: torch.device
+) -> _Axis:
+    """The axis of ``length`` resized pixels with windows at ``starts``, seen at ``out`` pixels. Built in float64.
+
+    A window has ``cells`` patches, whose centres are ``pitch`` pixels apart.
+    """
     pixels = torch.arange(length, dtype=torch.float64)
     upsampled = []
     for start in starts:
         inside = (pixels >= start) & (pixels < start + window)
-        upsampled.append(inside[:, None] * _hats((pixels - start + 0.5) / patch - 0.5, -(-window // patch)))
+        upsampled.append(inside[:, None] * _hats((pixels - start + 0.5) / pitch - 0.5, cells))
     merged = torch.cat(upsampled, dim=1)
     merged /= merged.sum(1, keepdim=True)  # each window that sees the pixel contributes 1: the sum is their count
 
@@ -80,21 +85,23 @@ def _axis(starts: tuple[int, ...], window: int, patch: int, length: int, out: in
     return _Axis(merged[knots].float().to(device), left.to(device), weights.float().to(device))
 
 
-def _axes(plan: WindowPlan, patch: int, size: Size, device: torch.device) -> tuple[_Axis, _Axis]:
-    (height, width), (rows, columns) = plan.window_size, plan.size
-    return (
-        _axis(plan.ys, height, patch, rows, size[0], device),
-        _axis(plan.xs, width, patch, columns, size[1], device),
+def _axes(plan: WindowPlan, patch: int, size: Size, device: torch.device, border: str) -> tuple[_Axis, _Axis]:
+    starts, cells = (plan.ys, plan.xs), plan.grid(patch, border)
+    # A map whose border was dropped is stretched over the whole window.
+    pitches = [side / n if border == "drop" else float(patch) for side, n in zip(plan.window_size, cells, strict=True)]
+    down, right = (
+        _axis(starts[i], plan.window_size[i], pitches[i], cells[i], plan.size[i], size[i], device) for i in range(2)
     )
+    return down, right
 
 
 def _stack(
-    probabilities: Float[Tensor, "n k h w"], plan: WindowPlan, patch: int, size: Size
+    probabilities: Float[Tensor, "n k h w"], plan: WindowPlan, patch: int, size: Size, border: str
 ) -> Float32[Tensor, "rows columns k"]:
     """Lay the patches of all windows side by side, as the windows lie."""
     n, k, h, w = probabilities.shape
-    if n != len(plan) or (h, w) != plan.grid(patch) or k == 0:
-        rows, columns = plan.grid(patch)
+    if n != len(plan) or (h, w) != plan.grid(patch, border) or k == 0:
+        rows, columns = plan.grid(patch, border)
         raise UsageError(
             f"probabilities: the plan has {len(plan)} windows of {rows}×{columns} patches of {patch} pixels, so "
             f"expected a shape of ({len(plan)}, classes, {rows}, {columns}), not ({n}, {k}, {h}, {w})"
@@ -115,6 +122,7 @@ def label(
     background: int | None = None,
     *,
     prune: bool = True,
+    border: str = "black",
 ) -> tuple[Int64[Tensor, "H W"], Float32[Tensor, "H W"]]:
     """Label every pixel of an image with its best class.
 
@@ -126,6 +134,8 @@ def label(
         threshold: pixels whose best score is below get ``background``.
         background: a class, or any other label.
         prune: ``False`` evaluates all classes everywhere, with the same result to the bit; for checks.
+        border: what became of sides of windows that are no multiple of the patch: ``"black"`` continued them, and what
+            lies beyond is cropped; ``"drop"`` left the rest out, and the map is stretched over the window.
 
     Returns:
         The labels, and the best score of each pixel. Of classes that tie to the last bit, one that wins at a corner of
@@ -139,8 +149,8 @@ def label(
             f"threshold={threshold}, background={background}: pixels below the threshold become background, "
             "so give both or neither"
         )
-    grid = _stack(probabilities, plan, patch_size, size)
-    y, x = _axes(plan, patch_size, size, grid.device)
+    grid = _stack(probabilities, plan, patch_size, size, border)
+    y, x = _axes(plan, patch_size, size, grid.device, border)
     labels = torch.empty(size, dtype=torch.int64, device=grid.device)
     best = torch.empty(size, dtype=torch.float32, device=grid.device)
     grid = x.knots @ grid
@@ -246,6 +256,7 @@ def scores(
     patch_size: int,
     size: Size,
     classes: Sequence[int] | None = None,
+    border: str = "black",
 ) -> Float32[Tensor, "c H W"]:
     """The score of each class at each pixel of the original image; large, 4 bytes × classes × pixels.
 
@@ -255,13 +266,14 @@ def scores(
         patch_size: as for :func:`label`.
         size: of the original image.
         classes: indices of the classes wanted, all by default.
+        border: as for :func:`label`.
 
     Raises:
         UsageError: where the probabilities do not fit the plan.
     """
     chosen = probabilities if classes is None else probabilities[:, list(classes)]
-    grid = _stack(chosen, plan, patch_size, size)
-    y, x = (axis.matrix() for axis in _axes(plan, patch_size, size, grid.device))
+    grid = _stack(chosen, plan, patch_size, size, border)
+    y, x = (axis.matrix() for axis in _axes(plan, patch_size, size, grid.device, border))
     result = torch.empty((grid.shape[2], *size), device=grid.device)
     for index, out in enumerate(result):
         torch.mm(y @ grid[:, :, index], x.T, out=out)

@@ -29,11 +29,14 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_tensor
 from densevl.core.regions import RegionEmbeddings, Regions
-from densevl.core.registry import ENCODERS, MASK_MAKERS, REGION_EMBEDDERS, SEGMENTORS, build
+from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary
+from densevl.encoders import ENCODERS
+from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.embedders.embedder import embed_batch
-from densevl.tasks.segmentation import EncodedImage, Segmentor
+from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.tasks.segmentation.painting import OVERLAPS, coverage_of_regions, covering_sets, resize_sets, spread_sets
+from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
 __all__ = ["UNCOVERED", "RegionEncodedImage", "RegionSegmentor", "RegionTextEmbeddings"]
 
@@ -65,7 +68,6 @@ class RegionTextEmbeddings(TextEmbeddings):
     dense: TextEmbeddings | None = None
 
 
-@SEGMENTORS.register_module()
 class RegionSegmentor(Segmentor):
     """Label maps from class names, by way of regions.
 

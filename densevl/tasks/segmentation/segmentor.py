@@ -19,23 +19,31 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor, nn
 
-from densevl.classifiers.text import class_probabilities
+from densevl.classifiers import CLASSIFIERS
+from densevl.classifiers.contracts import Classifier, ClassifierMethod, check_classifier
+from densevl.classifiers.text import TextClassifier, grid_logits
 from densevl.core.background import Background
 from densevl.core.errors import UsageError
-from densevl.core.features import DenseFeatures, TextEmbeddings, check_same_model
+from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_tensor
-from densevl.core.registry import ENCODERS, READOUTS, REFINERS, SEGMENTORS, build
+from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary, templates
-from densevl.dense.readouts import denoise, smooth_by_keys
-from densevl.dense.refiners import mark_background
+from densevl.dense.contracts import PixelSmoothing, Readout, Smoothing
+from densevl.dense.encoder import DenseEncoder
+from densevl.dense.refiners.dinoiser import mark_background
+from densevl.dense.smoothing import SMOOTHINGS
+from densevl.encoders.contracts import Encoder
 from densevl.tasks.segmentation.labelling import label, scores
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["EncodedImage", "Segmentor"]
+
+AVERAGES = ("probabilities", "logits")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +55,18 @@ class EncodedImage:
         plan: where the windows lie in the resized image.
         size: (height, width) of the image as given; label maps come in this size.
         image: the image as given, uint8 RGB (H, W, 3), for overlays; None where a pipeline resized it beforehand.
+        pixels: the resized image, RGB in [0, 1], where a smoothing reads it.
+        texts: the vocabulary that it was encoded for, where the features belong to one.
     """
 
     features: DenseFeatures
     plan: WindowPlan
     size: Size
     image: UInt8[np.ndarray, "H W 3"] | None = None
+    pixels: Float[Tensor, "3 h w"] | None = None
+    texts: TextEmbeddings | None = None
 
 
-@SEGMENTORS.register_module()
 class Segmentor(nn.Module):
     """Label maps from class names.
 
@@ -70,17 +81,20 @@ class Segmentor(nn.Module):
         stride: step between windows in pixels.
         background: background mode where :meth:`label` is not told another; see :class:`Background`.
         temperature: multiplies the cosines before the softmax.
-        denoise: prompt denoising: classes whose best probability in the image stays below this are dropped; None
-            for off (MaskCLIP uses 0.5).
-        smooth: key smoothing: patches whose best probability is below this are replaced by a mean weighted by the
-            likeness of keys; None for off.
-        legacy_smoothing: weights of key smoothing as in the reference code, which normalises keys over tokens.
+        classifier: how vectors and texts become class scores: a method, its config, or its name.
+        smoothings: stages that smooth class scores, in order: names, configs or built ones of ``densevl.dense``; those
+            on the patch grid come before those on pixels.
+        average: what is averaged over windows: ``"probabilities"``, or ``"logits"``, of which the softmax over all
+            queries is then taken at every pixel of the image and, last, the largest of a class (NACLIP and its kin).
+        positions: how the position embedding is resized, one of :data:`densevl.encoders.contracts.POSITIONS`.
+        border: what becomes of sides that are no multiple of the patch, one of
+            :data:`densevl.encoders.contracts.BORDERS`.
         window_batch: windows that go through the encoder together.
     """
 
     def __init__(
         self,
-        encoder: nn.Module | Mapping[str, Any],
+        encoder: Encoder | Mapping[str, Any],
         readout: Any = "maskclip",
         refiners: Sequence[Any] = (),
         templates: str = "imagenet80",
@@ -90,45 +104,70 @@ class Segmentor(nn.Module):
         stride: int = 224,
         background: Any = None,
         temperature: float = 100.0,
-        denoise: float | None = None,
-        smooth: float | None = None,
-        legacy_smoothing: bool = False,
+        classifier: ClassifierMethod | Mapping[str, Any] | str = "text",
+        smoothings: Sequence[Any] = (),
+        average: str = "probabilities",
+        positions: str = "size",
+        border: str = "black",
         window_batch: int = 4,
     ) -> None:
         super().__init__()
         if window is not None and not 0 < stride <= window:
             raise UsageError(f"stride must lie between 1 and the window ({window}); got {stride}")
-        for name, value in (("denoise", denoise), ("smooth", smooth)):
-            if value is not None and not 0 <= value <= 1:
-                raise UsageError(f"{name} is a probability between 0 and 1; got {value}")
-        self.encoder = build(ENCODERS, encoder)
-        self.readout_name = readout if isinstance(readout, str) else type(readout).__name__
-        self.readout = build(READOUTS, readout)
-        self.refiners = nn.ModuleList(build(REFINERS, refiner) for refiner in refiners)
-        for refiner in self.refiners:
-            refiner.check(self.encoder)  # type: ignore[operator]
+        if average not in AVERAGES:
+            raise UsageError(f"average must be one of {', '.join(AVERAGES)}; got {average!r}")
+        self.dense = DenseEncoder(encoder, readout, refiners, positions, border)
+        self.classifier: ClassifierMethod = build(CLASSIFIERS, classifier)
+        stages: list[Any] = [build(SMOOTHINGS, stage) for stage in smoothings]
+        self.smoothings: list[Smoothing] = [stage for stage in stages if not getattr(stage, "on_pixels", False)]
+        self.pixel_smoothings: list[PixelSmoothing] = [stage for stage in stages if getattr(stage, "on_pixels", False)]
+        if self.smoothings and average == "logits":
+            raise UsageError(f"average=logits makes no probabilities of patches, which {stages[0].name} smooths")
         self.templates = templates
         self.short_side, self.long_side = short_side, long_side
         self.window, self.stride = window, stride
         self.background = Background.parse(background)
-        self.temperature = temperature
-        self.denoise, self.smooth, self.legacy_smoothing = denoise, smooth, legacy_smoothing
+        self.temperature, self.average = temperature, average
         self.window_batch = window_batch
         self._check_background(self.background)
         self.eval()
 
     @property
+    def encoder(self) -> Encoder:
+        """The encoder of images and texts."""
+        return self.dense.encoder
+
+    @property
+    def readout(self) -> Readout:
+        """How the last block is read."""
+        return self.dense.readout
+
+    @property
+    def refiners(self) -> nn.ModuleList:
+        """The modules that refine dense features."""
+        return self.dense.refiners
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.parameters()).device
+        return self.dense.device
+
+    @property
+    def space(self) -> str:
+        """Which vectors it classifies, for classifiers that are made of examples."""
+        return "dense: " + ", ".join(str(value) for key, value in self.dense.protocol.items() if key != "encoder")
+
+    @property
+    def encodes_for_texts(self) -> bool:
+        """Whether an image must be encoded together with its classes, and cannot be asked others."""
+        return self.dense.needs.texts
 
     @property
     def protocol(self) -> dict[str, Any]:
         """Everything that decides a label map, for reports: plain values only."""
         return {
-            "encoder": self.encoder.model_id,
-            "readout": self.readout_name,
-            "refiners": [refiner.name for refiner in self.refiners],
+            **self.dense.protocol,
+            "classifier": self.classifier.name,
             "templates": self.templates,
             "short_side": self.short_side,
             "long_side": self.long_side,
@@ -136,52 +175,65 @@ class Segmentor(nn.Module):
             "stride": self.stride,
             "background": str(self.background),
             "temperature": self.temperature,
-            "denoise": self.denoise,
-            "smooth": self.smooth,
-            "legacy_smoothing": self.legacy_smoothing,
-            "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
+            "smoothings": [stage.name for stage in (*self.smoothings, *self.pixel_smoothings)],
+            "average": self.average,
+            "dtype": str(self.encoder.dtype).removeprefix("torch."),
         }
 
-    def encode(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[EncodedImage]:
-        """Resize RGB images and encode them, each any size."""
+    def encode(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], texts: TextEmbeddings | None = None
+    ) -> list[EncodedImage]:
+        """Resize RGB images and encode them, each any size.
+
+        Args:
+            images: each any size.
+            texts: the classes that they are encoded for, where the readout wants them; see
+                :attr:`encodes_for_texts`.
+        """
         tensors = []
         for image in images:
             size = image.shape[:2]
             if self.short_side is not None:
                 size = resized_size(size, self.short_side, self.long_side)
             tensors.append(to_tensor(resize_image(image, size)))
-        encoded = self.encode_resized(tensors, [image.shape[:2] for image in images])
+        encoded = self.encode_resized(tensors, [image.shape[:2] for image in images], texts)
         return [replace(one, image=image) for one, image in zip(encoded, images, strict=True)]
 
     @torch.inference_mode()
-    def encode_resized(self, images: Sequence[Float[Tensor, "3 _ _"]], sizes: Sequence[Size]) -> list[EncodedImage]:
+    def encode_resized(
+        self, images: Sequence[Float[Tensor, "3 _ _"]], sizes: Sequence[Size], texts: TextEmbeddings | None = None
+    ) -> list[EncodedImage]:
         """Encode images that a pipeline has already resized.
 
         Args:
             images: RGB in [0, 1], each any size.
             sizes: (height, width) that the label map of each image shall have.
+            texts: the classes that they are encoded for, where the readout wants them.
         """
         plans = [WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride) for image in images]
         crops = [plan.crop(image[None].to(self.device)) for plan, image in zip(plans, images, strict=True)]
         features: list[DenseFeatures] = [None] * len(crops)  # type: ignore[list-item]
-        order = sorted(range(len(crops)), key=lambda i: crops[i].shape[2:])
-        for _, group in groupby(order, key=lambda i: crops[i].shape[2:]):
-            members = list(group)
-            encoded = self._encode_windows(torch.cat([crops[i] for i in members]))
-            for i, part in zip(members, encoded.split([len(crops[i]) for i in members]), strict=True):
-                features[i] = part
-        return [EncodedImage(*parts) for parts in zip(features, plans, sizes, strict=True)]
+        if self.dense.needs.windows:
+            for i, (crop, plan) in enumerate(zip(crops, plans, strict=True)):
+                features[i] = self.dense(crop, self._keys, plan.boxes, texts)
+        else:
+            order = sorted(range(len(crops)), key=lambda i: crops[i].shape[2:])
+            for _, group in groupby(order, key=lambda i: crops[i].shape[2:]):
+                members = list(group)
+                windows = torch.cat([crops[i] for i in members]).split(self.window_batch)
+                encoded = DenseFeatures.cat([self.dense(batch, self._keys, texts=texts) for batch in windows])
+                for i, part in zip(members, encoded.split([len(crops[i]) for i in members]), strict=True):
+                    features[i] = part
+        kept = [image if self.pixel_smoothings else None for image in images]
+        made_for = texts if self.encodes_for_texts else None
+        return [
+            EncodedImage(one, plan, size, pixels=pixels, texts=made_for)
+            for one, plan, size, pixels in zip(features, plans, sizes, kept, strict=True)
+        ]
 
-    def _encode_windows(self, windows: Float[Tensor, "n 3 H W"]) -> DenseFeatures:
-        refiners: list[Any] = list(self.refiners)
-        wanted = sorted({name for refiner in refiners for name in refiner.intermediates})
-        parts = []
-        for batch in windows.split(self.window_batch):
-            features = self.encoder.dense(batch, self.readout, intermediates=wanted, keys=self.smooth is not None)
-            for refiner in refiners:
-                features = refiner(features, batch) if refiner.wants_images else refiner(features)
-            parts.append(replace(features, intermediates={}))
-        return DenseFeatures.cat(parts)
+    @property
+    def _keys(self) -> bool:
+        return any(stage.needs.keys for stage in self.smoothings)
 
     @torch.inference_mode()
     def embed(self, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
@@ -193,7 +245,7 @@ class Segmentor(nn.Module):
         """
         return self.embed_with(self.encoder, vocabulary, background)
 
-    def embed_with(self, encoder: Any, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
+    def embed_with(self, encoder: Encoder, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
         """As :meth:`embed`, by another text encoder."""
         mode = self.background if background is None else Background.parse(background)
         self._check_background(mode)
@@ -207,45 +259,109 @@ class Segmentor(nn.Module):
         )
 
     def _check_background(self, mode: Background) -> None:
-        if mode.mode == "head" and not any(refiner.finds_foreground for refiner in self.refiners):
+        if mode.mode == "head" and not self.dense.finds_foreground:
             raise UsageError(
                 "background mode `head` needs a model with a background head, such as dinoiser, and this one has none; "
                 "take that model, or another mode: literal, words, threshold:0.5"
             )
 
     @torch.inference_mode()
-    def probabilities(self, encoded: EncodedImage, texts: TextEmbeddings) -> Float32[Tensor, "n k h w"]:
-        """Class probabilities on the patch grid of every window, with denoising and smoothing where asked for.
+    def probabilities(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Float32[Tensor, "n k h w"]:
+        """Class probabilities on the patch grid of every window, smoothed where that is asked for.
 
         With the background mode ``head``, patches that it marks have probability 1 for the background class; the
         others keep theirs.
+
+        Args:
+            encoded: an image.
+            classes: texts, or a classifier of this segmentor's space.
+
+        Raises:
+            UsageError: where the classes belong to another model or space, or the image was encoded for others.
         """
-        check_same_model(encoded.features, texts)
-        result = class_probabilities(encoded.features.grid, texts, self.temperature)
-        if self.denoise is not None:
-            result = denoise(result, self.denoise)
-        if self.smooth is not None:
-            result = smooth_by_keys(result, encoded.features.keys, self.smooth, legacy=self.legacy_smoothing)
-        background, foreground = texts.vocabulary.background, encoded.features.foreground
-        if texts.delta is not None and background is not None:
-            if foreground is None:
-                raise UsageError("the image was encoded without a background head; encode it with a model that has one")
-            result = mark_background(result, foreground, background, texts.delta)
+        classifier = self._classifier(encoded, classes)
+        result = grid_logits(encoded.features.grid, classifier).softmax(dim=1)
+        for stage in self.smoothings:
+            result = stage(result, encoded.features)
+        if isinstance(classes, TextEmbeddings):
+            background, foreground = classes.vocabulary.background, encoded.features.foreground
+            if classes.delta is not None and background is not None:
+                if foreground is None:
+                    raise UsageError(
+                        "the image was encoded without a background head; encode it with a model that has one"
+                    )
+                result = mark_background(result, foreground, background, classes.delta)
         return result
 
-    @torch.inference_mode()
-    def label(self, encoded: EncodedImage, texts: TextEmbeddings) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
-        """The most probable class of every pixel of the image as given, and its probability."""
-        return label(
-            self.probabilities(encoded, texts),
-            encoded.plan,
-            encoded.features.patch_size,
-            encoded.size,
-            threshold=texts.threshold,
-            background=None if texts.threshold is None else texts.vocabulary.background,
-        )
+    def _classifier(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Classifier:
+        """What scores the features of an image."""
+        if encoded.texts is not None and encoded.texts is not classes:
+            raise UsageError(
+                f"the image was encoded for the classes of {encoded.texts.vocabulary.name!r}, since "
+                f"{self.dense.readout.name} reads them while it encodes; encode it again for others"
+            )
+        if isinstance(classes, TextEmbeddings):
+            classes = self.classifier.fit(classes, temperature=self.temperature)
+        check_classifier(classes, encoded.features.model_id, self.space)
+        return classes
 
     @torch.inference_mode()
-    def scores(self, encoded: EncodedImage, texts: TextEmbeddings) -> Float32[Tensor, "k H W"]:
-        """Probability of every class at every pixel of the image as given."""
-        return scores(self.probabilities(encoded, texts), encoded.plan, encoded.features.patch_size, encoded.size)
+    def label(
+        self, encoded: EncodedImage, classes: TextEmbeddings | Classifier
+    ) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
+        """The most probable class of every pixel of the image as given, and its probability.
+
+        Args:
+            encoded: an image.
+            classes: texts, or a classifier of this segmentor's space.
+
+        Raises:
+            UsageError: where the classes belong to another model or space, or the image was encoded for others.
+        """
+        threshold = classes.threshold if isinstance(classes, TextEmbeddings) else None
+        background = None if threshold is None else classes.vocabulary.background
+        if self.average == "probabilities" and not self.pixel_smoothings:
+            return label(
+                self.probabilities(encoded, classes),
+                encoded.plan,
+                encoded.features.patch_size,
+                encoded.size,
+                threshold=threshold,
+                background=background,
+                border=self.dense.border,
+            )
+        best, labels = self.scores(encoded, classes).max(dim=0)
+        if threshold is not None and background is not None:
+            labels[best < threshold] = background
+        return labels, best
+
+    @torch.inference_mode()
+    def scores(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Float32[Tensor, "k H W"]:
+        """Probability of every class at every pixel of the image as given; large, 4 bytes × classes × pixels.
+
+        Args:
+            encoded: an image.
+            classes: texts, or a classifier of this segmentor's space.
+
+        Raises:
+            UsageError: where the classes belong to another model or space, or the image was encoded for others.
+        """
+        if self.average == "probabilities":
+            return self._on_pixels(self.probabilities(encoded, classes), encoded)
+        classifier = self._classifier(encoded, classes)
+        if not isinstance(classifier, TextClassifier):
+            return self._on_pixels(grid_logits(encoded.features.grid, classifier), encoded).softmax(dim=0)
+        logits = self._on_pixels(grid_logits(encoded.features.grid, classifier.of_queries), encoded)
+        result = classifier.of_classes(logits.softmax(dim=0).movedim(0, -1)).movedim(-1, 0)
+        return result / result.sum(dim=0, keepdim=True)
+
+    def _on_pixels(self, values: Float[Tensor, "n q h w"], encoded: EncodedImage) -> Float32[Tensor, "q H W"]:
+        """Values of the patches of all windows at the pixels of the image as given, smoothed there."""
+        result = scores(values, encoded.plan, encoded.features.patch_size, encoded.size, border=self.dense.border)
+        for stage in self.pixel_smoothings:
+            if encoded.pixels is None:
+                raise UsageError(f"{stage.name} reads the image, which was encoded without it; encode it again")
+            pixels = encoded.pixels[None].to(result)
+            image = F.interpolate(pixels, encoded.size, mode="bilinear", align_corners=False)[0]
+            result = stage(result, image)
+        return result

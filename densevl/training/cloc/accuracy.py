@@ -15,7 +15,6 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from densevl.core.regions import Regions
-from densevl.encoders.texts.open_clip import fitting
 from densevl.metrics.choices import choose
 from densevl.regions.embedders.promptable import PromptableCLIP
 
@@ -33,7 +32,7 @@ class RegionReader:
 
     def __init__(self, encoder: Any, prompter: Any, texts: Sequence[str]) -> None:
         self.reader = PromptableCLIP(encoder, prompter)
-        self.texts = self.reader.embed_texts(fitting(texts, encoder)[0])
+        self.texts = self.reader.embed_texts(encoder.fit_texts(texts)[0])
 
     @torch.no_grad()
     def __call__(self, inputs: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:

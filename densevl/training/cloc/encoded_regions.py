@@ -6,7 +6,8 @@ import torch
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
-from densevl.core.registry import ENCODERS, build
+from densevl.core.registry import build
+from densevl.encoders import ENCODERS
 
 __all__ = ["EncodedRegions"]
 

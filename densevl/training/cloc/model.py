@@ -21,7 +21,8 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
-from densevl.core.registry import ENCODERS, build
+from densevl.core.registry import build
+from densevl.encoders import ENCODERS
 from densevl.training.cloc.accuracy import RegionReader
 from densevl.training.cloc.hints import RegionHints
 from densevl.training.cloc.losses import ALIKE, clip_loss, cloc_losses, sample_regions

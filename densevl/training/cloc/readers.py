@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from densevl.regions.embedders import Prompter
+from densevl.regions.embedders.prompter import Prompter
 from densevl.regions.embedders.prompter_start import start_at_box_pooling, start_at_pooling
 from densevl.regions.embedders.roi_align import MaskReader, RoIAlignReader
 from densevl.training.cloc.encoded_scenes import EncodedScenes, padded

@@ -4,7 +4,7 @@ import pytest
 
 from densevl.benchmarks.run import evaluate
 from densevl.datasets.regions.pairs import ExpressionPairs
-from densevl.encoders import CLIPEncoder
+from densevl.encoders.clip import CLIPEncoder
 
 MINI = {"weights": "mini-clip", "prompter": "random:0", "test_dataloader.num_workers": 0}
 

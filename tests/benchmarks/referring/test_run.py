@@ -10,7 +10,7 @@ from densevl.benchmarks.run import evaluate
 from densevl.core.errors import UsageError
 from densevl.datasets.referring.datasets import ReferringDataset
 from densevl.metrics.overlaps import box_ious
-from densevl.regions.embedders import MarkedImages
+from densevl.regions.embedders.marked_images import MarkedImages
 
 CROPS = {
     "embedders": [

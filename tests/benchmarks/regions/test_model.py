@@ -13,7 +13,6 @@ from densevl.benchmarks.run import evaluate
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.datasets.regions.annotations import AnnotatedRegion
-from densevl.encoders.texts.open_clip import fitting
 
 CROPS = {"type": "marked-images", "visual_prompts": ["crop"], "size": 64}
 SEGMENTOR = {
@@ -88,7 +87,7 @@ def test_a_failure_is_passed_on():
 def test_texts_that_are_too_long_lose_their_last_words():
     encoder = RegionChooser(SEGMENTOR).segmentor.encoder
     long = " ".join(["circle"] * 60)
-    texts, count = fitting(["red circle", long], encoder, "a photo of a {}.")
+    texts, count = encoder.fit_texts(["red circle", long], "a photo of a {}.")
     assert count == 1
     assert texts[0] == "red circle"
     encoder.embed_texts(texts, ["a photo of a {}."])

@@ -10,7 +10,7 @@ from densevl.benchmarks.speed.plain import PlainSegmentor, plain_scores
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import render
-from densevl.tasks.segmentation import Segmentor
+from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.windows import WindowPlan
 
 
@@ -74,7 +74,10 @@ def test_the_fast_path_computes_the_same(refiners: list) -> None:
     assert (segmentor.label(encoded, texts)[0] == labels).double().mean() > 0.999
 
 
-@pytest.mark.parametrize("changes", [{"denoise": 0.5}, {"smooth": 0.5}, {"readout": "maskclip_reduced"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"smoothings": ["prompt-denoising"]}, {"smoothings": ["key-smoothing"]}, {"readout": "maskclip-reduced"}],
+)
 def test_what_is_not_written_down_is_refused(changes: dict) -> None:
     with pytest.raises(UsageError, match="plain implementation is MaskCLIP"):
         PlainSegmentor(configured_segmentor("mini", weights="rule", **changes))

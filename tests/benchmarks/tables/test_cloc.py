@@ -8,7 +8,7 @@ from densevl.benchmarks.tables import measure
 from densevl.benchmarks.tables.cloc import COLUMNS, UNTRAINED, WAYS, HeldOut, figures_of, rows
 from densevl.core.errors import UsageError
 from densevl.datasets.scenes.region_texts import SceneRegionTexts
-from densevl.encoders import build_clip
+from densevl.encoders.loading import build_clip
 from densevl.training.cloc.encoded_scenes import EncodedScenes
 from densevl.training.cloc.readers import READERS, Way, make_reader, train_reader
 

@@ -6,9 +6,9 @@ import torch
 from densevl.benchmarks.tables.referring import STEPS, WAYS, measure_protocol
 from densevl.core.regions import Regions
 from densevl.datasets.referring.scenes import ReferringScenes
-from densevl.encoders import build_random_clip
-from densevl.regions.embedders import MarkedImages
-from densevl.regions.mask_makers import GrabCut
+from densevl.encoders.loading import build_random_clip
+from densevl.regions.embedders.marked_images import MarkedImages
+from densevl.regions.mask_makers.grabcut import GrabCut
 
 
 @pytest.fixture(scope="module")

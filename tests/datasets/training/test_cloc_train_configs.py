@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, MODELS
 from densevl.core.config_files import load_config
 from densevl.core.errors import ShardError, WeightsError
 from densevl.datasets.training import CocoRegionTexts, ReferringRegionTexts, RegionTextShards
-from densevl.regions.embedders import load_prompter
+from densevl.regions.embedders.prompted import load_prompter
 from densevl.training.cloc.model import ClocTraining
 from densevl.training.train import train
 

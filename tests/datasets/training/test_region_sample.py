@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from densevl.core.regions import Regions
 from densevl.datasets.training import collate_regions, region_sample
 from densevl.encoders.loading import build_random_clip
-from densevl.regions.embedders import PromptableCLIP, Prompter
+from densevl.regions.embedders.promptable import PromptableCLIP
+from densevl.regions.embedders.prompter import Prompter
 
 
 @pytest.fixture(scope="module")

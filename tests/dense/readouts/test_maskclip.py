@@ -2,8 +2,11 @@ import pytest
 import torch
 from open_clip.transformer import ResidualAttentionBlock
 
-from densevl.core.registry import READOUTS
-from densevl.dense.readouts import MaskCLIPReadout, PlainReadout
+from densevl.core.registry import build
+from densevl.dense.readouts import READOUTS
+from densevl.dense.readouts.maskclip import MaskCLIPReadout
+from densevl.encoders.contracts import LastBlock
+from densevl.encoders.towers.open_clip import OpenClipBlock
 
 
 @pytest.fixture(params=[None, 0.3], ids=["plain block", "layer scale"])
@@ -20,40 +23,49 @@ def x():
     return torch.randn(2, 7, 48, generator=torch.Generator().manual_seed(1))
 
 
+def last(block, x):
+    """The class token, then patches on a grid of 2 × 3."""
+    return LastBlock(x, OpenClipBlock(block), (2, 3), prefix=1)
+
+
+def on_grid(tokens):
+    return tokens[:, 1:].mT.unflatten(2, (2, 3))
+
+
 def alone(block, x):
     """A mask under which each token sees itself alone: attention is then the value path."""
     return torch.full((x.shape[1],) * 2, -torch.inf).fill_diagonal_(0)
 
 
 def test_maskclip_is_the_block_where_each_token_sees_itself(block, x):
-    read = READOUTS.build({"type": "maskclip"})(block, x, False)
-    torch.testing.assert_close(read.tokens, block(x, attn_mask=alone(block, x)))
-    assert read.keys is None
+    found = build(READOUTS, "maskclip")(last(block, x))
+    torch.testing.assert_close(found, on_grid(block(x, attn_mask=alone(block, x))))
 
 
 def test_the_reduced_one_is_its_attention_alone(block, x):
-    read = READOUTS.build({"type": "maskclip_reduced"})(block, x, False)
-    torch.testing.assert_close(read.tokens, block.ls_1(block.attention(block.ln_1(x), attn_mask=alone(block, x))))
+    found = build(READOUTS, "maskclip-reduced")(last(block, x))
+    expected = block.ls_1(block.attention(block.ln_1(x), attn_mask=alone(block, x)))
+    torch.testing.assert_close(found, on_grid(expected))
 
 
 def test_residual_and_feed_forward_are_switched_one_by_one(block, x):
     value = block.ls_1(block.attention(block.ln_1(x), attn_mask=alone(block, x)))
-    found = MaskCLIPReadout(residual=True, mlp=False)(block, x, False).tokens
-    torch.testing.assert_close(found, x + value)
-    found = MaskCLIPReadout(residual=False, mlp=True)(block, x, False).tokens
-    torch.testing.assert_close(found, value + block.ls_2(block.mlp(block.ln_2(value))))
-    assert READOUTS.build({"type": "maskclip", "mlp": False}) == MaskCLIPReadout(mlp=False)
+    found = MaskCLIPReadout(residual=True, mlp=False)(last(block, x))
+    torch.testing.assert_close(found, on_grid(x + value))
+    found = MaskCLIPReadout(residual=False, mlp=True)(last(block, x))
+    torch.testing.assert_close(found, on_grid(value + block.ls_2(block.mlp(block.ln_2(value)))))
+    assert build(READOUTS, {"type": "maskclip", "mlp": False}) == MaskCLIPReadout(mlp=False)
+
+
+def test_every_setting_is_in_the_name():
+    names = {MaskCLIPReadout(residual, mlp).name for residual in (True, False) for mlp in (True, False)}
+    assert len(names) == 4
 
 
 def test_plain_is_the_block_as_trained(block, x):
-    read = READOUTS.build({"type": "plain"})(block, x, False)
-    torch.testing.assert_close(read.tokens, block(x))
+    torch.testing.assert_close(build(READOUTS, "plain")(last(block, x)), on_grid(block(x)))
 
 
-@pytest.mark.parametrize("readout", [MaskCLIPReadout(), MaskCLIPReadout(False, False), PlainReadout()])
-def test_keys_come_where_they_are_wanted(block, x, readout):
-    read = readout(block, x, True)
-    normed = block.ln_1(x)
-    expected = normed @ block.attn.in_proj_weight[48:96].T + block.attn.in_proj_bias[48:96]
-    torch.testing.assert_close(read.keys, expected)
-    assert torch.equal(read.tokens, readout(block, x, False).tokens)
+def test_keys_are_those_of_the_attention(block, x):
+    expected = block.ln_1(x) @ block.attn.in_proj_weight[48:96].T + block.attn.in_proj_bias[48:96]
+    torch.testing.assert_close(last(block, x).keys(), on_grid(expected))

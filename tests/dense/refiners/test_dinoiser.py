@@ -7,8 +7,9 @@ import torch.nn.functional as F
 
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import DenseFeatures
-from densevl.dense.refiners import DinoiserRefiner, mark_background, pool_by_affinity, pool_by_cosine
 from densevl.dense.refiners import affinity as pooling
+from densevl.dense.refiners.affinity import pool_by_affinity, pool_by_cosine
+from densevl.dense.refiners.dinoiser import DinoiserRefiner, mark_background
 
 LAYER = "blocks.0.ln_2"
 
@@ -22,7 +23,7 @@ def refiner():
 def features(batch=2, height=3, width=4, model_id="tiny@1", channels=12, seed=0):
     generator = torch.Generator().manual_seed(seed)
     grid, tapped = (torch.randn(batch, c, height, width, generator=generator) for c in (6, channels))
-    return DenseFeatures(grid, 8, model_id, intermediates={LAYER: tapped})
+    return DenseFeatures(grid, 8, model_id, maps={LAYER: tapped})
 
 
 def pooled_by_definition(grid, affinity, threshold):
@@ -60,14 +61,14 @@ def test_an_affinity_on_the_threshold_counts():
 def test_rows_at_a_time_give_the_whole(entries, monkeypatch):
     monkeypatch.setattr(pooling, "AFFINITIES_AT_ONCE", entries)
     one = features()
-    units = F.normalize(one.intermediates[LAYER].flatten(2), dim=1)
+    units = F.normalize(one.maps[LAYER].flatten(2), dim=1)
     expected = pool_by_affinity(one.grid, units.mT @ units, 0.1)
-    torch.testing.assert_close(pool_by_cosine(one.grid, one.intermediates[LAYER], 0.1), expected)
+    torch.testing.assert_close(pool_by_cosine(one.grid, one.maps[LAYER], 0.1), expected)
 
 
 def test_the_refiner_is_its_equations(refiner):
     before = features()
-    tapped = before.intermediates[LAYER]
+    tapped = before.maps[LAYER]
     after = refiner(before)
     padded = F.pad(tapped, (1, 1, 1, 1), mode="replicate")
     projected = F.conv2d(padded, refiner.obj_proj.weight, refiner.obj_proj.bias)
@@ -78,7 +79,7 @@ def test_the_refiner_is_its_equations(refiner):
     logits = (unit * refiner.bkg_decoder.weight[0]).sum(1) + refiner.bkg_decoder.bias
     torch.testing.assert_close(after.foreground, logits)
     torch.testing.assert_close(refiner.affinity(tapped), units.mT @ units)
-    assert after.intermediates is before.intermediates
+    assert after.maps is before.maps
 
 
 def test_a_batch_gives_what_its_members_give(refiner):
@@ -92,8 +93,8 @@ def test_a_batch_gives_what_its_members_give(refiner):
 def test_affinities_of_a_model_in_bfloat16_are_float32(refiner):
     one = features()
     half = refiner.to(torch.bfloat16)
-    tapped = one.intermediates[LAYER].bfloat16()
-    after = half(DenseFeatures(one.grid.bfloat16(), 8, "tiny@1", intermediates={LAYER: tapped}))
+    tapped = one.maps[LAYER].bfloat16()
+    after = half(DenseFeatures(one.grid.bfloat16(), 8, "tiny@1", maps={LAYER: tapped}))
     assert after.grid.dtype == torch.bfloat16
     units = F.normalize(half.descriptors(tapped).float().flatten(2), dim=1)
     torch.testing.assert_close(half.affinity(tapped), units.mT @ units, rtol=0, atol=1e-6)
@@ -140,5 +141,5 @@ def test_another_encoder_is_refused_with_both_names(refiner):
 
 
 def test_features_without_the_map_are_refused(refiner):
-    with pytest.raises(UsageError, match=r"intermediates=\['blocks\.0\.ln_2'\]"):
+    with pytest.raises(UsageError, match=r"maps=\['blocks\.0\.ln_2'\]"):
         refiner(DenseFeatures(features().grid, 8, "tiny@1"))

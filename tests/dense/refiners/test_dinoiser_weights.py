@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from densevl.core.errors import UsageError, WeightsError
-from densevl.dense.refiners import DinoiserRefiner, build_dinoiser, save_heads
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.dense.refiners.dinoiser_weights import build_dinoiser, save_heads
 from densevl.weights import read_metadata, weights_entry
 
 

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from toys.dense import dense
 
 from densevl.api.segmentor_building import build_segmentor
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import render
-from densevl.dense.refiners import DinoiserRefiner, build_dinoiser, on_sub_patches, pool_by_affinity, save_heads
-from densevl.tasks.segmentation import Segmentor
+from densevl.dense.refiners.affinity import pool_by_affinity
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.dense.refiners.dinoiser_weights import build_dinoiser, save_heads
+from densevl.dense.refiners.sub_patches import on_sub_patches
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 LAYER = "blocks.0.ln_2"
 
@@ -38,7 +42,7 @@ def pictures(batch: int = 2) -> torch.Tensor:
 def test_the_equations() -> None:
     refiner, before, images = heads(gamma=0.3), features(), pictures()
     after = refiner(before, images)
-    tapped = F.pad(before.intermediates[LAYER], (1, 1, 1, 1), mode="replicate")
+    tapped = F.pad(before.maps[LAYER], (1, 1, 1, 1), mode="replicate")
     coarse = F.conv2d(tapped, refiner.obj_proj.weight, refiner.obj_proj.bias)
     first, _, second = refiner.stem
     seen = F.gelu(F.conv2d(images - 0.5, first.weight, first.bias, stride=2))
@@ -47,7 +51,7 @@ def test_the_equations() -> None:
     cut = torch.stack([before.grid[:, :, y // 4, x // 4] for y in range(12) for x in range(16)], dim=2)
     expected = pool_by_affinity(cut.unflatten(2, (12, 16)), units.mT @ units, 0.3)
     torch.testing.assert_close(after.grid, expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(refiner.affinity(before.intermediates[LAYER], images), units.mT @ units)
+    torch.testing.assert_close(refiner.affinity(before.maps[LAYER], images), units.mT @ units)
     logits = heads(sub_patch=None)(before).foreground
     assert logits is not None
     refiner.bkg_decoder.load_state_dict(heads(sub_patch=None).bkg_decoder.state_dict())
@@ -59,7 +63,7 @@ def test_the_equations() -> None:
 def test_everything_is_on_the_finer_grid() -> None:
     after = heads(radius=2.5, rounds=2)(features(), pictures())
     assert after.patch_size == 2
-    maps = [after.grid, after.keys, after.foreground, *after.intermediates.values()]
+    maps = [after.grid, after.keys, after.foreground, *after.maps.values()]
     assert all(value is not None and value.shape[-2:] == (12, 16) for value in maps)
     one = features(1)
     assert on_sub_patches(one, 1) is one
@@ -68,7 +72,7 @@ def test_everything_is_on_the_finer_grid() -> None:
 
 def test_reach_and_rounds_by_the_matrix() -> None:
     refiner, before, images = heads(gamma=0.3, radius=2.5, rounds=3), features(), pictures()
-    affinity = refiner.affinity(before.intermediates[LAYER], images)
+    affinity = refiner.affinity(before.maps[LAYER], images)
     places = torch.cartesian_prod(torch.arange(12.0), torch.arange(16.0))
     affinity = affinity * (torch.cdist(places, places) <= 2.5)
     expected = on_sub_patches(before, 4).grid
@@ -105,7 +109,7 @@ def test_images_and_windows_are_encoded_alike_together_and_alone(segmentor: Segm
 
 def test_a_size_that_is_no_multiple_of_a_patch(segmentor: Segmentor) -> None:
     image = torch.rand(1, 3, 61, 50)
-    features = segmentor.encoder.dense(image, segmentor.readout, intermediates=segmentor.refiners[0].intermediates)
+    features = dense(segmentor.encoder, image, segmentor.readout, maps=segmentor.refiners[0].needs.maps)
     after = segmentor.refiners[0](features, image)
     black = torch.zeros(1, 3, 64, 56)
     black[..., :61, :50] = image
@@ -125,7 +129,7 @@ def test_any_size_has_labels(segmentor: Segmentor, size: tuple[int, int]) -> Non
 
 
 def test_smoothing_by_keys_behind_them() -> None:
-    segmentor = build_segmentor("mini", short_side=32, smooth=0.9)
+    segmentor = build_segmentor("mini", short_side=32, smoothings=[{"type": "key-smoothing", "threshold": 0.9}])
     image = render(3, 0, (32, 40), "val").image
     (encoded,) = segmentor.encode([image])
     labels, _ = segmentor.label(encoded, segmentor.embed(Vocabulary.parse("ring, grass, sand")))
@@ -136,11 +140,11 @@ def test_files_know_the_side(tmp_path: Path) -> None:
     refiner = heads(sub_patch=4)
     save_heads(refiner, tmp_path / "fine.safetensors")
     loaded = build_dinoiser(tmp_path / "fine.safetensors", radius=2.0)
-    assert (loaded.sub_patch, loaded.wants_images) == (4, True)
+    assert (loaded.sub_patch, loaded.needs.images) == (4, True)
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in refiner.state_dict().items())
     save_heads(heads(sub_patch=None), tmp_path / "published.safetensors")
     published = build_dinoiser(tmp_path / "published.safetensors")
-    assert (published.sub_patch, published.wants_images) == (None, False)
+    assert (published.sub_patch, published.needs.images) == (None, False)
     assert sorted(published.state_dict()) == [
         "bkg_decoder.bias", "bkg_decoder.weight", "obj_proj.bias", "obj_proj.weight"
     ]  # fmt: skip

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import DenseFeatures
 from densevl.core.vocabulary import Vocabulary
-from densevl.dense.refiners import FoundDecoder, Teachers, pool_by_affinity, read_at_patches
-from densevl.encoders import build_random_clip
+from densevl.dense.refiners.affinity import pool_by_affinity
+from densevl.dense.refiners.found import FoundDecoder
+from densevl.dense.refiners.teachers import Teachers, read_at_patches
 from densevl.encoders.dino import DINOEncoder, build_dino_model
-from densevl.tasks.segmentation import Segmentor
+from densevl.encoders.loading import build_random_clip
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 
 def vit(patch_size: int, seed: int) -> DINOEncoder:

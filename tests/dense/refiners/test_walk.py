@@ -91,7 +91,7 @@ def test_colours_part_what_the_map_does_not() -> None:
     image[..., 9:] = 1
     tapped = torch.ones(1, 2, 2, 2)
     grid = torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2)
-    before = DenseFeatures(grid, 8, "toy", intermediates={"m": tapped})
+    before = DenseFeatures(grid, 8, "toy", maps={"m": tapped})
     teacher = WalkTeacher(layer="m", colour=0.1, sub_patch=1, marks=64, radius=2.9, rounds=30)
     after = teacher(before, image)
     assert (after.patch_size, after.grid.shape[2:]) == (1, (16, 16))
@@ -126,9 +126,9 @@ def test_border_share_is_the_power_of_the_steps() -> None:
 def test_refines_a_batch_as_its_members() -> None:
     teacher = WalkTeacher(layer="blocks.0")
     grids, maps = torch.randn(2, 8, 5, 6), torch.randn(2, 4, 5, 6)
-    both = teacher(DenseFeatures(grids, 8, "toy", intermediates={"blocks.0": maps}))
+    both = teacher(DenseFeatures(grids, 8, "toy", maps={"blocks.0": maps}))
     for i in range(2):
-        one = teacher(DenseFeatures(grids[i : i + 1], 8, "toy", intermediates={"blocks.0": maps[i : i + 1]}))
+        one = teacher(DenseFeatures(grids[i : i + 1], 8, "toy", maps={"blocks.0": maps[i : i + 1]}))
         assert torch.allclose(both.grid[i], one.grid[0], atol=1e-5)
         assert torch.allclose(both.foreground[i], one.foreground[0], atol=1e-5)
 
@@ -137,7 +137,7 @@ def test_refining_makes_rooms_uniform_and_keeps_them_apart() -> None:
     tapped = two_rooms()
     grid = torch.randn(1, 4, 6, 7) * 0.1
     grid[:, :, :, 4:] += 5
-    pooled = WalkTeacher(layer="m", steps=64)(DenseFeatures(grid, 8, "toy", intermediates={"m": tapped})).grid
+    pooled = WalkTeacher(layer="m", steps=64)(DenseFeatures(grid, 8, "toy", maps={"m": tapped})).grid
     assert pooled[..., :3].std(dim=(2, 3)).max() < grid[..., :3].std(dim=(2, 3)).min()
     assert (pooled[..., 4:].mean() - pooled[..., :3].mean()) > 4.5
 
@@ -155,7 +155,7 @@ def test_teaching_needs_an_encoder_and_refining_its_map() -> None:
         WalkTeacher().targets(torch.rand(1, 3, 32, 32), 8)
     with pytest.raises(UsageError, match="reads the images, too"):
         WalkTeacher(layer="m", colour=0.1)(
-            DenseFeatures(torch.randn(1, 4, 3, 3), 8, "toy", intermediates={"m": torch.rand(1, 2, 3, 3)})
+            DenseFeatures(torch.randn(1, 4, 3, 3), 8, "toy", maps={"m": torch.rand(1, 2, 3, 3)})
         )
     with pytest.raises(UsageError, match="do not hold"):
         WalkTeacher()(DenseFeatures(torch.randn(1, 4, 3, 3), 8, "toy"))

@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from densevl.encoders import CLIPEncoder, TextCache
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.texts.cache import TextCache
 
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")
 F32 = torch.float32

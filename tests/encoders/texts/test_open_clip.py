@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from densevl.core.errors import UsageError
-from densevl.encoders import CLIPEncoder
-from densevl.encoders.texts.open_clip import TextTower
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.texts.open_clip import OpenClipTexts
 
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")
 TEXTS = ["cat", "a very long-haired red cat, asleep on the sofa of a friend", "dog", "traffic light (green)", "猫"]
@@ -37,7 +37,7 @@ def plain(model, texts, templates):
 def test_the_short_context_is_exact_for_real_towers(tiny_clip, arch):
     config = open_clip.get_model_config(arch)
     model = tiny_clip(text=config["text_cfg"], quick_gelu=config.get("quick_gelu", False))
-    assert TextTower(model, TOKENIZER).short_context
+    assert OpenClipTexts(model, TOKENIZER).short_context
     found = encoder_of(model).embed_texts(TEXTS[:3], TEMPLATES[:1])
     assert (found - plain(model, TEXTS[:3], TEMPLATES[:1])).abs().max() < 1e-6
 
@@ -62,7 +62,7 @@ def test_each_tower_embeds_as_in_open_clip(tiny_clip, tower):
         pytest.skip("this version of open_clip has no such tower")
     model = tiny_clip(text=text, custom=custom)
     tokens = TOKENIZER(TEXTS, context_length=model.context_length)
-    found = TextTower(model, TOKENIZER)
+    found = OpenClipTexts(model, TOKENIZER)
     assert found.short_context is short
     with torch.no_grad():
         torch.testing.assert_close(found.encode(tokens), model.encode_text(tokens), rtol=1e-5, atol=1e-6)

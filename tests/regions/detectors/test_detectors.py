@@ -6,9 +6,9 @@ import torch
 from torchvision.ops import box_iou
 
 from densevl.core.errors import WeightsError
-from densevl.core.registry import DETECTORS, build
-from densevl.regions.detectors import find_one_by_one
-from densevl.regions.detectors.detector import best_regions, named_regions
+from densevl.core.registry import build
+from densevl.regions.detectors import DETECTORS
+from densevl.regions.detectors.detector import best_regions, find_one_by_one, named_regions
 
 transformers = pytest.importorskip("transformers")
 

@@ -7,7 +7,7 @@ import torch
 from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.scenes import render
-from densevl.regions.detectors import Found
+from densevl.regions.detectors.detector import Found
 from densevl.regions.detectors.named_proposals import NamedProposals, shares, without_parts
 
 OTHERS = ("red circle", "blue star", "grass")

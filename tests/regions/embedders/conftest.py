@@ -6,7 +6,7 @@ import torch
 
 from densevl.core.regions import Regions
 from densevl.datasets.scenes import Scene, render
-from densevl.encoders import build_clip
+from densevl.encoders.loading import build_clip
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@ import torch
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
-from densevl.core.registry import REGION_EMBEDDERS, build
+from densevl.core.registry import build
 from densevl.datasets.scenes import render
-from densevl.regions.embedders import MarkedImages
+from densevl.regions.embedders import REGION_EMBEDDERS
+from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.visual_prompts import Style, draw
 
 PROMPTS = ("crop", "blur_mask")

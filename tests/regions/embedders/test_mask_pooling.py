@@ -5,9 +5,10 @@ import torch.nn.functional as F
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
-from densevl.core.registry import REGION_EMBEDDERS, build
+from densevl.core.registry import build
 from densevl.datasets.scenes import render
-from densevl.regions.embedders import MaskPooling, pool_regions
+from densevl.regions.embedders import REGION_EMBEDDERS
+from densevl.regions.embedders.mask_pooling import MaskPooling, pool_regions
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import cosine_similarity, interpolate, layer_norm, normalize
 
 from densevl.core.errors import UsageError
-from densevl.regions.embedders import Prompter
+from densevl.regions.embedders.prompter import Prompter
 from densevl.regions.embedders.prompter_start import interval_logits, start_at_box_pooling, start_at_pooling
 from densevl.regions.embedders.roi_align import MaskReader, RoIAlignReader
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 if TYPE_CHECKING:  # the shape checks of the tests must see densevl imported after them
-    from densevl.regions.mask_makers import Sam
+    from densevl.regions.mask_makers.sam import Sam
 
 
 @pytest.fixture(scope="session")
 def seeded_sam() -> "Sam":
     """The mini architecture; no part is small enough to be removed."""
-    from densevl.regions.mask_makers import Sam, build_mini_sam
+    from densevl.regions.mask_makers.mini_sam import build_mini_sam
+    from densevl.regions.mask_makers.sam import Sam
 
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -35,6 +36,6 @@ def garden() -> np.ndarray:
 @pytest.fixture(scope="session")
 def mini_sam() -> "Sam":
     """The mini SAM as it is shipped."""
-    from densevl.regions.mask_makers import build_sam
+    from densevl.regions.mask_makers.sam import build_sam
 
     return build_sam("mini-sam")

@@ -6,7 +6,8 @@ from segment_anything import SamAutomaticMaskGenerator
 
 from densevl.core.errors import UsageError
 from densevl.datasets.scenes import render
-from densevl.regions.mask_makers import Automatic, Sam
+from densevl.regions.mask_makers.automatic import Automatic
+from densevl.regions.mask_makers.sam import Sam
 
 
 @pytest.mark.parametrize("small", [0, 60 / (96 * 128)])

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from densevl.core.errors import UsageError
-from densevl.core.registry import MASK_MAKERS, build
-from densevl.regions.mask_makers import CachedMasks, GrabCut, Sam
+from densevl.core.registry import build
+from densevl.regions.mask_makers import MASK_MAKERS
+from densevl.regions.mask_makers.cache import CachedMasks
+from densevl.regions.mask_makers.grabcut import GrabCut
+from densevl.regions.mask_makers.sam import Sam
 
 BOXES = [[10, 8, 60, 70], [0, 0, 131, 96], [40, 40, 44, 43]]
 LAX = {"points_per_side": 4, "predicted_iou": -99, "stability": 0.1}

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from densevl.core.errors import UsageError
-from densevl.core.registry import MASK_MAKERS, build
+from densevl.core.registry import build
 from densevl.datasets.scenes import render
-from densevl.regions.mask_makers import GrabCut
+from densevl.regions.mask_makers import MASK_MAKERS
+from densevl.regions.mask_makers.grabcut import GrabCut
 
 
 def iou(mask, truth):

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from densevl.core.errors import UsageError, WeightsError
-from densevl.core.registry import MASK_MAKERS, build
+from densevl.core.registry import build
+from densevl.regions.mask_makers import MASK_MAKERS
 
 transformers = pytest.importorskip("transformers", minversion="4.56")
 BOXES = [[10, 8, 60, 70], [0, 0, 131, 96], [90, 20, 128, 60]]

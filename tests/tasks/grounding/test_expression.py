@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densevl.core.errors import UsageError
-from densevl.tasks.grounding import Phrase, Relation, Superlative, parse_expression
+from densevl.tasks.grounding.expression import parse_expression
+from densevl.tasks.grounding.phrase import Phrase, Relation, Superlative
 
 TREES = {
     "guy in red shirt far left": "(guy in red shirt | most left)",

@@ -8,7 +8,8 @@ from densevl.api.grounder_building import build_grounder
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.regions.visual_prompts import draw
-from densevl.tasks.grounding import Grounder, parse_expression
+from densevl.tasks.grounding.expression import parse_expression
+from densevl.tasks.grounding.grounder import Grounder
 from densevl.tasks.grounding.grounding import DOUBTFUL
 from densevl.tasks.grounding.relations import resolve
 from densevl.tasks.grounding.scoring import negative_bank

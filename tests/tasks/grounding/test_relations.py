@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from densevl.tasks.grounding import parse_expression
+from densevl.tasks.grounding.expression import parse_expression
 from densevl.tasks.grounding.relations import RELATIONS, between, resolve
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from densevl.api.grounder_building import build_grounder
 from densevl.core.errors import UsageError
-from densevl.tasks.grounding import Grounder, parse_expression
+from densevl.tasks.grounding.expression import parse_expression
+from densevl.tasks.grounding.grounder import Grounder
 
 spacy = pytest.importorskip("spacy")
 

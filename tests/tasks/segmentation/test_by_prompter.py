@@ -10,10 +10,10 @@ from densevl.api.segmentor_building import build_segmentor
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
-from densevl.encoders import CLIPEncoder
+from densevl.encoders.clip import CLIPEncoder
 from densevl.regions.embedders.embedder import embed_batch
-from densevl.tasks.segmentation import Segmentor
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor, RegionTextEmbeddings
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 THINGS = Vocabulary.parse("red circle, blue ring|ring, grass")
 RANDOM = {"type": "random-clip", "arch": "mini-clip", "seed": 0}

@@ -14,7 +14,7 @@ from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.vocabulary import Vocabulary
-from densevl.encoders import CLIPEncoder
+from densevl.encoders.clip import CLIPEncoder
 from densevl.tasks.segmentation.painting import OVERLAPS
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 

@@ -7,13 +7,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from open_clip import CLIP, SimpleTokenizer
+from toys.dense import dense
 
+from densevl.classifiers.text import class_probabilities
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
-from densevl.dense.refiners import DinoiserRefiner
-from densevl.encoders import CLIPEncoder
-from densevl.tasks.segmentation import Segmentor, class_probabilities
+from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.encoders.clip import CLIPEncoder
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 ANIMALS = Vocabulary.parse("cat, sofa|couch|settee, dog")
 
@@ -123,12 +125,12 @@ def heads():
 def test_a_refiner_gets_the_maps_that_it_reads(encoder, heads):
     plain, refined = make(encoder, window_batch=2), make(encoder, window_batch=2, refiners=[heads])
     windows = torch.rand(3, 3, 32, 32)
-    features = encoder.dense(windows, plain.readout, intermediates=["blocks.0.ln_2"])
-    expected, encoded = heads(features), refined._encode_windows(windows)
+    features = dense(encoder, windows, plain.readout, maps=["blocks.0.ln_2"])
+    expected, encoded = heads(features), refined.dense(windows)
     torch.testing.assert_close(encoded.grid, expected.grid)
     torch.testing.assert_close(encoded.foreground, expected.foreground)
-    assert not encoded.intermediates
-    assert plain._encode_windows(windows).foreground is None
+    assert not encoded.maps
+    assert plain.dense(windows).foreground is None
     assert refined.protocol["refiners"] == ["heads, gamma 0.2"]
 
 
@@ -170,7 +172,13 @@ def test_heads_of_another_encoder_are_refused_when_the_model_is_built(encoder):
 
 
 def test_smoothing_and_denoising_change_what_they_should(encoder):
-    plain, refined = make(encoder), make(encoder, smooth=1.0, denoise=0.3)
+    plain, refined = (
+        make(encoder),
+        make(
+            encoder,
+            smoothings=[{"type": "prompt-denoising", "threshold": 0.3}, {"type": "key-smoothing", "threshold": 1.0}],
+        ),
+    )
     encoded = refined.encode([picture(50, 70)])[0]
     assert encoded.features.keys is not None
     assert plain.encode([picture(50, 70)])[0].features.keys is None
@@ -194,7 +202,9 @@ def test_protocol_is_plain_values(encoder):
     assert all(isinstance(v, str | int | float | list | None) for v in protocol.values())
 
 
-@pytest.mark.parametrize("options", [{"stride": 33}, {"stride": 0}, {"denoise": 2.0}, {"smooth": -0.1}])
+@pytest.mark.parametrize(
+    "options", [{"stride": 33}, {"stride": 0}, {"average": "cosines"}, {"positions": "x"}, {"border": "x"}]
+)
 def test_bad_options_are_named(encoder, options):
     with pytest.raises(UsageError, match=next(iter(options))):
         make(encoder, **options)

@@ -8,7 +8,7 @@ from mmengine.dataset import pseudo_collate
 
 from densevl.benchmarks.regions.metrics import RecognitionMetric
 from densevl.datasets.regions.datasets import SceneRegions
-from densevl.encoders import build_clip
+from densevl.encoders.loading import build_clip
 from densevl.training.cloc.model import ClocTraining
 from densevl.training.train import train
 

@@ -6,9 +6,8 @@ import torch
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.regions import Regions
 from densevl.datasets.scenes import render
-from densevl.encoders import build_clip
-from densevl.regions.embedders import PromptedRegions
-from densevl.regions.embedders.prompted import load_prompter
+from densevl.encoders.loading import build_clip
+from densevl.regions.embedders.prompted import PromptedRegions, load_prompter
 from densevl.training.cloc.accuracy import RegionReader
 from densevl.training.export import export
 from densevl.training.train import train

@@ -11,9 +11,9 @@ from torch.nn.functional import normalize
 from densevl.core.errors import UsageError
 from densevl.datasets.scenes import render
 from densevl.datasets.scenes.region_texts import SceneRegionTexts, collate_regions
-from densevl.encoders import CLIPEncoder, build_clip, build_random_clip, build_whole_clip
-from densevl.regions.embedders import PromptedRegions
-from densevl.regions.embedders.prompted import save_prompter
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.loading import build_clip, build_random_clip, build_whole_clip
+from densevl.regions.embedders.prompted import PromptedRegions, save_prompter
 from densevl.training.cloc.model import ClocTraining
 from densevl.training.train import train
 

@@ -1,0 +1,171 @@
+"""The contracts of the classifiers: from vectors to class scores.
+
+A *classifier* is a value: it holds a vocabulary and says of which model, and in which space of that model, the vectors
+are that it takes. A *method* makes one of texts, of examples, or of both; methods are what is registered and named.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from densevl.core.errors import UsageError
+from densevl.core.features import TextEmbeddings
+from densevl.core.vocabulary import Vocabulary
+
+__all__ = ["Classifier", "ClassifierMethod", "Examples", "LinearClassifier", "SumClassifier", "check_classifier"]
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """From unit vectors to class scores.
+
+    Attributes:
+        vocabulary: the classes.
+        model_id: identity of the encoder and its weights.
+        space: which vectors of the model it was made for, as who makes them names it; None for the joint space of
+            images and texts, in which dense features and regions alike can be compared with texts.
+    """
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def space(self) -> str | None: ...
+
+    def __call__(self, vectors: Float[Tensor, "*n d"], /) -> Float[Tensor, "*n k"]:
+        """Logits: a softmax over them gives probabilities."""
+        ...
+
+
+class Examples(NamedTuple):
+    """What a classifier learns from.
+
+    Attributes:
+        vectors: unit vectors.
+        labels: index in the vocabulary of the class of each.
+        model_id: identity of the encoder and its weights.
+        space: which vectors of the model they are; see :class:`Classifier`.
+    """
+
+    vectors: Float[Tensor, "n d"]
+    labels: Int[Tensor, " n"]
+    model_id: str
+    space: str | None = None
+
+
+@runtime_checkable
+class ClassifierMethod(Protocol):
+    """Makes classifiers.
+
+    Attributes:
+        name: its kind and every setting, for reports and fingerprints.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def fit(self, texts: TextEmbeddings, examples: Examples | None = None, temperature: float = 100.0) -> Classifier:
+        """A classifier of the vocabulary of the texts.
+
+        Args:
+            texts: the vocabulary, embedded.
+            examples: vectors of known classes; None where there are none.
+            temperature: factor of cosines of images and texts.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class LinearClassifier:
+    """Logits ``vectors · weightᵀ + bias``; on a dense map a 1×1 convolution.
+
+    Attributes:
+        weight: of each class.
+        bias: of each class.
+        vocabulary: the classes.
+        model_id: identity of the encoder and its weights.
+        space: which vectors of the model it takes; see :class:`Classifier`.
+    """
+
+    weight: Float[Tensor, "k d"]
+    bias: Float[Tensor, " k"]
+    vocabulary: Vocabulary
+    model_id: str
+    space: str | None = None
+
+    def __call__(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n k"]:
+        """Logits of vectors."""
+        return vectors @ self.weight.to(vectors).mT + self.bias.to(vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class SumClassifier:
+    """The weighted sum of the logits of several classifiers of one vocabulary and one space.
+
+    Attributes:
+        members: the classifiers.
+        weights: of their logits.
+
+    Raises:
+        UsageError: where they belong to different models, or have different classes.
+    """
+
+    members: Sequence[Classifier]
+    weights: Sequence[float]
+
+    def __post_init__(self) -> None:
+        first = self.members[0]
+        for other in self.members[1:]:
+            if other.model_id != first.model_id or len(other.vocabulary) != len(first.vocabulary):
+                raise UsageError(
+                    f"classifiers of {first.model_id} with {len(first.vocabulary)} classes and of {other.model_id} "
+                    f"with {len(other.vocabulary)} cannot be summed; fit both on the same"
+                )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes."""
+        return self.members[0].vocabulary
+
+    @property
+    def model_id(self) -> str:
+        """Identity of the encoder and its weights."""
+        return self.members[0].model_id
+
+    @property
+    def space(self) -> str | None:
+        """The narrowest space of the members."""
+        return next((member.space for member in self.members if member.space is not None), None)
+
+    def __call__(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n k"]:
+        """Logits of vectors."""
+        first, *others = (weight * member(vectors) for weight, member in zip(self.weights, self.members, strict=True))
+        return sum(others, first)
+
+
+def check_classifier(classifier: Classifier, model_id: str, space: str | None) -> None:
+    """Refuse a classifier for vectors that it was not made for.
+
+    Args:
+        classifier: what is asked.
+        model_id: identity of the model whose vectors it shall take.
+        space: which vectors of it they are.
+
+    Raises:
+        UsageError: where model or space is another.
+    """
+    if classifier.model_id != model_id:
+        raise UsageError(
+            f"the classes were made for vectors of {classifier.model_id!r} and these are of {model_id!r}; "
+            "take the same model for both"
+        )
+    if classifier.space not in (None, space):
+        raise UsageError(
+            f"the classes were made for {classifier.space!r}, and these vectors are {space!r}; make them anew for these"
+        )

@@ -1,0 +1,167 @@
+"""From images to dense features: an encoder, the readout of its last block and the refiners, put together once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from densevl.core.errors import UsageError
+from densevl.core.features import DenseFeatures, TextEmbeddings
+from densevl.core.registry import build
+from densevl.dense.contracts import Readout, Refiner
+from densevl.dense.readouts import READOUTS
+from densevl.dense.refiners import REFINERS
+from densevl.encoders import ENCODERS
+from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Encoder, Needs, Window, join_needs
+
+__all__ = ["DenseEncoder", "read_dense"]
+
+
+class DenseEncoder(nn.Module):
+    """Dense features of images: encoder, readout and refiners.
+
+    Args:
+        encoder: a built encoder, or its config.
+        readout: how the last block is read: a built readout, its config, or its name.
+        refiners: modules that map dense features to dense features, in order; built, or their configs.
+        positions: how the position embedding is resized, one of :data:`densevl.encoders.contracts.POSITIONS`.
+        border: what becomes of sides that are no multiple of the patch, one of
+            :data:`densevl.encoders.contracts.BORDERS`.
+
+    Raises:
+        UsageError: where a setting is unknown, or the encoder embeds no patches.
+        WeightsError: where a refiner was made for another encoder.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | Mapping[str, Any],
+        readout: Readout | Mapping[str, Any] | str = "maskclip",
+        refiners: Sequence[Refiner | Mapping[str, Any]] = (),
+        positions: str = "size",
+        border: str = "black",
+    ) -> None:
+        super().__init__()
+        for name, value, known in (("positions", positions, POSITIONS), ("border", border, BORDERS)):
+            if value not in known:
+                raise UsageError(f"{name} must be one of {', '.join(known)}; got {value!r}")
+        built = build(ENCODERS, encoder)
+        if not isinstance(built, Encoder):
+            raise UsageError(f"encoder {type(built).__name__} embeds no patches; take one such as `clip`")
+        self.encoder: Encoder = built
+        self.readout: Readout = build(READOUTS, readout)
+        self.refiners = nn.ModuleList(build(REFINERS, refiner) for refiner in refiners)
+        for refiner in self._refiners:
+            refiner.check(self.encoder)
+        self.positions, self.border = positions, border
+
+    @property
+    def _refiners(self) -> list[Any]:
+        """The refiners; a module list forgets that they keep the contract."""
+        return list(self.refiners)
+
+    @property
+    def needs(self) -> Needs:
+        """What readout and refiners need together."""
+        return join_needs([self.readout.needs, *(refiner.needs for refiner in self._refiners)])
+
+    @property
+    def finds_foreground(self) -> bool:
+        """Whether a refiner tells things from background."""
+        return any(refiner.finds_foreground for refiner in self._refiners)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.device
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Everything that decides the features, for reports: plain values only."""
+        return {
+            "encoder": self.encoder.model_id,
+            "readout": self.readout.name,
+            "refiners": [refiner.name for refiner in self._refiners],
+            "positions": self.positions,
+            "border": self.border,
+        }
+
+    @torch.no_grad()
+    def forward(
+        self,
+        images: Float[Tensor, "b 3 H W"],
+        keys: bool = False,
+        windows: Sequence[Window] | None = None,
+        texts: TextEmbeddings | None = None,
+    ) -> DenseFeatures:
+        """Dense features of images of one size; maps of earlier blocks are let go.
+
+        Args:
+            images: RGB in [0, 1].
+            keys: also return the keys of the last attention.
+            windows: boxes of the images in the image that they were all cut from, where readout or refiners need it.
+            texts: the vocabulary, where they need it.
+
+        Raises:
+            UsageError: where a need is not met, or the images have another layout.
+        """
+        features = read_dense(
+            self.encoder,
+            images,
+            self.readout,
+            join_needs([self.needs, Needs(keys=keys)]),
+            positions=self.positions,
+            border=self.border,
+            windows=windows,
+            texts=texts,
+        )
+        for refiner in self._refiners:
+            features = refiner(features, images if refiner.needs.images else None)
+        return replace(features, maps={})
+
+
+@torch.no_grad()
+def read_dense(
+    encoder: Encoder,
+    images: Float[Tensor, "b 3 H W"],
+    readout: Readout,
+    needs: Needs = NOTHING,
+    *,
+    positions: str = "size",
+    border: str = "black",
+    windows: Sequence[Window] | None = None,
+    texts: TextEmbeddings | None = None,
+) -> DenseFeatures:
+    """Dense features of images of one size, with maps and keys that are needed.
+
+    Args:
+        encoder: embeds patches.
+        images: RGB in [0, 1].
+        readout: how its last block is read.
+        needs: of others beside the readout, such as refiners.
+        positions: how the position embedding is resized.
+        border: what becomes of sides that are no multiple of the patch.
+        windows: boxes of the images in the image that they were all cut from.
+        texts: the vocabulary that the features shall serve.
+
+    Raises:
+        UsageError: where windows or texts are needed and were not given, or the readout gave another grid than one
+            whose patches are whole pixels.
+    """
+    needs = join_needs([readout.needs, needs])
+    if needs.windows and windows is None:
+        raise UsageError(f"{readout.name} needs all windows of an image together, with their boxes; none were given")
+    if needs.texts and texts is None:
+        raise UsageError(f"{readout.name} needs the texts while it encodes; encode the image together with its classes")
+    last = encoder.last_block(images, needs, positions=positions, border=border)
+    last = replace(last, windows=windows if needs.windows else None, texts=texts if needs.texts else None)
+    tokens = readout(last)
+    rows, grid = last.grid[0], (tokens.shape[2], tokens.shape[3])
+    patch, rest = divmod(encoder.patch_size * rows, grid[0])
+    if rest or grid[1] * patch != encoder.patch_size * last.grid[1]:
+        raise UsageError(f"{readout.name} gave a grid of {grid}, which does not cut patches of {last.grid} evenly")
+    features = encoder.to_joint(tokens.flatten(2).mT).mT.unflatten(2, grid)
+    return DenseFeatures(features, patch, encoder.model_id, last.keys() if needs.keys else None, last.maps)

@@ -1,0 +1,245 @@
+"""The contracts of the encoders: what an image tower, a text tower and an encoder hand out, and what is asked of them.
+
+An encoder does not take a readout. It hands out its *last block* with the tokens that enter it, and whoever reads it
+(a readout of ``densevl.dense``, a prompter of ``densevl.regions``) decides what becomes of them. What a reader
+needs beside the tokens it says in its :class:`Needs`, and nobody reaches through an encoder to its library.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from densevl.core.attention import Block
+from densevl.core.features import DenseFeatures, TextEmbeddings
+from densevl.core.geometry import Size
+
+__all__ = [
+    "BORDERS",
+    "NOTHING",
+    "POSITIONS",
+    "Encoder",
+    "ImageTower",
+    "LastBlock",
+    "Needs",
+    "TextTower",
+    "Window",
+    "join_needs",
+]
+
+POSITIONS: tuple[str, ...] = ("size", "plus", "antialias", "bilinear")
+"""Ways to resize a position embedding: bicubic to the size of the grid (``"size"``), bicubic by the ratio (side + 0.1)
+/ native side (``"plus"``, as DINO and the SCLIP lineage do), bicubic with antialiasing (GEM), or bilinear (CLIP
+Surgery)."""
+
+BORDERS: tuple[str, ...] = ("black", "drop")
+"""What becomes of a side that is no multiple of the patch: ``"black"`` continues the image in zeros at the right and
+the bottom, before it is normalised; ``"drop"`` leaves the rest out, and the map is later stretched over the image."""
+
+
+Window = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels of the image that a window was cut from, half-open."""
+
+
+class Needs(NamedTuple):
+    """What a reader of dense features needs beside them: said by readouts, refiners and smoothings.
+
+    Attributes:
+        maps: maps of earlier blocks by name: ``"blocks.-3.ln_2"`` is what ``ln_2`` of the third-last block puts out,
+            ``"blocks.0"`` what the first block does; the names are those of :data:`densevl.core.attention.TAPS`.
+        images: the images themselves, RGB in [0, 1].
+        keys: the keys of the last attention.
+        guide: a second encoder, such as DINO or SAM, that describes the same images.
+        windows: all windows of one image together, with the boxes where they lie.
+        texts: the embeddings of the vocabulary. Features then belong to it: an image encoded for one vocabulary cannot
+            be asked another.
+    """
+
+    maps: tuple[str, ...] = ()
+    images: bool = False
+    keys: bool = False
+    guide: Callable[[Float[Tensor, "b 3 H W"]], DenseFeatures] | None = None
+    windows: bool = False
+    texts: bool = False
+
+
+NOTHING = Needs()
+"""No needs."""
+
+
+def join_needs(needs: Sequence[Needs]) -> Needs:
+    """What several readers need together; the guide is that of the first that has one."""
+    return Needs(
+        tuple(sorted({name for one in needs for name in one.maps})),
+        any(one.images for one in needs),
+        any(one.keys for one in needs),
+        next((one.guide for one in needs if one.guide is not None), None),
+        any(one.windows for one in needs),
+        any(one.texts for one in needs),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LastBlock:
+    """The last block of an image tower, and what a readout may use of the pass that led to it.
+
+    Attributes:
+        tokens: what enters the block: the prefix (class token, registers), then the patches in reading order.
+        block: the block.
+        grid: patches (down, right).
+        prefix: number of tokens before the patches.
+        maps: maps of earlier blocks by name, as the needs asked.
+        images: RGB in [0, 1] as they were given, where the needs asked for them.
+        guide: the features of a second encoder, where the needs asked for one.
+        windows: the box of each image of the batch in the image that all of them were cut from, where asked for.
+        texts: the vocabulary that the features shall serve, where asked for.
+    """
+
+    tokens: Float[Tensor, "b n c"]
+    block: Block
+    grid: Size
+    prefix: int
+    maps: Mapping[str, Float[Tensor, "b _ h w"]] = field(default_factory=dict)
+    images: Float[Tensor, "b 3 H W"] | None = None
+    guide: DenseFeatures | None = None
+    windows: Sequence[Window] | None = None
+    texts: TextEmbeddings | None = None
+
+    def on_grid(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b c h w"]:
+        """The patches among tokens, on their grid; tokens without a prefix are taken as patches alone."""
+        count = self.grid[0] * self.grid[1]
+        return tokens[:, tokens.shape[1] - count :].mT.unflatten(2, self.grid)
+
+    def keys(self) -> Float[Tensor, "b c h w"]:
+        """The keys of the block's attention on the grid, heads side by side."""
+        (keys,) = self.block.qkv(self.block.norm_1(self.tokens), "k")
+        return self.on_grid(keys.transpose(1, 2).flatten(2))
+
+
+@runtime_checkable
+class ImageTower(Protocol):
+    """A vision transformer, run from its pieces; one adapter for each library.
+
+    Attributes:
+        blocks: first to last.
+        width: of its tokens.
+        dim: of the joint space.
+        patch_size: side of a patch in pixels.
+        prefix: number of tokens before the patches.
+        size: (height, width) of the images that it was trained with.
+    """
+
+    width: int
+    dim: int
+    patch_size: int
+    prefix: int
+
+    @property
+    def blocks(self) -> Sequence[Block]: ...
+
+    @property
+    def size(self) -> Size: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
+        """Tokens that enter the first block, and the patch grid, of images whose sides are multiples of the patch."""
+        ...
+
+    def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
+        """Each token by itself in the joint space: last normalisation and head."""
+        ...
+
+    def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
+        """Whole images in the joint space, not normalised, from the tokens behind the last block."""
+        ...
+
+    def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Whole normalised images of the native size in the joint space, not normalised."""
+        ...
+
+
+@runtime_checkable
+class TextTower(Protocol):
+    """A text tower and its tokenizer."""
+
+    @property
+    def context(self) -> int:
+        """Tokens that a text may have, start and end included."""
+        ...
+
+    def tokenize(self, sentences: Sequence[str], cut: bool = False) -> Int[Tensor, "q n"]:
+        """Token ids; a sentence that is too long is an error, or loses its end where it may be cut."""
+        ...
+
+    def encode(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q d"]:
+        """Embeddings of tokenised texts, not normalised."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """An image–text encoder of patches, whole images and texts in one space.
+
+    Attributes:
+        model_id: identity of architecture and weights; vectors of different ids are never compared.
+        dim: width of the joint space.
+        width: width of the image tower, which tokens, keys and maps have.
+        depth: number of blocks of the image tower.
+        patch_size: side of a patch in pixels.
+        image_size: (height, width) of the images that it was trained with.
+        temperature: factor of cosines that it was trained with.
+    """
+
+    model_id: str
+    dim: int
+    width: int
+    depth: int
+    patch_size: int
+    temperature: float
+
+    @property
+    def image_size(self) -> Size: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def last_block(
+        self,
+        images: Float[Tensor, "b 3 H W"],
+        needs: Needs = NOTHING,
+        *,
+        positions: str = "size",
+        border: str = "black",
+    ) -> LastBlock:
+        """Run images of one size, any size, up to the last block."""
+        ...
+
+    def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
+        """Each token behind the last block by itself in the joint space, not normalised."""
+        ...
+
+    def tokens(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        """What the last block puts out for each patch: before the last normalisation and the projection."""
+        ...
+
+    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str = "crop") -> Float32[Tensor, "b d"]:
+        """Whole images as unit vectors."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str], templates: Sequence[str] = ("{}",)) -> Float32[Tensor, "q d"]:
+        """Texts as unit vectors."""
+        ...
+
+    def fit_texts(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
+        """Texts that fit the context in the template, and how many of them lost their last words."""
+        ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Any: ...

@@ -1,0 +1,74 @@
+"""Images on their way into an encoder: checked, brought to a size, continued to whole patches.
+
+Convention: images are RGB in [0, 1].
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+from torchvision.transforms.functional import InterpolationMode, center_crop, resize
+
+from densevl.core.errors import UsageError
+from densevl.core.geometry import Size, pad_to_multiple
+from densevl.encoders.contracts import BORDERS
+
+__all__ = ["check_images", "fit", "whole_patches"]
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse what is not a batch of RGB images.
+
+    Raises:
+        UsageError: where it is not.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or not images.is_floating_point():
+        raise UsageError(
+            f"images must be RGB in [0, 1] as a float tensor (b, 3, H, W); got {tuple(images.shape)} of {images.dtype}"
+        )
+
+
+def whole_patches(
+    images: Float[Tensor, "b 3 H W"], patch_size: int, border: str = "black"
+) -> Float[Tensor, "b 3 H2 W2"]:
+    """Images whose sides are multiples of the patch.
+
+    Args:
+        images: any size.
+        patch_size: side of a patch in pixels.
+        border: one of :data:`densevl.encoders.contracts.BORDERS`.
+
+    Raises:
+        UsageError: where the border is another, or dropping it leaves no patch.
+    """
+    if border not in BORDERS:
+        raise UsageError(f"border must be one of {', '.join(BORDERS)}; got {border!r}")
+    height, width = images.shape[2:]
+    if border == "drop":
+        rows, columns = height // patch_size * patch_size, width // patch_size * patch_size
+        if 0 in (rows, columns):
+            raise UsageError(f"an image of {height}×{width} holds no patch of {patch_size} pixels; enlarge it")
+        return images[:, :, :rows, :columns]
+    return pad_to_multiple(images, patch_size)
+
+
+def fit(images: Float[Tensor, "b 3 H W"], size: Size, mode: str) -> Float[Tensor, "b 3 h w"]:
+    """Bring images to a size, bicubic with antialiasing.
+
+    Args:
+        images: RGB in [0, 1].
+        size: (height, width) wanted.
+        mode: ``"crop"`` scales until one side fits and crops the centre, as CLIP does; ``"squash"`` keeps all of the
+            image and gives up its ratio.
+
+    Raises:
+        UsageError: where the mode is another.
+    """
+    if mode not in ("crop", "squash"):
+        raise UsageError(f"mode must be `crop` or `squash`; got {mode!r}")
+    height, width = images.shape[-2:]
+    if (height, width) == size:
+        return images
+    target = list(size)
+    if mode == "crop":
+        target = [max(size[0], height * size[1] // width), max(size[1], width * size[0] // height)]
+    resized = resize(images, target, InterpolationMode.BICUBIC, antialias=True)
+    return center_crop(resized, list(size)).clamp(0, 1)

@@ -1,0 +1,74 @@
+"""Position embeddings of another grid than the one that a tower was trained with.
+
+Convention: half-pixel centres (``align_corners=False``), in float32.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from densevl.core.errors import UsageError
+from densevl.core.geometry import Size
+from densevl.encoders.contracts import POSITIONS
+
+__all__ = ["PositionTable", "resize_positions"]
+
+GRIDS_KEPT = 16
+
+
+class PositionTable:
+    """The position embedding of a tower for the last few grids, while it is fixed.
+
+    Args:
+        prefix: number of its rows before those of the patches.
+    """
+
+    def __init__(self, prefix: int) -> None:
+        self.prefix = prefix
+        self._kept: dict[tuple[Any, ...], Tensor] = {}
+
+    def resized(
+        self, native: Float[Tensor, "m c"], from_grid: Size, to_grid: Size, dtype: torch.dtype, way: str = "size"
+    ) -> Float[Tensor, "n c"]:
+        """The embedding of a grid, the prefix first; see :func:`resize_positions`."""
+        if native.requires_grad and torch.is_grad_enabled():
+            return resize_positions(native, from_grid, to_grid, way, self.prefix).to(dtype)
+        version = 0 if native.is_inference() else native._version
+        key = (to_grid, way, dtype, native.device, id(native), version)
+        if key not in self._kept:
+            while len(self._kept) >= GRIDS_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = resize_positions(native.detach(), from_grid, to_grid, way, self.prefix).to(dtype)
+        return self._kept[key]
+
+
+def resize_positions(
+    positions: Float[Tensor, "m c"], from_grid: Size, to_grid: Size, way: str = "size", prefix: int = 1
+) -> Float[Tensor, "n c"]:
+    """A position embedding for another grid; the rows of the prefix are kept.
+
+    Args:
+        positions: of the prefix, then of the patches in reading order.
+        from_grid: patches (down, right) that it was trained with.
+        to_grid: patches wanted.
+        way: one of :data:`densevl.encoders.contracts.POSITIONS`.
+        prefix: number of rows before those of the patches.
+
+    Raises:
+        UsageError: where the way is another.
+    """
+    if way not in POSITIONS:
+        raise UsageError(f"positions must be one of {', '.join(POSITIONS)}; got {way!r}")
+    if from_grid == to_grid:
+        return positions
+    rows = positions[prefix:].float().unflatten(0, from_grid).permute(2, 0, 1)[None]
+    mode = "bilinear" if way == "bilinear" else "bicubic"
+    if way == "plus":
+        scale = [(to + 0.1) / side for to, side in zip(to_grid, from_grid, strict=True)]
+        resized = F.interpolate(rows, scale_factor=scale, mode=mode, align_corners=False)
+    else:
+        resized = F.interpolate(rows, size=to_grid, mode=mode, align_corners=False, antialias=way == "antialias")
+    return torch.cat([positions[:prefix].float(), resized[0].flatten(1).mT])

@@ -17,8 +17,8 @@ from typing import Any
 from tqdm import tqdm
 
 from densevl.core.errors import ShardError, UsageError, suggestion
+from densevl.core.failures import Failure
 from densevl.core.files import atomic_write
-from densevl.datasets.region_texts.shard import Failure
 from densevl.datasets.region_texts.shards import FORMATS, shard_head
 from densevl.tasks.annotation.captions import Captions
 from densevl.tasks.annotation.parts import Part, plan_parts

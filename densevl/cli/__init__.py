@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from densevl.cli import compare, embed, label_regions, listings, refer, search, segment
+from densevl.cli.environment import package_version
 from densevl.core.errors import DensevlError, UsageError
 
 __all__ = ["main"]
@@ -31,10 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from densevl import __version__
-
     parser = argparse.ArgumentParser(prog="densevl", description="Dense and region-level vision from free text.")
-    parser.add_argument("--version", action="version", version=f"densevl {__version__}")
+    parser.add_argument("--version", action="version", version=f"densevl {package_version('densevl')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (segment, refer, compare, embed, search, label_regions, listings):
         command.add(commands)

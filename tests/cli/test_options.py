@@ -22,7 +22,7 @@ def test_help_of_every_command_loads_nothing_heavy():
 import contextlib, io, sys
 from densevl.cli import main
 helps = [["--help"], ["--version"]]
-helps += [[name, "--help"] for name in "segment refer compare embed search label-regions models env".split()]
+helps += [[name, "--help"] for name in "segment refer compare embed search label-regions test train models env".split()]
 for arguments in helps:
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as text:
         main(arguments)

@@ -1,6 +1,7 @@
 """The command line: each command is a module of this folder with a function ``add`` that adds its parser.
 
 Exit codes: 0 all went well, 1 some inputs failed or the weights cannot be had, 2 the command was not usable as given.
+``test`` and ``train`` end with 2 where the weights cannot be had, too.
 """
 
 import argparse

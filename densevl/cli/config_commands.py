@@ -41,3 +41,6 @@ def _run(work: Callable[..., int], options: dict[str, Any]) -> int:
     except DensevlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # running the same command again would not go on, but begin anew
+        print("densevl: interrupted", file=sys.stderr)
+        return 130

@@ -91,6 +91,15 @@ def test_missing_weights_are_exit_code_2_too(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: weights are not here\n"
 
 
+def test_an_interrupted_training_does_not_claim_to_go_on(monkeypatch, capsys):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train", interrupted)
+    assert main(["train", "toy.py"]) == 130
+    assert capsys.readouterr().err == "densevl: interrupted\n"
+
+
 @pytest.mark.parametrize("name", ["test", "train"])
 def test_tools_are_thin_callers(root, tmp_path, name):
     script = root / "tools" / f"{name}.py"
@@ -102,7 +111,7 @@ def test_tools_are_thin_callers(root, tmp_path, name):
 
 @pytest.mark.slow
 def test_the_command_runs_under_torchrun_as_alone(tmp_path):
-    options = ["weights=random:0", "model.segmentor=mini", "model.templates=none", "test_dataloader.num_workers=0"]
+    options = ["test_dataloader.num_workers=0"]
     options += ["test_dataloader.dataset.length=3", "test_dataloader.dataset.size=64"]
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29633"]
     for name, start, end in (("one", [], []), ("two", launch, ["--launcher", "pytorch"])):

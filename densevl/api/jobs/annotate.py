@@ -39,7 +39,7 @@ class LabelRegionsJob:
         kind: a name of :data:`densevl.datasets.region_texts.shards.FORMATS`.
         shard_size: images of a shard.
         workers: processes, or workers of the Ray cluster.
-        threads: of each operation of a worker; None shares the processor among the workers.
+        threads: of each operation of a worker; None divides the processor among the workers.
         ray: whether a Ray cluster labels.
         address: of the cluster; None starts one on this machine.
         overwrite: label again what is done, also with other settings.

@@ -1,4 +1,4 @@
-"""Draw a few scenes, the pictures that the mini models are trained and tested on, with what can be said of them.
+"""Draw a few scenes, the images that the mini models are trained and tested on, with what can be said of them.
 
 python demo/draw_scenes.py scenes 6
 """
@@ -14,7 +14,7 @@ from densevl.datasets.scenes.language import caption, expressions
 
 
 def main(folder: str, count: str = "6") -> None:
-    """Write ``count`` pictures and print a caption and a referring expression of each."""
+    """Write ``count`` images and print a caption and a referring expression of each."""
     for index in range(int(count)):
         scene = render(0, index, size=(384, 512), split="val")
         path = Path(folder) / f"scene_{index}.png"

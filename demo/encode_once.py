@@ -1,4 +1,4 @@
-"""Encode an image once, then ask it several things: only the words are embedded anew.
+"""Encode an image once, then segment it by several vocabularies: only the words are embedded anew.
 
 python demo/encode_once.py demo/images/garden.png mini "grass, brick" "green ring, yellow heart, brick"
 """
@@ -8,13 +8,13 @@ import sys
 import densevl
 
 
-def main(path: str, name: str, *questions: str) -> None:
-    """Print the share of each class for each question."""
+def main(path: str, name: str, *vocabularies: str) -> None:
+    """Print the fraction of the area of each class, for each vocabulary."""
     model = densevl.load(name)
     encoded = model.encode(path)
-    for question in questions:
-        areas = model.segment(encoded, question).areas()
-        print(", ".join(f"{label} {share:.0%}" for label, share in areas.items()))
+    for classes in vocabularies:
+        areas = model.segment(encoded, classes).areas()
+        print(", ".join(f"{label} {fraction:.0%}" for label, fraction in areas.items()))
 
 
 if __name__ == "__main__":

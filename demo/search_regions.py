@@ -1,4 +1,4 @@
-"""Find regions across a folder by words: embed it once, ask as often as you like, write a contact sheet.
+"""Find regions across a folder by words: embed it once, search as often as you like, write a contact sheet.
 
 python demo/search_regions.py demo/images "a yellow heart" mini
 """

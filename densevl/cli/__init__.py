@@ -1,13 +1,15 @@
 """The command line: each command is a module of this folder with a function ``add`` that adds its parser.
 
 Exit codes: 0 all went well, 1 some inputs failed or the weights cannot be had, 2 the command was not usable as given.
+``test`` and ``train`` end with 2 where the weights cannot be had, too.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from densevl.cli import compare, embed, label_regions, listings, refer, search, segment
+from densevl.cli import compare, embed, label_regions, listings, refer, search, segment, test, train
+from densevl.cli.environment import package_version
 from densevl.core.errors import DensevlError, UsageError
 
 __all__ = ["main"]
@@ -31,11 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from densevl import __version__
-
     parser = argparse.ArgumentParser(prog="densevl", description="Dense and region-level vision from free text.")
-    parser.add_argument("--version", action="version", version=f"densevl {__version__}")
+    parser.add_argument("--version", action="version", version=f"densevl {package_version('densevl')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (segment, refer, compare, embed, search, label_regions, listings):
+    for command in (segment, refer, compare, embed, search, label_regions, test, train, listings):
         command.add(commands)
     return parser

@@ -1,17 +1,15 @@
 """``densevl embed``: the regions of images as vectors, in an index that ``densevl search`` reads."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from densevl.cli.options import add_model_options, load_model, positive
+from densevl.cli.options import Change, add_command, add_model_options, load_model, positive
 from densevl.core.errors import UsageError
 
-__all__ = ["add", "add_region_options", "embed", "loaded_with", "report_failures"]
+__all__ = ["add", "add_region_options", "embed", "loaded_with"]
 
 EXAMPLES = """\
-examples:
   densevl embed photos/ --out index                        regions that the model proposes, or a grid of boxes
   densevl embed photos/ --out index --boxes detections.json       COCO detections or a COCO data set
   densevl embed photos/ --out index --model maskclip --mask-maker sam-vit-b --format parquet
@@ -21,22 +19,22 @@ examples:
 
 def add(commands: Any) -> None:
     """Add the parser of the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "embed",
-        help="embed the regions of images into an index, to be searched later",
-        description="Embed the regions of images into an index. Running again adds what is new or has changed.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _embed,
+        "embed the regions of images into an index, to be searched later",
+        "Embed the regions of images into an index. Running again adds what is new or has changed.",
+        EXAMPLES,
     )
     parser.add_argument("inputs", nargs="+", metavar="IMAGE|FOLDER|GLOB")
     add_region_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="begin the index anew")
     add_model_options(parser, out="index")
-    parser.set_defaults(run=_embed)
 
 
 def add_region_options(parser: argparse.ArgumentParser) -> None:
-    """How regions are found and embedded, and how the index is written."""
+    """Add the options of finding and embedding regions, and of the index's files."""
     found = parser.add_mutually_exclusive_group()
     found.add_argument(
         "--regions",
@@ -46,23 +44,28 @@ def add_region_options(parser: argparse.ArgumentParser) -> None:
         "model has a mask maker, else grid (default: auto)",
     )
     found.add_argument("--boxes", type=Path, metavar="FILE", help="JSON of the boxes of each image, such as COCO's")
-    parser.add_argument("--mask-maker", metavar="NAME", help="what proposes, such as sam-vit-b (default: the model's)")
     parser.add_argument(
-        "--embedder", metavar="NAME", help="mask-pooling, marked-images or another one (default: the model's)"
+        "--mask-maker", action=Change, metavar="NAME", help="what proposes, such as sam-vit-b (default: the model's)"
+    )
+    parser.add_argument(
+        "--embedder",
+        action=Change,
+        metavar="NAME",
+        help="mask-pooling, marked-images or another one (default: the model's)",
     )
     parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images encoded together (default: 8)")
     parser.add_argument("--format", default="safetensors", metavar="NAME", help="safetensors (default) or parquet")
     parser.add_argument("--no-masks", action="store_true", help="keep boxes alone")
 
 
-def loaded_with(options: argparse.Namespace) -> dict[str, str]:
-    """What of the options decides how the model is loaded, beside its name."""
-    chosen = {"weights": options.weights, "embedder": options.embedder, "mask_maker": options.mask_maker}
-    return {name: value for name, value in chosen.items() if value is not None}
+def loaded_with(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that decide how the model is loaded, beside its name."""
+    chosen = {"weights": options.weights, "dtype": options.dtype, "changes": options.changes}
+    return {name: value for name, value in chosen.items() if value not in (None, "float32", {})}
 
 
 def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: bool) -> Any:
-    """Run a job with these options, and whether the index begins anew; gives its report and the model."""
+    """Run a job with these options, and whether the index begins anew; gives the run and the model."""
     from densevl.api.jobs.embed import REGIONS, EmbedJob
     from densevl.core.errors import suggestion
     from densevl.regions.proposals import ProposalFile
@@ -74,29 +77,17 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: boo
     next_part(out, options.format)
     if options.boxes is not None:
         ProposalFile(options.boxes)
-    model = load_model(options, lazy=True, embedder=options.embedder, mask_maker=options.mask_maker)
+    model = load_model(options, lazy=True)
     regions, masks = options.boxes or options.regions, not options.no_masks
     job = EmbedJob(model, out, regions, options.format, options.batch, masks, loaded=loaded_with(options), **anew)
     return job.run(inputs), model
-
-
-def report_failures(report: Any, out: Path) -> int:
-    """Say what failed; gives the exit code."""
-    for item, reason in report.failed[:10]:
-        print(f"densevl: {item.path}: {reason}", file=sys.stderr)
-    if report.failed:
-        print(f"densevl: {len(report.failed)} failed; all are listed in {out / 'failures.jsonl'}", file=sys.stderr)
-    return 1 if report.failed else 0
 
 
 def _embed(options: argparse.Namespace) -> int:
     from densevl.core.files import expand_inputs
 
     inputs = expand_inputs(options.inputs, exclude=options.out)
-    report, _ = embed(options, inputs, options.out, overwrite=options.overwrite)
-    regions = sum(count for _, count in report.done)
-    print(
-        f"{len(report.done)} embedded with {regions} regions, {len(report.skipped)} done before, "
-        f"{len(report.failed)} failed: {options.out}"
-    )
-    return report_failures(report, options.out)
+    run, _ = embed(options, inputs, options.out, overwrite=options.overwrite)
+    regions = sum(count for _, count in run.done)
+    code: int = run.report(run.counts(f"embedded with {regions} regions"))
+    return code

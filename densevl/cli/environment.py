@@ -1,10 +1,10 @@
-"""What a bug report needs to say about the machine and the installed packages."""
+"""A description of the machine and the installed packages, for bug reports."""
 
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["describe"]
+__all__ = ["describe", "package_version"]
 
 PACKAGES = (
     "densevl", "torch", "torchvision", "open_clip_torch", "mmengine", "mmcv-lite", "mmcv", "onedl-mmsegmentation",
@@ -19,7 +19,7 @@ def describe() -> str:
     from densevl.weights import cache_dir
 
     lines = {"python": platform.python_version(), "system": platform.platform(), "processor": _processor()}
-    lines |= {package: _version(package) for package in PACKAGES}
+    lines |= {package: package_version(package) for package in PACKAGES}
     lines["cpu threads"] = str(torch.get_num_threads())
     lines["cpu capability"] = torch.backends.cpu.get_cpu_capability()
     lines["bfloat16 in hardware"] = "yes" if _has_bfloat16() else "no"
@@ -31,7 +31,8 @@ def describe() -> str:
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """The version of an installed package, or that there is none."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -5,12 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from densevl.cli.options import positive
+from densevl.cli.options import add_command, add_place_options, positive
 
 __all__ = ["add"]
 
 EXAMPLES = """\
-examples:
   densevl label-regions demo/images --detector mini --out shards          captions in garden.txt beside garden.png
   densevl label-regions photos/ --captions captions_train2017.json --out shards --workers 8
   densevl label-regions photos/ --captioner Salesforce/blip-image-captioning-base --out shards --device cuda
@@ -20,17 +19,17 @@ examples:
 
 def add(commands: Any) -> None:
     """Add the parser of the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "label-regions",
-        help="find the things that captions name, into shards of region texts",
-        description="Find the things that captions name, and write pictures, boxes and words to shards.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _label,
+        "find the things that captions name, into shards of region texts",
+        "Find the things that captions name, and write images, boxes and words to shards.",
+        EXAMPLES,
     )
     parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="images, or shards of pictures and captions: files, folders, globs"
+        "sources", nargs="+", metavar="SOURCE", help="images, or shards of images and captions: files, folders, globs"
     )
-    parser.add_argument("--out", type=Path, default=Path("shards"), metavar="FOLDER", help="results (default: shards)")
     parser.add_argument("--format", default="webdataset", metavar="NAME", help="webdataset (default) or parquet")
     parser.add_argument(
         "--shard-size", type=positive, default=1000, metavar="N", help="images of a shard (default: 1000)"
@@ -38,7 +37,7 @@ def add(commands: Any) -> None:
     _add_models(parser)
     _add_workers(parser)
     parser.add_argument("--overwrite", action="store_true", help="label again what is done already")
-    parser.set_defaults(run=_label)
+    add_place_options(parser, "shards")
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +65,6 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "--most-phrases", type=positive, default=20, metavar="N", help="phrases of an image (default: 20)"
     )
     parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images labelled together (default: 8)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU where there is one)")
-    parser.add_argument("--offline", action="store_true", help="never reach for the network")
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +72,7 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
         "--workers", type=positive, default=1, metavar="N", help="processes, or workers of Ray (default: 1)"
     )
     parser.add_argument(
-        "--threads", type=positive, metavar="N", help="of each worker (default: the processor is shared among them)"
+        "--threads", type=positive, metavar="N", help="of each worker (default: the processor is divided among them)"
     )
     parser.add_argument(
         "--ray", nargs="?", const="", metavar="ADDRESS", help="label with Ray Data, here or on the cluster at ADDRESS"
@@ -118,13 +115,9 @@ def _label(options: argparse.Namespace) -> int:
     if job.unused:
         count = f"{len(job.unused)} captioned image{'s are' if len(job.unused) > 1 else ' is'} not among the inputs"
         print(f"densevl: {count}, such as {job.unused[0]!r}", file=sys.stderr)
-    report = job.run()
-    print(
-        f"{report.records} images and {report.regions} regions labelled, {len(report.failures)} failed; "
-        f"shards: {report.shards} made, {report.skipped} done before: {options.out}"
+    run = job.run()
+    records, regions = (sum(getattr(outcome, name) for _, outcome in run.done) for name in ("records", "regions"))
+    return run.report(
+        f"{records} images and {regions} regions labelled, {len(run.failures)} failed; "
+        f"shards: {len(run.done)} made, {len(run.skipped)} done before: {options.out}"
     )
-    for failure in report.failures[:10]:
-        print(f"densevl: {failure.name}: {failure.reason}", file=sys.stderr)
-    if report.failures:
-        print(f"densevl: all that failed is listed in {options.out / 'failures.jsonl'}", file=sys.stderr)
-    return 1 if report.failures else 0

@@ -8,14 +8,13 @@ from os.path import abspath
 from pathlib import Path
 from typing import Any
 
-from densevl.cli.embed import add_region_options, embed, loaded_with, report_failures
-from densevl.cli.options import add_model_options, load_model, positive
+from densevl.cli.embed import add_region_options, embed, loaded_with
+from densevl.cli.options import add_command, add_model_options, load_model, numbers, positive
 from densevl.core.errors import ImageError, UsageError
 
 __all__ = ["add"]
 
 EXAMPLES = """\
-examples:
   densevl search photos/ "a striped sponge"             the folder is embedded first, and kept for the next time
   densevl search index "red ring" "blue circle" --top 50      an index that `densevl embed` wrote
   densevl search index --like photo.jpg --box 40,30,120,140   more of this
@@ -25,19 +24,21 @@ examples:
 
 def add(commands: Any) -> None:
     """Add the parser of the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "search",
+        _search,
+        "find regions across many images by words or by an example",
+        "Find regions across many images by words or by an example, and show them on a contact sheet.",
+        EXAMPLES,
         usage="%(prog)s INDEX|FOLDER [QUERY ...] [--like IMAGE [--box X0,Y0,X1,Y1]] [options]",
-        help="find regions across many images by words or by an example",
-        description="Find regions across many images by words or by an example, and show them on a contact sheet.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("index", metavar="INDEX|FOLDER", help="of `densevl embed`; or images, which are embedded first")
     words = parser.add_argument("queries", nargs="+", metavar="QUERY", help="such as 'a striped sponge', or several")
     words.required = False  # "*" would take no words at once where options stand before them
+    box = numbers(float, "X0,Y0,X1,Y1", "40,30,120,140")
     parser.add_argument("--like", type=Path, metavar="IMAGE", help="an example in the place of words")
-    parser.add_argument("--box", type=_box, metavar="X0,Y0,X1,Y1", help="its region (default: the whole image)")
+    parser.add_argument("--box", type=box, metavar="X0,Y0,X1,Y1", help="its region (default: the whole image)")
     parser.add_argument("--top", type=positive, default=20, metavar="N", help="hits of each query (default: 20)")
     parser.add_argument("--per-image", type=positive, metavar="N", help="at most so many hits of one image")
     parser.add_argument(
@@ -49,20 +50,17 @@ def add(commands: Any) -> None:
     parser.add_argument("--index", dest="kept", type=Path, metavar="FOLDER", help="where the index of images is kept")
     add_region_options(parser)
     add_model_options(parser)
-    parser.set_defaults(run=_search)
 
 
 def _search(options: argparse.Namespace) -> int:
+    from densevl.api.jobs.search import Example, SearchJob
     from densevl.tasks.search import is_index
 
     _check(options)
-    if is_index(options.index):
-        path, index, model, report = _opened(options)
-    else:
-        path, index, model, report = _embedded(options)
-
-    from densevl.api.jobs.search import Example, SearchJob
-
+    example = None if options.like is None else Example(options.like, options.box)
+    if example is not None:
+        _ = example.region  # what cannot be used is said before a model is loaded
+    path, index, model, run = (_opened if is_index(options.index) else _embedded)(options)
     ranker = None
     if options.faiss:
         from densevl.tasks.search.faiss_ranker import FaissRanker
@@ -71,17 +69,16 @@ def _search(options: argparse.Namespace) -> int:
         print(f"densevl: FAISS {options.faiss} finds {ranker.recall:.1%} of the 10 nearest regions", file=sys.stderr)
     job = SearchJob(index, model, ranker)
     limits = {"top": options.top, "per_image": options.per_image, "overlap": options.overlap}
-    if options.like is not None:
-        example = Example(options.like, options.box)
+    if example is not None:
         found = {str(example): job.by_example(example, **limits)}
     else:
         found = dict(zip(options.queries, job.by_text(options.queries, **limits), strict=True))
     _show(options, job, found)
-    return 0 if report is None else report_failures(report, path)
+    return 0 if run is None else run.report()
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Say what cannot be used before a model is loaded."""
+    """Say what cannot be meant."""
     options.queries = options.queries or []
     if options.like is None and not options.queries:
         raise UsageError("there is nothing to search for; write what, such as 'a striped sponge', or give --like IMAGE")
@@ -93,13 +90,6 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("a query is empty; write what to search for, such as 'a striped sponge'")
     if not 0 <= options.overlap <= 1:
         raise UsageError(f"overlap is an IoU between 0 and 1; got {options.overlap}")
-    if options.like is not None:
-        from densevl.core.images import read_image
-        from densevl.core.regions import Regions
-
-        picture = read_image(options.like)
-        if options.box is not None:
-            Regions.from_boxes([options.box], picture.shape[:2])
 
 
 def _opened(options: argparse.Namespace) -> Any:
@@ -107,12 +97,16 @@ def _opened(options: argparse.Namespace) -> Any:
     from densevl.tasks.search import RegionIndex
 
     index = RegionIndex.open(options.index)
-    made_with = {name: index.model[name] for name in ("weights", "embedder", "mask_maker") if name in index.model}
+    made_with = index.model.get("changes", index.model)  # earlier indexes have the two that there were by themselves
+    every = options.model is None and "changes" in index.model
+    changes = {
+        name: made_with[name] for name in (made_with if every else ("embedder", "mask_maker")) if name in made_with
+    }
     if options.model is None:
         options.model = index.model.get("name")
-        options.weights = options.weights or made_with.get("weights")
-    chosen = {name: getattr(options, name) or made_with.get(name) for name in ("embedder", "mask_maker")}
-    return Path(options.index), index, load_model(options, lazy=True, **chosen), None
+        options.weights = options.weights or index.model.get("weights")
+    options.changes = {**changes, **options.changes}
+    return Path(options.index), index, load_model(options, lazy=True), None
 
 
 def _embedded(options: argparse.Namespace) -> Any:
@@ -123,12 +117,11 @@ def _embedded(options: argparse.Namespace) -> Any:
 
     inputs = expand_inputs([options.index], exclude=options.kept)
     out = options.kept or cache_dir() / "indexes" / _kept_name(options)
-    report, model = embed(options, inputs, out, replace=options.kept is None)
+    run, model = embed(options, inputs, out, replace=options.kept is None)
     if not is_index(out):
-        path, reason = report.failed[0][0].path, report.failed[0][1]
-        raise ImageError(f"none of the {len(inputs)} images could be embedded; the first one, {path}: {reason}")
-    index = RegionIndex.open(out)
-    return out, index.only([abspath(item.path) for item in inputs]), model, report
+        name, reason = run.failures[0]
+        raise ImageError(f"none of the {len(inputs)} images could be embedded; the first one, {name}: {reason}")
+    return out, RegionIndex.open(out).only([abspath(item.path) for item in inputs]), model, run
 
 
 def _kept_name(options: argparse.Namespace) -> str:
@@ -164,12 +157,3 @@ def _relative(path: str) -> str:
     """A path as people would write it here."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
-
-
-def _box(text: str) -> tuple[float, ...]:
-    """Four numbers, as a type of arguments."""
-    try:
-        x0, y0, x1, y1 = map(float, text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"write a box as X0,Y0,X1,Y1, such as 40,30,120,140; got {text!r}") from None
-    return x0, y0, x1, y1

@@ -29,16 +29,18 @@ class Failure(NamedTuple):
         return json.dumps(self._asdict(), ensure_ascii=False) + "\n"
 
 
-def add_failure(file: str | os.PathLike[str], failure: Failure) -> None:
-    """Add a line to a list of failures; several processes may add to one list.
+def add_failure(file: str | os.PathLike[str], *failures: Failure) -> None:
+    """Add a line for each failure to a list; several processes may add to one list.
 
     Raises:
         OutputError: where the list cannot be written.
     """
+    if not failures:
+        return
     file = Path(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as lines:  # one short write: lines of two processes do not mix
-            lines.write(failure.as_line())
+        with file.open("a", encoding="utf-8") as lines:  # one write: short lines of two processes do not mix
+            lines.write("".join(failure.as_line() for failure in failures))
     except OSError as error:
         raise OutputError(f"cannot add to {file}: {error.strerror or error}; name another file") from error

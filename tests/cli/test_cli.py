@@ -83,6 +83,22 @@ def test_a_second_run_skips_what_is_done_and_changed_classes_do_not(photos, tmp_
     assert "2 segmented, 0 done before" in capsys.readouterr().out
 
 
+def test_every_setting_of_the_model_decides_what_is_done(photos, tmp_path, capsys):
+    """A run with another setting does the work again, however the setting is given; one with the same does not."""
+    out, photo = tmp_path / "out", photos / "a.png"
+    runs = [
+        (["--set", "short_side=64"], 1),
+        (["--short-side", "64"], 0),
+        (["--set", "short_side=96"], 1),
+        (["--set", "short_side=96", "--set", "templates=plain"], 1),
+        (["--set", "short_side=96", "--set", "templates=plain", "--dtype", "bfloat16"], 1),
+        (["--set", "short_side=96", "--set", 'templates="plain"', "--dtype", "bfloat16"], 0),
+    ]
+    for arguments, done in runs:
+        assert segment(photo, photos / "day1", WORDS, "--out", out, *arguments) == 0
+        assert f"{2 * done} segmented, {2 - 2 * done} done before" in capsys.readouterr().out, arguments
+
+
 def test_another_input_of_the_same_name_is_not_taken_for_done(photos, tmp_path, capsys):
     out = tmp_path / "out"
     segment(photos / "a.png", WORDS, "--out", out)
@@ -117,7 +133,7 @@ def test_a_bad_file_does_not_stop_a_folder(photos, tmp_path, capsys):
     assert (out / "a.overlay.png").is_file()
     assert (out / "day1" / "b.overlay.png").is_file()
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
-    assert {Path(failure["file"]).name for failure in failures} == {"empty.jpg", "text.jpg", "cut.jpg"}
+    assert {Path(failure["name"]).name for failure in failures} == {"empty.jpg", "text.jpg", "cut.jpg"}
     assert not list(out.glob("empty*"))
     assert "3 failed" in capsys.readouterr().err
     for name in ("empty", "text", "cut"):
@@ -142,6 +158,8 @@ def test_a_bad_file_does_not_stop_a_folder(photos, tmp_path, capsys):
         (["{photos}/a.png", "--classes", "{photos}/none.txt"], "none.txt"),
         (["{photos}/a.png", "cat", "--window", "64", "--stride", "65"], "stride"),
         (["{photos}/a.png", "cat, " + "x" * 300], "tokens"),
+        (["{photos}/a.png", "cat", "--set", "short_sidee=3"], "did you mean short_side"),
+        (["{photos}/a.png", "cat", "--set", "device=cpu"], "write --device"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(photos, tmp_path, capsys, arguments, message):

@@ -76,6 +76,28 @@ def test_running_again_does_what_is_new_or_has_changed(photos, scenes, capsys):
     assert len(part_files(photos.parent / "index")) == 1
 
 
+def test_every_setting_of_the_model_decides_what_is_done(photos, capsys):
+    runs = [
+        ([], 3),
+        (["--set", "short_side=64"], 3),
+        (["--set", "short_side=64"], 0),
+        (["--set", "short_side=64", "--dtype", "bfloat16"], 3),
+        (["--set", "short_side=64", "--dtype", "bfloat16", "--no-masks"], 3),
+    ]
+    for arguments, done in runs:
+        assert embed(photos, "--regions", "whole", *arguments) == 0
+        assert f"{done} embedded" in capsys.readouterr().out, arguments
+    index = RegionIndex.open(photos.parent / "index")
+    assert index.model["changes"] == {"short_side": 64}
+    assert index.model["dtype"] == "bfloat16"
+
+
+def test_a_folder_that_cannot_be_written_is_said(photos, capsys):
+    (photos.parent / "file").write_text("")
+    assert embed(photos, "--regions", "whole", "--out", photos.parent / "file") == 1
+    assert "cannot write" in capsys.readouterr().err
+
+
 def test_a_run_that_is_killed_goes_on(photos, monkeypatch, capsys):
     """The first run dies in its second batch, the second run does the rest; the index is that of one run."""
     from densevl.api.jobs import embed as embed_job
@@ -109,7 +131,7 @@ def test_a_bad_file_does_not_stop_a_run(photos, capsys):
     assert "3 embedded" in printed.out
     assert "broken.png" in printed.err
     (line,) = (photos.parent / "index" / "failures.jsonl").read_text().splitlines()
-    assert json.loads(line)["file"].endswith("broken.png")
+    assert json.loads(line)["name"].endswith("broken.png")
     Image.new("RGB", (30, 20)).save(photos / "broken.png")
     assert embed(photos, "--boxes", photos.parent / "boxes.json") == 1, "the file has no boxes of it"
     assert "none is called 'broken.png'" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_a_second_run_has_nothing_to_do(scenes, tmp_path, capsys, tiny_owlv2):
         assert done in printed.out
         assert "bad.png" in printed.err
     (line,) = (tmp_path / "shards" / "failures.jsonl").read_text().splitlines()
-    assert json.loads(line)["file"].endswith("bad.png")
+    assert json.loads(line)["name"].endswith("bad.png")
 
 
 def test_a_command_that_cannot_be_used_ends_with_two(scenes, tmp_path, capsys):

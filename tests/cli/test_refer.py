@@ -49,6 +49,26 @@ def test_one_expression_gives_a_picture_and_a_record(photo, scene, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["scene.refer.json", "scene.refer.png"]
 
 
+def test_the_image_is_decoded_and_an_expression_parsed_once(photo, monkeypatch):
+    from densevl.api.jobs import refer as refer_job
+    from densevl.core import images
+    from densevl.tasks.grounding import parsers
+
+    calls = []
+    read, parse = images.read_image, parsers.parse_expression
+    for module in (refer_job, images):
+        monkeypatch.setattr(module, "read_image", lambda image: calls.append("read") or read(image))
+    monkeypatch.setattr(parsers, "parse_expression", lambda text: calls.append(text) or parse(text))
+    assert refer(photo, "the left shape", "the right shape") == 0
+    assert sorted(calls) == ["read", "the left shape", "the right shape"]
+
+
+def test_nothing_is_built_for_an_image_that_cannot_be_read(photo, capsys):
+    photo.write_text("no picture")
+    assert main(["refer", str(photo), "dog", "--model", "fgvp", "--offline"]) == 1
+    assert "scene.png" in capsys.readouterr().err
+
+
 @spacy.Language.component("flat_tree")
 def flat_tree(doc):
     """Every word belongs to the last one."""

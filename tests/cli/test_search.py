@@ -114,6 +114,23 @@ def test_a_folder_is_embedded_once(world, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_index_is_searched_with_the_settings_that_made_it(world, tmp_path, monkeypatch, capsys):
+    """The example finds itself only where it is embedded as it was; the box is found again by its own settings."""
+    from densevl.api import loading
+
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--model", "mini-maskclip", "--set", "short_side=64", "--regions", "whole", "--out", "index"]
+    assert main(["embed", str(world / "photos"), *arguments]) == 0
+    loaded, load = [], loading.load
+    monkeypatch.setattr(loading, "load", lambda name, **rest: loaded.append((name, rest)) or load(name, **rest))
+    assert main(["search", "index", "--like", str(world / "photos" / "1.png"), "--json", "--no-sheet"]) == 0
+    assert json.loads(capsys.readouterr().out.split("\n", 1)[1])["queries"][0]["hits"][0]["score"] > 0.9999
+    assert main(["search", "index", "ring", "--no-sheet", "--set", "short_side=96", "--set", "templates=none"]) == 0
+    names, changes = zip(*((name, rest.get("short_side")) for name, rest in loaded), strict=True)
+    assert names == ("mini-maskclip", "mini-maskclip")
+    assert changes == (64, 96)
+
+
 def test_images_that_have_moved_are_named(search, world, tmp_path, capsys):
     moved = world / "photos" / "2.png"
     content = moved.read_bytes()

@@ -16,12 +16,14 @@ def test_failures_are_pairs_that_travel():
 
 
 def test_failures_are_lines(tmp_path):
-    for name in ("ä.png", "b.png"):
-        add_failure(tmp_path / "out" / FAILURES, Failure(name, "two\nlines"))
+    add_failure(tmp_path / "out" / FAILURES)
+    assert not (tmp_path / "out").exists()
+    for names in (("ä.png",), ("b.png", "c.png")):
+        add_failure(tmp_path / "out" / FAILURES, *(Failure(name, "two\nlines") for name in names))
     text = (tmp_path / "out" / FAILURES).read_text("utf-8")
     assert "ä" in text
     assert [json.loads(line) for line in text.splitlines()] == [
-        {"name": name, "reason": "two\nlines"} for name in ("ä.png", "b.png")
+        {"name": name, "reason": "two\nlines"} for name in ("ä.png", "b.png", "c.png")
     ]
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot add to"):

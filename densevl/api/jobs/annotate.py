@@ -1,66 +1,45 @@
-"""Labelling pictures with region texts into shards: resumed where a run stopped, never stopped by a bad file.
+"""Labelling images with region texts into shards: resumed where a run stopped, never stopped by a bad file.
 
 The folder of the results has
 
 * ``shard-000000.tar`` (or ``.parquet``) and so on, each written whole or not at all, each with the count of its
-records,   the identity of its inputs and the inputs that failed; * ``labelling.json``: the settings, with which a later
-run is compared; * ``failures.jsonl``: one line for each input that gave no record, of all shards.
+  records, the identity of its inputs and the inputs that failed;
+* ``labelling.json``: the settings, with which a later run is compared;
+* ``failures.jsonl``: one line for each input that gave no record, of all shards.
 """
 
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from densevl.api.jobs.runs import Run
 from densevl.core.errors import ShardError, UsageError, suggestion
 from densevl.core.files import atomic_write
-from densevl.datasets.region_texts.shard import Failure
 from densevl.datasets.region_texts.shards import FORMATS, shard_head
 from densevl.tasks.annotation.captions import Captions
 from densevl.tasks.annotation.parts import Part, plan_parts
 from densevl.tasks.annotation.settings import LabelSettings, check_settings
 from densevl.tasks.annotation.workers import Outcome, PartWorker, in_processes, shard_path
 
-__all__ = ["LabelRegionsJob", "LabelReport"]
+__all__ = ["LabelRegionsJob"]
 
-HEAD, FAILURES = "labelling.json", "failures.jsonl"
-
-
-@dataclass(frozen=True)
-class LabelReport:
-    """What became of a run.
-
-    Attributes:
-        records: in the shards made now.
-        regions: in these records.
-        shards: made now.
-        skipped: shards that were there already.
-        failures: inputs that gave no record, of all shards.
-    """
-
-    records: int
-    regions: int
-    shards: int
-    skipped: int
-    failures: tuple[Failure, ...]
+HEAD = "labelling.json"
 
 
 class LabelRegionsJob:
-    """Labels pictures into a folder of shards.
+    """Labels images into a folder of shards.
 
     Args:
-        sources: images, or shards of pictures and captions; files, folders or globs.
+        sources: images, or shards of images and captions; files, folders or globs.
         out: folder of the results; made where it is missing.
         settings: what labels them.
         captions: of the images; None for text files beside them.
         kind: a name of :data:`densevl.datasets.region_texts.shards.FORMATS`.
         shard_size: images of a shard.
         workers: processes, or workers of the Ray cluster.
-        threads: of each operation of a worker; None shares the processor among the workers.
+        threads: of each operation of a worker; None divides the processor among the workers.
         ray: whether a Ray cluster labels.
         address: of the cluster; None starts one on this machine.
         overwrite: label again what is done, also with other settings.
@@ -103,21 +82,21 @@ class LabelRegionsJob:
         described = {"format": kind, "shards": len(self.parts), "shard_size": shard_size, **settings.protocol}
         self._begin(json.loads(json.dumps(described)), overwrite)
 
-    def run(self) -> LabelReport:
-        """Label what is not done yet.
+    def run(self) -> Run[Part, Outcome]:
+        """Label what is not done yet; its failures are those of all shards.
 
         Raises:
             DensevlError: where nothing can be labelled, such as without weights or on a full disk.
         """
-        todo = [part for part in self.parts if not self._done(part)]
-        records = regions = 0
-        images = sum(max(1, len(part.images)) for part in todo)
-        with tqdm(total=images, desc="labelling", unit="image", delay=1, disable=None) as progress:
-            for outcome in self._label(todo):
-                outcome.check()
-                records, regions = records + outcome.records, regions + outcome.regions
-                progress.update(max(1, len(self.parts[outcome.index].images)))
-        return LabelReport(records, regions, len(todo), len(self.parts) - len(todo), self._gather_failures())
+        run = Run[Part, Outcome](self.out, self.parts, self._done)
+        with run.progress("labelling", sum(map(_images, run.todo))) as progress:
+            for outcome in self._label(run.todo):
+                part = self.parts[outcome.check().index]
+                run.done.append((part, outcome))
+                progress.update(_images(part))
+        heads = (shard_head(shard_path(self.out, part.index, self.kind)) for part in self.parts)
+        run.fail(*(failure for head in heads if head is not None for failure in head.failures))
+        return run
 
     def _label(self, todo: Sequence[Part]) -> Iterator[Outcome]:
         if not todo:
@@ -129,7 +108,7 @@ class LabelRegionsJob:
         return in_processes(self.worker, todo, self.workers) if self.workers > 1 else map(self.worker, todo)
 
     def _done(self, part: Part) -> bool:
-        """Whether the shard of a part is there, whole and of the same inputs."""
+        """True where the shard of a part is there, whole and of the same inputs."""
         try:
             head = shard_head(shard_path(self.out, part.index, self.kind))
         except ShardError:
@@ -156,23 +135,17 @@ class LabelRegionsJob:
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(described, ensure_ascii=False, indent=1), encoding="utf-8")
 
-    def _gather_failures(self) -> tuple[Failure, ...]:
-        heads = (shard_head(shard_path(self.out, part.index, self.kind)) for part in self.parts)
-        failures = tuple(failure for head in heads if head is not None for failure in head.failures)
-        lines = [json.dumps({"file": one.name, "error": one.reason}, ensure_ascii=False) + "\n" for one in failures]
-        if lines:
-            with atomic_write(self.out / FAILURES) as temporary:
-                temporary.write_text("".join(lines), encoding="utf-8")
-        else:
-            (self.out / FAILURES).unlink(missing_ok=True)
-        return failures
-
 
 CURE = "give the settings of that run to go on with it, name another folder, or label all again with --overwrite"
 
 
 def _differences(before: Any, now: dict[str, Any]) -> str:
-    """What of the settings changed, in words."""
+    """The settings that changed, in words."""
     old = before if isinstance(before, dict) else {}
     changed = [name for name in {**old, **now} if old.get(name) != now.get(name)]
     return ", ".join(f"{name} {json.dumps(old.get(name))} there, {json.dumps(now.get(name))} here" for name in changed)
+
+
+def _images(part: Part) -> int:
+    """Images that a part counts as; a shard says how many it has when it is read."""
+    return max(1, len(part.images))

@@ -1,4 +1,4 @@
-"""What the heads of CLIP-DINOiser do to an image, side by side in one picture.
+"""The work of CLIP-DINOiser's heads on an image, side by side in one picture.
 
 The panels: the image with a point; what that point is alike to; where things are seen; the features of MaskCLIP and the
 refined ones, in three colours; the labels that come of each; and the label map.
@@ -59,15 +59,15 @@ def compare(
         ImageError: where the image cannot be read.
         UsageError: where the model has no heads, the point lies outside, or the classes cannot be used.
     """
-    segmentor = model.segmentor
-    heads = next((r for r in segmentor.refiners if isinstance(r, DinoiserRefiner)), None)
-    if heads is None:
-        raise UsageError(f"model {model.name!r} has no heads to look at; take one such as dinoiser")
     pixels = read_image(image)
     height, width = pixels.shape[:2]
     x, y = (width // 2, height // 2) if point is None else point
     if not (0 <= x < width and 0 <= y < height):
         raise UsageError(f"point ({x}, {y}) lies outside of the image, which has {width}×{height} pixels")
+    segmentor = model.segmentor  # a lazy model is built here, after everything that can be refused without it
+    heads = next((r for r in segmentor.refiners if isinstance(r, DinoiserRefiner)), None)
+    if heads is None:
+        raise UsageError(f"model {model.name!r} has no heads to look at; take one such as dinoiser")
     texts = model.embed_classes(classes, background)
     images = _resized(segmentor, pixels)
     before = _encode(segmentor, heads, images, pixels)
@@ -123,8 +123,8 @@ def _affinity(
 
 def _labels(segmentor: Segmentor, encoded: EncodedImage, texts: TextEmbeddings) -> np.ndarray:
     """Labels, without the background head where there is none."""
-    asked = texts if encoded.features.foreground is not None else replace(texts, delta=None)
-    return segmentor.label(encoded, asked)[0].cpu().numpy()
+    words = texts if encoded.features.foreground is not None else replace(texts, delta=None)
+    return segmentor.label(encoded, words)[0].cpu().numpy()
 
 
 def _colours(picture: np.ndarray, *encoded: EncodedImage) -> list[np.ndarray]:
@@ -148,8 +148,8 @@ def principal_colours(*grids: Float[Tensor, "d _ _"]) -> list[UInt8[np.ndarray, 
     values = centred @ directions
     low, high = torch.quantile(values, torch.tensor([0.02, 0.98], device=values.device), dim=0)
     colours = ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1).mul(255).round().byte().cpu()
-    parts = colours.split([grid[0].numel() for grid in grids])
-    return [part.numpy().reshape(*grid.shape[1:], 3) for part, grid in zip(parts, grids, strict=True)]
+    pieces = colours.split([grid[0].numel() for grid in grids])
+    return [piece.numpy().reshape(*grid.shape[1:], 3) for piece, grid in zip(pieces, grids, strict=True)]
 
 
 def _shrink(pixels: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -171,7 +171,7 @@ def _on(picture: np.ndarray, point: tuple[int, int], pixels: np.ndarray) -> tupl
 
 
 def _heat(picture: UInt8[np.ndarray, "h w 3"], values: Float[Tensor, "_ _"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Values of patches, from 0 (dark) to 1 (bright), over the picture in grey."""
+    """Values of patches, from 0 (dark) to 1 (bright), over the image in grey."""
     scaled = values.clamp(0, 1).mul(255).round().byte().cpu().numpy()
     colours = cv2.cvtColor(cv2.applyColorMap(_enlarge(scaled, picture), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
@@ -187,7 +187,7 @@ def _overlay(
 
 
 def _legend(labels: np.ndarray, texts: TextEmbeddings) -> list[LegendEntry]:
-    """The refined labels' classes with their shares, the largest first."""
+    """The refined labels' classes with their fractions of the area, the largest first."""
     counts = np.bincount(labels.ravel(), minlength=len(texts.vocabulary))
     names, palette = texts.vocabulary.names, texts.vocabulary.palette
     order = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]

@@ -3,7 +3,7 @@
 For an image ``cat.jpg`` it writes
 
 * ``cat.refer.png``: the best regions and their probabilities; ``cat.refer.1.png`` and so on for several expressions;
-* ``cat.marked.png``, where asked for: the same regions under each visual prompt of the model, as a contact sheet;
+* ``cat.marked.png``, with ``show_marked``: the same regions under each visual prompt of the model, as a contact sheet;
   ``cat.marked.1.png`` and so on for several expressions, numbered as the pictures are;
 * ``cat.refer.json``: every region of every expression with its box (xyxy), mask, scores and probability, written last.
 """
@@ -72,7 +72,7 @@ class ReferJob:
         return self._files(path, "refer", count)
 
     def sheets(self, path: Path, count: int) -> list[Path]:
-        """The files of the contact sheets; none where they are not asked for."""
+        """The files of the contact sheets; none without ``show_marked``."""
         return self._files(path, "marked", count) if self.show_marked else []
 
     def _files(self, path: Path, kind: str, count: int) -> list[Path]:
@@ -89,8 +89,8 @@ class ReferJob:
             for prompt in getattr(embedder, "visual_prompts", ())
         }
         rows = {name: list(draw(image, regions, *settings)) for name, settings in prompts.items()}
-        shares = grounding.probabilities.tolist()
-        columns = [f"{rank}: region {index}, {shares[index]:.1%}" for rank, index in enumerate(chosen, 1)]
+        probabilities = grounding.probabilities.tolist()
+        columns = [f"{rank}: region {index}, {probabilities[index]:.1%}" for rank, index in enumerate(chosen, 1)]
         return contact_sheet(rows, columns)
 
 

@@ -1,23 +1,147 @@
-"""What runs over many image files share: reading ahead, telling a file from its former self, noting failures."""
+"""A run over many inputs: those to do, those done before, those that failed, and the report of them."""
 
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
-from densevl.core.errors import DensevlError, ImageError, OutputError
+from densevl.core.errors import DensevlError, ImageError, OutputError, UsageError
+from densevl.core.failures import FAILURES, Failure, add_failure
 from densevl.core.files import InputFile
 from densevl.core.images import read_image
 
-__all__ = ["FAILURES", "Batch", "failure_reason", "file_state", "note_failure", "read_batches"]
+__all__ = ["Batch", "Run", "failure_reason", "file_state", "fingerprint", "read_batches"]
 
-FAILURES = "failures.jsonl"
-"""The file of a run's folder with one line for each input that failed."""
+Batch = list[tuple[InputFile, np.ndarray | Failure]]
+"""Inputs with their images, or with the reason why there is none."""
 
-Batch = list[tuple[InputFile, np.ndarray | str]]
-"""Inputs with their pictures, or with the reason why there is none."""
+Item = TypeVar("Item")
+Said = TypeVar("Said")
+Result = TypeVar("Result")
+Work = Callable[[Sequence[InputFile], Sequence[np.ndarray]], Iterable[Result]]
+
+MOST_PRINTED = 10
+"""Failures that are printed; all of them are in the list."""
+
+
+class Run(Generic[Item, Said]):
+    """The state of many inputs; one that fails is listed and stops no other.
+
+    Args:
+        out: folder of the results; its list of failures begins anew.
+        inputs: in their order.
+        is_done: says of an input that its results are there: of the same input, made with the same settings.
+
+    Attributes:
+        todo: inputs without results.
+        skipped: inputs whose results were there already.
+        done: inputs of this run that gave results, each with what is said of them.
+        failures: inputs that gave none.
+
+    Raises:
+        OutputError: where the folder cannot be written.
+    """
+
+    def __init__(self, out: Path, inputs: Iterable[Item], is_done: Callable[[Item], bool]) -> None:
+        self.out, self.todo, self.skipped = out, list[Item](), list[Item]()
+        for item in inputs:
+            (self.skipped if is_done(item) else self.todo).append(item)
+        self.done: list[tuple[Item, Said]] = []
+        self.failures: list[Failure] = []
+        try:
+            (out / FAILURES).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write to {out}: {error.strerror or error}; name another folder") from error
+
+    def fail(self, *failures: Failure) -> None:
+        """Take account of inputs that failed, here and in the list of the folder.
+
+        Raises:
+            OutputError: where the list cannot be written.
+        """
+        self.failures += failures
+        add_failure(self.out / FAILURES, *failures)
+
+    def progress(self, doing: str, total: int) -> tqdm:
+        """A bar that shows itself after two seconds."""
+        return tqdm(total=total, desc=doing, unit="image", delay=2, disable=None)
+
+    def results(
+        self: "Run[InputFile, Any]", work: Work[Result], batch: int, doing: str
+    ) -> Iterator[tuple[InputFile, Result]]:
+        """Work on the image files that are to do; gives each with its result, as it is made.
+
+        Args:
+            work: makes something of each of several images. Where it fails, it gets them one by one.
+            batch: images that it gets together.
+            doing: what the progress bar calls it.
+
+        Raises:
+            OutputError: where the list of failures cannot be written.
+        """
+        with self.progress(doing, len(self.todo)) as progress:
+            for pairs in read_batches(self.todo, batch):
+                for item, made in _attempt(pairs, work):
+                    if isinstance(made, Failure):
+                        self.fail(made)
+                    else:
+                        yield item, made
+                    progress.update()
+
+    def counts(self, verb: str) -> str:
+        """The sizes of the run in a line."""
+        return f"{len(self.done)} {verb}, {len(self.skipped)} done before, {len(self.failures)} failed: {self.out}"
+
+    def report(self, summary: str = "") -> int:
+        """Print a summary, and the first failures as errors; gives the exit code, 1 where there are failures."""
+        if summary:
+            print(summary)
+        for name, reason in self.failures[:MOST_PRINTED]:
+            print(f"densevl: {name}: {reason}", file=sys.stderr)
+        if self.failures:
+            count = len(self.failures)
+            print(f"densevl: {count} failed; all are listed in {self.out / FAILURES}", file=sys.stderr)
+        return 1 if self.failures else 0
+
+
+def fingerprint(*settings: Any) -> str:
+    """A short text that differs where any setting does.
+
+    Args:
+        settings: everything that decides a result, such as whole protocols, in values that JSON knows.
+
+    Raises:
+        UsageError: where JSON does not know a value, so that nothing tells it from others.
+    """
+    text = json.dumps(settings, sort_keys=True, default=_refuse)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _refuse(value: Any) -> Any:
+    raise UsageError(
+        f"a protocol has the value {value!r}; runs are told apart by values that JSON knows, such as numbers and texts"
+    )
+
+
+def _attempt(pairs: Batch, work: Work[Result]) -> Iterator[tuple[InputFile, Result | Failure]]:
+    usable = [(item, image) for item, image in pairs if not isinstance(image, Failure)]
+    try:
+        made = iter(list(work([item for item, _ in usable], [image for _, image in usable])) if usable else [])
+    except (DensevlError, MemoryError, RuntimeError) as error:
+        if len(pairs) == 1:
+            yield pairs[0][0], Failure(str(pairs[0][0].path), failure_reason(error))
+        else:
+            for pair in pairs:
+                yield from _attempt([pair], work)
+        return
+    for item, image in pairs:
+        yield item, image if isinstance(image, Failure) else next(made)
 
 
 def read_batches(inputs: Sequence[InputFile], size: int) -> Iterator[Batch]:
@@ -31,29 +155,23 @@ def read_batches(inputs: Sequence[InputFile], size: int) -> Iterator[Batch]:
             yield ahead.pop(0).result()
 
 
-def file_state(path: Path) -> tuple[int, int]:
-    """What tells a file from itself before it was changed: its bytes and the time of its last change.
+def _read_all(inputs: Sequence[InputFile]) -> Batch:
+    read: Batch = []
+    for item in inputs:
+        try:
+            read.append((item, read_image(item.path)))
+        except ImageError as error:
+            read.append((item, Failure(str(item.path), str(error))))
+    return read
 
-    Raises:
-        OSError: where there is no such file.
-    """
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
-
-def note_failure(folder: Path, path: Path, reason: str) -> None:
-    """Add an input that failed to the list of a run.
-
-    Raises:
-        OutputError: where the list cannot be written.
-    """
-    line = json.dumps({"file": str(path), "error": reason}, ensure_ascii=False)
+def file_state(path: Path) -> tuple[int, ...]:
+    """Bytes and time of the last change of a file, which differ once it is changed; nothing where there is none."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / FAILURES).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-    except OSError as error:
-        raise OutputError(f"cannot write {folder / FAILURES}: {error}") from error
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns
 
 
 def failure_reason(error: BaseException) -> str:
@@ -61,13 +179,3 @@ def failure_reason(error: BaseException) -> str:
     if isinstance(error, DensevlError):
         return str(error)
     return f"{type(error).__name__}: {error}; the image may be too large for the memory: try a smaller --short-side"
-
-
-def _read_all(inputs: Sequence[InputFile]) -> Batch:
-    read: Batch = []
-    for item in inputs:
-        try:
-            read.append((item, read_image(item.path)))
-        except ImageError as error:
-            read.append((item, str(error)))
-    return read

@@ -1,8 +1,9 @@
-"""Searching an index and showing what was found: hits cut out of their pictures, outlined, on one sheet."""
+"""Searching an index and showing what was found: hits cut out of their images, outlined, on one sheet."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,30 @@ class Example:
     path: Path
     box: tuple[float, float, float, float] | None = None
 
+    @cached_property
+    def image(self) -> UInt8[np.ndarray, "H W 3"]:
+        """The image, decoded once; see :func:`densevl.read_image` for errors."""
+        return read_image(self.path)
+
+    @property
+    def region(self) -> Regions:
+        """The region in its image.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where the box lies outside the image.
+        """
+        size = (self.image.shape[0], self.image.shape[1])
+        return Regions.whole(size) if self.box is None else Regions.from_boxes([self.box], size)
+
     def __str__(self) -> str:
-        """What a sheet calls it."""
+        """Its name on a sheet."""
         place = "" if self.box is None else f" ({', '.join(f'{side:g}' for side in self.box)})"
         return f"like {self.path.name}{place}"
 
 
 class SearchJob:
-    """Asks an index, with the model that made it.
+    """Searches an index with the model that made it.
 
     Args:
         index: where to look.
@@ -91,10 +108,7 @@ class SearchJob:
             ImageError: where its image cannot be read.
             UsageError: where its box lies outside the image, or needs a mask that nothing can make.
         """
-        picture = read_image(example.path)
-        size = (picture.shape[0], picture.shape[1])
-        region = Regions.whole(size) if example.box is None else Regions.from_boxes([example.box], size)
-        vector: RegionEmbeddings = self.model.embed_regions([picture], [region])[0]
+        vector: RegionEmbeddings = self.model.embed_regions([example.image], [example.region])[0]
         return search(self.index, vector, top, ranker=self.ranker, **limits)[0]
 
     def sheet(self, title: str, hits: Sequence[Hit], columns: int = 5) -> tuple[UInt8[np.ndarray, "h w 3"], list[str]]:
@@ -102,11 +116,11 @@ class SearchJob:
         tiles, missing = [], dict[str, None]()
         for rank, hit in enumerate(hits, 1):
             try:
-                picture = read_image(hit.image.path)
-                moved = picture.shape[:2] != tuple(hit.image.size)
-                tile = _no_picture("image has changed") if moved else cut_out(picture, hit)
+                image = read_image(hit.image.path)
+                moved = image.shape[:2] != tuple(hit.image.size)
+                tile = _no_image("image has changed") if moved else cut_out(image, hit)
             except ImageError:
-                tile, moved = _no_picture("image is missing"), True
+                tile, moved = _no_image("image is missing"), True
             if moved:
                 missing[hit.image.path] = None
             tiles.append(Tile(tile, f"{rank}   {hit.score:.3f}", Path(hit.image.path).name))
@@ -152,7 +166,7 @@ def cut_out(picture: UInt8[np.ndarray, "H W 3"], hit: Hit, side: int = SIDE) -> 
 
 
 def hit_records(hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """The hits as plain values, for other programs."""
+    """The hits as values for JSON, for other programs."""
     return [
         {
             "rank": rank,
@@ -177,7 +191,7 @@ def _shape(hit: Hit) -> Bool[np.ndarray, "H W"]:
     return filled
 
 
-def _no_picture(reason: str) -> UInt8[np.ndarray, "s s 3"]:
+def _no_image(reason: str) -> UInt8[np.ndarray, "s s 3"]:
     tile = np.full((SIDE, SIDE, 3), _FAINT, np.uint8)
     ink = letter(reason, 13, SIDE - 20)
     y, x = (SIDE - ink.shape[0]) // 2, (SIDE - ink.shape[1]) // 2

@@ -2,53 +2,34 @@
 
 For an input ``day1/cat.jpg`` a job writes, each file whole or not at all,
 
-* ``day1/cat.overlay.png``: the picture, its labels and a legend,
+* ``day1/cat.overlay.png``: the image, its labels and a legend,
 * ``day1/cat.labels.png``: the label map (8-bit palette up to 256 classes, 16-bit above),
 * ``day1/cat.coco.json``: COCO-style annotations with run-length masks, written last: it marks the input as done,
 
-and at the end ``annotations.json`` with the records of all inputs, and ``failures.jsonl`` with one line for each input
-that failed.
+and at the end ``annotations.json`` with the records of all inputs.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from densevl.api.jobs.runs import FAILURES, Batch, failure_reason, file_state, note_failure, read_batches
+from densevl.api.jobs.runs import Run, file_state, fingerprint
 from densevl.api.model import Classes, Model
 from densevl.core.drawing.overlay import write_image
-from densevl.core.errors import DensevlError
 from densevl.core.features import TextEmbeddings
 from densevl.core.files import InputFile, atomic_write
 from densevl.core.labelmap import LabelMap, coco_results
 
-__all__ = ["Job", "Report"]
+__all__ = ["SegmentJob"]
 
 RECORD, LABELS, OVERLAY = ".coco.json", ".labels.png", ".overlay.png"
 
 
-@dataclass
-class Report:
-    """What became of the inputs of a job.
-
-    Attributes:
-        done: inputs segmented now, each with its label map's share of area by class.
-        skipped: inputs whose results were there already.
-        failed: inputs that could not be segmented, with the reason.
-    """
-
-    done: list[tuple[InputFile, dict[str, float]]] = field(default_factory=list)
-    skipped: list[InputFile] = field(default_factory=list)
-    failed: list[tuple[InputFile, str]] = field(default_factory=list)
-
-
-class Job:
+class SegmentJob:
     """Segments files into a folder.
 
     Args:
@@ -75,74 +56,54 @@ class Job:
     ) -> None:
         self.model, self.out, self.batch, self.overwrite = model, out, batch, overwrite
         self.texts: TextEmbeddings = model.embed_classes(classes, background)
-        vocabulary = self.texts.vocabulary
-        words = [vocabulary.classes, vocabulary.background, self.texts.threshold, self.texts.delta]
-        settings = [model.segmentor.protocol, *words]
-        self.fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-        self._write_json("vocabulary.json", asdict(vocabulary))
+        words, texts = self.texts.vocabulary, self.texts
+        self.fingerprint = fingerprint(
+            model.segmentor.protocol, words.classes, words.background, texts.threshold, texts.delta
+        )
+        self._write_json("vocabulary.json", asdict(words))
 
-    def run(self, inputs: Sequence[InputFile]) -> Report:
-        """Segment what is not done yet.
+    def run(self, inputs: Sequence[InputFile]) -> Run[InputFile, dict[str, float]]:
+        """Segment what is not done yet; the fraction of the area by class is said of each input.
 
         Raises:
             OutputError: where a result cannot be written: the disk would fail for the other inputs as well.
         """
-        report = Report()
-        (self.out / FAILURES).unlink(missing_ok=True)
-        todo = []
-        for item in inputs:
-            if not self.overwrite and self._record(item) is not None:
-                report.skipped.append(item)
-            else:
-                todo.append(item)
-        with tqdm(total=len(todo), desc="segmenting", unit="image", delay=1, disable=None) as progress:
-            for batch in read_batches(todo, self.batch):
-                for item, result in self._segment(batch):
-                    if isinstance(result, LabelMap):
-                        report.done.append((item, result.areas()))
-                        self._write(item, result)
-                    else:
-                        report.failed.append((item, result))
-                        note_failure(self.out, item.path, result)
-                    progress.update()
+        run = Run[InputFile, dict[str, float]](
+            self.out, inputs, lambda item: not self.overwrite and self._record(item) is not None
+        )
+        for item, result in run.results(self._segment, self.batch, "segmenting"):
+            self._write(item, result)
+            run.done.append((item, result.areas()))
         self._join(inputs)
-        return report
+        return run
+
+    def _segment(self, inputs: Sequence[InputFile], images: Sequence[np.ndarray]) -> list[LabelMap]:
+        return self.model.segment(list(images), self.texts)
 
     def _path(self, item: InputFile, suffix: str) -> Path:
         return self.out / f"{item.relative}{suffix}"
+
+    def _identity(self, item: InputFile) -> list[Any]:
+        """Everything that the results of an input depend on."""
+        return [self.fingerprint, str(item.path.resolve()), *file_state(item.path)]
 
     def _record(self, item: InputFile) -> dict[str, Any] | None:
         """The record of an input that is done with these settings, None where there is still something to do."""
         try:
             record: dict[str, Any] = json.loads(self._path(item, RECORD).read_text(encoding="utf-8"))
-            expected = (self.fingerprint, [str(item.path.resolve()), *file_state(item.path)])
+            same = [record.get("settings"), *record.get("source", ())] == self._identity(item)
         except (OSError, ValueError):
             return None
-        pictures = (self._path(item, suffix).is_file() for suffix in (LABELS, OVERLAY))
-        done = (record.get("settings"), record.get("source")) == expected and all(pictures)
-        return record if done else None
-
-    def _segment(self, batch: Batch) -> Iterator[tuple[InputFile, LabelMap | str]]:
-        images = [image for _, image in batch if isinstance(image, np.ndarray)]
-        try:
-            maps = iter(self.model.segment(images, self.texts))
-        except (DensevlError, MemoryError, RuntimeError) as error:
-            if len(images) == 1:
-                yield from ((item, image if isinstance(image, str) else failure_reason(error)) for item, image in batch)
-            else:
-                for one in batch:
-                    yield from self._segment([one])
-            return
-        for item, image in batch:
-            yield item, image if isinstance(image, str) else next(maps)
+        return record if same and all(self._path(item, suffix).is_file() for suffix in (LABELS, OVERLAY)) else None
 
     def _write(self, item: InputFile, result: LabelMap) -> None:
         write_image(self._path(item, OVERLAY), result.overlay())
         result.save(self._path(item, LABELS))
+        settings, *source = self._identity(item)
         height, width = result.labels.shape
         record = {
-            "settings": self.fingerprint,
-            "source": [str(item.path.resolve()), *file_state(item.path)],
+            "settings": settings,
+            "source": source,
             "model": self.model.name,
             "image": {"file_name": str(item.path), "height": height, "width": width},
             "annotations": coco_results(result, image_id=item.relative),

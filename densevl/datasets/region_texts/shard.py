@@ -6,23 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densevl.core.errors import ShardError
+from densevl.core.failures import Failure
 
-__all__ = ["Failure", "ShardHead", "cut_off"]
+__all__ = ["ShardHead", "cut_off"]
 
 PREFIX = "densevl."
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An input that gave no record.
-
-    Attributes:
-        name: its file, or its key in a shard.
-        reason: what is wrong, and the cure.
-    """
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)

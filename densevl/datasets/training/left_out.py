@@ -1,12 +1,11 @@
 """What a data set could not use: counted, told of, and listed in a file."""
 
-import json
 import os
 from pathlib import Path
 
 from mmengine.logging import print_log
 
-from densevl.core.errors import OutputError
+from densevl.core.failures import Failure, add_failure
 
 __all__ = ["LeftOut"]
 
@@ -38,17 +37,7 @@ class LeftOut:
             return
         self._names.add(name)
         if self.file is not None:
-            _add_line(self.file, {"name": name, "reason": str(reason)})
+            add_failure(self.file, Failure(name, str(reason)))
         count = len(self)
         if count <= TOLD or count % 10 ** (len(str(count)) - 1) == 0:
             print_log(f"left out of {self.source}, number {count} of process {os.getpid()}: {reason}", "current", 30)
-
-
-def _add_line(file: Path, entry: dict[str, str]) -> None:
-    line = json.dumps(entry, ensure_ascii=False) + "\n"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as lines:  # one short write: lines of two workers do not mix
-            lines.write(line)
-    except OSError as error:
-        raise OutputError(f"cannot add to {file}: {error.strerror or error}; name another file") from error

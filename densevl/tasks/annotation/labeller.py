@@ -12,10 +12,11 @@ from typing import Any
 import cv2
 
 from densevl.core.errors import DensevlError, ImageError, UsageError
+from densevl.core.failures import Failure
 from densevl.core.images import decode_image, is_upright
 from densevl.datasets.region_texts.record import RegionText, RegionTextRecord
 from densevl.datasets.region_texts.sample import picture_suffix
-from densevl.datasets.region_texts.shard import Failure, ShardHead
+from densevl.datasets.region_texts.shard import ShardHead
 from densevl.datasets.region_texts.shards import shard_bytes
 from densevl.regions.detectors.detector import Found, Picture, find_one_by_one
 from densevl.tasks.annotation.noun_phrases import MOST_PHRASES, Tagger, noun_phrases

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from densevl.core.errors import ShardError, UsageError
+from densevl.core.failures import Failure
 from densevl.core.files import InputFile, expand_inputs
-from densevl.datasets.region_texts.shard import Failure
 from densevl.datasets.region_texts.shards import FORMATS, read_records, shard_paths
 from densevl.tasks.annotation.captions import Captions, caption_beside
 

@@ -30,17 +30,22 @@ def pictures(tmp_path):
     return folder
 
 
+def sizes(run):
+    """Records made, shards made, shards done before."""
+    return sum(outcome.records for _, outcome in run.done), len(run.done), len(run.skipped)
+
+
 def contents(out):
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
 def test_a_job_makes_shards_with_every_picture(pictures, settings, tmp_path):
     out = tmp_path / "out"
-    report = LabelRegionsJob([pictures], out, settings, shard_size=2).run()
-    assert (report.records, report.shards, report.skipped, report.failures) == (5, 3, 0, ())
+    run = LabelRegionsJob([pictures], out, settings, shard_size=2).run()
+    assert (*sizes(run), run.failures) == (5, 3, 0, [])
     records = list(read_records(out))
     assert [record.key for record in records] == [f"img{i}" for i in range(5)]
-    assert sum(len(record.regions) for record in records) == report.regions > 10
+    assert sum(len(record.regions) for record in records) == sum(outcome.regions for _, outcome in run.done) > 10
     assert sorted(path.name for path in out.iterdir()) == ["labelling.json", *(f"shard-{i:06}.tar" for i in range(3))]
 
 
@@ -59,8 +64,8 @@ def test_a_job_goes_on_where_it_was(pictures, settings, tmp_path):
     (out / "shard-000001.tar").write_bytes(before["shard-000001.tar"][:700])
     (out / "shard-000002.tar").unlink()
     stamp = (out / "shard-000000.tar").stat().st_mtime_ns
-    report = LabelRegionsJob([pictures], out, settings, shard_size=2).run()
-    assert (report.records, report.shards, report.skipped) == (3, 2, 1)
+    run = LabelRegionsJob([pictures], out, settings, shard_size=2).run()
+    assert sizes(run) == (3, 2, 1)
     assert contents(out) == before
     assert (out / "shard-000000.tar").stat().st_mtime_ns == stamp
 
@@ -71,16 +76,16 @@ def test_a_bad_picture_is_listed_until_it_is_mended(pictures, settings, tmp_path
     (pictures / "img3.png").write_bytes(good[:100])
     (pictures / "img1.txt").unlink()
     for skipped in (0, 3):
-        report = LabelRegionsJob([pictures], out, settings, shard_size=2).run()
-        assert report.skipped == skipped
+        run = LabelRegionsJob([pictures], out, settings, shard_size=2).run()
+        assert len(run.skipped) == skipped
         failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
-        assert [line["file"] for line in failures] == [str(pictures / "img1.png"), str(pictures / "img3.png")]
-        assert "no caption" in failures[0]["error"]
-        assert [failure.reason for failure in report.failures] == [line["error"] for line in failures]
+        assert [line["name"] for line in failures] == [str(pictures / "img1.png"), str(pictures / "img3.png")]
+        assert "no caption" in failures[0]["reason"]
+        assert [failure.reason for failure in run.failures] == [line["reason"] for line in failures]
     assert [record.key for record in read_records(out)] == ["img0", "img2", "img4"]
     (pictures / "img3.png").write_bytes(good)
-    report = LabelRegionsJob([pictures], out, settings, shard_size=2).run()
-    assert (report.records, report.skipped, len(report.failures)) == (2, 2, 1)
+    run = LabelRegionsJob([pictures], out, settings, shard_size=2).run()
+    assert (*sizes(run), len(run.failures)) == (2, 1, 2, 1)
 
 
 def test_other_settings_over_old_shards_are_refused(pictures, settings, tmp_path, tiny_owlv2):
@@ -95,8 +100,8 @@ def test_other_settings_over_old_shards_are_refused(pictures, settings, tmp_path
     with pytest.raises(UsageError, match="format"):
         LabelRegionsJob([pictures], out, settings, shard_size=2, kind="parquet")
     assert contents(out) == before
-    report = LabelRegionsJob([pictures], out, settings, shard_size=5, overwrite=True).run()
-    assert (report.records, report.skipped) == (5, 0)
+    run = LabelRegionsJob([pictures], out, settings, shard_size=5, overwrite=True).run()
+    assert sizes(run) == (5, 1, 0)
     assert [path.name for path in sorted(out.glob("*.tar"))] == ["shard-000000.tar"]
 
 
@@ -111,17 +116,17 @@ def test_shards_of_unknown_origin_are_not_touched(pictures, settings, tmp_path):
 
 def test_shards_are_labelled_again(pictures, settings, tmp_path):
     LabelRegionsJob([pictures], tmp_path / "a", settings, shard_size=2).run()
-    report = LabelRegionsJob([tmp_path / "a"], tmp_path / "b", settings).run()
-    assert (report.records, report.shards) == (5, 3)
+    run = LabelRegionsJob([tmp_path / "a"], tmp_path / "b", settings).run()
+    assert sizes(run)[:2] == (5, 3)
     assert list(read_records(tmp_path / "b")) == list(read_records(tmp_path / "a"))
     # A shard that is cut off gives its whole records and is listed.
     path = tmp_path / "a" / "shard-000000.tar"
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.index(b"img1.json")])
-    report = LabelRegionsJob([tmp_path / "a"], tmp_path / "b", settings).run()
-    assert (report.records, report.shards, report.skipped) == (1, 1, 2)
-    assert "the last whole record is 'img0', number 1 of 2" in report.failures[0].reason
-    assert shard_head(tmp_path / "b" / "shard-000000.tar").failures == report.failures
+    run = LabelRegionsJob([tmp_path / "a"], tmp_path / "b", settings).run()
+    assert sizes(run) == (1, 1, 2)
+    assert "the last whole record is 'img0', number 1 of 2" in run.failures[0].reason
+    assert shard_head(tmp_path / "b" / "shard-000000.tar").failures == tuple(run.failures)
 
 
 def test_given_captions_are_part_of_the_inputs(pictures, settings, tmp_path):
@@ -130,8 +135,8 @@ def test_given_captions_are_part_of_the_inputs(pictures, settings, tmp_path):
     LabelRegionsJob([pictures], out, settings, captions, shard_size=2).run()
     assert {record.caption for record in read_records(out)} == {"two cats"}
     changed = Captions({**captions.by_name, "img4": ("a house",)})
-    report = LabelRegionsJob([pictures], out, settings, changed, shard_size=2).run()
-    assert (report.records, report.skipped) == (1, 2)
+    run = LabelRegionsJob([pictures], out, settings, changed, shard_size=2).run()
+    assert sizes(run) == (1, 1, 2)
 
 
 def test_what_cannot_be_used_is_refused(pictures, settings, tmp_path):

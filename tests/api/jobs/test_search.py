@@ -1,4 +1,4 @@
-"""How hits are shown."""
+"""Hits as they are shown."""
 
 from types import SimpleNamespace
 

@@ -8,8 +8,8 @@ import tarfile
 import pytest
 
 from densevl.core.errors import ShardError, UsageError
+from densevl.core.failures import Failure
 from densevl.datasets.region_texts import ShardHead, read_records, shard_bytes, shard_head, shard_paths
-from densevl.datasets.region_texts.shard import Failure
 
 SUFFIX = {"webdataset": ".tar", "parquet": ".parquet"}
 GRIT = {

@@ -2,8 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-
 from densevl.api.segmentor_building import build_segmentor
+
 from densevl.benchmarks.segmentation.datasets import ScenesDataset
 from densevl.benchmarks.tables.dinoiser import Row, count
 from densevl.metrics.confusion import scores_of

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from densevl.api.segmentor_building import build_segmentor
 from toys.dense import dense
 
-from densevl.api.segmentor_building import build_segmentor
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
 from densevl.core.vocabulary import Vocabulary

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from densevl.core.errors import UsageError
+from densevl.core.failures import Failure
 from densevl.core.registry import build
 from densevl.datasets.region_texts import RegionTextRecord
-from densevl.datasets.region_texts.shard import Failure
 from densevl.regions.detectors import DETECTORS
 from densevl.tasks.annotation.labeller import Labeller
 from densevl.tasks.annotation.parts import CaptionedImage, plan_parts, read_part

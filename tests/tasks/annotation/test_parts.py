@@ -3,8 +3,8 @@
 import pytest
 
 from densevl.core.errors import UsageError
+from densevl.core.failures import Failure
 from densevl.datasets.region_texts import shard_bytes
-from densevl.datasets.region_texts.shard import Failure
 from densevl.tasks.annotation.captions import Captions
 from densevl.tasks.annotation.parts import CaptionedImage, Part, plan_parts, read_part
 

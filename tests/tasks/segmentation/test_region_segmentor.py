@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from densevl.api.segmentor_building import build_segmentor
 from open_clip import CLIP, SimpleTokenizer
 from torch import nn
 
 from densevl import load
-from densevl.api.segmentor_building import build_segmentor
 from densevl.classifiers.text import region_probabilities
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import TextEmbeddings

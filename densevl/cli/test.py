@@ -1,0 +1,37 @@
+"""``densevl test``: the scores of a model on a benchmark, from a config."""
+
+from typing import Any
+
+from densevl.cli.config_commands import add_config_command
+
+__all__ = ["add"]
+
+EXAMPLES = """\
+  densevl test dinoiser_scenes                                            nothing to download
+  densevl test dinoiser_ade --cfg-options data_root=data/ade --out results
+  torchrun --nproc-per-node 2 -m densevl test dinoiser_scenes --launcher pytorch
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the parser of the command."""
+    parser = add_config_command(commands, "test", _test, "print the scores of a benchmark config", EXAMPLES)
+    parser.add_argument("checkpoint", nargs="?", help="weights of the encoder in the place of the config's")
+    parser.add_argument("--model", metavar="NAME[@ENCODER]", help="a model in the place of the config's")
+    parser.add_argument("--out", metavar="FOLDER", help="write the results of each image, such as label maps")
+    parser.add_argument("--show-dir", metavar="FOLDER", help="draw the results of each image")
+    parser.add_argument("--tta", action="store_true", help="average over each image and its mirror image")
+    parser.add_argument("--limit", type=int, metavar="N", help="use the first N images only")
+
+
+def _test(model: str | None, **arguments: Any) -> int:
+    from mmengine.dist import is_main_process
+
+    from densevl.benchmarks.run import evaluate
+
+    if model is not None:
+        arguments["model"] = model
+    report = evaluate(**arguments)
+    if is_main_process():
+        print(report)
+    return 1 if report.failures else 0

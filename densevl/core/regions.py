@@ -97,6 +97,13 @@ class Regions:
         _check_masks(masks, len(self), self.size)
         return replace(self, masks=masks)
 
+    def with_filled_boxes(self) -> "Regions":
+        """The same boxes, each with all pixels of the box as its mask; edges are rounded to whole pixels."""
+        masks = torch.zeros(len(self), *self.size, dtype=torch.bool)
+        for mask, (left, top, right, bottom) in zip(masks, self.boxes.round().long().tolist(), strict=True):
+            mask[top:bottom, left:right] = True
+        return self.with_masks(masks)
+
     def with_scores(self, scores: Float[Tensor, "*_"] | None) -> "Regions":
         """The same regions with these scores.
 

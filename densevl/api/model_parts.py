@@ -21,7 +21,6 @@ from densevl.core.vocabulary import templates
 from densevl.regions.embedders import RegionEmbedder
 from densevl.regions.mask_makers import MaskMaker
 from densevl.tasks.grounding import Grounder
-from densevl.tasks.segmentation import Segmentor
 from densevl.weights import weights_table
 
 __all__ = ["ModelParts"]
@@ -74,7 +73,7 @@ class ModelParts:
         return (settings.get("template", "a photo of {}") if settings else "{}",)
 
     @cached_property
-    def segmentor(self) -> Segmentor | None:
+    def segmentor(self) -> Any:
         """What labels pixels; None where the model has none."""
         if not self.entry.segmentor:
             return None

@@ -10,7 +10,6 @@ from densevl.api.models import model_entry
 from densevl.api.part_settings import offline_settings, torch_dtype, with_prompter, with_weights
 from densevl.core.errors import UsageError
 from densevl.core.registry import ENCODERS, SEGMENTORS, build
-from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["build_segmentor"]
 
@@ -25,7 +24,7 @@ def build_segmentor(
     heads: str | Path | None = None,
     prompter: str | Path | None = None,
     **overrides: Any,
-) -> Segmentor:
+) -> Any:
     """Build a named model, or the config of a segmentor, with changes.
 
     Args:
@@ -64,7 +63,7 @@ def build_segmentor(
     if offline:
         config, encoder, refiners = map(offline_settings, (config, encoder, list(refiners)))
     config.update({} if encoder is None else {"encoder": encoder}, refiners=refiners)
-    segmentor: Segmentor = build(SEGMENTORS, {"type": "Segmentor", **config})
+    segmentor = build(SEGMENTORS, {"type": "Segmentor", **config})
     return segmentor.to(dtype=chosen)
 
 

@@ -57,8 +57,9 @@ def compare(
         UsageError: where the model has no heads, the point lies outside, or the classes cannot be used.
     """
     segmentor = model.segmentor
-    heads = next((r for r in segmentor.refiners if isinstance(r, DinoiserRefiner)), None)
-    if heads is None:
+    refiners = segmentor.refiners if isinstance(segmentor, Segmentor) else ()
+    heads = next((r for r in refiners if isinstance(r, DinoiserRefiner)), None)
+    if heads is None or not isinstance(segmentor, Segmentor):
         raise UsageError(f"model {model.name!r} has no heads to look at; take one such as dinoiser")
     pixels = read_image(image)
     height, width = pixels.shape[:2]

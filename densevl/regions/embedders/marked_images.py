@@ -18,14 +18,14 @@ from tqdm import tqdm
 from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import ENCODERS, REGION_EMBEDDERS, build
-from densevl.regions.embedders.embedder import device_of, on_device
+from densevl.regions.embedders.embedder import RegionEmbedder, device_of, on_device
 from densevl.regions.visual_prompts import Style, VisualPrompt, canvas, marked_by_each, visual_prompt
 
 __all__ = ["MarkedImages"]
 
 
 @REGION_EMBEDDERS.register_module(name="marked-images")
-class MarkedImages(nn.Module):
+class MarkedImages(nn.Module, RegionEmbedder):
     """Marks every region with every visual prompt and embeds the marked images.
 
     Args:

@@ -21,7 +21,7 @@ from densevl.core.geometry import Size, bin_coverage, resized_size
 from densevl.core.images import resize_image
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import ENCODERS, READOUTS, REFINERS, REGION_EMBEDDERS, build
-from densevl.regions.embedders.embedder import device_of, on_device
+from densevl.regions.embedders.embedder import RegionEmbedder, device_of, on_device
 
 __all__ = ["MaskPooling", "pool_regions"]
 
@@ -30,7 +30,7 @@ AT_ONCE = 64
 
 
 @REGION_EMBEDDERS.register_module(name="mask-pooling")
-class MaskPooling(nn.Module):
+class MaskPooling(nn.Module, RegionEmbedder):
     """Averages the segmentor's dense features over each region: over its mask, or over its box where it has none.
 
     Args:
@@ -62,9 +62,9 @@ class MaskPooling(nn.Module):
         self.use_masks = use_masks
 
     @property
-    def needs_masks(self) -> bool:
-        """Whether boxes alone are not enough: they are, masks are better."""
-        return False
+    def reads_masks(self) -> bool:
+        """Whether a vector depends on the mask of its region, where there is one."""
+        return self.use_masks
 
     @property
     def protocol(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from densevl.core.errors import UsageError, WeightsError
 from densevl.core.files import atomic_write
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import ENCODERS, REGION_EMBEDDERS, build
+from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.embedders.promptable import HINTS, PromptableCLIP
 from densevl.regions.embedders.prompter import Prompter
 from densevl.weights import check_state_dict, fetch, load_state_dict, read_metadata
@@ -23,7 +24,7 @@ __all__ = ["PromptedRegions", "load_prompter", "save_prompter"]
 
 
 @REGION_EMBEDDERS.register_module(name="prompter")
-class PromptedRegions(nn.Module):
+class PromptedRegions(nn.Module, RegionEmbedder):
     """Embeds regions by their boxes or masks with a prompter, in one pass of the ViT for all regions of an image.
 
     Args:

@@ -24,7 +24,7 @@ from torchvision.ops import nms
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.core.registry import DETECTORS, GROUNDERS, MASK_MAKERS, REGION_EMBEDDERS, build
-from densevl.regions.embedders.embedder import embed_batch
+from densevl.regions.pipeline import RegionPipeline
 from densevl.regions.proposals import Proposals, as_regions
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.grounding.parsers import load_parser, parser_name
@@ -104,18 +104,24 @@ class Grounder(nn.Module):
     def to(self, device: Any = None, dtype: Any = None) -> "Grounder":  # type: ignore[override]
         """Move all parts to a device and a dtype; a mask maker is no module, and is moved beside them."""
         super().to(device=device, dtype=dtype)
-        if hasattr(self.mask_maker, "to"):
+        if self.mask_maker is not None:
             self.mask_maker.to(device, dtype)
         return self
+
+    @property
+    def pipelines(self) -> list[RegionPipeline]:
+        """The steps from images to region vectors, one pipeline for each embedder; all have the same mask maker."""
+        maker = None if self.mask_maker is None else self.mask_maker.to(self.device)
+        return [RegionPipeline(embedder, maker) for embedder in self.embedders]
 
     @property
     def protocol(self) -> dict[str, Any]:
         """Everything that decides a ranking, for reports: plain values only."""
         captions = "\n".join(self.bank.captions) if self.bank else ""
         return {
-            "embedders": [getattr(one, "protocol", one.encoder.model_id) for one in self.embedders],
-            "mask_maker": getattr(self.mask_maker, "model_id", None),
-            "detector": getattr(self.detector, "name", None),
+            "embedders": [one.protocol for one in self.embedders],
+            "mask_maker": None if self.mask_maker is None else self.mask_maker.model_id,
+            "detector": None if self.detector is None else self.detector.name,
             "template": self.template,
             "relations": self.relations,
             "parser": parser_name(self.parse),
@@ -168,19 +174,16 @@ class Grounder(nn.Module):
         if proposals is not None:
             origin = proposals if isinstance(proposals, str | Path) else "given"
             return as_regions(proposals, image.shape[:2], name), str(origin)
-        if self.mask_maker is None:
-            raise UsageError("this model proposes no regions of its own; give boxes, masks or a file of boxes")
-        return self.mask_maker.everything(image), f"{self.mask_maker.name}, everything"
+        return self.pipelines[0].propose(image), f"{self.mask_maker.name}, everything"
 
     def _embed(self, images: Sequence[np.ndarray], candidates: Sequence[tuple[Regions, str]]) -> list[EncodedRegions]:
-        prepared = []
-        for image, (regions, proposals) in zip(images, candidates, strict=True):
+        for regions, proposals in candidates:
             if len(regions) == 0:
                 raise UsageError(f"there is no region to choose from (proposals: {proposals}); give boxes of your own")
-            if regions.masks is None and self.mask_maker is not None:
-                regions = regions.with_masks(self.mask_maker.from_boxes(image, regions.boxes))
-            prepared.append(regions)
-        every = [embed_batch(embedder, images, prepared) for embedder in self.embedders]
+        pipelines = self.pipelines
+        pairs = zip(images, candidates, strict=True)
+        prepared = [pipelines[0].with_masks(image, regions) for image, (regions, _) in pairs]
+        every = [pipeline.embed(images, prepared) for pipeline in pipelines]
         return [
             EncodedRegions(regions, embeddings, proposals, image)
             for regions, embeddings, (_, proposals), image in zip(

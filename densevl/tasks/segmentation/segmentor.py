@@ -154,13 +154,16 @@ class Segmentor(nn.Module):
         return [replace(one, image=image) for one, image in zip(encoded, images, strict=True)]
 
     @torch.inference_mode()
-    def encode_resized(self, images: Sequence[Float[Tensor, "3 _ _"]], sizes: Sequence[Size]) -> list[EncodedImage]:
+    def encode_resized(
+        self, images: Sequence[Float[Tensor, "3 _ _"] | UInt8[Tensor, "3 _ _"]], sizes: Sequence[Size]
+    ) -> list[EncodedImage]:
         """Encode images that a pipeline has already resized.
 
         Args:
-            images: RGB in [0, 1], each any size.
+            images: RGB, bytes or floats in [0, 1], each any size.
             sizes: (height, width) that the label map of each image shall have.
         """
+        images = [image.float().div_(255) if image.dtype == torch.uint8 else image for image in images]
         plans = [WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride) for image in images]
         crops = [plan.crop(image[None].to(self.device)) for plan, image in zip(plans, images, strict=True)]
         features: list[DenseFeatures] = [None] * len(crops)  # type: ignore[list-item]

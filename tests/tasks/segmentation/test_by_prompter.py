@@ -11,7 +11,6 @@ from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders import CLIPEncoder
-from densevl.regions.embedders.embedder import embed_batch
 from densevl.tasks.segmentation import Segmentor
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor, RegionTextEmbeddings
 
@@ -82,17 +81,17 @@ def test_foreign_texts_are_refused_in_every_place(segmentor):
 def test_a_batch_is_one_pass_and_gives_what_its_members_give(segmentor, monkeypatch):
     pictures = [picture(40, 56, 1), picture(64, 30, 2), picture(20, 20, 3)]
     regions = [boxes(count, image.shape[:2], count) for count, image in zip((3, 0, 7), pictures, strict=True)]
-    alone = [segmentor.embed_regions([image], [some])[0] for image, some in zip(pictures, regions, strict=True)]
+    alone = [segmentor.pipeline.embed([image], [some])[0] for image, some in zip(pictures, regions, strict=True)]
     passes = []
     tokens = CLIPEncoder.tokens
     monkeypatch.setattr(CLIPEncoder, "tokens", lambda self, images: passes.append(len(images)) or tokens(self, images))
-    together = segmentor.embed_regions(pictures, regions)
+    together = segmentor.pipeline.embed(pictures, regions)
     assert passes == [2], "the picture without regions is not encoded, the others together"
     for one, many in zip(alone, together, strict=True):
         torch.testing.assert_close(one.vectors, many.vectors, atol=1e-5, rtol=0)
         assert one.model_id == many.model_id == segmentor.embedder.encoder.model_id
     monkeypatch.undo()
-    direct = embed_batch(segmentor.embedder, pictures, regions)
+    direct = segmentor.embedder.embed_batch(pictures, regions)
     assert [len(some) for some in direct] == [3, 0, 7]
 
 
@@ -105,10 +104,12 @@ def test_an_image_without_regions_is_segmented_densely(segmentor):
 
 
 def test_boxes_need_no_masks_and_masks_do(segmentor):
-    assert not segmentor.reads_masks
-    assert build_segmentor({**SETTINGS, "embedder": {**SETTINGS["embedder"], "hint": "mask"}}).reads_masks
-    assert build_segmentor({**SETTINGS, "embedder": {"type": "mask-pooling"}}).reads_masks
-    assert not build_segmentor({**SETTINGS, "embedder": {"type": "mask-pooling", "use_masks": False}}).reads_masks
+    assert not segmentor.embedder.reads_masks
+    assert build_segmentor({**SETTINGS, "embedder": {**SETTINGS["embedder"], "hint": "mask"}}).embedder.reads_masks
+    assert build_segmentor({**SETTINGS, "embedder": {"type": "mask-pooling"}}).embedder.reads_masks
+    assert not build_segmentor(
+        {**SETTINGS, "embedder": {"type": "mask-pooling", "use_masks": False}}
+    ).embedder.reads_masks
 
 
 def test_the_grounder_ranks_by_cosine(segmentor):
@@ -118,7 +119,7 @@ def test_the_grounder_ranks_by_cosine(segmentor):
     regions = [boxes(count, image.shape[:2], count) for count, image in zip((5, 3), pictures, strict=True)]
     batch = grounder.encode_batch(pictures, regions)
     for image, some, encoded in zip(pictures, regions, batch, strict=True):
-        vectors = segmentor.embed_regions([image], [some])[0].vectors
+        vectors = segmentor.pipeline.embed([image], [some])[0].vectors
         for text in names:
             order = (vectors @ segmentor.encoder.embed_texts([text])[0]).argsort(descending=True)
             assert grounder.refer(encoded, text).ranking == tuple(order.tolist())

@@ -19,14 +19,15 @@ from densevl.core.labelmap import LabelMap
 from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.vocabulary import Vocabulary, templates
-from densevl.regions.embedders import RegionEmbedder
-from densevl.regions.mask_makers import MaskMaker
+from densevl.regions.embedders.embedder import RegionEmbedder
+from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
 from densevl.regions.proposals import Proposals, as_regions, grid_regions
-from densevl.tasks.grounding import EncodedRegions, Grounder, Grounding
-from densevl.tasks.segmentation import EncodedImage
+from densevl.tasks.grounding.grounder import Grounder
+from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
+from densevl.tasks.segmentation.segmentor import EncodedImage
 
 __all__ = ["Classes", "ImageSource", "Model"]
 
@@ -41,7 +42,7 @@ TOGETHER = 8
 
 
 Later = Lazy[Any] | Callable[[], Any]
-"""What builds a component of a model when it is first used; it may give None where there is none."""
+"""A function that builds a component of a model when it is first used; it may return None."""
 
 
 class Model:
@@ -77,7 +78,7 @@ class Model:
         self._texts: dict[tuple[Vocabulary, str], TextEmbeddings] = {}
 
     def __repr__(self) -> str:
-        """What has been built so far; nothing is built for it."""
+        """The components that have been built so far; none is built for it."""
         segmentor = self._segmentor.value if self._segmentor.made else None
         if segmentor is not None:
             return f"Model({self.name!r}, encoder={segmentor.encoder.model_id!r}, device={segmentor.device})"
@@ -86,7 +87,7 @@ class Model:
 
     @property
     def segmentor(self) -> LabelMaker:
-        """What gives label maps.
+        """The segmentor, which makes label maps.
 
         Raises:
             UsageError: where the model only finds regions.
@@ -97,7 +98,7 @@ class Model:
 
     @property
     def grounder(self) -> Grounder:
-        """What finds the regions that expressions refer to.
+        """The grounder, which finds the regions that expressions refer to.
 
         Raises:
             UsageError: where the model only labels pixels.
@@ -109,7 +110,7 @@ class Model:
 
     @property
     def embedder(self) -> RegionEmbedder:
-        """What turns regions into vectors.
+        """The region embedder, which turns regions into vectors.
 
         Raises:
             UsageError: where the model has no region embedder.
@@ -122,7 +123,7 @@ class Model:
 
     @property
     def mask_maker(self) -> MaskMaker | None:
-        """What proposes regions and makes masks of boxes; None where the model has nothing of the kind."""
+        """The mask maker, which proposes regions and makes masks of boxes; None for none."""
         if self._mask_maker.value is not None:
             return self._mask_maker.value
         segmentor = self._segmentor.value
@@ -158,7 +159,7 @@ class Model:
         return self.grounder.refer(as_image(image), expressions, proposals, _file_name(image))
 
     def encode_regions(self, image: ImageSource, proposals: Proposals | None = None) -> EncodedRegions:
-        """Embed the regions of an image, to be asked about later with :meth:`refer`.
+        """Embed the regions of an image, for any number of expressions with :meth:`refer`.
 
         Raises:
             ImageError: where the image cannot be read.
@@ -171,7 +172,7 @@ class Model:
     @overload
     def encode(self, images: Sequence[ImageSource]) -> list[EncodedImage]: ...
     def encode(self, images: ImageSource | Sequence[ImageSource]) -> EncodedImage | list[EncodedImage]:
-        """Encode one image or a list of them, to be asked about later.
+        """Encode one image or a list of them, for any number of vocabularies.
 
         Raises:
             ImageError: where an image cannot be read.
@@ -309,7 +310,7 @@ class Model:
 
     @property
     def query_templates(self) -> tuple[str, ...]:
-        """What :meth:`embed_texts` sets texts into: the templates of the segmentor, or of the grounder."""
+        """The templates that :meth:`embed_texts` sets texts into: those of the segmentor, or of the grounder."""
         if self._templates is not None:
             return tuple(self._templates)
         if self._segmentor.value is not None:

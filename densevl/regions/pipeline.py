@@ -38,12 +38,12 @@ class RegionPipeline:
 
     @property
     def embedder(self) -> RegionEmbedder:
-        """What turns regions into vectors."""
+        """The region embedder."""
         return self._embedder.value
 
     @property
     def mask_maker(self) -> MaskMaker | None:
-        """What proposes regions and makes masks of boxes; None for none."""
+        """The mask maker; None for none."""
         return self._mask_maker.value
 
     def propose(self, image: UInt8[np.ndarray, "H W 3"]) -> Regions:

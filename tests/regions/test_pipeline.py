@@ -10,8 +10,11 @@ from torch import nn
 from densevl.core.errors import UsageError
 from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
-from densevl.regions.embedders import MarkedImages, MaskPooling, PromptedRegions, RegionEmbedder
-from densevl.regions.mask_makers import MaskMaker
+from densevl.regions.embedders.embedder import RegionEmbedder
+from densevl.regions.embedders.marked_images import MarkedImages
+from densevl.regions.embedders.mask_pooling import MaskPooling
+from densevl.regions.embedders.prompted import PromptedRegions
+from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
 
 IMAGE = np.zeros((30, 40, 3), np.uint8)

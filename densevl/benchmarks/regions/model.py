@@ -52,7 +52,7 @@ class RegionChooser(BenchmarkModel):
         protocol = {name: value for name, value in self.segmentor.protocol.items() if name in wanted}
         masks = protocol.pop("regions")
         masks = "filled boxes" if self.segmentor.mask_maker is None else f"{masks}, from the boxes"
-        masks = masks if self.segmentor.embedder.reads_masks else "not looked at"
+        masks = masks if self.segmentor.reads_masks else "not looked at"
         extra = {"shortened_texts": self.shortened} if self.shortened else {}
         return {**protocol, "masks": masks, **extra, "device": str(self.segmentor.device)}
 
@@ -70,7 +70,7 @@ class RegionChooser(BenchmarkModel):
             raise UsageError("the model was not told its texts; call prepare(dataset) first")
         pictures = [as_array(image) for image in images]
         regions = [self._regions(*pair) for pair in zip(pictures, samples, strict=True)]
-        for found, sample in zip(self.segmentor.pipeline.embed(pictures, regions), samples, strict=True):
+        for found, sample in zip(self.segmentor.embed_regions(pictures, regions), samples, strict=True):
             self.keep(sample, found.cosines(self.texts))
 
     def keep(self, sample: BaseDataElement, cosines: Float[Tensor, "n q"]) -> None:
@@ -80,7 +80,7 @@ class RegionChooser(BenchmarkModel):
     def _regions(self, picture: Any, sample: BaseDataElement) -> Regions:
         boxes = torch.tensor([region.box for region in sample.regions]).reshape(-1, 4)
         regions = Regions.from_boxes(boxes, picture.shape[:2])
-        return self.segmentor.with_masks(picture, regions) if self.segmentor.embedder.reads_masks else regions
+        return self.segmentor.with_masks(picture, regions) if self.segmentor.reads_masks else regions
 
 
 @MODELS.register_module()

@@ -55,12 +55,12 @@ class RegionEmbedder(Protocol):
 
     @property
     def needs_masks(self) -> bool:
-        """Whether boxes alone are not enough."""
+        """True where boxes alone are not enough."""
         return False
 
     @property
     def reads_masks(self) -> bool:
-        """Whether a vector depends on the mask of its region, where there is one."""
+        """True where a vector depends on the mask of its region, where there is one."""
         return self.needs_masks
 
     @property

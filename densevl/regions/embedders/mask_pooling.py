@@ -2,7 +2,7 @@
 
 Source: masked pooling of patch features as in Ghiasi et al., Scaling Open-Vocabulary Image Segmentation with
 Image-Level Labels (OpenSeg), ECCV 2022, https://arxiv.org/abs/2112.12143, over the dense features of MaskCLIP (Zhou et
-al., ECCV 2022). Each patch counts with the part of it that the region covers, exactly, whatever the sizes of image and
+al., ECCV 2022). Each patch counts with the area of it that the region covers, exactly, whatever the sizes of image and
 grid. Patches are made unit vectors first, as the segmentor does.
 """
 
@@ -130,12 +130,12 @@ def pool_regions(
     rows, columns = (edge * side for edge, side in zip(edges, patch, strict=True))
     x0, y0, x1, y1 = regions.boxes[..., None].unbind(1)
     down, right = _overlap(rows, y0, y1), _overlap(columns, x0, x1)
-    shares = down[:, :, None] * right[:, None]
+    coverage = down[:, :, None] * right[:, None]
     if regions.masks is not None and len(regions):
-        row_shares, column_shares = bin_coverage(height, rows), bin_coverage(width, columns)
-        covered = torch.cat([row_shares @ m.float() @ column_shares.mT for m in regions.masks.split(AT_ONCE)])
-        shares = torch.where(covered.flatten(1).any(1)[:, None, None], covered, shares)
-    return F.normalize(shares.flatten(1) @ grid.flatten(1).mT, dim=1)
+        rows_covered, columns_covered = bin_coverage(height, rows), bin_coverage(width, columns)
+        covered = torch.cat([rows_covered @ m.float() @ columns_covered.mT for m in regions.masks.split(AT_ONCE)])
+        coverage = torch.where(covered.flatten(1).any(1)[:, None, None], covered, coverage)
+    return F.normalize(coverage.flatten(1) @ grid.flatten(1).mT, dim=1)
 
 
 def _overlap(

@@ -20,7 +20,7 @@ __all__ = ["ByteCanvas"]
 
 
 class ByteCanvas(Canvas):
-    """What the regions of one image are drawn on; the colours of a pixel lie side by side in all its pictures.
+    """A surface for the regions of one image; the colours of a pixel lie side by side in all its pictures.
 
     Args:
         image: RGB, in main memory.

@@ -30,8 +30,7 @@ from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.grounding.parsers import load_parser, parser_name
 from densevl.tasks.grounding.phrase import Phrase
 from densevl.tasks.grounding.relations import Resolution, Step, resolve
-from densevl.tasks.grounding.scorer import Scorer
-from densevl.tasks.grounding.scoring import negative_bank
+from densevl.tasks.grounding.scoring import Scorer, negative_bank
 
 __all__ = ["Grounder"]
 
@@ -47,7 +46,8 @@ class Grounder(nn.Module):
         embedders: region embedders, built or configs; the scores of all are added up. Each has the ``encoder`` that
             embeds texts into its space.
         mask_maker: makes masks of boxes, and proposals where none are given; built, a config or None.
-        detector: finds proposals by the words of the expression, in the place of the mask maker's; likewise.
+        detector: finds proposals by the words of the expression, in the place of the mask maker's; built, a config or
+            None.
         top: how many regions the detector gives for each phrase.
         template: text round expressions and negative captions, with ``{}`` in it.
         relations: whether relations and superlatives are taken apart.
@@ -61,7 +61,7 @@ class Grounder(nn.Module):
             ranking does not depend on it.
 
     Raises:
-        UsageError: where there is no embedder, subtraction has no bank, or a part or the parser is unknown or missing.
+        UsageError: where there is no embedder, subtraction has no bank, or a model or the parser is unknown or missing.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Grounder(nn.Module):
         calibration: int | float = 1.0,
     ) -> None:
         super().__init__()
-        self.embedders = _parts(REGION_EMBEDDERS, embedders)
+        self.embedders = _built(REGION_EMBEDDERS, embedders)
         if len(self.embedders) == 0:
             raise UsageError("a grounder needs at least one region embedder")
         if subtract and negatives is None:
@@ -102,7 +102,7 @@ class Grounder(nn.Module):
         return next(self.parameters()).device
 
     def to(self, device: Any = None, dtype: Any = None) -> "Grounder":  # type: ignore[override]
-        """Move all parts to a device and a dtype; a mask maker is no module, and is moved beside them."""
+        """Move all models to a device and a dtype; a mask maker is no module, and is moved beside them."""
         super().to(device=device, dtype=dtype)
         if self.mask_maker is not None:
             self.mask_maker.to(device, dtype)
@@ -116,7 +116,7 @@ class Grounder(nn.Module):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Everything that decides a ranking, for reports: plain values only."""
+        """Everything that decides a ranking, for reports: JSON values only."""
         captions = "\n".join(self.bank.captions) if self.bank else ""
         return {
             "embedders": [one.protocol for one in self.embedders],
@@ -159,9 +159,9 @@ class Grounder(nn.Module):
         """Embed the regions of several images, together where the embedders can.
 
         Args:
-            images: each as for :meth:`encode`, and so on.
-            proposals: of each image.
-            image_names: of each image.
+            images: RGB, of any sizes.
+            proposals: the candidates of each image, as for :meth:`encode`.
+            image_names: name of each image, to be looked up in a file of proposals.
 
         Raises:
             UsageError: as :meth:`encode`, for any of them.
@@ -231,8 +231,8 @@ class Grounder(nn.Module):
         Args:
             image: RGB, or what :meth:`encode` gave.
             expressions: one, or a list of them.
-            proposals: as for :meth:`encode`.
-            image_name: likewise.
+            proposals: the candidates; None lets the detector or the mask maker propose.
+            image_name: of the image, to be looked up in a file of proposals.
 
         Raises:
             UsageError: where an expression is empty or longer than the text encoder takes, or as :meth:`encode`.
@@ -242,7 +242,7 @@ class Grounder(nn.Module):
         pairs = [(text, self.parse(text)) for text in expressions]
         if not self.relations:
             pairs = [(text, Phrase(text)) for text in expressions]
-        vectors = self.scorer.embed(part for text, phrase in pairs for part in (text, *phrase.texts))
+        vectors = self.scorer.embed(words for text, phrase in pairs for words in (text, *phrase.texts))
         if isinstance(image, EncodedRegions):
             return [self._ground(image, text, phrase, vectors) for text, phrase in pairs]
         if proposals is None and self.detector is not None:
@@ -264,7 +264,7 @@ class Grounder(nn.Module):
         scores = total(expression)
         whole = scores.softmax(0)
         resolved = Resolution(whole, (Step("whole", whole),))
-        if not phrase.plain:
+        if not phrase.simple:
             tree = resolve(phrase, encoded.regions.boxes.cpu(), lambda text: total(text).softmax(0))
             product = whole * tree.probabilities
             product = product / product.sum() if product.sum() > 0 else whole
@@ -286,7 +286,7 @@ class Grounder(nn.Module):
         )
 
 
-def _parts(registry: Any, parts: Iterable[Any]) -> Any:
-    """Built parts, as a module list where they are modules, so that device and dtype reach them."""
-    built = [build(registry, part) for part in parts]
-    return nn.ModuleList(built) if all(isinstance(part, nn.Module) for part in built) else built
+def _built(registry: Any, models: Iterable[Any]) -> Any:
+    """Built models, as a module list where they are modules, so that device and dtype reach them."""
+    built = [build(registry, model) for model in models]
+    return nn.ModuleList(built) if all(isinstance(model, nn.Module) for model in built) else built

@@ -75,10 +75,12 @@ class LabelMaker(Protocol):
         """Embed the classes, with the background class that the mode asks for."""
         ...
 
-    def label(self, encoded: EncodedImage, texts: TextEmbeddings) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
+    def label(
+        self, encoded: EncodedImage, texts: TextEmbeddings, /
+    ) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
         """The most probable class of every pixel, and its probability."""
         ...
 
-    def scores(self, encoded: EncodedImage, texts: TextEmbeddings) -> Float32[Tensor, "k H W"]:
+    def scores(self, encoded: EncodedImage, texts: TextEmbeddings, /) -> Float32[Tensor, "k H W"]:
         """The probability of every class at every pixel."""
         ...

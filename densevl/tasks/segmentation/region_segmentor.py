@@ -4,7 +4,7 @@
 2. A region embedder turns each into a vector: marked images as in FGVP (Yang et al., Fine-Grained Visual Prompting,
    NeurIPS 2023, https://arxiv.org/abs/2306.04356), or features pooled over the mask.
 3. A region's probabilities are softmax(temperature · cosine) over the classes, the largest cosine over the synonyms of
-   a class. Where a region is marked in several ways, the cosines are summed, as FGVP does.
+   a class. Where a region is marked with several visual prompts, the cosines are summed, as FGVP does.
 4. A pixel takes what the regions that cover it say, by one of three rules; a pixel that no region covers is labelled
    by the dense segmentation of the same encoder, by the nearest region, or as background.
 
@@ -33,8 +33,8 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import ENCODERS, MASK_MAKERS, REGION_EMBEDDERS, SEGMENTORS, build
 from densevl.core.vocabulary import Vocabulary
 from densevl.regions.pipeline import RegionPipeline
-from densevl.tasks.segmentation import EncodedImage, Segmentor
 from densevl.tasks.segmentation.painting import OVERLAPS, coverage_of_regions, covering_sets, resize_sets, spread_sets
+from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
 __all__ = ["UNCOVERED", "RegionEncodedImage", "RegionSegmentor", "RegionTextEmbeddings"]
 
@@ -68,7 +68,7 @@ class RegionTextEmbeddings(TextEmbeddings):
 
 @SEGMENTORS.register_module()
 class RegionSegmentor(nn.Module):
-    """Label maps from class names, by way of regions.
+    """Label maps from class names, painted region by region.
 
     Args:
         encoder: a built encoder or its config, for the dense segmentation.
@@ -207,6 +207,17 @@ class RegionSegmentor(nn.Module):
         found = self.pipeline.with_masks(image, regions)
         return found.with_filled_boxes() if found.masks is None else found
 
+    @property
+    def reads_masks(self) -> bool:
+        """True where the vector of a region depends on its mask."""
+        return self.embedder.reads_masks
+
+    def embed_regions(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
+    ) -> list[RegionEmbeddings]:
+        """One vector a region, of none or more regions of each image; see :meth:`RegionPipeline.embed`."""
+        return self.pipeline.embed(images, regions)
+
     @torch.inference_mode()
     def embed(self, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
         """As :meth:`Segmentor.embed`, in the space of the regions."""
@@ -223,9 +234,9 @@ class RegionSegmentor(nn.Module):
     def _encode(
         self, images: Sequence[np.ndarray], regions: Sequence[Regions], sizes: Sequence[Size]
     ) -> list[RegionEncodedImage]:
-        dense, embeddings = self.dense.encode(images), self.pipeline.embed(images, regions)
+        dense, embeddings = self.dense.encode(images), self.embed_regions(images, regions)
         return [
-            RegionEncodedImage(one.features, one.plan, (size[0], size[1]), None, found, vectors)
+            RegionEncodedImage(**{**vars(one), "size": size, "image": None}, regions=found, embeddings=vectors)
             for one, size, found, vectors in zip(dense, sizes, regions, embeddings, strict=True)
         ]
 
@@ -287,7 +298,7 @@ def _dense(texts: TextEmbeddings) -> TextEmbeddings:
 
 
 def _said(protocol: Mapping[str, Any], encoder: str) -> list[str]:
-    """What decides the vectors of an embedder; its encoder only where it is not the segmentor's own."""
+    """The settings that decide the vectors of an embedder; its encoder only where it is not the segmentor's own."""
     said = {name: value for name, value in protocol.items() if name != "type" and (name, value) != ("encoder", encoder)}
     return [str(protocol["type"]), *(f"{name}={value}" for name, value in said.items())]
 

@@ -11,7 +11,7 @@ from densevl.api.jobs.search import Example, SearchJob, cut_out, hit_records, sh
 from densevl.api.model import Model
 from densevl.core.masks import encode_masks
 from densevl.core.regions import RegionEmbeddings, Regions
-from densevl.regions.embedders import RegionEmbedder
+from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.tasks.search import Hit, IndexedImage, RegionIndex
 
 

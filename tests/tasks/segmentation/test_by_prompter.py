@@ -81,11 +81,11 @@ def test_foreign_texts_are_refused_in_every_place(segmentor):
 def test_a_batch_is_one_pass_and_gives_what_its_members_give(segmentor, monkeypatch):
     pictures = [picture(40, 56, 1), picture(64, 30, 2), picture(20, 20, 3)]
     regions = [boxes(count, image.shape[:2], count) for count, image in zip((3, 0, 7), pictures, strict=True)]
-    alone = [segmentor.pipeline.embed([image], [some])[0] for image, some in zip(pictures, regions, strict=True)]
+    alone = [segmentor.embed_regions([image], [some])[0] for image, some in zip(pictures, regions, strict=True)]
     passes = []
     tokens = CLIPEncoder.tokens
     monkeypatch.setattr(CLIPEncoder, "tokens", lambda self, images: passes.append(len(images)) or tokens(self, images))
-    together = segmentor.pipeline.embed(pictures, regions)
+    together = segmentor.embed_regions(pictures, regions)
     assert passes == [2], "the picture without regions is not encoded, the others together"
     for one, many in zip(alone, together, strict=True):
         torch.testing.assert_close(one.vectors, many.vectors, atol=1e-5, rtol=0)
@@ -104,12 +104,10 @@ def test_an_image_without_regions_is_segmented_densely(segmentor):
 
 
 def test_boxes_need_no_masks_and_masks_do(segmentor):
-    assert not segmentor.embedder.reads_masks
-    assert build_segmentor({**SETTINGS, "embedder": {**SETTINGS["embedder"], "hint": "mask"}}).embedder.reads_masks
-    assert build_segmentor({**SETTINGS, "embedder": {"type": "mask-pooling"}}).embedder.reads_masks
-    assert not build_segmentor(
-        {**SETTINGS, "embedder": {"type": "mask-pooling", "use_masks": False}}
-    ).embedder.reads_masks
+    assert not segmentor.reads_masks
+    assert build_segmentor({**SETTINGS, "embedder": {**SETTINGS["embedder"], "hint": "mask"}}).reads_masks
+    assert build_segmentor({**SETTINGS, "embedder": {"type": "mask-pooling"}}).reads_masks
+    assert not build_segmentor({**SETTINGS, "embedder": {"type": "mask-pooling", "use_masks": False}}).reads_masks
 
 
 def test_the_grounder_ranks_by_cosine(segmentor):
@@ -119,7 +117,7 @@ def test_the_grounder_ranks_by_cosine(segmentor):
     regions = [boxes(count, image.shape[:2], count) for count, image in zip((5, 3), pictures, strict=True)]
     batch = grounder.encode_batch(pictures, regions)
     for image, some, encoded in zip(pictures, regions, batch, strict=True):
-        vectors = segmentor.pipeline.embed([image], [some])[0].vectors
+        vectors = segmentor.embed_regions([image], [some])[0].vectors
         for text in names:
             order = (vectors @ segmentor.encoder.embed_texts([text])[0]).argsort(descending=True)
             assert grounder.refer(encoded, text).ranking == tuple(order.tolist())

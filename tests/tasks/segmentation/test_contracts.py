@@ -9,10 +9,10 @@ import torch
 from densevl.api.segmentor_building import build_segmentor
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
-from densevl.regions.mask_makers import MaskMaker
-from densevl.tasks.segmentation import Segmentor
+from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 DENSE = {
     "encoder": {"type": "random-clip", "arch": "mini-clip", "seed": 0},

@@ -15,8 +15,8 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders import CLIPEncoder
-from densevl.regions.embedders import RegionEmbedder
-from densevl.regions.mask_makers import MaskMaker
+from densevl.regions.embedders.embedder import RegionEmbedder
+from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.segmentation.painting import OVERLAPS
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 

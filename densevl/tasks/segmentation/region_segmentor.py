@@ -171,8 +171,7 @@ class RegionSegmentor(nn.Module):
         Raises:
             UsageError: where there is no mask maker.
         """
-        encoded = self._encode(images, self._propose(images), [image.shape[:2] for image in images])
-        return [replace(one, image=image) for one, image in zip(encoded, images, strict=True)]
+        return self.encode_regions(images, [self.pipeline.propose(image) for image in images])
 
     def encode_resized(
         self, images: Sequence[Float[Tensor, "3 _ _"] | UInt8[Tensor, "3 _ _"]], sizes: Sequence[Size]
@@ -186,9 +185,10 @@ class RegionSegmentor(nn.Module):
         Raises:
             UsageError: where there is no mask maker.
         """
-        arrays = [_bytes(image) for image in images]
-        return self._encode(arrays, self._propose(arrays), sizes)
+        encoded = self.encode([_bytes(image) for image in images])
+        return [replace(one, size=size, image=None) for one, size in zip(encoded, sizes, strict=True)]
 
+    @torch.inference_mode()
     def encode_regions(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
     ) -> list[RegionEncodedImage]:
@@ -199,8 +199,11 @@ class RegionSegmentor(nn.Module):
             regions: of each image; those without masks get masks as :meth:`with_masks` makes them.
         """
         prepared = [self.with_masks(*pair) for pair in zip(images, regions, strict=True)]
-        encoded = self._encode(images, prepared, [image.shape[:2] for image in images])
-        return [replace(one, image=image) for one, image in zip(encoded, images, strict=True)]
+        dense, embeddings = self.dense.encode(images), self.embed_regions(images, prepared)
+        return [
+            RegionEncodedImage(**vars(one), regions=found, embeddings=vectors)
+            for one, found, vectors in zip(dense, prepared, embeddings, strict=True)
+        ]
 
     def with_masks(self, image: UInt8[np.ndarray, "_ _ 3"], regions: Regions) -> Regions:
         """The regions with masks: their own, those that the mask maker finds in the boxes, or the boxes filled."""
@@ -226,19 +229,6 @@ class RegionSegmentor(nn.Module):
             return texts
         own = {field.name: getattr(texts, field.name) for field in fields(texts)}
         return RegionTextEmbeddings(**own, dense=self.dense.embed(vocabulary, background))
-
-    def _propose(self, images: Sequence[np.ndarray]) -> list[Regions]:
-        return [self.pipeline.propose(image) for image in images]
-
-    @torch.inference_mode()
-    def _encode(
-        self, images: Sequence[np.ndarray], regions: Sequence[Regions], sizes: Sequence[Size]
-    ) -> list[RegionEncodedImage]:
-        dense, embeddings = self.dense.encode(images), self.embed_regions(images, regions)
-        return [
-            RegionEncodedImage(**{**vars(one), "size": size, "image": None}, regions=found, embeddings=vectors)
-            for one, size, found, vectors in zip(dense, sizes, regions, embeddings, strict=True)
-        ]
 
     @torch.inference_mode()
     def label(self, encoded: EncodedImage, texts: TextEmbeddings) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:

@@ -1,6 +1,5 @@
-"""A loaded model: its parts, with the conveniences of reading images and words."""
+"""A loaded model: segmentor, grounder and region embedder, with the conveniences of reading images and words."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -9,22 +8,26 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL.Image import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from densevl.api.models import models
 from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings, TextVectors
-from densevl.core.images import read_image
+from densevl.core.images import as_image
 from densevl.core.labelmap import LabelMap
+from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.mask_makers.maker import MaskMaker
+from densevl.regions.pipeline import RegionPipeline
 from densevl.regions.proposals import Proposals, as_regions, grid_regions
 from densevl.tasks.grounding.grounder import Grounder
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
-from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+from densevl.tasks.segmentation.contracts import LabelMaker
+from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
+from densevl.tasks.segmentation.segmentor import EncodedImage
 
 __all__ = ["Classes", "ImageSource", "Model"]
 
@@ -38,90 +41,95 @@ TOGETHER = 8
 """Images whose regions :meth:`Model.embed` embeds at once."""
 
 
+Later = Lazy[Any] | Callable[[], Any]
+"""A function that builds a component of a model when it is first used; it may return None."""
+
+
 class Model:
     """A segmentor, a grounder, a region embedder or several of them, with the conveniences of reading images and words.
 
+    Each component is built, or a :class:`densevl.core.lazy.Lazy` or a function without arguments that builds it when
+    it is first used, or None.
+
     Args:
-        segmentor: the built segmentor, or what builds it when it is first used; None where there is none.
-        name: what reports call it.
-        grounder: the grounder, likewise.
-        embedder: the region embedder, likewise.
-        mask_maker: proposes regions and makes their masks, likewise; None for that of segmentor or grounder.
+        segmentor: makes label maps.
+        name: what reports call the model.
+        grounder: finds what expressions refer to.
+        embedder: turns regions into vectors.
+        mask_maker: proposes regions and makes their masks; None for that of segmentor or grounder.
         query_templates: what texts are set into by :meth:`embed_texts`; None for those of segmentor or grounder.
     """
 
     def __init__(
         self,
-        segmentor: Segmentor | Callable[[], Segmentor | None] | None,
+        segmentor: LabelMaker | Later | None,
         name: str = "custom",
-        grounder: Grounder | Callable[[], Grounder | None] | None = None,
-        embedder: Any = None,
-        mask_maker: Any = None,
+        grounder: Grounder | Later | None = None,
+        embedder: RegionEmbedder | Later | None = None,
+        mask_maker: MaskMaker | Later | None = None,
         query_templates: Sequence[str] | None = None,
     ) -> None:
-        self._parts = {"segmentor": segmentor, "grounder": grounder, "embedder": embedder, "mask_maker": mask_maker}
+        self._segmentor: Lazy[LabelMaker | None] = _lazy(segmentor, LabelMaker)
+        self._grounder: Lazy[Grounder | None] = _lazy(grounder, Grounder)
+        self._embedder: Lazy[RegionEmbedder | None] = _lazy(embedder, RegionEmbedder)
+        self._mask_maker: Lazy[MaskMaker | None] = _lazy(mask_maker, MaskMaker)
+        self._pipeline = RegionPipeline(Lazy(lambda: self.embedder), Lazy(lambda: self.mask_maker))
         self.name, self._templates = name, query_templates
         self._texts: dict[tuple[Vocabulary, str], TextEmbeddings] = {}
 
     def __repr__(self) -> str:
-        segmentor = self._part("segmentor")
-        if segmentor is None:
-            return f"Model({self.name!r}, grounder, device={self.grounder.device})"
-        return f"Model({self.name!r}, encoder={segmentor.encoder.model_id!r}, device={segmentor.device})"
+        """The components that have been built so far; none is built for it."""
+        segmentor = self._segmentor.value if self._segmentor.made else None
+        if segmentor is not None:
+            return f"Model({self.name!r}, encoder={segmentor.encoder.model_id!r}, device={segmentor.device})"
+        grounder = self._grounder.value if self._grounder.made else None
+        return f"Model({self.name!r}, {f'grounder, device={grounder.device}' if grounder else 'not built yet'})"
 
     @property
-    def segmentor(self) -> Segmentor:
-        """What gives label maps.
+    def segmentor(self) -> LabelMaker:
+        """The segmentor, which makes label maps.
 
         Raises:
             UsageError: where the model only finds regions.
         """
-        segmentor: Segmentor | None = self._part("segmentor")
-        if segmentor is None:
+        if self._segmentor.value is None:
             raise UsageError(f"model {self.name!r} finds regions and labels no pixels; take one such as maskclip")
-        return segmentor
+        return self._segmentor.value
 
     @property
     def grounder(self) -> Grounder:
-        """What finds the regions that expressions refer to.
+        """The grounder, which finds the regions that expressions refer to.
 
         Raises:
             UsageError: where the model only labels pixels.
         """
-        grounder: Grounder | None = self._part("grounder")
-        if grounder is None:
+        if self._grounder.value is None:
             able = ", ".join(name for name, entry in models().items() if entry.grounder)
             raise UsageError(f"model {self.name!r} labels pixels and tells no regions apart; take one of {able}")
-        return grounder
+        return self._grounder.value
 
     @property
     def embedder(self) -> RegionEmbedder:
-        """What turns regions into vectors.
+        """The region embedder, which turns regions into vectors.
 
         Raises:
-            UsageError: where the model has no such part.
+            UsageError: where the model has no region embedder.
         """
-        embedder: RegionEmbedder | None = self._part("embedder")
-        if embedder is None:
+        if self._embedder.value is None:
             raise UsageError(
                 f"model {self.name!r} was put together without a region embedder; give one, or load a model"
             )
-        return embedder
+        return self._embedder.value
 
     @property
     def mask_maker(self) -> MaskMaker | None:
-        """What proposes regions and makes masks of boxes; None where the model has nothing of the kind."""
-        maker: MaskMaker | None = self._part("mask_maker")
-        for name in ("segmentor", "grounder"):
-            maker = getattr(self._part(name), "mask_maker", None) if maker is None else maker
-        return maker
-
-    def _part(self, name: str) -> Any:
-        """A part, built where it has not been yet; None where there is none."""
-        part = self._parts[name]
-        if inspect.isfunction(part):
-            part = self._parts[name] = part()
-        return part
+        """The mask maker, which proposes regions and makes masks of boxes; None for none."""
+        if self._mask_maker.value is not None:
+            return self._mask_maker.value
+        segmentor = self._segmentor.value
+        if isinstance(segmentor, RegionSegmentor) and segmentor.mask_maker is not None:
+            return segmentor.mask_maker
+        return None if self._grounder.value is None else self._grounder.value.mask_maker
 
     @overload
     def refer(  # type: ignore[overload-overlap]
@@ -148,30 +156,30 @@ class Model:
         """
         if isinstance(image, EncodedRegions):
             return self.grounder.refer(image, expressions)
-        return self.grounder.refer(read_image(image), expressions, proposals, _file_name(image))
+        return self.grounder.refer(as_image(image), expressions, proposals, _file_name(image))
 
     def encode_regions(self, image: ImageSource, proposals: Proposals | None = None) -> EncodedRegions:
-        """Embed the regions of an image, to be asked about later with :meth:`refer`.
+        """Embed the regions of an image, for any number of expressions with :meth:`refer`.
 
         Raises:
             ImageError: where the image cannot be read.
             UsageError: where there are no usable proposals.
         """
-        return self.grounder.encode(read_image(image), proposals, _file_name(image))
+        return self.grounder.encode(as_image(image), proposals, _file_name(image))
 
     @overload
     def encode(self, images: ImageSource) -> EncodedImage: ...  # type: ignore[overload-overlap]
     @overload
     def encode(self, images: Sequence[ImageSource]) -> list[EncodedImage]: ...
     def encode(self, images: ImageSource | Sequence[ImageSource]) -> EncodedImage | list[EncodedImage]:
-        """Encode one image or a list of them, to be asked about later.
+        """Encode one image or a list of them, for any number of vocabularies.
 
         Raises:
             ImageError: where an image cannot be read.
         """
         if not isinstance(images, list | tuple):
             return self.encode([images])[0]  # type: ignore[list-item]
-        return self.segmentor.encode([read_image(image) for image in images])
+        return list(self.segmentor.encode([as_image(image) for image in images]))
 
     @overload
     def segment(  # type: ignore[overload-overlap]
@@ -237,8 +245,8 @@ class Model:
         Raises:
             ImageError: where the image cannot be read.
         """
-        picture, maker = read_image(image), self.mask_maker
-        return grid_regions(picture.shape[:2]) if maker is None else maker.everything(picture)
+        pixels = as_image(image)
+        return grid_regions(pixels.shape[:2]) if self.mask_maker is None else self._pipeline.propose(pixels)
 
     @overload
     def embed(self, images: ImageSource, regions: Proposals | None = None) -> RegionEmbeddings: ...  # type: ignore[overload-overlap]
@@ -264,46 +272,26 @@ class Model:
         given = [regions] * len(images) if regions is None or isinstance(regions, str | Path) else list(regions)
         if len(given) != len(images):
             raise UsageError(f"give regions for each of the {len(images)} images; got {len(given)}")
-        pictures = [read_image(image) for image in images]
-        found = []
-        for image, picture, some in zip(images, pictures, given, strict=True):
+        arrays, found = [as_image(image) for image in images], []
+        for image, pixels, some in zip(images, arrays, given, strict=True):
             name = _file_name(image)
-            found.append(self.propose(picture) if some is None else as_regions(some, picture.shape[:2], name))
-        parts = [slice(i, i + TOGETHER) for i in range(0, len(pictures), TOGETHER)]
-        return [vectors for part in parts for vectors in self.embed_regions(pictures[part], found[part])]
+            found.append(self.propose(pixels) if some is None else as_regions(some, pixels.shape[:2], name))
+        batches = [slice(i, i + TOGETHER) for i in range(0, len(arrays), TOGETHER)]
+        return [vectors for batch in batches for vectors in self.embed_regions(arrays[batch], found[batch])]
 
-    @torch.inference_mode()
     def embed_regions(
-        self, pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
     ) -> list[RegionEmbeddings]:
-        """Embed the regions of each of several pictures, of none or more regions.
+        """Embed the regions of each of several images, of none or more regions.
+
+        Args:
+            images: RGB, of any sizes.
+            regions: of each image.
 
         Raises:
             UsageError: where the regions are of another image, or need masks that nothing can make.
         """
-        embedder: Any = self.embedder
-        nothing = RegionEmbeddings(torch.zeros(0, embedder.encoder.dim), embedder.encoder.model_id)
-        some = [index for index, found in enumerate(regions) if len(found)]
-        pairs = [(pictures[index], self._with_masks(pictures[index], regions[index])) for index in some]
-        if pairs and hasattr(embedder, "embed_batch"):
-            embedded = embedder.embed_batch([picture for picture, _ in pairs], [found for _, found in pairs])
-        else:
-            embedded = [embedder.embed(picture, found) for picture, found in pairs]
-        result = [nothing] * len(regions)
-        for index, vectors in zip(some, embedded, strict=True):
-            result[index] = vectors
-        return result
-
-    def _with_masks(self, picture: UInt8[np.ndarray, "H W 3"], regions: Regions) -> Regions:
-        """The regions with masks where the embedder cannot do without."""
-        if regions.masks is not None or not self.embedder.needs_masks:
-            return regions
-        if self.mask_maker is None:
-            raise UsageError(
-                f"model {self.name!r} embeds regions by their masks and has nothing that makes them of boxes; "
-                'give masks, or load it with a mask maker such as mask_maker="sam-vit-b"'
-            )
-        return regions.with_masks(self.mask_maker.from_boxes(picture, regions.boxes))
+        return self._pipeline.embed(images, regions)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> TextVectors:
@@ -322,13 +310,12 @@ class Model:
 
     @property
     def query_templates(self) -> tuple[str, ...]:
-        """What :meth:`embed_texts` sets texts into: the templates of the segmentor, or of the grounder."""
+        """The templates that :meth:`embed_texts` sets texts into: those of the segmentor, or of the grounder."""
         if self._templates is not None:
             return tuple(self._templates)
-        segmentor, grounder = self._part("segmentor"), self._part("grounder")
-        if segmentor is not None:
-            return tuple(templates(segmentor.templates))
-        return ("{}",) if grounder is None else (grounder.template,)
+        if self._segmentor.value is not None:
+            return tuple(templates(self._segmentor.value.templates))
+        return ("{}",) if self._grounder.value is None else (self._grounder.value.template,)
 
     def _label(self, encoded: EncodedImage, texts: TextEmbeddings, scores: bool) -> LabelMap:
         labels, best = self.segmentor.label(encoded, texts)
@@ -339,6 +326,14 @@ class Model:
             best=best.cpu().numpy(),
             scores=self.segmentor.scores(encoded, texts) if scores else None,
         )
+
+
+def _lazy(component: Any, kind: type) -> Lazy[Any]:
+    """A component of a kind, wrapped unless it is lazy; a Module or an instance of the kind is never called."""
+    if isinstance(component, Lazy):
+        return component
+    makes = callable(component) and not isinstance(component, (nn.Module, kind))
+    return Lazy(component) if makes else Lazy.of(component)
 
 
 def _file_name(image: ImageSource) -> str | None:

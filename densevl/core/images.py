@@ -38,6 +38,7 @@ else:
 
 __all__ = [
     "MAX_PIXELS",
+    "as_image",
     "decode_image",
     "encoded_size",
     "is_upright",
@@ -100,6 +101,15 @@ def read_image(
     if isinstance(source, np.ndarray):
         return _from_array(source, "the array")
     raise ImageError(f"an image is a path, a PIL image, a NumPy array or a tensor; got {type(source).__name__}")
+
+
+def as_image(
+    source: str | os.PathLike[str] | Image.Image | np.ndarray | Tensor, *, max_pixels: int | None = MAX_PIXELS
+) -> UInt8[np.ndarray, "H W 3"]:
+    """As :func:`read_image`, but an array that is such an image already is returned as it is, and not copied."""
+    if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.flags.c_contiguous and source.size:
+        return source if source.shape[2:] == (3,) else read_image(source)
+    return read_image(source, max_pixels=max_pixels)
 
 
 def decode_image(

@@ -50,7 +50,7 @@ def decode_masks(codes: Sequence[Rle], size: tuple[int, int]) -> Bool[Tensor, "n
 
 
 def _is_code(counts: str, pixels: int) -> bool:
-    """Whether the runs of a code cover so many pixels.
+    """True where the runs of a code cover so many pixels.
 
     A letter holds five bits, the lowest first, and whether more follow; the highest bit is the sign. From the fourth
     run on what is written is the difference to the run before the last.

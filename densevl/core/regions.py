@@ -17,7 +17,7 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors, check_same_model
 from densevl.core.geometry import Size
 
-__all__ = ["RegionEmbeddings", "Regions"]
+__all__ = ["RegionEmbeddings", "Regions", "shared_areas"]
 
 FORMS = ("xyxy", "xywh")
 
@@ -96,6 +96,13 @@ class Regions:
         """
         _check_masks(masks, len(self), self.size)
         return replace(self, masks=masks)
+
+    def with_filled_boxes(self) -> "Regions":
+        """The same boxes, each with all pixels of the box as its mask; edges are rounded to whole pixels."""
+        masks = torch.zeros(len(self), *self.size, dtype=torch.bool)
+        for mask, (left, top, right, bottom) in zip(masks, self.boxes.round().long().tolist(), strict=True):
+            mask[top:bottom, left:right] = True
+        return self.with_masks(masks)
 
     def with_scores(self, scores: Float[Tensor, "*_"] | None) -> "Regions":
         """The same regions with these scores.
@@ -187,7 +194,7 @@ class RegionEmbeddings:
     Attributes:
         vectors: one unit vector a region.
         model_id: identity of the encoder and its weights; compare only with texts of the same.
-        parts: where a region was looked at in several ways, the unit vectors of each, by its name.
+        parts: unit vectors by visual prompt, where a region was embedded with several.
         weights: weight of each part; 1 where it is not named.
     """
 
@@ -228,6 +235,12 @@ class RegionEmbeddings:
             return self.vectors @ texts.to(self.vectors).mT
         weighted = [self.weights.get(name, 1.0) * part for name, part in self.parts.items()]
         return torch.stack(weighted).sum(0) @ texts.to(self.vectors).mT
+
+
+def shared_areas(boxes: Float[Tensor, "n 4"], others: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
+    """Area of the intersection of each box with each of the others; boxes are xyxy."""
+    low, high = torch.maximum(boxes[:, None, :2], others[:, :2]), torch.minimum(boxes[:, None, 2:], others[:, 2:])
+    return (high - low).clamp(min=0).prod(2)
 
 
 def _all_bool(chosen: Sequence[Any]) -> bool:

@@ -5,13 +5,13 @@ An encoder does not take a readout. It hands out its *last block* with the token
 needs beside the tokens it says in its :class:`Needs`, and nobody reaches through an encoder to its library.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float32, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from densevl.core.attention import Block
 from densevl.core.features import DenseFeatures, TextEmbeddings
@@ -25,6 +25,7 @@ __all__ = [
     "ImageTower",
     "LastBlock",
     "Needs",
+    "TextSpace",
     "TextTower",
     "Window",
     "join_needs",
@@ -182,6 +183,34 @@ class TextTower(Protocol):
 
 
 @runtime_checkable
+class TextSpace(Protocol):
+    """The joint image-text space that region vectors lie in, with its text encoder.
+
+    Attributes:
+        model_id: identity of the encoder and its weights; only vectors of the same identity are compared.
+        dim: length of a vector.
+        temperature: factor of cosines that the space was trained with.
+    """
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def temperature(self) -> float: ...
+
+    def embed_texts(self, texts: Sequence[str], templates: Sequence[str] = ("{}",)) -> Float[Tensor, "q d"]:
+        """Unit vectors of texts, each the mean over the templates."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The weights."""
+        ...
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """An image–text encoder of patches, whole images and texts in one space.
 
@@ -242,4 +271,4 @@ class Encoder(Protocol):
         """Texts that fit the context in the template, and how many of them lost their last words."""
         ...
 
-    def to(self, *args: Any, **kwargs: Any) -> Any: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...

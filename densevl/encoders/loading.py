@@ -33,7 +33,7 @@ def build_clip(
     std: Sequence[float] | None = None,
     text_cache: bool = True,
     whole: bool = False,
-) -> WholeImageEncoder:
+) -> Any:
     """A CLIP encoder in float32 on the CPU, for inference.
 
     Args:
@@ -58,7 +58,8 @@ def build_clip(
     if seed is not None:
         return build_random_clip(arch or "ViT-B-16", seed)
     named = weights_entry(str(weights)) if str(weights) in weights_table() else None
-    arch = arch or (named and (named.arch or named.kind))
+    if arch is None and named is not None:
+        arch = named.arch or named.kind
     if arch is not None and not whole:
         _refuse_resnet(arch)
     opened = open_weights(weights, offline)

@@ -22,7 +22,7 @@ from densevl.core.regions import Regions
 __all__ = ["ProposalFile", "Proposals", "as_regions", "grid_regions", "read_proposals"]
 
 GRID = (1, 2, 4)
-"""Parts into which the sides of an image are cut, for each size of the boxes of a grid."""
+"""Pieces into which the sides of an image are cut, for each size of the boxes of a grid."""
 
 Proposals = Regions | Tensor | np.ndarray | Sequence[Any] | str | Path
 """Regions; boxes "n 4" (xyxy) as a list, an array or a tensor; bool masks "n H W"; or a file of boxes."""
@@ -61,10 +61,10 @@ def grid_regions(size: Size) -> Regions:
         size: (height, width) of the image.
     """
     boxes = []
-    for parts in GRID:
-        steps = torch.arange(2 * parts - 1) / 2
+    for pieces in GRID:
+        steps = torch.arange(2 * pieces - 1) / 2
         y, x = (at.flatten() for at in torch.meshgrid(steps, steps, indexing="ij"))
-        boxes.append(torch.stack([x, y, x + 1, y + 1], dim=1) / parts)
+        boxes.append(torch.stack([x, y, x + 1, y + 1], dim=1) / pieces)
     height, width = size
     found = (torch.cat(boxes) * torch.tensor([width, height, width, height])).round()
     return Regions(found[(found[:, 2:] > found[:, :2]).all(1)], size)
@@ -117,7 +117,7 @@ class ProposalFile:
             image_name: of the image. Not needed where the file has boxes of one image alone.
 
         Raises:
-            UsageError: where the file does not tell which boxes are the image's, or they do not fit.
+            UsageError: where the file does not say which boxes are the image's, or they do not fit.
         """
         with self._layout_checked():
             try:

@@ -1,11 +1,14 @@
 """The Python API with the shipped mini model."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import densevl
+from densevl.core.lazy import Lazy
 from densevl.datasets.scenes import GROUNDS, render
 
 WORDS = [*GROUNDS, "red circle", ["blue star", "blue shape"]]
@@ -106,6 +109,52 @@ def test_overrides_change_the_protocol():
 def test_bad_options_are_named(options, message):
     with pytest.raises(densevl.UsageError, match=message):
         densevl.load(**{"name": "mini", "offline": True, **options})
+
+
+def test_a_component_may_be_a_lazy_value_or_any_function_of_no_arguments(model):
+    """None of them is called before it is used, and a built component is never called, though a Module can be."""
+
+    class Makes:
+        def __call__(self):
+            return model.segmentor
+
+    for later in (
+        partial(lambda x: x, model.segmentor),
+        Makes(),
+        Lazy(lambda: model.segmentor),
+        lambda: model.segmentor,
+    ):
+        assert densevl.Model(later).segmentor is model.segmentor
+    built = densevl.Model(model.segmentor, embedder=model.embedder, mask_maker=partial(lambda x: x, model.mask_maker))
+    assert built.segmentor is model.segmentor
+    assert built.embedder is model.embedder
+    assert built.mask_maker is model.mask_maker
+
+
+def test_nothing_is_built_for_repr(model):
+    def never():
+        raise AssertionError("this would download weights")
+
+    assert repr(densevl.Model(never, "later", never, never, never)) == "Model('later', not built yet)"
+    assert "not built yet" in repr(densevl.load("maskclip", lazy=True))
+    assert (
+        repr(model) == f"Model('mini', encoder={model.segmentor.encoder.model_id!r}, device={model.segmentor.device})"
+    )
+    finds = densevl.Model(None, "finds", partial(lambda x: x, model.grounder))
+    assert repr(finds) == "Model('finds', not built yet)"
+    assert finds.grounder is model.grounder
+    assert repr(finds) == f"Model('finds', grounder, device={model.grounder.device})"
+
+
+def test_an_image_that_was_read_is_not_read_again(model, scene, monkeypatch):
+    def again(*_, **__):
+        raise AssertionError("a full copy")
+
+    monkeypatch.setattr("densevl.core.images.read_image", again)
+    image = np.ascontiguousarray(scene.image)
+    assert model.encode(image).image is image
+    assert model.segment(image, "grass, sand").labels.shape == image.shape[:2]
+    assert len(model.embed(image, [[0, 0, 20, 20]])) == 1
 
 
 def test_bfloat16_labels_are_nearly_those_of_float32(model, scene):

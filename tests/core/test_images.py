@@ -17,7 +17,7 @@ from PIL import Image
 
 from densevl.core.errors import ImageError
 from densevl.core.geometry import resized_size
-from densevl.core.images import normalise, read_image, resize_image, to_tensor
+from densevl.core.images import as_image, normalise, read_image, resize_image, to_tensor
 
 PHOTO = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (24, 36, 3), dtype=np.uint8), (5, 5), 0)
 
@@ -408,3 +408,15 @@ def test_reading_files_does_not_import_torch() -> None:
         "import sys, densevl.core.images, densevl.core.files, densevl.core.files; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_an_array_that_is_an_image_is_not_copied():
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    assert as_image(image) is image
+    for other in (image[:, ::-1], image[..., :1], image[..., 0], image / 255, image[:, :, ::-1], image[:, 1:]):
+        found = as_image(other)
+        assert np.array_equal(found, read_image(other))
+        assert found.flags.c_contiguous
+        assert not np.shares_memory(found, image)
+    with pytest.raises(ImageError, match="shape"):
+        as_image(image[None])

@@ -135,3 +135,12 @@ def test_sum_of_parts_is_the_sum_of_their_cosines():
     assert torch.allclose(found[[2]].cosines(texts), found.cosines(texts)[[2]])
     assert torch.allclose(RegionEmbeddings(a, "model").cosines(texts), a @ texts.T)
     assert len(found) == 4
+
+
+def test_filled_boxes_have_the_pixels_of_their_boxes():
+    boxes = Regions.from_boxes([[1, 2, 4, 3], [0, 0, 5, 4], [0.6, 0.4, 2.4, 1.6]], (4, 5))
+    filled = boxes.with_filled_boxes()
+    assert filled.areas.tolist() == [3, 20, 2]
+    assert filled.masks[0].nonzero().tolist() == [[2, 1], [2, 2], [2, 3]]
+    assert filled.masks[2].nonzero().tolist() == [[0, 1], [1, 1]]
+    assert boxes[:0].with_filled_boxes().masks.shape == (0, 4, 5)

@@ -65,8 +65,9 @@ def compare(
     if not (0 <= x < width and 0 <= y < height):
         raise UsageError(f"point ({x}, {y}) lies outside of the image, which has {width}×{height} pixels")
     segmentor = model.segmentor  # a lazy model is built here, after everything that can be refused without it
-    heads = next((r for r in segmentor.refiners if isinstance(r, DinoiserRefiner)), None)
-    if heads is None:
+    refiners = segmentor.refiners if isinstance(segmentor, Segmentor) else ()
+    heads = next((r for r in refiners if isinstance(r, DinoiserRefiner)), None)
+    if heads is None or not isinstance(segmentor, Segmentor):
         raise UsageError(f"model {model.name!r} has no heads to look at; take one such as dinoiser")
     texts = model.embed_classes(classes, background)
     images = _resized(segmentor, pixels)

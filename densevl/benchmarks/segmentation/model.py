@@ -73,11 +73,10 @@ class OpenVocabularyModel(BenchmarkModel):
 
     def answer(self, images: Sequence[Tensor], samples: Sequence[SegDataSample]) -> None:
         """Add ``pred_sem_seg`` to the samples; their images have the size that the data set was told."""
-        floats = [image.float().div_(255) for image in images]
-        for labels, sample in zip(self._label(floats, [s.ori_shape for s in samples]), samples, strict=True):
+        for labels, sample in zip(self._label(images, [s.ori_shape for s in samples]), samples, strict=True):
             sample.pred_sem_seg = PixelData(data=labels[None])
 
-    def _label(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
+    def _label(self, images: Sequence[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         if self.texts is None:
             raise UsageError("the model was not told its classes; call ask(vocabulary) first")
         encoded = self.segmentor.encode_resized(images, sizes)

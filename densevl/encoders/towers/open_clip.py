@@ -78,12 +78,12 @@ class OpenClipTower:
 
     prefix = 1
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: Any) -> None:
         _check_tower(visual)
-        self.visual: Any = visual
-        self.width: int = self.visual.transformer.width
-        self.dim: int = self.visual.output_dim
-        self.patch_size: int = self.visual.patch_size[0]
+        self.visual = visual
+        self.width: int = visual.transformer.width
+        self.dim: int = visual.output_dim
+        self.patch_size: int = visual.patch_size[0]
         self._positions = PositionTable(prefix=self.prefix)
 
     @property

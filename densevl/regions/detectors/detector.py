@@ -1,4 +1,4 @@
-"""What every detector is, and what becomes of the boxes of its model."""
+"""The contract of detectors, and the cleaning of the boxes of their models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SAME_BOX = 0.7
 """Boxes that overlap by more than this IoU are one."""
 
 MOST_BOXES = 100
-"""Boxes of a text that a detector which knows one text at a time is asked for."""
+"""Boxes of a text wanted of a detector that takes one text at a time."""
 
 Picture = np.ndarray
 """An image, uint8 RGB (H, W, 3)."""
@@ -42,7 +42,7 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What of several texts was found in an image.
+    """The boxes that were found in an image for several texts.
 
     Attributes:
         regions: boxes with scores, the best first.
@@ -56,7 +56,7 @@ class Found:
 def find_one_by_one(
     detector: Detector, images: Sequence[Picture], texts: Sequence[Sequence[str]], threshold: int | float
 ) -> list[Found]:
-    """What of several texts is found in each image, one text after the other.
+    """The boxes in each image for several texts, one text after the other.
 
     Args:
         detector: any.
@@ -106,9 +106,9 @@ def best_regions(
     """The best of a model's boxes as regions of the image.
 
     Args:
-        boxes: (centre x, centre y, width, height), as shares of what ``scale`` says.
+        boxes: (centre x, centre y, width, height), in units of ``scale``.
         scores: of the boxes; those that are not finite are left out.
-        scale: (width, height) in pixels that a share of 1 stands for.
+        scale: (width, height) in pixels of the unit.
         size: (height, width) of the image; boxes are cut there, and what lies outside is left out.
         top: how many at most, after boxes that overlap by more than :data:`SAME_BOX` are made one.
     """

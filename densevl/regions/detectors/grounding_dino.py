@@ -5,32 +5,22 @@ text is in lower case and ends in a full stop, which the model was trained with.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import nn
 
 from densevl.core.regions import Regions
 from densevl.regions.detectors.detector import best_regions
-from densevl.regions.detectors.pretrained import load_pretrained
+from densevl.regions.detectors.pretrained import PretrainedDetector
 
 __all__ = ["GroundingDino", "build_grounding_dino"]
 
 
-class GroundingDino(nn.Module):
-    """A detector round a Grounding DINO model.
+class GroundingDino(PretrainedDetector):
+    """A detector round ``GroundingDinoForObjectDetection``; arguments as of :class:`PretrainedDetector`."""
 
-    Args:
-        model: ``GroundingDinoForObjectDetection``.
-        processor: its ``GroundingDinoProcessor``.
-        name: what results call it.
-    """
-
-    def __init__(self, model: Any, processor: Any, name: str = "Grounding DINO") -> None:
-        super().__init__()
-        self.model, self.processor, self.name = model.eval(), processor, name
+    kind, title, example = "GroundingDino", "Grounding DINO", "IDEA-Research/grounding-dino-tiny"
 
     @torch.no_grad()
     def detect(self, image: UInt8[np.ndarray, "H W 3"], text: str, top: int = 10) -> Regions:
@@ -45,7 +35,7 @@ class GroundingDino(nn.Module):
 
 
 def build_grounding_dino(
-    weights: str | Path = "IDEA-Research/grounding-dino-tiny", revision: str | None = None, *, offline: bool = False
+    weights: str | Path = GroundingDino.example, revision: str | None = None, *, offline: bool = False
 ) -> GroundingDino:
     """A Grounding DINO detector.
 
@@ -57,5 +47,4 @@ def build_grounding_dino(
     Raises:
         WeightsError: where the model cannot be had.
     """
-    model, processor = load_pretrained("GroundingDino", weights, revision, offline, "IDEA-Research/grounding-dino-tiny")
-    return GroundingDino(model, processor, f"Grounding DINO ({str(weights).rstrip('/').rsplit('/', 1)[-1]})")
+    return GroundingDino.load(weights, revision, offline)

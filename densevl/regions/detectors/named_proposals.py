@@ -1,4 +1,4 @@
-"""A detector made of a mask maker and a region embedder: everything that can be told apart, by its best name.
+"""A detector made of a mask maker and a region embedder: every region that is seen, by its best name.
 
 The mask maker proposes; the score of a proposal for a text is the probability of the text beside words for other
 things, softmax(scale · mean cosine), so that a box that shows none of the texts gets none. Of these other words those
@@ -14,14 +14,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
-from densevl.core.regions import Regions
+from densevl.core.regions import Regions, shared_areas
 from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary, normalised
 from densevl.regions.detectors.detector import Found, Picture, named_regions
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.mask_makers import MASK_MAKERS
 
-__all__ = ["NamedProposals", "build_mini_detector", "shares", "without_parts"]
+__all__ = ["NamedProposals", "build_mini_detector", "text_probabilities", "without_parts"]
 
 
 class NamedProposals(nn.Module):
@@ -29,13 +29,13 @@ class NamedProposals(nn.Module):
 
     Args:
         mask_maker: proposes; built, or a config.
-        embedder: region embedder whose encoder also embeds texts; likewise.
+        embedder: region embedder whose encoder also embeds texts; built, or a config.
         others: words for other things, or the name of a vocabulary.
         scale: of the cosines; None for the one that the encoder was trained with.
         name: what results call it.
 
     Raises:
-        UsageError: where there are no other words, the scale is not above 0, or a part is unknown.
+        UsageError: where there are no other words, the scale is not above 0, or a name is unknown.
     """
 
     def __init__(
@@ -58,10 +58,9 @@ class NamedProposals(nn.Module):
         self.eval()
 
     def to(self, *place: Any, **settings: Any) -> "NamedProposals":
-        """Move both parts to a device; a mask maker is no module, and is moved beside the other."""
+        """Move both models to a device; a mask maker is no module, and is moved beside the other."""
         super().to(*place, **settings)
-        if hasattr(self.mask_maker, "to"):
-            self.mask_maker.to(next(self.parameters()).device)
+        self.mask_maker.to(next(self.parameters()).device)
         return self
 
     def detect(self, image: UInt8[np.ndarray, "H W 3"], text: str, top: int = 10) -> Regions:
@@ -72,7 +71,7 @@ class NamedProposals(nn.Module):
     def find(
         self, images: Sequence[Picture], texts: Sequence[Sequence[str]], threshold: int | float = 0.1
     ) -> list[Found]:
-        """What of several texts is found in each image: every proposal with the text that suits it best.
+        """The boxes in each image for several texts: every proposal with the text that suits it best.
 
         Args:
             images: uint8 RGB, of any sizes.
@@ -92,7 +91,7 @@ class NamedProposals(nn.Module):
         looks = sum(regions.weights.get(name, 1.0) for name in regions.parts) or 1.0
         cosines = regions.cosines(encoder.embed_texts([*texts, *self.others])) / looks
         own, other = (scale * cosines).split([len(texts), len(self.others)], dim=1)
-        scores, names = shares(own, other, texts, self.others).max(1)
+        scores, names = text_probabilities(own, other, texts, self.others).max(1)
         return without_parts(named_regions(seen.boxes, scores, names, size, threshold))
 
 
@@ -103,20 +102,19 @@ def without_parts(found: Found, most: int | float = 0.7) -> Found:
 
     Args:
         found: boxes, the best first.
-        most: share of the smaller box's area.
+        most: fraction of the smaller box's area.
     """
     boxes, areas = found.regions.boxes, found.regions.box_areas
     kept: list[int] = []
     for i, name in enumerate(found.names):
         rivals = [j for j in kept if found.names[j] == name]
-        low, high = torch.maximum(boxes[i, :2], boxes[rivals, :2]), torch.minimum(boxes[i, 2:], boxes[rivals, 2:])
-        shared = (high - low).clamp(min=0).prod(1)
+        shared = shared_areas(boxes[i : i + 1], boxes[rivals])[0]
         if not (shared > most * torch.minimum(areas[i], areas[rivals])).any():
             kept.append(i)
     return Found(found.regions[kept], tuple(found.names[i] for i in kept))
 
 
-def shares(
+def text_probabilities(
     own: Float[Tensor, "n q"], other: Float[Tensor, "n o"], texts: Sequence[str], others: Sequence[str]
 ) -> Float[Tensor, "n q"]:
     """The probability of each text beside the other words that do not mean the same.
@@ -124,7 +122,7 @@ def shares(
     Args:
         own: logits of the texts.
         other: logits of the other words.
-        texts: what is looked for.
+        texts: names of the things that are looked for.
         others: words for other things.
     """
     same = torch.tensor([[_same(text, other) for other in others] for text in texts], device=own.device)

@@ -12,30 +12,32 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import box_convert
 
 from densevl.core.regions import Regions
 from densevl.regions.detectors.detector import Found, Picture, best_regions, named_regions
-from densevl.regions.detectors.pretrained import load_pretrained
+from densevl.regions.detectors.pretrained import PretrainedDetector
 
 __all__ = ["Owlv2", "build_owlv2"]
 
 
-class Owlv2(nn.Module):
+class Owlv2(PretrainedDetector):
     """A detector round an OWLv2 model.
 
     Args:
         model: ``Owlv2ForObjectDetection``.
         processor: its ``Owlv2Processor``.
-        name: what results call it.
+        name: its name in results; None for that of its kind.
         size: side of the square that the model sees; None for the side that it was trained with. At another one its
             position embeddings are interpolated: CLOC labels at 448 pixels.
     """
 
-    def __init__(self, model: Any, processor: Any, name: str = "OWLv2", size: int | None = None) -> None:
-        super().__init__()
-        self.model, self.processor, self.name, self.size = model.eval(), processor, name, size
+    kind, title, example = "Owlv2", "OWLv2", "google/owlv2-base-patch16-ensemble"
+
+    def __init__(self, model: Any, processor: Any, name: str | None = None, size: int | None = None) -> None:
+        super().__init__(model, processor, name)
+        self.size = size
 
     @torch.no_grad()
     def detect(self, image: UInt8[np.ndarray, "H W 3"], text: str, top: int = 10) -> Regions:
@@ -49,7 +51,7 @@ class Owlv2(nn.Module):
     def find(
         self, images: Sequence[Picture], texts: Sequence[Sequence[str]], threshold: int | float = 0.1
     ) -> list[Found]:
-        """What of several texts is found in each image: every box with the text that suits it best.
+        """The boxes in each image for several texts: every box with the text that suits it best.
 
         Args:
             images: uint8 RGB, of any sizes; they pass through the model together.
@@ -74,7 +76,7 @@ class Owlv2(nn.Module):
     def _predict(
         self, images: Sequence[Picture], texts: Sequence[Sequence[str]]
     ) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n q"]]:
-        """Boxes, as shares of the longer side, and logits of every box and text."""
+        """Boxes, as fractions of the longer side, and logits of every box and text."""
         side = {} if self.size is None else {"size": {"height": self.size, "width": self.size}}
         inputs = self.processor(
             text=[list(names) for names in texts], images=list(images), return_tensors="pt", truncation=True, **side
@@ -90,7 +92,7 @@ class Owlv2(nn.Module):
 
 
 def build_owlv2(
-    weights: str | Path = "google/owlv2-base-patch16-ensemble",
+    weights: str | Path = Owlv2.example,
     revision: str | None = None,
     *,
     size: int | None = None,
@@ -107,5 +109,4 @@ def build_owlv2(
     Raises:
         WeightsError: where the model cannot be had.
     """
-    model, processor = load_pretrained("Owlv2", weights, revision, offline, "google/owlv2-base-patch16-ensemble")
-    return Owlv2(model, processor, f"OWLv2 ({str(weights).rstrip('/').rsplit('/', 1)[-1]})", size)
+    return Owlv2.load(weights, revision, offline, size=size)

@@ -1,7 +1,7 @@
-"""Loading detectors of transformers: safetensors and tokenizer files alone, from a hub or from a folder."""
+"""The common base of detectors of transformers: safetensors and tokenizer files alone, from a hub or from a folder."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -12,31 +12,53 @@ try:
 except ImportError as error:
     raise UsageError("detectors need transformers; install it: pip install 'densevl[detect]'") from error
 
-__all__ = ["load_parts", "load_pretrained"]
+__all__ = ["PretrainedDetector", "load_parts"]
 
 
-def load_pretrained(
-    kind: str, weights: str | Path, revision: str | None, offline: bool, example: str
-) -> tuple[torch.nn.Module, Any]:
-    """A model of transformers in float32 for inference, and its processor.
+class PretrainedDetector(torch.nn.Module):
+    """A detector round a model of transformers.
 
     Args:
-        kind: start of the names of both classes, such as ``"Owlv2"``.
-        weights: a repository on the hub, or a folder.
-        revision: commit of the repository.
-        offline: never reach for the network.
-        example: a repository that would do, for the message.
+        model: the model, such as ``Owlv2ForObjectDetection``.
+        processor: its processor.
+        name: the detector's name in results; None for that of its kind.
 
-    Raises:
-        WeightsError: where they cannot be had, or weights are missing.
+    Attributes:
+        kind: start of the names of both classes of transformers, such as ``"Owlv2"``.
+        title: the kind's name for people.
+        example: a repository on the hub that would do, for messages.
     """
-    return load_parts(f"{kind}ForObjectDetection", f"{kind}Processor", weights, revision, offline, example)
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    example: ClassVar[str]
+
+    def __init__(self, model: Any, processor: Any, name: str | None = None) -> None:
+        super().__init__()
+        self.model, self.processor, self.name = model.eval(), processor, name or self.title
+
+    @classmethod
+    def load(cls, weights: str | Path, revision: str | None, offline: bool, **settings: Any) -> Any:
+        """A detector of this class with pretrained weights, in float32.
+
+        Args:
+            weights: a repository on the hub, or a folder.
+            revision: commit of the repository.
+            offline: never reach for the network.
+            settings: further arguments of the class.
+
+        Raises:
+            WeightsError: where the model cannot be had, or weights are missing.
+        """
+        classes = f"{cls.kind}ForObjectDetection", f"{cls.kind}Processor"
+        model, processor = load_parts(*classes, weights, revision, offline, cls.example)
+        return cls(model, processor, f"{cls.title} ({str(weights).rstrip('/').rsplit('/', 1)[-1]})", **settings)
 
 
 def load_parts(
     model_class: str, processor_class: str, weights: str | Path, revision: str | None, offline: bool, example: str
 ) -> tuple[torch.nn.Module, Any]:
-    """As :func:`load_pretrained`, for any classes of transformers.
+    """A model of transformers in float32 for inference, and its processor.
 
     Args:
         model_class: name of the model's class.

@@ -1,60 +1,59 @@
-"""What tasks ask of a region embedder."""
+"""The contract of region embedders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.encoders.contracts import TextSpace
 
-__all__ = ["RegionEmbedder", "device_of", "embed_batch", "on_device"]
+__all__ = ["RegionEmbedder", "device_of", "on_device"]
 
 
 @runtime_checkable
 class RegionEmbedder(Protocol):
-    """Turns the regions of one image into unit vectors of the joint image-text space.
+    """Turns regions of images into unit vectors of the joint image-text space.
+
+    An embedder that inherits from this class has to define ``encoder``, ``protocol`` and :meth:`embed`.
 
     Attributes:
-        encoder: what the vectors come from; it embeds texts into the same space.
-        needs_masks: whether boxes alone are not enough.
-        protocol: everything that decides a vector, for reports: plain values only.
+        encoder: the space of the vectors, into which it embeds texts too.
     """
 
-    encoder: Any
+    encoder: TextSpace
 
     @property
-    def needs_masks(self) -> bool: ...
+    def needs_masks(self) -> bool:
+        """True where boxes alone are not enough."""
+        return False
 
     @property
-    def protocol(self) -> dict[str, Any]: ...
+    def reads_masks(self) -> bool:
+        """True where a vector depends on the mask of its region, where there is one."""
+        return self.needs_masks
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        """Everything that decides a vector, for reports: JSON values only."""
+        ...
 
     def embed(self, image: UInt8[np.ndarray, "H W 3"], regions: Regions) -> RegionEmbeddings:
         """Embed regions of an image, none or thousands; each as if it were the only one."""
         ...
 
-
-def embed_batch(
-    embedder: Any, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
-) -> list[RegionEmbeddings]:
-    """Embed regions of several images: together where the embedder has a method of this name, else one by one.
-
-    Args:
-        embedder: of any kind.
-        images: of any sizes.
-        regions: of each of them.
-    """
-    together = getattr(embedder, "embed_batch", None)
-    if together is not None:
-        found: list[RegionEmbeddings] = together(images, regions)
-        return found
-    return [embedder.embed(image, some) for image, some in zip(images, regions, strict=True)]
+    def embed_batch(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], regions: Sequence[Regions]
+    ) -> list[RegionEmbeddings]:
+        """Embed regions of each of several images of any sizes; one image after the other by default."""
+        return [self.embed(image, some) for image, some in zip(images, regions, strict=True)]
 
 
-def device_of(encoder: nn.Module) -> torch.device:
-    """Where the weights are."""
+def device_of(encoder: TextSpace) -> torch.device:
+    """The device of the weights."""
     return next(encoder.parameters()).device
 
 

@@ -19,13 +19,13 @@ from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
-from densevl.regions.embedders.embedder import device_of, on_device
+from densevl.regions.embedders.embedder import RegionEmbedder, device_of, on_device
 from densevl.regions.visual_prompts import Style, VisualPrompt, canvas, marked_by_each, visual_prompt
 
 __all__ = ["MarkedImages"]
 
 
-class MarkedImages(nn.Module):
+class MarkedImages(nn.Module, RegionEmbedder):
     """Marks every region with every visual prompt and embeds the marked images.
 
     Args:
@@ -68,12 +68,12 @@ class MarkedImages(nn.Module):
 
     @property
     def needs_masks(self) -> bool:
-        """Whether boxes alone are not enough."""
+        """True where boxes alone are not enough."""
         return any(prompt.needs_masks for prompt in self.visual_prompts)
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Everything that decides a vector, for reports: plain values only."""
+        """Everything that decides a vector, for reports: JSON values only."""
         return {
             "type": "marked-images",
             "encoder": self.encoder.model_id,
@@ -102,7 +102,7 @@ class MarkedImages(nn.Module):
         return RegionEmbeddings.of_parts(parts, self.encoder.model_id, self.weights)
 
     def _embed(self, marked: Shaped[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        if len(marked) == 0:  # the width of the space, as one vector tells it
+        if len(marked) == 0:  # the width of the space, which one vector shows
             return self._embed(marked.new_zeros(1, *marked.shape[1:]))[:0]
         return self.encoder.embed_images(on_device(marked, device_of(self.encoder)), mode="squash")
 

@@ -2,7 +2,7 @@
 
 Source: masked pooling of patch features as in Ghiasi et al., Scaling Open-Vocabulary Image Segmentation with
 Image-Level Labels (OpenSeg), ECCV 2022, https://arxiv.org/abs/2112.12143, over the dense features of MaskCLIP (Zhou et
-al., ECCV 2022). Each patch counts with the part of it that the region covers, exactly, whatever the sizes of image and
+al., ECCV 2022). Each patch counts with the area of it that the region covers, exactly, whatever the sizes of image and
 grid. Patches are made unit vectors first, as the segmentor does.
 """
 
@@ -21,8 +21,7 @@ from densevl.core.geometry import Size, bin_coverage, resized_size
 from densevl.core.images import resize_image
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.dense.encoder import DenseEncoder
-from densevl.encoders.contracts import Encoder
-from densevl.regions.embedders.embedder import on_device
+from densevl.regions.embedders.embedder import RegionEmbedder, on_device
 
 __all__ = ["MaskPooling", "pool_regions"]
 
@@ -30,7 +29,7 @@ AT_ONCE = 64
 """Masks that are pooled together."""
 
 
-class MaskPooling(nn.Module):
+class MaskPooling(nn.Module, RegionEmbedder):
     """Averages the segmentor's dense features over each region: over its mask, or over its box where it has none.
 
     Args:
@@ -57,18 +56,14 @@ class MaskPooling(nn.Module):
     ) -> None:
         super().__init__()
         self.dense = DenseEncoder(encoder, readout, refiners, positions, border)
+        self.encoder = self.dense.encoder
         self.short_side, self.long_side = short_side, long_side
         self.use_masks = use_masks
 
     @property
-    def encoder(self) -> Encoder:
-        """What the vectors come from."""
-        return self.dense.encoder
-
-    @property
-    def needs_masks(self) -> bool:
-        """Whether boxes alone are not enough: they are, masks are better."""
-        return False
+    def reads_masks(self) -> bool:
+        """Whether a vector depends on the mask of its region, where there is one."""
+        return self.use_masks
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -127,12 +122,12 @@ def pool_regions(
     rows, columns = (edge * side for edge, side in zip(edges, patch, strict=True))
     x0, y0, x1, y1 = regions.boxes[..., None].unbind(1)
     down, right = _overlap(rows, y0, y1), _overlap(columns, x0, x1)
-    shares = down[:, :, None] * right[:, None]
+    coverage = down[:, :, None] * right[:, None]
     if regions.masks is not None and len(regions):
-        row_shares, column_shares = bin_coverage(height, rows), bin_coverage(width, columns)
-        covered = torch.cat([row_shares @ m.float() @ column_shares.mT for m in regions.masks.split(AT_ONCE)])
-        shares = torch.where(covered.flatten(1).any(1)[:, None, None], covered, shares)
-    return F.normalize(shares.flatten(1) @ grid.flatten(1).mT, dim=1)
+        rows_covered, columns_covered = bin_coverage(height, rows), bin_coverage(width, columns)
+        covered = torch.cat([rows_covered @ m.float() @ columns_covered.mT for m in regions.masks.split(AT_ONCE)])
+        coverage = torch.where(covered.flatten(1).any(1)[:, None, None], covered, coverage)
+    return F.normalize(coverage.flatten(1) @ grid.flatten(1).mT, dim=1)
 
 
 def _overlap(

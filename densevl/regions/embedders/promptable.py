@@ -25,7 +25,7 @@ from densevl.regions.embedders.prompter import Prompter
 __all__ = ["HINTS", "EncodedImages", "PromptableCLIP"]
 
 HINTS = ("box", "mask")
-"""What of a region can be its hint."""
+"""The hints that can be taken from a region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +127,8 @@ class PromptableCLIP(nn.Module):
         self._check(encoded, regions, hint)
         counts = [len(some) for some in regions]
         if hint == "mask":
-            shares = [self._shares(some, encoded) for some in regions]
-            hints = self.prompter.masks(encoded.grid, _padded(shares))
+            coverage = [self._coverage(some, encoded) for some in regions]
+            hints = self.prompter.masks(encoded.grid, _padded(coverage))
         else:
             hints = self.prompter.boxes(_padded([self._scaled(r.boxes, r.size, encoded) for r in regions]))
         return self._cut(self.prompter(encoded.grid, hints), counts)
@@ -177,11 +177,11 @@ class PromptableCLIP(nn.Module):
         return boxes
 
     def _scaled(self, values: Float[Tensor, "n ..."], size: Size, encoded: EncodedImages) -> Float[Tensor, "n ..."]:
-        """Pairs (x, y) in pixels as shares of the padded image."""
+        """Pairs (x, y) in pixels as fractions of the padded image."""
         pairs = values.unflatten(-1, (-1, 2)) / (_shrink(size, self.side) * self.side).to(values)
         return pairs.flatten(-2).to(encoded.grid)
 
-    def _shares(self, regions: Regions, encoded: EncodedImages) -> Float[Tensor, "n h w"]:
+    def _coverage(self, regions: Regions, encoded: EncodedImages) -> Float[Tensor, "n h w"]:
         masks = regions.masks
         if masks is None or len(masks) == 0:
             return encoded.grid.new_zeros(len(regions), *encoded.grid.shape[2:])

@@ -16,6 +16,7 @@ from densevl.core.files import atomic_write
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
+from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.embedders.promptable import HINTS, PromptableCLIP
 from densevl.regions.embedders.prompter import Prompter
 from densevl.weights import check_state_dict, fetch, load_state_dict, read_metadata
@@ -23,7 +24,7 @@ from densevl.weights import check_state_dict, fetch, load_state_dict, read_metad
 __all__ = ["PromptedRegions", "load_prompter", "save_prompter"]
 
 
-class PromptedRegions(nn.Module):
+class PromptedRegions(nn.Module, RegionEmbedder):
     """Embeds regions by their boxes or masks with a prompter, in one pass of the ViT for all regions of an image.
 
     Args:
@@ -53,12 +54,12 @@ class PromptedRegions(nn.Module):
 
     @property
     def needs_masks(self) -> bool:
-        """Whether boxes alone are not enough."""
+        """True where boxes alone are not enough."""
         return self.hint == "mask"
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Everything that decides a vector, for reports: plain values only."""
+        """Everything that decides a vector, for reports: JSON values only."""
         settings = self.encoder.prompter.settings
         return {
             "type": "prompter",
@@ -108,14 +109,14 @@ def load_prompter(path: str | Path, encoder_id: str | None = None) -> Prompter:
         WeightsError: where the file is missing, damaged or no prompter.
     """
     path = fetch(path)
-    state, told = load_state_dict(path), read_metadata(path)
+    state, metadata = load_state_dict(path), read_metadata(path)
     try:
-        prompter = Prompter(**json.loads(told["prompter"]))
+        prompter = Prompter(**json.loads(metadata["prompter"]))
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} does not say how its prompter is built ({error}): it is no prompter") from error
-    if encoder_id is not None and told.get("encoder") != encoder_id:
+    if encoder_id is not None and metadata.get("encoder") != encoder_id:
         raise UsageError(
-            f"the prompter {path} was trained on {told.get('encoder')!r}, not on {encoder_id!r}; take that encoder"
+            f"the prompter {path} was trained on {metadata.get('encoder')!r}, not on {encoder_id!r}; take that encoder"
         )
     check_state_dict(state, prompter.state_dict(), path)
     prompter.load_state_dict(state)

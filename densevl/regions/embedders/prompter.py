@@ -10,7 +10,7 @@ tokens of an image before pooling, projection and normalisation, and h the token
 What the paper leaves open is an argument of :class:`Prompter`. The class token of the ViT is left out: a CLIP that
 pools by averaging never trained it, and the grid alone has places.
 
-Convention: places are (x, y) as shares of the padded image, 0 its left or upper edge and 1 its right or lower one.
+Convention: places are (x, y) as fractions of the padded image, 0 its left or upper edge and 1 its right or lower one.
 """
 
 import math
@@ -44,12 +44,12 @@ class Prompter(nn.Module):
         dim: of the joint space, and so of the text embeddings.
         frequencies: sines and cosines of each coordinate. 16 wavelengths from two images down to ``shortest``: the
             longest tells any two places apart, the shortest places within a patch of the usual grids of 14 to 24.
-        shortest: wavelength, as a share of the image.
+        shortest: wavelength, as a fraction of the image.
         corner_tokens: 2, one for each corner, as we read the paper, or 1 that holds both; two need no product of all
             pairs of corners to be learned.
-        pool: which tokens are averaged: ``"all"``, the plain reading of global average pooling; ``"image"``; or
+        pool: which tokens are averaged: ``"all"``, the literal reading of global average pooling; ``"image"``; or
             ``"hint"``, which reads the answer off the hint alone and learns faster in a short training.
-        feed_forward: inner width of the feed-forward part in multiples of ``width``; 4 as in the ViT.
+        feed_forward: inner width of the feed-forward layers in multiples of ``width``; 4 as in the ViT.
         placed: put the encoding of its centre beside each image token where the layer projects it to its key and value.
             The paper does not: its f' is trained along and can learn to keep places, where that of a frozen CLIP may
             have lost them.
@@ -180,7 +180,7 @@ class Prompter(nn.Module):
         hints: Float[Tensor, "b m k c"],
         real: Bool[Tensor, "b m k"],
     ) -> Float[Tensor, "b m d"]:
-        """What :meth:`_embed` gives where the hints alone are pooled, with no more than two products over the tokens.
+        """The vectors of :meth:`_embed` where hints alone are pooled, with no more than two products over the tokens.
 
         With few queries it costs less to bring these to the tokens, q · W (g u + b) = (g ∘ Wᵀ q) · u + q · W b, and to
         project means of tokens instead of tokens.
@@ -189,7 +189,7 @@ class Prompter(nn.Module):
             units: tokens normalised by ``ln_1``, before its gain g and bias b.
             places: encodings of their centres.
             hints: as for :meth:`forward`.
-            real: likewise.
+            real: which tokens of the hints are there.
         """
         norm, shape = self.ln_1, hints.shape[1:3]
         query, key, value = self.attend(norm(hints)).chunk(3, dim=-1)
@@ -253,7 +253,7 @@ def _repeated(tokens: Float[Tensor, "b n c"], count: int) -> Float[Tensor, "b {c
 
 
 class BoxHead(nn.Module):
-    """Two linear layers with GELU that tell where a text's region lies, from the vector of its text hint.
+    """Two linear layers with GELU that predict the place of a text's region, from the vector of its text hint.
 
     The unit vectors are scaled to values of about 1, for which the layers' first weights are made.
 

@@ -38,7 +38,7 @@ INTERVALS = 800
 RIDGE = 1e-5
 
 MASK = 3
-"""How loud a mask's own tokens are beside what its hint reads, which at first is arbitrary."""
+"""Weight of a mask's own tokens beside what its hint reads, which at first is arbitrary."""
 
 PLACED = 0.05
 """Spread of the weights by which places enter the values: enough to learn from where a text's region lies."""
@@ -102,8 +102,8 @@ def start_at_pooling(reader: RoIAlignReader | MaskReader, norm: nn.LayerNorm, pr
 
     Args:
         reader: reads boxes or masks without attention.
-        norm: as for :func:`start_at_box_pooling`.
-        projection: likewise.
+        norm: the last normalisation of the CLIP that it reads.
+        projection: from the width of the ViT to the joint space.
     """
     _set(reader.value, norm.weight.detach().diag(), norm.bias.detach())
     _silence(reader.mlp[2])
@@ -114,8 +114,8 @@ def interval_logits(frequencies: int, shortest: float) -> Float64[Tensor, "2 k"]
     """Coefficients a and b of f: softmax over x of f(x - x0) + f(x1 - x) is nearly uniform over [x0, x1].
 
     Args:
-        frequencies: see :class:`densevl.regions.embedders.prompter.Prompter`.
-        shortest: likewise.
+        frequencies: sines and cosines of each coordinate.
+        shortest: wavelength, as a fraction of the image.
     """
     generator = torch.Generator().manual_seed(0)
     lengths = 0.02 * 50 ** torch.rand(INTERVALS, generator=generator, dtype=torch.float64)

@@ -1,11 +1,11 @@
 """RoIAlign and mask pooling in the place of the prompter's attention: what a prompter is compared with.
 
 Source: He et al., Mask R-CNN, ICCV 2017, https://arxiv.org/abs/1703.06870; CLOC (see
-:mod:`densevl.regions.embedders.prompter`) compares with RoIAlign and tells no more. Here all but the attention is as
+:mod:`densevl.regions.embedders.prompter`) compares with RoIAlign and says no more. Here all but the attention is as
 in the prompter, so that the two differ in how a region is read alone: normalised tokens are averaged over the region,
-and the mean goes through the value projection, the feed-forward part, the last normalisation and the projection.
+and the mean goes through the value projection, the feed-forward layers, the last normalisation and the projection.
 
-Convention: boxes are (x0, y0, x1, y1) as shares of the padded image.
+Convention: boxes are (x0, y0, x1, y1) as fractions of the padded image.
 """
 
 import math
@@ -24,12 +24,12 @@ BINS, SAMPLES = 7, 2
 
 
 class _PooledReader(nn.Module):
-    """What follows the reading of a region.
+    """The layers behind the reading of a region.
 
     Args:
         width: of the ViT.
         dim: of the joint space.
-        feed_forward: inner width of the feed-forward part in multiples of ``width``.
+        feed_forward: inner width of the feed-forward layers in multiples of ``width``.
         temperature: initial factor of the cosines between regions and texts.
     """
 

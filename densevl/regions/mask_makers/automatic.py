@@ -56,7 +56,7 @@ def everything(predict: Predict, size: Size, settings: Automatic, small: int | f
         predict: the model, with the image in it.
         size: (height, width) of the image.
         settings: how to search.
-        small: share of the image below which holes and islands are removed.
+        small: fraction of the image below which holes and islands are removed.
     """
     grid = torch.from_numpy(build_point_grid(settings.points_per_side)) * torch.tensor([size[1], size[0]])
     codes: list[Rle] = []  # full-size masks of hundreds of points take gigabytes

@@ -1,6 +1,6 @@
 """Masks on disk: an image encoder takes seconds, and the masks of the same boxes are always the same.
 
-One JSON file holds the masks of one image by one mask maker, as run-length codes by what was asked (a box, a row of
+One JSON file holds the masks of one image by one mask maker, as run-length codes by prompt (a box, a row of
 points, everything), with a checksum. A file that cannot be used is treated as absent and written anew. Writers replace
 a file whole, so that readers never see half of one; of two writers at the same time one may lose what it added, which
 costs its recomputation.
@@ -32,9 +32,9 @@ from densevl.regions.mask_makers.maker import (
     MaskMaker,
     Picture,
     PreparedImage,
+    as_prepared,
     checked_boxes,
     checked_points,
-    picture,
 )
 from densevl.weights import cache_dir
 
@@ -47,19 +47,19 @@ EVERYTHING = "everything"
 class RememberedImage:
     """An image that is encoded when the first mask is missing, and not before."""
 
-    plain: PreparedImage
+    given: PreparedImage
     maker: MaskMaker
 
     @cached_property
     def prepared(self) -> PreparedImage:
         """The image as the mask maker prepares it."""
-        return self.maker.encode(self.plain.image)
+        return self.maker.encode(self.given.image)
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the picture's size and pixels."""
-        size = "x".join(map(str, self.plain.size))
-        return hashlib.sha256(size.encode() + self.plain.image.tobytes()).hexdigest()
+        """Hash of the image's size and pixels."""
+        size = "x".join(map(str, self.given.size))
+        return hashlib.sha256(size.encode() + self.given.image.tobytes()).hexdigest()
 
 
 class CachedMasks:
@@ -86,44 +86,44 @@ class CachedMasks:
             if image.maker is not self.maker:
                 raise UsageError(f"the image was prepared by {image.maker.model_id}, not by {self.model_id}")
             return image
-        plain = picture(image, self.model_id)
-        remembered = RememberedImage(plain, self.maker)
-        if plain.maps:
-            remembered.prepared = plain
+        given = as_prepared(image, self.model_id)
+        remembered = RememberedImage(given, self.maker)
+        if given.maps:
+            remembered.prepared = given
         return remembered
 
     def from_boxes(self, image: Picture, boxes: Boxes) -> Bool[Tensor, "n H W"]:
-        """One mask for each box; the mask maker is asked for those that are not kept yet.
+        """One mask for each box; the mask maker makes those that are not kept yet.
 
         Raises:
             UsageError: as the mask maker inside.
         """
         remembered = self.encode(image)
-        found = checked_boxes(boxes, remembered.plain.size)
+        found = checked_boxes(boxes, remembered.given.size)
         keys = [f"box {box}" for box in found.tolist()]
         return self._masks(remembered, keys, lambda rows: self.maker.from_boxes(remembered.prepared, found[rows]))
 
     def from_points(self, image: Picture, points: Any, labels: Any | None = None) -> Bool[Tensor, "n H W"]:
-        """One mask for each row of points, likewise.
+        """One mask for each row of points; the mask maker makes those that are not kept yet.
 
         Raises:
             UsageError: as the mask maker inside.
         """
         remembered = self.encode(image)
-        places, inside = checked_points(points, labels, remembered.plain.size)
+        places, inside = checked_points(points, labels, remembered.given.size)
         keys = [f"points {row} {label}" for row, label in zip(places.tolist(), inside.tolist(), strict=True)]
         return self._masks(
             remembered, keys, lambda rows: self.maker.from_points(remembered.prepared, places[rows], inside[rows])
         )
 
     def everything(self, image: Picture) -> Regions:
-        """Everything in the image, likewise.
+        """Everything in the image, made where it is not kept yet.
 
         Raises:
             UsageError: as the mask maker inside.
         """
         remembered = self.encode(image)
-        path, size = self.path(remembered), remembered.plain.size
+        path, size = self.path(remembered), remembered.given.size
         kept = _read(path, size)
         if EVERYTHING not in kept:
             regions = self.maker.everything(remembered.prepared)
@@ -142,7 +142,7 @@ class CachedMasks:
         return self.folder / f"{name}-{maker}" / digest[:2] / f"{digest}.json"
 
     def _masks(self, image: RememberedImage, keys: Sequence[str], make: Callable[[list[int]], Tensor]) -> Tensor:
-        path, size = self.path(image), image.plain.size
+        path, size = self.path(image), image.given.size
         kept = _read(path, size)
         rows = list({key: row for row, key in enumerate(keys) if key not in kept}.values())
         if rows:
@@ -157,7 +157,7 @@ def _decoded(counts: Sequence[str], size: Size) -> Tensor:
 
 
 def _read(path: Path, size: Size) -> dict[str, Any]:
-    """What a file keeps; nothing where there is no usable file."""
+    """The masks in a file; nothing where there is no usable file."""
     try:
         content = json.loads(path.read_bytes())
         if content["checksum"] != _checksum(content["masks"]) or content["size"] != list(size):

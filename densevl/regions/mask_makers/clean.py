@@ -10,12 +10,12 @@ from densevl.core.geometry import Size
 __all__ = ["SMALL", "least_area", "without_small_parts"]
 
 SMALL = 400 / (480 * 640)
-"""Share of the image below which holes and islands are removed: 400 pixels of a photograph of COCO."""
+"""Fraction of the image below which holes and islands are removed: 400 pixels of a photograph of COCO."""
 
 
-def least_area(size: Size, share: int | float) -> int:
-    """The share of an image in whole pixels."""
-    return round(share * size[0] * size[1])
+def least_area(size: Size, fraction: int | float) -> int:
+    """A fraction of an image in whole pixels."""
+    return round(fraction * size[0] * size[1])
 
 
 def without_small_parts(masks: Bool[Tensor, "n H W"], least: int) -> tuple[Bool[Tensor, "n H W"], Bool[Tensor, " n"]]:

@@ -1,7 +1,7 @@
 """Masks by GrabCut (Rother et al., SIGGRAPH 2004) through OpenCV: an honest mask maker where there are no weights.
 
-What lies in the box is told from what lies round it by colour alone. It knows boxes only. Each box is looked at within
-a margin round it, which keeps the colours of the background local and the time independent of the image's size.
+What lies in the box is separated from its surroundings by colour alone. It knows boxes only. Each box is looked at
+within a margin, which keeps the colours of the background local and the time independent of the image's size.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.regions.mask_makers.clean import SMALL, least_area, without_small_parts
-from densevl.regions.mask_makers.maker import Boxes, Picture, PreparedImage, checked_boxes, picture
+from densevl.regions.mask_makers.maker import Boxes, Picture, PreparedImage, as_prepared, checked_boxes
 
 __all__ = ["GrabCut"]
 
@@ -32,8 +32,8 @@ class GrabCut:
 
     Args:
         iterations: rounds of fitting the colours and cutting.
-        margin: width of the surroundings that are taken for background, as a share of the box's sides.
-        small: holes and islands below this share of the image are removed; 0 keeps all.
+        margin: width of the surroundings that are taken for background, as a fraction of the box's sides.
+        small: holes and islands below this fraction of the image are removed; 0 keeps all.
     """
 
     name = "GrabCut"
@@ -51,8 +51,8 @@ class GrabCut:
         return self
 
     def encode(self, image: Picture) -> PreparedImage:
-        """The picture itself; there is nothing to encode."""
-        return picture(image, self.model_id)
+        """The image itself; there is nothing to encode."""
+        return as_prepared(image, self.model_id)
 
     def from_boxes(self, image: Picture, boxes: Boxes) -> Bool[Tensor, "n H W"]:
         """One mask for each box, inside the box.
@@ -61,7 +61,7 @@ class GrabCut:
 
         Raises:
             UsageError: where a box is outside the image, empty, reversed or not finite.
-            ImageError: where the image is no picture.
+            ImageError: where it is no image.
         """
         prepared = self.encode(image)
         found = checked_boxes(boxes, prepared.size)

@@ -1,4 +1,4 @@
-"""What every mask maker is given and gives.
+"""The contract of mask makers.
 
 Convention: boxes are xyxy pixels of the image, half-open; points are (x, y) of a pixel's centre with the first pixel at
 (0, 0), as segment_anything counts; masks are bool "n H W" of the image's size, on the CPU. A mask may be empty, and may
@@ -16,21 +16,21 @@ from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
-from densevl.core.images import read_image
+from densevl.core.images import as_image
 from densevl.core.regions import Regions
 
-__all__ = ["Boxes", "MaskMaker", "Picture", "PreparedImage", "checked_boxes", "checked_points", "picture"]
+__all__ = ["Boxes", "MaskMaker", "Picture", "PreparedImage", "as_prepared", "checked_boxes", "checked_points"]
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedImage:
-    """An image that a mask maker has looked at, to be asked about as often as one likes.
+    """An image that a mask maker has encoded, for any number of prompts.
 
     Attributes:
-        image: the picture itself.
+        image: the image itself.
         model_id: identity of the mask maker.
-        maps: what its encoder made of the picture; nothing where it has no encoder.
-        input_size: (height, width) of the picture as the encoder saw it.
+        maps: what its encoder made of it; nothing where it has no encoder.
+        input_size: (height, width) of the image as the encoder saw it.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
@@ -40,7 +40,7 @@ class PreparedImage:
 
     @property
     def size(self) -> Size:
-        """(height, width) of the picture."""
+        """(height, width) of the image."""
         return self.image.shape[0], self.image.shape[1]
 
 
@@ -76,7 +76,7 @@ class MaskMaker(Protocol):
         ...
 
     def everything(self, image: Picture) -> Regions:
-        """Whatever can be told apart in the image, with masks and scores, the best first."""
+        """All regions that it sees in the image, with masks and scores, the best first."""
         ...
 
     def to(self, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> "MaskMaker":
@@ -84,18 +84,18 @@ class MaskMaker(Protocol):
         ...
 
 
-def picture(image: Picture, model_id: str) -> PreparedImage:
+def as_prepared(image: Picture, model_id: str) -> PreparedImage:
     """The image, prepared or not, ready to be encoded.
 
     Raises:
-        ImageError: where it is no picture.
+        ImageError: where it is no image.
         UsageError: where another mask maker prepared it.
     """
     if not isinstance(image, PreparedImage):
-        return PreparedImage(read_image(image), model_id)
+        return PreparedImage(as_image(image), model_id)
     if image.model_id != model_id:
         raise UsageError(
-            f"the image was prepared by {image.model_id}, and {model_id} is asked for masks; let it prepare the image"
+            f"the image was prepared by {image.model_id}, and {model_id} makes the masks; let it prepare the image"
         )
     return image
 

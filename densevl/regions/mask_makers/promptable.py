@@ -15,7 +15,14 @@ from densevl.core.geometry import Size
 from densevl.core.regions import Regions
 from densevl.regions.mask_makers.automatic import Automatic, everything
 from densevl.regions.mask_makers.clean import SMALL, least_area, without_small_parts
-from densevl.regions.mask_makers.maker import Boxes, Picture, PreparedImage, checked_boxes, checked_points, picture
+from densevl.regions.mask_makers.maker import (
+    Boxes,
+    Picture,
+    PreparedImage,
+    as_prepared,
+    checked_boxes,
+    checked_points,
+)
 
 __all__ = ["PromptableMaskMaker"]
 
@@ -29,7 +36,7 @@ class PromptableMaskMaker(ABC):
     Args:
         name: what results call it.
         weights_id: identity of the model and its weights.
-        small: holes and islands below this share of the image are removed; 0 keeps all.
+        small: holes and islands below this fraction of the image are removed; 0 keeps all.
         automatic: how everything is searched for; a config's dictionary is taken too.
         batch: SAM prompts that the decoder takes at a time; fewer where the image is large.
     """
@@ -43,7 +50,7 @@ class PromptableMaskMaker(ABC):
         batch: int = 64,
     ):
         if not 0 <= small < 1 or batch < 1:
-            raise UsageError(f"expected a share small in [0, 1) and a batch of at least 1; got {small} and {batch}")
+            raise UsageError(f"expected a fraction small in [0, 1) and a batch of at least 1; got {small} and {batch}")
         self.automatic = automatic if isinstance(automatic, Automatic) else _automatic(automatic or {})
         self.name, self.small, self.batch = name, small, batch
         settings = ",".join(f"{key}={value:g}" for key, value in asdict(self.automatic).items())
@@ -64,14 +71,14 @@ class PromptableMaskMaker(ABC):
         """Run the image encoder, unless it has run.
 
         Raises:
-            ImageError: where it is no picture, or one too narrow for the encoder.
+            ImageError: where it is no image, or one too narrow for the encoder.
             UsageError: where another mask maker prepared it.
         """
-        plain = picture(image, self.model_id)
-        if plain.maps:
-            return plain
-        maps, size = self._encode(plain.image)
-        return replace(plain, maps=maps, input_size=size)
+        found = as_prepared(image, self.model_id)
+        if found.maps:
+            return found
+        maps, size = self._encode(found.image)
+        return replace(found, maps=maps, input_size=size)
 
     @torch.inference_mode()
     def from_boxes(self, image: Picture, boxes: Boxes) -> Bool[Tensor, "n H W"]:
@@ -91,7 +98,7 @@ class PromptableMaskMaker(ABC):
         """One mask for each row of points. A single point may mean several things: the best rated of three is taken.
 
         Args:
-            image: a picture, or what :meth:`encode` returned.
+            image: an image, or what :meth:`encode` returned.
             points: "n k 2", (x, y).
             labels: "n k", 1 in the thing and 0 beside it; without them all points are in it.
 
@@ -110,7 +117,7 @@ class PromptableMaskMaker(ABC):
 
     @torch.inference_mode()
     def everything(self, image: Picture) -> Regions:
-        """Whatever the model can tell apart, with masks and predicted IoU as scores, the best first.
+        """All regions that the model sees, with masks and predicted IoU as scores, the best first.
 
         Raises:
             ImageError: as :meth:`encode`.
@@ -129,17 +136,17 @@ class PromptableMaskMaker(ABC):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         height, width = prepared.size
         step = max(1, min(self.batch, VALUES_AT_ONCE // (height * width * (3 if several else 1))))
-        count = next(len(part) for part in (boxes, points) if part is not None)
+        count = next(len(prompts) for prompts in (boxes, points) if prompts is not None)
         for start in range(0, count, step):
             few, some, marks = (
-                None if part is None else part[start : start + step] for part in (boxes, points, labels)
+                None if prompts is None else prompts[start : start + step] for prompts in (boxes, points, labels)
             )
             yield self._decode(prepared, few, some, marks, several)
 
     def _finished(self, masks: list[Tensor], size: Size) -> Bool[Tensor, "n H W"]:
         least = least_area(size, self.small)
-        parts = [without_small_parts(part, least)[0] for part in masks]
-        return torch.cat([torch.zeros(0, *size, dtype=torch.bool), *parts])
+        cleaned = [without_small_parts(some, least)[0] for some in masks]
+        return torch.cat([torch.zeros(0, *size, dtype=torch.bool), *cleaned])
 
 
 def _automatic(settings: Mapping[str, Any]) -> Automatic:

@@ -1,6 +1,6 @@
 """SAM: masks by Segment Anything (Kirillov et al., ICCV 2023) through segment_anything.
 
-The picture is scaled to the encoder's longer side and padded, and SAM prompts are scaled with it, as
+The image is scaled to the encoder's longer side and padded, and SAM prompts are scaled with it, as
 segment_anything's ``SamPredictor`` does, with whose masks ours agree. The image encoder may run in bfloat16; SAM
 prompts and masks are always float32, since coordinates do not survive less.
 """
@@ -31,7 +31,7 @@ MINI = "mini-sam"
 ARCHITECTURES = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280, MINI: 128}
 """Architectures and the width of their image encoders."""
 MINI_AUTOMATIC = Automatic(predicted_iou=0.6, stability=0.7)
-"""How the mini SAM searches for everything: it rates its masks lower than SAM does (chosen on training scenes)."""
+"""The mini SAM's search for everything: it rates its masks lower than SAM does (chosen on training scenes)."""
 WIDTH_SHOWN_BY = "image_encoder.pos_embed"
 
 
@@ -63,7 +63,7 @@ class Sam(PromptableMaskMaker):
         if min(size) < 1:
             raise ImageError(
                 f"an image of {image.shape[0]} x {image.shape[1]} pixels vanishes where its longer side is scaled to "
-                f"{side}; cut it into parts"
+                f"{side}; cut it into tiles"
             )
         pixels = torch.from_numpy(self.resizing.apply_image(image)).permute(2, 0, 1)
         dtype = next(self.model.image_encoder.parameters()).dtype
@@ -103,7 +103,7 @@ def build_sam(
 
     Args:
         weights: a name of the weights table (``sam-vit-b``, ``sam-vit-l``, ``sam-vit-h``, ``mini-sam``), or a file.
-        arch: ``vit_b``, ``vit_l``, ``vit_h`` or ``mini-sam``; for a file it may be left out, the weights tell it.
+        arch: ``vit_b``, ``vit_l``, ``vit_h`` or ``mini-sam``; for a file it may be left out, the weights show it.
         offline: never reach for the network.
         device: where it runs.
         dtype: of the image encoder.
@@ -119,7 +119,7 @@ def build_sam(
         raise UsageError(f"weights {entry.name!r} are no SAM but {entry.kind}; take mini-sam or sam-vit-b, -l or -h")
     path = fetch(weights if entry is None else entry, offline=offline)
     state = load_state_dict(path)
-    arch = arch or (entry and (entry.arch or entry.kind)) or _told_by(state, path)
+    arch = arch or (entry and (entry.arch or entry.kind)) or _arch_of(state, path)
     model = build_sam_model(arch, state, path)
     digest = (entry and entry.sha256) or file_sha256(path)
     if arch == MINI:
@@ -150,7 +150,7 @@ def build_sam_model(arch: str, state: dict[str, Tensor], path: str | Path) -> Sa
     return model.eval()
 
 
-def _told_by(state: dict[str, Tensor], path: str | Path) -> str:
+def _arch_of(state: dict[str, Tensor], path: str | Path) -> str:
     positions = state.get(WIDTH_SHOWN_BY)
     widths = {width: arch for arch, width in ARCHITECTURES.items()}
     if positions is None or positions.shape[-1] not in widths:

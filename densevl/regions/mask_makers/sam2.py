@@ -1,6 +1,6 @@
 """SAM 2: masks by Segment Anything 2 (Ravi et al., ICLR 2025) through transformers, an extra.
 
-The picture is squashed to the encoder's square and SAM prompts with it, as transformers' ``Sam2Processor`` does, with
+The image is squashed to the encoder's square and SAM prompts with it, as transformers' ``Sam2Processor`` does, with
 whose masks ours agree. The image encoder may compute in bfloat16; SAM prompts and masks are always float32.
 """
 
@@ -56,7 +56,7 @@ class Sam2(PromptableMaskMaker):
         device = self.model.device
         with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
             maps = self.model.get_image_embeddings(pixels.to(device, torch.float32))
-        return tuple(part.float() for part in maps), (self.side, self.side)
+        return tuple(one.float() for one in maps), (self.side, self.side)
 
     def _decode(
         self, prepared: PreparedImage, boxes: Tensor | None, points: Tensor | None, labels: Tensor | None, several: bool

@@ -3,7 +3,7 @@
 Source: Yang et al., Fine-Grained Visual Prompting, NeurIPS 2023, https://arxiv.org/abs/2306.04356; reference code at
 commit 80b067b. The image is brought to the encoder's size by its short side, drawn on, and later squashed to a square.
 Where we differ: blur and grey are made once an image, not once a region (the same bytes); grey weighs red, green and
-blue the right way round; blur and thickness are relative to the size; a mask covers a pixel where it covers half of it.
+blue in the right order; blur and thickness are relative to the size; a mask covers a pixel where it covers half of it.
 ``Style(compatible=True)`` draws the reference's bytes.
 """
 

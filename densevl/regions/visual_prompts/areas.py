@@ -59,7 +59,7 @@ def resized_masks(masks: Bool[Tensor, "n H W"], size: Size) -> Bool[Tensor, "n h
 
 
 def skips_pixels(before: Sequence[int], after: Sequence[int]) -> bool:
-    """Whether resizing without antialiasing, between two neighbours, leaves out pixels; sizes are (height, width)."""
+    """True where resizing between two neighbours, without antialiasing, skips pixels; sizes are (height, width)."""
     return before[0] > 2 * after[0] or before[1] > 2 * after[1]
 
 
@@ -102,6 +102,6 @@ def compose(
     Args:
         areas: one a picture.
         inside: one for all or one for each; of the areas' size, or a single pixel.
-        outside: likewise.
+        outside: one for all or one for each; of the areas' size, or a single pixel.
     """
     return torch.where(areas[:, None], inside, outside)

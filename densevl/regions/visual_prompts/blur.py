@@ -1,8 +1,8 @@
 """A Gaussian blur that costs little however wide it is, on any device.
 
-A wide Gaussian does not see details, so the picture is first averaged over bins a small part of the standard deviation
-wide; every pixel then takes each bin with the mass that its Gaussian has there. Both steps are products with small
-matrices. Beyond the border the picture continues with its last row or column, as in Pillow.
+A wide Gaussian does not see details, so the image is first averaged over bins much narrower than the standard
+deviation; every pixel then takes each bin with the mass that its Gaussian has there. Both steps are products with small
+matrices. Beyond the border the image continues with its last row or column, as in Pillow.
 """
 
 import torch
@@ -14,7 +14,7 @@ from densevl.core.geometry import bin_coverage
 __all__ = ["gaussian_blur"]
 
 BINS = 8
-"""Bins in a standard deviation: the result is within 1/255 of the exact one on natural pictures."""
+"""Bins in a standard deviation: the result is within 1/255 of the exact one on photographs."""
 
 
 def gaussian_blur(images: Float[Tensor, "b c h w"], std: int | float) -> Float[Tensor, "b c h w"]:
@@ -38,10 +38,10 @@ def _smoothing(length: int, std: int | float, like: Tensor) -> tuple[Float[Tenso
     """
     bins = max(1, min(length, round(length * BINS / std)))
     edges = torch.linspace(0, length, bins + 1, dtype=torch.float64)
-    shares = bin_coverage(length, edges)
+    coverage = bin_coverage(length, edges)
     border = torch.zeros(2, length, dtype=torch.float64)
     border[0, 0] = border[1, -1] = 1
-    down = torch.cat([border[:1], shares / shares.sum(1, keepdim=True), border[1:]])
+    down = torch.cat([border[:1], coverage / coverage.sum(1, keepdim=True), border[1:]])
     places = torch.arange(length, dtype=torch.float64)[:, None] + 0.5
     mass = torch.special.ndtr((edges - places) / std)
     ends = torch.zeros(length, 1, dtype=torch.float64)

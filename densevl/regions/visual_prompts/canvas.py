@@ -18,14 +18,14 @@ from densevl.regions.visual_prompts.table import NATIVE, Style, VisualPrompt, co
 __all__ = ["KEYPOINT_RADIUS", "Canvas"]
 
 KEYPOINT_RADIUS = 0.06
-"""Radius of the disc at the centre of a box, as a share of the short side."""
+"""Radius of the disc at the centre of a box, as a fraction of the short side."""
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
 
 class Canvas:
-    """What the regions of one image are drawn on.
+    """A surface for the regions of one image.
 
     Args:
         image: RGB, uint8 or float in [0, 1], on any device; the result is of the same kind.

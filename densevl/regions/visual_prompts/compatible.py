@@ -1,10 +1,10 @@
 """Drawing as the published code of Fine-Grained Visual Prompting does (commit 80b067b), to the byte.
 
-What differs from our own way: the picture is resized by Pillow; boxes are cut to (w - 1, h - 1) and to whole pixels,
+Differences from our own drawing: the image is resized by Pillow; boxes are cut to (w - 1, h - 1) and to whole pixels,
 whose last row and column are drawn; masks are resized bilinearly and taken where anything is covered; crops are brought
 to the size by their short side, drawn on and then squashed without smoothing, and what lies between the bytes is
-rounded; grey weighs red as blue; blur is Pillow's, in pixels. As in our own way, and unlike in that code, blur and grey
-are made once an image, which changes no byte.
+rounded; grey weighs red as blue; blur is Pillow's, in pixels. As in our own drawing, and unlike in that code, blur
+and grey are made once an image, which changes no byte.
 """
 
 from collections.abc import Sequence

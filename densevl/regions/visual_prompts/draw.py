@@ -21,7 +21,7 @@ AT_ONCE = 32
 
 
 def canvas(image: UInt8[np.ndarray, "H W 3"] | Shaped[Tensor, "3 H W"], size: int | None, style: Style) -> Canvas:
-    """What the regions of an image are drawn on; keep it to draw several visual prompts with one blur
+    """A surface for the regions of an image; keep it to draw several visual prompts with one blur
     (:func:`marked_by_each`).
 
     Args:
@@ -94,7 +94,7 @@ def marked_batches(
     """The marked images of any number of regions, a few at a time, channels first; arguments as for :func:`draw`.
 
     Args:
-        image: as for :func:`draw`, or a canvas, whose size and style then count.
+        image: RGB, an array or a tensor, or a canvas, whose size and style then count.
         at_once: marked images in a batch.
 
     Raises:

@@ -27,7 +27,7 @@ _DATA = json.loads((Path(__file__).parents[2] / "data" / "visual_prompts.json").
 
 @dataclass(frozen=True)
 class VisualPrompt:
-    """What is drawn for one region.
+    """A drawing for one region.
 
     Attributes:
         name: as in the published code.
@@ -49,7 +49,7 @@ class VisualPrompt:
 
     @property
     def needs_masks(self) -> bool:
-        """Whether boxes alone are not enough to draw it."""
+        """True where boxes alone are not enough to draw it."""
         return self.area == "mask"
 
 
@@ -67,7 +67,7 @@ class Style:
         thickness: of outlines; at least one pixel is drawn.
         alpha: how much of its colour a tint has, in [0, 1].
         blur: standard deviation of the Gaussian.
-        margin: how far a crop reaches beyond its box on each side, as a share of the box's side.
+        margin: how far a crop reaches beyond its box on each side, as a fraction of the box's side.
         compatible: draw as the published code does, to the byte: thickness and blur in pixels at any size, PIL's
             approximate Gaussian, red and blue swapped in the weights of grey, flat in the colour of tints, shapes as
             OpenCV rasters them, no margin.
@@ -107,7 +107,7 @@ def colour(name: str | Colour) -> Colour:
         if name not in COLOURS:
             raise UsageError(f"colour {name!r} is unknown; {suggestion(name, COLOURS)}")
         return COLOURS[name]
-    if len(name) != 3 or not all(0 <= part <= 255 for part in name):
+    if len(name) != 3 or not all(0 <= value <= 255 for value in name):
         raise UsageError(f"a colour is a name or three values in 0..255; got {name!r}")
     return tuple(name)  # type: ignore[return-value]
 

@@ -158,7 +158,7 @@ def _landmark(rest: str, words: _Words, kind: str) -> tuple[str, str]:
 
 
 def _is_place_of_head(match: re.Match[str]) -> bool:
-    """Whether words of place tell where the thing is, not which hand it lifts or which lane it is on."""
+    """True where words of place say where the thing is, not which hand it lifts or which lane it is on."""
     before, after = match.string[: match.start()], match.string[match.end() :].strip()
     if match["whole"] or (match["part"] and match["preposition"]):
         return True

@@ -26,15 +26,14 @@ from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.regions.detectors import DETECTORS
 from densevl.regions.embedders import REGION_EMBEDDERS
-from densevl.regions.embedders.embedder import embed_batch
 from densevl.regions.mask_makers import MASK_MAKERS
+from densevl.regions.pipeline import RegionPipeline
 from densevl.regions.proposals import Proposals, as_regions
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.grounding.parsers import load_parser, parser_name
 from densevl.tasks.grounding.phrase import Phrase
 from densevl.tasks.grounding.relations import Resolution, Step, resolve
-from densevl.tasks.grounding.scorer import Scorer
-from densevl.tasks.grounding.scoring import negative_bank
+from densevl.tasks.grounding.scoring import Scorer, negative_bank
 
 __all__ = ["Grounder"]
 
@@ -49,7 +48,8 @@ class Grounder(nn.Module):
         embedders: region embedders, built or configs; the scores of all are added up. Each has the ``encoder`` that
             embeds texts into its space.
         mask_maker: makes masks of boxes, and proposals where none are given; built, a config or None.
-        detector: finds proposals by the words of the expression, in the place of the mask maker's; likewise.
+        detector: finds proposals by the words of the expression, in the place of the mask maker's; built, a config or
+            None.
         top: how many regions the detector gives for each phrase.
         template: text round expressions and negative captions, with ``{}`` in it.
         relations: whether relations and superlatives are taken apart.
@@ -63,7 +63,7 @@ class Grounder(nn.Module):
             ranking does not depend on it.
 
     Raises:
-        UsageError: where there is no embedder, subtraction has no bank, or a part or the parser is unknown or missing.
+        UsageError: where there is no embedder, subtraction has no bank, or a model or the parser is unknown or missing.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Grounder(nn.Module):
         calibration: int | float = 1.0,
     ) -> None:
         super().__init__()
-        self.embedders = _parts(REGION_EMBEDDERS, embedders)
+        self.embedders = _built(REGION_EMBEDDERS, embedders)
         if len(self.embedders) == 0:
             raise UsageError("a grounder needs at least one region embedder")
         if subtract and negatives is None:
@@ -104,20 +104,26 @@ class Grounder(nn.Module):
         return next(self.parameters()).device
 
     def to(self, device: Any = None, dtype: Any = None) -> "Grounder":  # type: ignore[override]
-        """Move all parts to a device and a dtype; a mask maker is no module, and is moved beside them."""
+        """Move all models to a device and a dtype; a mask maker is no module, and is moved beside them."""
         super().to(device=device, dtype=dtype)
-        if hasattr(self.mask_maker, "to"):
+        if self.mask_maker is not None:
             self.mask_maker.to(device, dtype)
         return self
 
     @property
+    def pipelines(self) -> list[RegionPipeline]:
+        """The steps from images to region vectors, one pipeline for each embedder; all have the same mask maker."""
+        maker = None if self.mask_maker is None else self.mask_maker.to(self.device)
+        return [RegionPipeline(embedder, maker) for embedder in self.embedders]
+
+    @property
     def protocol(self) -> dict[str, Any]:
-        """Everything that decides a ranking, for reports: plain values only."""
+        """Everything that decides a ranking, for reports: JSON values only."""
         captions = "\n".join(self.bank.captions) if self.bank else ""
         return {
-            "embedders": [getattr(one, "protocol", one.encoder.model_id) for one in self.embedders],
-            "mask_maker": getattr(self.mask_maker, "model_id", None),
-            "detector": getattr(self.detector, "name", None),
+            "embedders": [one.protocol for one in self.embedders],
+            "mask_maker": None if self.mask_maker is None else self.mask_maker.model_id,
+            "detector": None if self.detector is None else self.detector.name,
             "template": self.template,
             "relations": self.relations,
             "parser": parser_name(self.parse),
@@ -155,9 +161,9 @@ class Grounder(nn.Module):
         """Embed the regions of several images, together where the embedders can.
 
         Args:
-            images: each as for :meth:`encode`, and so on.
-            proposals: of each image.
-            image_names: of each image.
+            images: RGB, of any sizes.
+            proposals: the candidates of each image, as for :meth:`encode`.
+            image_names: name of each image, to be looked up in a file of proposals.
 
         Raises:
             UsageError: as :meth:`encode`, for any of them.
@@ -170,19 +176,16 @@ class Grounder(nn.Module):
         if proposals is not None:
             origin = proposals if isinstance(proposals, str | Path) else "given"
             return as_regions(proposals, image.shape[:2], name), str(origin)
-        if self.mask_maker is None:
-            raise UsageError("this model proposes no regions of its own; give boxes, masks or a file of boxes")
-        return self.mask_maker.everything(image), f"{self.mask_maker.name}, everything"
+        return self.pipelines[0].propose(image), f"{self.mask_maker.name}, everything"
 
     def _embed(self, images: Sequence[np.ndarray], candidates: Sequence[tuple[Regions, str]]) -> list[EncodedRegions]:
-        prepared = []
-        for image, (regions, proposals) in zip(images, candidates, strict=True):
+        for regions, proposals in candidates:
             if len(regions) == 0:
                 raise UsageError(f"there is no region to choose from (proposals: {proposals}); give boxes of your own")
-            if regions.masks is None and self.mask_maker is not None:
-                regions = regions.with_masks(self.mask_maker.from_boxes(image, regions.boxes))
-            prepared.append(regions)
-        every = [embed_batch(embedder, images, prepared) for embedder in self.embedders]
+        pipelines = self.pipelines
+        pairs = zip(images, candidates, strict=True)
+        prepared = [pipelines[0].with_masks(image, regions) for image, (regions, _) in pairs]
+        every = [pipeline.embed(images, prepared) for pipeline in pipelines]
         return [
             EncodedRegions(regions, embeddings, proposals, image)
             for regions, embeddings, (_, proposals), image in zip(
@@ -230,8 +233,8 @@ class Grounder(nn.Module):
         Args:
             image: RGB, or what :meth:`encode` gave.
             expressions: one, or a list of them.
-            proposals: as for :meth:`encode`.
-            image_name: likewise.
+            proposals: the candidates; None lets the detector or the mask maker propose.
+            image_name: of the image, to be looked up in a file of proposals.
 
         Raises:
             UsageError: where an expression is empty or longer than the text encoder takes, or as :meth:`encode`.
@@ -241,7 +244,7 @@ class Grounder(nn.Module):
         pairs = [(text, self.parse(text)) for text in expressions]
         if not self.relations:
             pairs = [(text, Phrase(text)) for text in expressions]
-        vectors = self.scorer.embed(part for text, phrase in pairs for part in (text, *phrase.texts))
+        vectors = self.scorer.embed(words for text, phrase in pairs for words in (text, *phrase.texts))
         if isinstance(image, EncodedRegions):
             return [self._ground(image, text, phrase, vectors) for text, phrase in pairs]
         if proposals is None and self.detector is not None:
@@ -263,7 +266,7 @@ class Grounder(nn.Module):
         scores = total(expression)
         whole = scores.softmax(0)
         resolved = Resolution(whole, (Step("whole", whole),))
-        if not phrase.plain:
+        if not phrase.simple:
             tree = resolve(phrase, encoded.regions.boxes.cpu(), lambda text: total(text).softmax(0))
             product = whole * tree.probabilities
             product = product / product.sum() if product.sum() > 0 else whole
@@ -285,7 +288,7 @@ class Grounder(nn.Module):
         )
 
 
-def _parts(registry: Any, parts: Iterable[Any]) -> Any:
-    """Built parts, as a module list where they are modules, so that device and dtype reach them."""
-    built = [build(registry, part) for part in parts]
-    return nn.ModuleList(built) if all(isinstance(part, nn.Module) for part in built) else built
+def _built(registry: Any, models: Iterable[Any]) -> Any:
+    """Built models, as a module list where they are modules, so that device and dtype reach them."""
+    built = [build(registry, model) for model in models]
+    return nn.ModuleList(built) if all(isinstance(model, nn.Module) for model in built) else built

@@ -29,15 +29,15 @@ class Grounding:
 
     Attributes:
         expression: the text.
-        phrase: the text taken apart; plain where relations are switched off.
+        phrase: the text taken apart; simple where relations are switched off.
         regions: the candidates, in the order of the proposals, with masks where they are known.
         parts: score of each region by each model and visual prompt, before subtraction.
         subtracted: what the mean negative caption scores; None where nothing is subtracted.
         scores: the sum of the parts less what is subtracted.
         steps: what words, relations and superlatives each multiply the probability by.
         probabilities: of each region to be the one that is meant; they sum to one.
-        presence: share of the negative captions, those with a word of the expression apart, that suit no region as well
-            as the words of the expression suit their best one; near 1 where it names something that is there. None
+        presence: fraction of the negative captions, those with a word of the expression apart, that suit no region as
+            well as the words of the expression suit their best one; near 1 where it names something that is there. None
             without a bank, or where the words fit anything ("the largest shape"): each caption of another thing suits
             that better, and so would say that it is not there.
         proposals: where the regions come from.
@@ -77,7 +77,7 @@ class Grounding:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the expression seems to name nothing that is there; the ranking is then the least wrong one."""
+        """True where the expression seems to name nothing that is there; the ranking is then the least wrong one."""
         unfulfilled = any(step.fulfilled is not None and step.fulfilled < UNFULFILLED for step in self.steps)
         return unfulfilled or (self.presence is not None and self.presence < DOUBTFUL)
 
@@ -115,7 +115,7 @@ class EncodedRegions:
         regions: the candidates, with masks where a mask maker was at hand.
         embeddings: of the regions, by each model.
         proposals: where the regions come from.
-        image: the image as given, for pictures.
+        image: the image as given, for drawing.
     """
 
     regions: Regions

@@ -10,7 +10,7 @@ __all__ = ["load_parser", "parser_name"]
 
 
 def load_parser(parser: str | Callable[[str], Phrase]) -> Callable[[str], Phrase]:
-    """What takes expressions apart.
+    """A parser that takes expressions apart.
 
     Args:
         parser: ``"rules"`` (:func:`parse_expression`), ``"spacy"`` for spaCy's small English pipeline, ``"spacy:"`` and
@@ -33,7 +33,7 @@ def load_parser(parser: str | Callable[[str], Phrase]) -> Callable[[str], Phrase
 
 
 def parser_name(parser: Callable[[str], Phrase]) -> str:
-    """What reports call a parser."""
+    """A parser's name in reports."""
     if parser is parse_expression:
         return "rules"
     return str(getattr(parser, "name", getattr(parser, "__qualname__", type(parser).__qualname__)))

@@ -26,7 +26,7 @@ class Superlative:
 
 @dataclass(frozen=True)
 class Relation:
-    """How a thing lies to others.
+    """A relation of a thing to others.
 
     Attributes:
         kind: ``left``, ``right``, ``above``, ``below``, ``bigger``, ``smaller``, ``inside`` or ``between``.
@@ -47,7 +47,7 @@ class Phrase:
     Attributes:
         text: the words that an image-text model can judge; empty where they name nothing in particular ("the one").
         superlatives: its places among its like, in the order in which they are written.
-        relations: its relations to other things, likewise.
+        relations: its relations to other things, in the order of the words.
     """
 
     text: str
@@ -59,13 +59,13 @@ class Phrase:
         return f"({self.text or 'anything'}{''.join(f' | {part}' for part in parts)})"
 
     @property
-    def plain(self) -> bool:
-        """Whether there is neither a superlative nor a relation."""
+    def simple(self) -> bool:
+        """True where there is neither a superlative nor a relation."""
         return not self.superlatives and not self.relations
 
     @property
     def generic(self) -> bool:
-        """Whether the text fits anything in any picture, as "large shape" does; such words cannot be amiss."""
+        """True where the text fits anything in any image, as "large shape" does; such words cannot be amiss."""
         return set(re.findall(r"\w+", self.text)) <= word_lists().generic
 
     @property

@@ -1,4 +1,4 @@
-"""Ranked regions as a picture for people."""
+"""Ranked regions drawn for people."""
 
 import math
 
@@ -14,17 +14,17 @@ from densevl.tasks.grounding.grounding import Grounding
 __all__ = ["draw_ranking"]
 
 _RIM = (20, 20, 20)
-"""What shows a line on any ground."""
+"""Colour of the rim that shows a line on any ground."""
 
 
 def draw_ranking(image: UInt8[np.ndarray, "H W 3"], grounding: Grounding, top: int = 5) -> UInt8[np.ndarray, "h w 3"]:
-    """The best regions drawn on the picture, with a legend of their probabilities.
+    """The best regions drawn on the image, with a legend of their probabilities.
 
-    The best one has the thickest line, and its mask is outlined where there is one. Pictures below 320 pixels are
+    The best one has the thickest line, and its mask is outlined where there is one. Images below 320 pixels are
     enlarged by a whole factor first.
 
     Args:
-        image: the picture.
+        image: the image.
         grounding: the regions, ranked.
         top: how many are drawn.
     """

@@ -1,4 +1,4 @@
-"""What relations and superlatives do to the probabilities of boxes.
+"""Probabilities of boxes under relations and superlatives.
 
 Source: ReCLIP (Subramanian et al., ACL 2022, https://arxiv.org/abs/2204.05991), code at commit 3ed4f47. With p(i) for
 how well box i suits the words of a phrase, and r(i, j) for whether box i lies so to box j,
@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from densevl.core.regions import shared_areas
 from densevl.tasks.grounding.phrase import Phrase, Superlative
 
 __all__ = ["RELATIONS", "Resolution", "Step", "between", "resolve"]
@@ -31,7 +32,7 @@ NEGLIGIBLE = 1e-6
 
 
 def _compare(values: Tensor) -> Tensor:
-    """Whether the value of i is smaller than that of j."""
+    """1 where the value of i is smaller than that of j."""
     return (values[:, None] < values[None, :]).to(values.dtype)
 
 
@@ -43,15 +44,13 @@ def _areas(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
 
-def _shares(boxes: Float[Tensor, "n 4"], others: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
-    """Share of the area of each box that lies in each of the others."""
-    low = torch.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return (high - low).clamp(min=0).prod(2) / _areas(boxes)[:, None]
+def _coverage(boxes: Float[Tensor, "n 4"], others: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
+    """Fraction of the area of each box that lies in each of the others."""
+    return shared_areas(boxes, others) / _areas(boxes)[:, None]
 
 
 def _inside(boxes: Float[Tensor, "n 4"]) -> Pairs:
-    return _shares(boxes, boxes).fill_diagonal_(0)
+    return _coverage(boxes, boxes).fill_diagonal_(0)
 
 
 def _middle(boxes: Float[Tensor, "n 4"]) -> Pairs:
@@ -72,14 +71,14 @@ RELATIONS: Mapping[str, Callable[[Float[Tensor, "n 4"]], Pairs]] = {
     "inside": _inside,
     "middle": _middle,
 }
-"""By its name, how a relation is read off boxes: 1 at (i, j) where box i is so to box j; for ``inside`` the share of i
-that lies in j."""
+"""By its name, how a relation is read off boxes: 1 at (i, j) where box i is so to box j; for ``inside`` the
+fraction of i that lies in j."""
 
 
 def between(
     boxes: Float[Tensor, "n 4"], first: Float[Tensor, " n"], second: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Σ_jk first(j) · second(k) · the share of each box in the smallest box round j and k; all three are different.
+    """Σ_jk first(j) · second(k) · the fraction of each box in the smallest box round j and k; all three are different.
 
     Boxes whose ``first`` is below :data:`NEGLIGIBLE` are left out: with thousands of boxes this is a sum over cubes.
     """
@@ -87,14 +86,14 @@ def between(
     others = ~torch.eye(len(boxes), dtype=torch.bool, device=boxes.device)
     for j in (first > NEGLIGIBLE).nonzero().flatten().tolist():
         around = torch.cat([boxes[:, :2].minimum(boxes[j, :2]), boxes[:, 2:].maximum(boxes[j, 2:])], dim=1)
-        shares = _shares(boxes, around) * others * others[j] * others[j][:, None]
-        total += first[j] * (shares @ second)
+        coverage = _coverage(boxes, around) * others * others[j] * others[j][:, None]
+        total += first[j] * (coverage @ second)
     return total
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step on the way to the probabilities of a phrase.
+    """One step towards the probabilities of a phrase.
 
     Attributes:
         name: what it is, such as ``"left (ring)"``.
@@ -156,9 +155,9 @@ def _apply(current: Tensor, steps: list[Step]) -> Tensor:
 
 
 def _stands_out(superlative: Superlative, boxes: Tensor, current: Tensor) -> Tensor:
-    """How much each box stands out among those that suit the words.
+    """Degree to which each box stands out among those that suit the words.
 
-    For the second and later ones, a box counts as one that suits by its probability as a share of the best; a box
+    For the second and later ones, a box counts as one that suits by its probability as a fraction of the best; a box
     gets 1 where exactly as many stand before it as the order asks for, and less the further it is from that.
     """
     before = RELATIONS[superlative.kind](boxes)

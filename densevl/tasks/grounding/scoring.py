@@ -3,17 +3,18 @@
 The score of region i for a text is that of FGVP (Yang et al., NeurIPS 2023, https://arxiv.org/abs/2306.04356; code at
 commit 80b067b): the sum over CLIP models and visual prompts of logit scale · cos(marked image, "a photo of {text}").
 Subtraction (their S, after Red Circle, Shtedritski et al., ICCV 2023) takes from it the mean score that the region has
-for captions which have nothing to do with the picture: what every caption likes about a region says nothing about this
+for captions which have nothing to do with the image: what every caption likes about a region says nothing about this
 one. Difference: the captions are a seeded draw from a bank of ours or of the caller's, where the code draws them anew
 each time from the test split.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +23,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from densevl.core.errors import UsageError, suggestion
+from densevl.core.errors import TextTooLong, UsageError, shortened, suggestion
 from densevl.core.regions import RegionEmbeddings
 from densevl.weights.table import DATA
 
-__all__ = ["NegativeBank", "fit_temperature", "negative_bank", "part_scores", "unrelated"]
+__all__ = ["NegativeBank", "Scorer", "fit_temperature", "negative_bank", "part_scores", "unrelated"]
 
 BANKS = DATA / "negatives"
+
+VectorsByModel = Sequence[Mapping[str, Tensor]]
+"""The unit vector of each text by each model."""
 
 
 def part_scores(
@@ -51,10 +55,10 @@ def part_scores(
 
 @dataclass(frozen=True)
 class NegativeBank:
-    """Captions that have nothing to do with the pictures.
+    """Captions that have nothing to do with the images.
 
     Attributes:
-        name: what reports call it.
+        name: its name in reports.
         captions: the captions, drawn without repetition.
         seed: of the draw.
     """
@@ -87,7 +91,7 @@ def negative_bank(source: str | Path | Sequence[str] = "neutral", count: int = 5
 
 
 def unrelated(captions: Sequence[str], text: str) -> Bool[Tensor, " q"]:
-    """Which captions share no word of three letters or more with a text."""
+    """Mask of the captions that share no word of three letters or more with a text."""
     said = _words(text)
     return torch.tensor([not said & _words(caption) for caption in captions], dtype=torch.bool)
 
@@ -124,7 +128,7 @@ def _fill(pattern: str, slots: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def fit_temperature(scores: Sequence[Float[Tensor, " _"]], targets: Int[Tensor, " e"]) -> float:
-    """The temperature at which softmax(score / temperature) tells best how likely each region is to be the right one.
+    """The temperature at which softmax(score / temperature) says best how likely each region is to be the right one.
 
     Calibration after Guo et al. (ICML 2017): the temperature of the least mean negative log-likelihood of the right
     regions, by golden-section search of its logarithm between 0.01 and 100. The order of regions does not change.
@@ -149,3 +153,93 @@ def fit_temperature(scores: Sequence[Float[Tensor, " _"]], targets: Int[Tensor, 
         first, second = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, second) if loss(first) < loss(second) else (first, high)
     return float(np.exp((low + high) / 2))
+
+
+class Scorer:
+    """Scores texts against regions that several models embedded.
+
+    Args:
+        embedders: the region embedders; their encoders embed the texts.
+        template: text round every text, with ``{}`` in it.
+        bank: negative captions, whose vectors are kept; None for none.
+    """
+
+    def __init__(self, embedders: Any, template: str, bank: NegativeBank | None) -> None:
+        self.embedders, self.template, self.bank = list(embedders), template, bank
+        self._negatives: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def embed(self, texts: Iterable[str]) -> VectorsByModel:
+        """The unit vectors of texts, equal ones once.
+
+        Raises:
+            UsageError: where a text is longer than a text encoder takes.
+        """
+        known = list(dict.fromkeys(texts))
+        if not known:
+            return [{} for _ in self.embedders]
+        try:
+            every = [embedder.encoder.embed_texts(known, [self.template]) for embedder in self.embedders]
+        except TextTooLong as error:
+            longest = max(known, key=len)
+            raise UsageError(
+                f"the expression {shortened(longest)!r} of {len(longest.split())} words has {error.tokens} tokens, and "
+                f"the text encoder takes {error.context}; describe the thing in fewer words"
+            ) from error
+        return [dict(zip(known, vectors, strict=True)) for vectors in every]
+
+    def parts(
+        self, embeddings: Sequence[RegionEmbeddings], vectors: Sequence[Float[Tensor, "q _"]]
+    ) -> dict[str, Float[Tensor, "n q"]]:
+        """Scores by each model and visual prompt.
+
+        Args:
+            embeddings: of the regions, by each model.
+            vectors: unit vectors of the texts, by each model.
+        """
+        scores: dict[str, Tensor] = {}
+        for embedder, of_model, texts in zip(self.embedders, embeddings, vectors, strict=True):
+            arch = f"{of_model.model_id.partition('@')[0]} " if len(self.embedders) > 1 else ""
+            found = part_scores(of_model, texts, embedder.encoder.temperature)
+            scores.update({f"{arch}{name}": values.cpu() for name, values in found.items()})
+        return scores
+
+    def parts_of(
+        self, embeddings: Sequence[RegionEmbeddings], vectors: VectorsByModel, text: str
+    ) -> dict[str, Float[Tensor, " n"]]:
+        """Scores of one text that :meth:`embed` embedded, by each model and visual prompt."""
+        found = self.parts(embeddings, [of_model[text][None] for of_model in vectors])
+        return {name: values[:, 0] for name, values in found.items()}
+
+    def bank_scores(self, embeddings: Sequence[RegionEmbeddings]) -> Float[Tensor, "n q"] | None:
+        """The sum of all parts for every caption of the bank."""
+        if self.bank is None:
+            return None
+        vectors = []
+        for embedder in self.embedders:
+            encoder = embedder.encoder
+            key = (encoder.model_id, next(encoder.parameters()).dtype)
+            if key not in self._negatives:
+                self._negatives[key] = encoder.embed_texts(self.bank.captions, [self.template])
+            vectors.append(self._negatives[key])
+        return torch.stack(list(self.parts(embeddings, vectors).values())).sum(0)
+
+    def presence(
+        self,
+        embeddings: Sequence[RegionEmbeddings],
+        vectors: VectorsByModel,
+        text: str,
+        bank: Float[Tensor, "n q"] | None,
+    ) -> float | None:
+        """Fraction of the unrelated captions of the bank that suit no region as well as a text suits its best one.
+
+        Args:
+            embeddings: of the regions, by each model.
+            vectors: of the text among others, as :meth:`embed` gives them.
+            text: the words to judge.
+            bank: what :meth:`bank_scores` gives; None gives None, and so does a bank without an unrelated caption.
+        """
+        if self.bank is None or bank is None:
+            return None
+        best = torch.stack(list(self.parts_of(embeddings, vectors, text).values())).sum(0).max()
+        beaten = (bank.max(0).values < best)[unrelated(self.bank.captions, text)]
+        return float(beaten.float().mean()) if len(beaten) else None

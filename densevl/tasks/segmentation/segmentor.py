@@ -37,7 +37,7 @@ from densevl.dense.contracts import PixelSmoothing, Readout, Smoothing
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
 from densevl.dense.smoothing import SMOOTHINGS
-from densevl.encoders.contracts import Encoder
+from densevl.encoders.contracts import Encoder, TextSpace
 from densevl.tasks.segmentation.labelling import label, scores
 from densevl.tasks.segmentation.windows import WindowPlan
 
@@ -175,7 +175,7 @@ class Segmentor(nn.Module):
             "stride": self.stride,
             "background": str(self.background),
             "temperature": self.temperature,
-            "smoothings": [stage.name for stage in (*self.smoothings, *self.pixel_smoothings)],
+            "smoothings": [stage.name for stage in self.smoothings] + [stage.name for stage in self.pixel_smoothings],
             "average": self.average,
             "dtype": str(self.encoder.dtype).removeprefix("torch."),
         }
@@ -201,15 +201,19 @@ class Segmentor(nn.Module):
 
     @torch.inference_mode()
     def encode_resized(
-        self, images: Sequence[Float[Tensor, "3 _ _"]], sizes: Sequence[Size], texts: TextEmbeddings | None = None
+        self,
+        images: Sequence[Float[Tensor, "3 _ _"] | UInt8[Tensor, "3 _ _"]],
+        sizes: Sequence[Size],
+        texts: TextEmbeddings | None = None,
     ) -> list[EncodedImage]:
         """Encode images that a pipeline has already resized.
 
         Args:
-            images: RGB in [0, 1], each any size.
+            images: RGB, bytes or floats in [0, 1], each any size.
             sizes: (height, width) that the label map of each image shall have.
             texts: the classes that they are encoded for, where the readout wants them.
         """
+        images = [image.float().div_(255) if image.dtype == torch.uint8 else image for image in images]
         plans = [WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride) for image in images]
         crops = [plan.crop(image[None].to(self.device)) for plan, image in zip(plans, images, strict=True)]
         features: list[DenseFeatures] = [None] * len(crops)  # type: ignore[list-item]
@@ -245,7 +249,7 @@ class Segmentor(nn.Module):
         """
         return self.embed_with(self.encoder, vocabulary, background)
 
-    def embed_with(self, encoder: Encoder, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
+    def embed_with(self, encoder: TextSpace, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
         """As :meth:`embed`, by another text encoder."""
         mode = self.background if background is None else Background.parse(background)
         self._check_background(mode)

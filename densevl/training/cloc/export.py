@@ -18,10 +18,10 @@ from torch import Tensor
 
 from densevl.core.errors import WeightsError
 from densevl.core.files import atomic_write
-from densevl.encoders.loading import identity
 from densevl.regions.embedders.prompted import save_prompter
 from densevl.regions.embedders.prompter import Prompter
 from densevl.training.checkpoints import read_checkpoint
+from densevl.weights.opened import OpenedWeights
 
 __all__ = ["ExportCloc", "export_cloc"]
 
@@ -58,7 +58,7 @@ def _write(prompter: Any, clip: Mapping[str, Tensor], encoder_id: str, folder: P
         weights = {name: value.detach().contiguous().cpu() for name, value in clip.items()}
         with atomic_write(path) as temporary:
             save_file(weights, temporary, metadata={"format": "pt"})
-        encoder_id = identity(encoder_id.partition("@")[0], path)
+        encoder_id = OpenedWeights(Path(path), None).identity(encoder_id.partition("@")[0])
     save_prompter(prompter, folder / "prompter.safetensors", encoder_id)
 
 

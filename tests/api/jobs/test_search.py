@@ -11,6 +11,7 @@ from densevl.api.jobs.search import Example, SearchJob, cut_out, hit_records, sh
 from densevl.api.model import Model
 from densevl.core.masks import encode_masks
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.tasks.search import Hit, IndexedImage, RegionIndex
 
 
@@ -19,7 +20,7 @@ def hit(box, size=(100, 200), mask=None, path="a.png"):
     return Hit(0.25, IndexedImage(path, size), box, None, code, 3)
 
 
-class Nothing:
+class Nothing(RegionEmbedder):
     """An embedder that is never asked."""
 
     encoder, needs_masks, protocol = SimpleNamespace(model_id="m"), False, {}

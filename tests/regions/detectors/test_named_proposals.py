@@ -8,7 +8,7 @@ from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.scenes import render
 from densevl.regions.detectors.detector import Found
-from densevl.regions.detectors.named_proposals import NamedProposals, shares, without_parts
+from densevl.regions.detectors.named_proposals import NamedProposals, text_probabilities, without_parts
 
 OTHERS = ("red circle", "blue star", "grass")
 
@@ -17,7 +17,7 @@ def test_the_score_is_the_share_beside_words_for_other_things():
     own, other = torch.randn(4, 3).double(), torch.randn(4, 3).double()
     texts = ["small red circle", "Blue", "dog"]
     allowed = [[1, 2], [0, 2], [0, 1, 2]]
-    found = shares(own.float(), other.float(), texts, OTHERS)
+    found = text_probabilities(own.float(), other.float(), texts, OTHERS)
     for i in range(4):
         for j in range(3):
             total = own[i, j].exp() + sum(other[i, k].exp() for k in allowed[j])
@@ -29,6 +29,9 @@ class Proposer:
 
     def __init__(self, scene):
         self.regions = Regions.from_masks(np.stack([item.mask for item in scene.objects]))
+
+    def to(self, *_):
+        return self
 
     def everything(self, image):
         return self.regions

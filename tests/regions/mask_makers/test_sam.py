@@ -197,5 +197,5 @@ def test_identity_tells_settings_apart(seeded_sam):
     assert json.dumps(other.model_id).isascii()
     with pytest.raises(UsageError, match="automatic does not take"):
         Sam(seeded_sam.model, "seeded SAM", "sam-seeded@3", automatic={"points": 0.9})
-    with pytest.raises(UsageError, match="share small"):
+    with pytest.raises(UsageError, match="fraction small"):
         Sam(seeded_sam.model, "seeded SAM", "sam-seeded@3", small=400)

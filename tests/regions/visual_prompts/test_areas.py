@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densevl.regions.visual_prompts import areas, byte_areas
+from densevl.regions.visual_prompts import areas, byte_canvas
 from densevl.regions.visual_prompts.areas import box_areas, ellipse_areas
 
 SIZE = (30, 40)
@@ -61,18 +61,18 @@ def test_outlines_are_dilation_without_erosion(width, seed):
 
     grown, shrunk = cv2.dilate(padded, kernel(outer)), cv2.erode(padded, kernel(inner))
     expected = (grown > shrunk)[12:-12, 12:-12]
-    for module in (areas, byte_areas):
+    for module in (areas, byte_canvas):
         assert np.array_equal(module.outlines(torch.from_numpy(area)[None], width)[0].numpy(), expected)
 
 
-@pytest.mark.parametrize("module", [areas, byte_areas])
+@pytest.mark.parametrize("module", [areas, byte_canvas])
 def test_the_line_of_the_whole_picture_runs_along_its_edge(module):
     line = module.outlines(torch.ones(1, *SIZE, dtype=torch.bool), 2)[0]
     assert line.sum() == 2 * 40 + 2 * 28
     assert not line[1:-1, 1:-1].any()
 
 
-@pytest.mark.parametrize("module", [areas, byte_areas])
+@pytest.mark.parametrize("module", [areas, byte_canvas])
 def test_resized_masks_keep_area_and_never_vanish(module):
     resized_masks = module.resized_masks
     masks = torch.zeros(3, 60, 80, dtype=torch.bool)
@@ -93,10 +93,10 @@ def test_masks_resized_by_opencv_are_those_of_torch(size):
     rng = np.random.default_rng(0)
     soft = np.stack([cv2.blur(rng.random((60, 80)).astype(np.float32), (k, k)) for k in (3, 9, 21)])
     masks = torch.from_numpy(soft > 0.5)
-    differ = byte_areas.resized_masks(masks, size) != areas.resized_masks(masks, size)
+    differ = byte_canvas.resized_masks(masks, size) != areas.resized_masks(masks, size)
     skips = areas.skips_pixels((60, 80), size)
     values = torch.nn.functional.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=skips)[:, 0]
     assert ((values[differ] - areas.HALF).abs() < 1 / 128).all()
     blocks = torch.zeros(1, 60, 80, dtype=torch.bool)
     blocks[:, 13:41, 22:59] = True
-    assert torch.equal(byte_areas.resized_masks(blocks, size), areas.resized_masks(blocks, size))
+    assert torch.equal(byte_canvas.resized_masks(blocks, size), areas.resized_masks(blocks, size))

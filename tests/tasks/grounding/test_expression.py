@@ -88,8 +88,8 @@ def test_the_tree_as_values():
     ring = Phrase("big ring")
     assert phrase == Phrase("star", (Superlative("left", 2),), (Relation("below", (ring,)),))
     assert phrase.texts == ("star", "big ring")
-    assert not phrase.plain
-    assert parse_expression("a red star").plain
+    assert not phrase.simple
+    assert parse_expression("a red star").simple
     assert parse_expression("left").texts == ()
 
 

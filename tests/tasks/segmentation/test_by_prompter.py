@@ -11,7 +11,6 @@ from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders.clip import CLIPEncoder
-from densevl.regions.embedders.embedder import embed_batch
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor, RegionTextEmbeddings
 from densevl.tasks.segmentation.segmentor import Segmentor
 
@@ -92,7 +91,7 @@ def test_a_batch_is_one_pass_and_gives_what_its_members_give(segmentor, monkeypa
         torch.testing.assert_close(one.vectors, many.vectors, atol=1e-5, rtol=0)
         assert one.model_id == many.model_id == segmentor.embedder.encoder.model_id
     monkeypatch.undo()
-    direct = embed_batch(segmentor.embedder, pictures, regions)
+    direct = segmentor.embedder.embed_batch(pictures, regions)
     assert [len(some) for some in direct] == [3, 0, 7]
 
 

@@ -15,6 +15,8 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders.clip import CLIPEncoder
+from densevl.regions.embedders.embedder import RegionEmbedder
+from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.segmentation.painting import OVERLAPS
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 
@@ -29,13 +31,16 @@ def encoder():
     return CLIPEncoder(CLIP(24, vision, text).eval(), SimpleTokenizer(context_length=24), "tiny")
 
 
-class Crops(nn.Module):
+class Crops(nn.Module, RegionEmbedder):
     """The simplest region embedder: each box, squashed to a square."""
 
     def __init__(self, encoder):
         super().__init__()
         self.encoder = encoder
-        self.protocol = {"type": "crops", "encoder": encoder.model_id, "size": 32}
+
+    @property
+    def protocol(self):
+        return {"type": "crops", "encoder": self.encoder.model_id, "size": 32}
 
     def embed(self, image, regions):
         picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
@@ -44,10 +49,10 @@ class Crops(nn.Module):
         return RegionEmbeddings(vectors, self.encoder.model_id)
 
 
-class Blocks:
+class Blocks(MaskMaker):
     """Proposes overlapping rectangles, of which the first is the surest."""
 
-    name = "blocks"
+    name = model_id = "blocks"
 
     def __init__(self, count=6):
         self.count = count
@@ -108,7 +113,7 @@ def test_paint_is_that_of_each_pixel_by_itself(encoder, overlap):
     bare = expected[0].isnan()
     assert 0 < bare.sum() < bare.numel()
     assert int(encoded.regions.masks.sum(0).max()) > 1, "the rule for overlaps is not tried"
-    dense = super(RegionSegmentor, segmentor).scores(encoded, texts)
+    dense = segmentor.dense.scores(encoded, texts)
     expected = torch.where(bare, dense, expected)
     scores = segmentor.scores(encoded, texts)
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
@@ -169,7 +174,7 @@ def test_without_regions_the_dense_segmentation_answers(encoder):
         segmentor = make(encoder, count=0, uncovered=uncovered)
         encoded = segmentor.encode([picture(40, 50)])[0]
         texts = segmentor.embed(ANIMALS)
-        dense, _ = super(RegionSegmentor, segmentor).label(encoded, texts)
+        dense, _ = segmentor.dense.label(encoded, texts)
         assert torch.equal(segmentor.label(encoded, texts)[0], dense)
 
 
@@ -198,7 +203,7 @@ def test_given_regions(encoder):
 
 def test_proposals_are_the_surest(encoder):
     segmentor = make(encoder, count=9, most=4)
-    assert segmentor.propose(picture(40, 60)).scores.tolist() == pytest.approx([1, 0.875, 0.75, 0.625])
+    assert segmentor.pipeline.propose(picture(40, 60)).scores.tolist() == pytest.approx([1, 0.875, 0.75, 0.625])
 
 
 def test_synonyms_and_classes_without_a_query():

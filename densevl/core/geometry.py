@@ -5,18 +5,20 @@ as in OpenCV and in ``torch.nn.functional.interpolate``.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
 __all__ = [
     "Size",
     "bin_coverage",
+    "box_ious",
     "fit_square",
     "fitted_size",
-    "iou",
     "mask_coverage",
     "pad_to_multiple",
     "padded_size",
@@ -98,11 +100,14 @@ def _shrink(size: Size, side: int) -> Float[Tensor, "2"]:
     return torch.tensor([size[1] / width, size[0] / height])
 
 
-def iou(one: Sequence[int | float], other: Sequence[int | float]) -> float:
-    """Overlap of two boxes: intersection over union."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return width * height / (sum(areas) - width * height)
+def box_ious(boxes: Any, target: Sequence[int | float]) -> Float64[np.ndarray, " n"]:
+    """Intersection over union of boxes with one box, in double precision.
+
+    Args:
+        boxes: (n, 4) as xyxy, half-open; n may be 0.
+        target: x0, y0, x1, y1.
+    """
+    from torchvision.ops import box_iou  # takes as long to import as torch
+
+    pair = (torch.as_tensor(np.asarray(one, np.float64).reshape(-1, 4)) for one in (boxes, target))
+    return box_iou(*pair)[:, 0].numpy()

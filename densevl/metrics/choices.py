@@ -14,13 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from densevl.datasets.regions.annotations import AnnotatedRegion
-
-__all__ = ["Answer", "ChoiceScores", "RecognitionScores", "choose"]
+__all__ = ["Choice", "ChoiceScores", "RecognitionScores", "choose"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Choice:
     """What was chosen for one region.
 
     Attributes:
@@ -41,21 +39,25 @@ class Answer:
         return self.rank == 1
 
 
-def choose(scores: Float[Tensor, "n q"], regions: Sequence[AnnotatedRegion]) -> list[Answer]:
-    """The best text of each region among its choices, and the rank of the true one.
+def choose(
+    scores: Float[Tensor, "n q"], truths: Sequence[int], choices: Sequence[Sequence[int] | None] | None = None
+) -> list[Choice]:
+    """The best text of each region, and the rank of the true one.
 
     Args:
         scores: of each region with each text, the higher the better.
-        regions: what each was asked.
+        truths: index of the true text of each region.
+        choices: indices of the texts that each region chooses from, the true one among them; None for all, as an entry
+            or for every region.
     """
-    answers = []
-    for row, region in zip(scores.cpu(), regions, strict=True):
-        choices = torch.arange(len(row)) if region.choices is None else torch.tensor(region.choices)
-        found, true = row[choices], row[region.truth]
-        others = choices != region.truth
-        rank = 1 + int((found[others] > true).sum()) + int((found[others] == true).sum()) / 2
-        answers.append(Answer(region.truth, int(choices[found.argmax()]), rank, len(choices)))
-    return answers
+    found = []
+    for row, truth, some in zip(scores.cpu(), truths, choices or [None] * len(truths), strict=True):
+        texts = torch.arange(len(row)) if some is None else torch.tensor(some)
+        values, true = row[texts], row[truth]
+        others = values[texts != truth]
+        rank = 1 + int((others > true).sum()) + int((others == true).sum()) / 2
+        found.append(Choice(truth, int(texts[values.argmax()]), rank, len(texts)))
+    return found
 
 
 def _percent(values: Sequence[int | float]) -> float:
@@ -80,7 +82,7 @@ class RecognitionScores:
         groups: indices of the classes of named groups.
     """
 
-    answers: Sequence[Answer]
+    answers: Sequence[Choice]
     names: Sequence[str]
     groups: Mapping[str, Sequence[int]]
 
@@ -151,7 +153,7 @@ class ChoiceScores:
         answers: by the name of the group that they count in, such as a kind of hard negatives.
     """
 
-    answers: Mapping[str, Sequence[Answer]]
+    answers: Mapping[str, Sequence[Choice]]
 
     def rows(self) -> list[dict[str, Any]]:
         """Figures of each group and number of negatives, then of all together."""
@@ -181,7 +183,7 @@ class ChoiceScores:
         return lines
 
 
-def _row(name: str, negatives: int | None, answers: Sequence[Answer]) -> dict[str, Any]:
+def _row(name: str, negatives: int | None, answers: Sequence[Choice]) -> dict[str, Any]:
     return {
         "name": name,
         "negatives": negatives,

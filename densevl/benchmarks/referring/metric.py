@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool
 from mmengine.registry import METRICS
 
 from densevl.benchmarks.per_image import PerImageMetric
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.masks import decode_masks
+from densevl.datasets.referring.annotations import Reference
 from densevl.metrics.overlaps import Outcome, measure
 from densevl.metrics.referring import RULES, ReferringScores
 
@@ -31,9 +35,10 @@ class ReferringMetric(PerImageMetric):
 
     def measure(self, sample: Mapping[str, Any]) -> list[Outcome]:
         """The outcome of each expression of an image."""
-        asked = [ref for ref in sample["refs"] for _ in ref.sentences]
+        truths = [(ref, _mask(ref) if sample["masks"] else None) for ref in sample["refs"]]
+        asked = [truth for truth in truths for _ in truth[0].sentences]
         pairs = zip(sample["answers"], asked, strict=True)
-        return [measure(answer, ref, sample["masks"]) for answer, ref in pairs]
+        return [measure(answer, ref.box, mask, ref.kind) for answer, (ref, mask) in pairs]
 
     def weigh(self, sample: Mapping[str, Any]) -> int:
         """Number of expressions of an image."""
@@ -53,3 +58,10 @@ class ReferringMetric(PerImageMetric):
     def figures(self, scores: ReferringScores) -> dict[str, float]:
         """The figure that papers give."""
         return {"Acc@0.5": scores.accuracy()}
+
+
+def _mask(ref: Reference) -> Bool[np.ndarray, "H W"] | None:
+    if ref.mask is None:
+        return None
+    height, width = ref.mask["size"]
+    return decode_masks([ref.mask], (height, width))[0].numpy()

@@ -13,7 +13,8 @@ from mmengine.structures import BaseDataElement
 
 from densevl.core.drawing.overlay import write_image
 from densevl.core.files import atomic_write
-from densevl.metrics.overlaps import Answer, box_ious
+from densevl.core.geometry import box_ious
+from densevl.metrics.overlaps import Answer
 
 __all__ = ["SaveAnswers", "draw_answer"]
 

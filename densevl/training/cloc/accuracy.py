@@ -51,7 +51,9 @@ class RegionReader:
             vectors = self.reader.embed(self.reader.encode(pictures), regions)
             for place, found in zip(used, vectors, strict=True):
                 sample = data_samples[place]
-                sample.set_field(choose(found.cosines(self.texts), sample.regions), "answers")
+                sample.set_field(
+                    choose(found.cosines(self.texts), [region.truth for region in sample.regions]), "answers"
+                )
         return list(data_samples)
 
 

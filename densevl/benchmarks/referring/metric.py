@@ -1,6 +1,7 @@
 """The metric of referring expressions: the outcome of each of them, gathered over all processes."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class ReferringMetric(PerImageMetric):
         Raises:
             UsageError: where none of them could be answered.
         """
-        answers = [outcome for outcomes in found for outcome in outcomes]
+        answers = list(chain(*found))
         if all(outcome.reason for outcome in answers):
             raise UsageError(f"none of the {len(answers)} expressions could be answered: {answers[0].reason}")
         return ReferringScores(answers, self.rule, sum(self.lost))

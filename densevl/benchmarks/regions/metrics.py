@@ -1,6 +1,7 @@
 """The metrics of recognition, of choosing captions and of retrieval."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -24,8 +25,7 @@ class RecognitionMetric(PerImageMetric):
 
     def score(self, found: list[list[Choice]]) -> RecognitionScores:
         """The scores of all answers."""
-        answers = [answer for some in found for answer in some]
-        return RecognitionScores(answers, self.dataset_meta["classes"], self.dataset_meta.get("groups", {}))
+        return RecognitionScores(list(chain(*found)), self.dataset_meta["classes"], self.dataset_meta.get("groups", {}))
 
     def figures(self, scores: RecognitionScores) -> dict[str, float]:
         """The figures that papers give."""

@@ -1,5 +1,6 @@
-"""Writing files whole or not at all."""
+"""Files: inputs found by their names, JSON read, results written whole or not at all."""
 
+import json
 import os
 import re
 from collections import Counter
@@ -10,10 +11,11 @@ from glob import has_magic, iglob
 from itertools import takewhile
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from densevl.core.errors import OutputError, UsageError
 
-__all__ = ["SUFFIXES", "InputFile", "atomic_write", "expand_inputs"]
+__all__ = ["SUFFIXES", "InputFile", "atomic_write", "expand_inputs", "read_json"]
 
 
 @contextmanager
@@ -166,3 +168,17 @@ def _names(path: Path, root: Path) -> Iterator[str]:
     parts = Path(os.path.abspath(path)).parts[1:]
     for length in range(len(relative.parts), len(parts) + 1):
         yield "/".join(parts[-length:])
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        UsageError: where the file is missing or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}; check the path") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None

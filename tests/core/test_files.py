@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from densevl.core.errors import OutputError
-from densevl.core.files import atomic_write
+from densevl.core.errors import OutputError, UsageError
+from densevl.core.files import atomic_write, read_json
 
 
 def test_writes_whole_and_makes_the_folder(tmp_path: Path) -> None:
@@ -110,3 +110,16 @@ def test_errors_of_other_files_pass(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "x"):
         (tmp_path / "other" / "input.txt").read_text()
     assert not os.listdir(tmp_path)
+
+
+def test_json_is_read_or_the_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('{"ö": [1, null]}', encoding="utf-8")
+    assert read_json(str(file)) == {"ö": [1, None]}
+    for content in (b"{", b"\xff\xfe", b""):
+        file.write_bytes(content)
+        with pytest.raises(UsageError, match=r"a\.json is not JSON"):
+            read_json(file)
+    for missing in (tmp_path / "none.json", tmp_path):
+        with pytest.raises(UsageError, match=r"cannot be read: .*; check the path"):
+            read_json(missing)

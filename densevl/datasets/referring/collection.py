@@ -1,6 +1,5 @@
 """What every importer shares: where it reads from, and refs put together by image with a count of what is left out."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from densevl.core.masks import mask_of
 from densevl.datasets.referring.annotations import Box, Reference, ReferredImage, ReferringData
 from densevl.datasets.referring.splits import Benchmark
 
-__all__ = ["Collection", "Source", "box_of", "boxes_of", "identity", "read_json", "wrong_record"]
+__all__ = ["Collection", "Source", "box_of", "boxes_of", "identity", "wrong_record"]
 
 
 @dataclass(frozen=True)
@@ -127,20 +126,6 @@ def boxes_of(annotations: Sequence[Mapping[str, Any]]) -> tuple[Box, ...]:
 def identity(value: Any) -> int | str:
     """An id as files agree on it: a number where it is one, whether it was written as text or not."""
     return int(value) if isinstance(value, int) or str(value).isdecimal() else str(value)
-
-
-def read_json(path: Path) -> Any:
-    """The value of a JSON file.
-
-    Raises:
-        UsageError: where the file is missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is no JSON: {error}") from None
 
 
 def wrong_record(path: Path, index: int, error: Exception, layout: str) -> UsageError:

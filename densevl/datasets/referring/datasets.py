@@ -1,18 +1,15 @@
 """Data sets of referring expressions: a sample is an image with all its expressions. RefCOCO in any of its formats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.registry import DATASETS
-from mmengine.structures import BaseDataElement
-from torch.utils.data import Dataset
 
-from densevl.core.errors import ImageError, UsageError
-from densevl.core.images import read_image
+from densevl.core.errors import UsageError
+from densevl.datasets.annotated_images import AnnotatedImages
 from densevl.datasets.referring.annotations import ReferredImage
 from densevl.datasets.referring.detections import read_detections
 from densevl.datasets.referring.importers import find_annotations, import_refer
@@ -29,20 +26,12 @@ PROPOSALS = {
 """What expressions choose from. These are different protocols: figures of one do not compare with those of another."""
 
 
-class ReferringImages(Dataset):
-    """Images with their refs, as samples that say why they failed.
+class ReferringImages(AnnotatedImages):
+    """Images with their refs.
 
     Attributes:
-        images: with their refs.
-        proposals: a name of :data:`PROPOSALS`, which the model is told.
+        proposals: a name of :data:`PROPOSALS`, for the model.
     """
-
-    metainfo: Mapping[str, Any] = {}  # MMEngine hands it to the metric
-    title: str
-    source: str
-    expected: int | None = None
-    protocol: Mapping[str, Any]
-    caveats: Sequence[str] = ()
 
     def _setup(self, images: Sequence[ReferredImage], proposals: str) -> None:
         self.images, self.proposals = tuple(images), proposals
@@ -53,35 +42,11 @@ class ReferringImages(Dataset):
             "refs": sum(len(image.refs) for image in images),
         }
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """The picture as (3, H, W) uint8, its refs and the boxes to choose from; where it cannot be used, why."""
+    def annotations(self, index: int) -> dict[str, Any]:
+        """The refs of an image and the boxes to choose from."""
         image = self.images[index]
-        meta: dict[str, Any] = {
-            "sample_idx": index,
-            "img_path": self.path(index),
-            "relative_path": image.file_name,
-            "refs": image.refs,
-            "boxes": image.candidates.get(self.proposals),
-        }
-        try:
-            picture = self.picture(index)
-            if image.size is not None and picture.shape[:2] != tuple(image.size):
-                raise ImageError(f"the picture has {picture.shape[:2]} pixels, the annotations say {image.size}")
-        except ImageError as error:
-            picture, meta["failure"] = np.zeros((0, 0, 3), np.uint8), str(error)
-        inputs = torch.from_numpy(picture).permute(2, 0, 1)
-        return {"inputs": inputs, "data_samples": BaseDataElement(metainfo=meta)}
-
-    def picture(self, index: int) -> np.ndarray:
-        """The picture of a sample, uint8 RGB (H, W, 3)."""
-        return read_image(self.path(index))
-
-    def path(self, index: int) -> str:
-        """The file of a sample's picture."""
-        return self.images[index].file_name
+        boxes = image.candidates.get(self.proposals)
+        return {"relative_path": image.file_name, "refs": image.refs, "boxes": boxes}
 
 
 @DATASETS.register_module()

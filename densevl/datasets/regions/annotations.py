@@ -8,7 +8,6 @@ hard negatives of its own, ``neg_category_ids``, which differ from it in an attr
 Convention: the files hold boxes as (x, y, width, height); here they are xyxy and half-open.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError
+from densevl.core.files import read_json
 from densevl.core.masks import Rle, mask_of
 
-__all__ = ["AnnotatedImage", "AnnotatedRegion", "Box", "RegionAnnotations", "load_json", "read_annotations"]
+__all__ = ["AnnotatedImage", "AnnotatedRegion", "Box", "RegionAnnotations", "find_image", "read_annotations"]
 
 Box = tuple[int | float, int | float, int | float, int | float]
 
@@ -42,12 +42,21 @@ class AnnotatedRegion:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image by the name that its file has in the annotations, its (height, width) where told, and its regions."""
+    """An image and its regions.
+
+    Attributes:
+        file_name: of the image in the annotations, or its path.
+        size: (height, width); None where it is not known.
+        regions: in the order of the file.
+        image_id: as in the file; None where there is none.
+        group: that its scores count in; empty for none.
+    """
 
     file_name: str
     size: tuple[int, int] | None
     regions: tuple[AnnotatedRegion, ...]
     image_id: int | str | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,36 +131,29 @@ _NEEDED = {
     "annotations": ("image_id", "bbox", "category_id"),
     "categories": ("id", "name"),
 }
-"""What is read of each part of a file."""
+"""Keys that are read of the entries of each list of a file."""
 
 
 _PHRASES = ("phrase", "text", "caption")
 """What an annotation may call words of its own, the first that it has counts."""
 
 
-def load_json(path: Path) -> Any:
-    """The value of an annotation file.
-
-    Raises:
-        UsageError: where it is missing or no JSON.
-    """
-    if not path.is_file():
-        raise UsageError(f"there is no annotation file {path}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"{path} is not JSON: {error}") from None
+def find_image(name: str, root: Path, folder: str) -> Path:
+    """The file of an image, which may not be there; names may carry the folder that COCO keeps it in, or not."""
+    file = Path(name)
+    places = [root / folder / file, root / folder / file.name, root / file]
+    return next((place for place in places if place.is_file()), places[0])
 
 
 def _load(path: Path) -> dict[str, Any]:
-    data = _phrases_as_categories(load_json(path))
-    for part, keys in _NEEDED.items():
-        entries = data.get(part) if isinstance(data, dict) else None
+    data = _phrases_as_categories(read_json(path))
+    for name, keys in _NEEDED.items():
+        entries = data.get(name) if isinstance(data, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise UsageError(f"{path} has no list {part!r}: expected the format of COCO's instances_val2017.json")
+            raise UsageError(f"{path} has no list {name!r}: expected the format of COCO's instances_val2017.json")
         wrong = next(((entry, key) for entry in entries for key in keys if key not in entry), None)
         if wrong is not None:
-            raise UsageError(f"{path}: an entry of {part!r} has no {wrong[1]!r}: {str(wrong[0])[:120]}")
+            raise UsageError(f"{path}: an entry of {name!r} has no {wrong[1]!r}: {str(wrong[0])[:120]}")
     return data
 
 

@@ -8,8 +8,8 @@ from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
 from densevl.core.images import resize_image
-from densevl.datasets.scenes import render
 from densevl.datasets.scenes.language import caption, things
+from densevl.datasets.scenes.scene import render
 
 __all__ = ["ScenePairs", "SceneText"]
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from densevl.core.images import resize_image
-from densevl.datasets.scenes import render
+from densevl.datasets.scenes.scene import render
 
 __all__ = ["ScenePictures"]
 

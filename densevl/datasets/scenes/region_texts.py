@@ -9,8 +9,8 @@ from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
 from densevl.datasets.region_sample import collate_regions, region_sample
-from densevl.datasets.scenes import Scene, render
 from densevl.datasets.scenes.language import caption, region_text
+from densevl.datasets.scenes.scene import Scene, render
 
 __all__ = ["SceneRegionTexts", "collate_regions"]
 

@@ -16,7 +16,8 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from densevl.datasets.scenes import GROUNDS, Scene, render
+from densevl.datasets.scenes.grounds import GROUNDS
+from densevl.datasets.scenes.scene import Scene, render
 
 __all__ = ["Clicks", "SceneMasks", "draw_boxes", "draw_clicks", "segments"]
 

@@ -13,8 +13,9 @@ import torch
 from mmengine.registry import DATASETS
 
 from densevl.core.errors import ImageError, UsageError
+from densevl.core.files import read_json
 from densevl.core.images import read_image
-from densevl.datasets.regions.annotations import AnnotatedImage, load_json, read_annotations
+from densevl.datasets.regions.annotations import AnnotatedImage, find_image, read_annotations
 from densevl.datasets.training.visits import Told, VisitedRegions, in_template, whole
 
 __all__ = ["CocoRegionTexts", "read_captions"]
@@ -115,20 +116,13 @@ class CocoRegionTexts(VisitedRegions):
         return Told(image, boxes, in_template(texts, self.templates, rng), caption, masks)
 
 
-def find_image(name: str, root: Path, folder: str) -> Path:
-    """The file of an image; file names may carry the folder that COCO keeps it in, or not."""
-    file = Path(name)
-    places = [root / folder / file, root / folder / file.name, root / file]
-    return next((place for place in places if place.is_file()), places[0])
-
-
 def read_captions(path: str | Path) -> dict[Any, list[str]]:
     """The captions of each image id, from a file of COCO's layout or the bare list of its annotations.
 
     Raises:
         UsageError: where the file is missing or of another layout.
     """
-    data = load_json(Path(path))
+    data = read_json(path)
     entries: Any = data.get("annotations") if isinstance(data, dict) else data
     captions: dict[Any, list[str]] = defaultdict(list)
     try:

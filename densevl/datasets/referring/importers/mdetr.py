@@ -7,8 +7,9 @@ other, so that there are no true boxes to choose from unless the instances are g
 from typing import Any
 
 from densevl.core.errors import UsageError
+from densevl.core.files import read_json
 from densevl.datasets.referring.annotations import ReferredImage, ReferringData
-from densevl.datasets.referring.collection import Collection, Source, identity, read_json, wrong_record
+from densevl.datasets.referring.collection import Collection, Source, identity, wrong_record
 from densevl.datasets.referring.importers.instances import Instances
 from densevl.datasets.referring.importers.official import plain_file_name
 

@@ -124,7 +124,7 @@ def test_the_split_must_be_told(toy, tmp_path):
     [
         ("refcoco_val.jsonl", "no json", "line 1: no JSON"),
         ("refcoco_val.jsonl", '{"image_id": 1}', "record 0: KeyError: 'anns'; expected the layout of ReCLIP"),
-        ("refcoco_val.json", "{", "is no JSON"),
+        ("refcoco_val.json", "{", "is not JSON"),
         ("refcoco_val.json", "[]", "no lists `images` and `annotations`"),
         ("refcoco_val.json", '{"images": [{}], "annotations": []}', "record 0: KeyError: 'id'"),
         ("refcoco_val.json", '{"images": [], "annotations": [3]}', "record 0: TypeError"),

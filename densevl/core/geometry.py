@@ -32,7 +32,7 @@ Size = tuple[int, int]
 def resized_size(size: Size, short_side: int, long_side: int = 2048) -> Size:
     """Size after scaling to ``short_side``, keeping the ratio, with no side above ``long_side``.
 
-    The rounding is that of MMCV's ``imrescale``, so that a picture has the same size here and in a benchmark pipeline.
+    The rounding is that of MMCV's ``imrescale``, so that an image has the same size here and in a benchmark pipeline.
     A side never falls below one pixel.
     """
     height, width = size
@@ -59,7 +59,7 @@ def pad_to_multiple(images: Shaped[Tensor, "*b H W"], multiple: int) -> Shaped[T
 
 
 def bin_coverage(length: int, edges: Float[Tensor, " e"]) -> Float[Tensor, "e-1 {length}"]:
-    """How much of each pixel of a line lies in each bin, in [0, 1].
+    """Fraction of each pixel of a line that lies in each bin, in [0, 1].
 
     Args:
         length: of the line, in pixels; pixel i reaches from i to i + 1.
@@ -79,7 +79,7 @@ def fit_square(image: Float[Tensor, "3 H W"], side: int) -> Float[Tensor, "3 {si
 
 
 def mask_coverage(masks: Float[Tensor, "n H W"], side: int, patch: int, grid: Size) -> Float[Tensor, "n h w"]:
-    """How much each mask covers of each patch of the image padded to a square, in pixels of the mask.
+    """Area of each mask in each patch of the image padded to a square, in pixels of the mask.
 
     Args:
         masks: of an image as given, 1 inside.

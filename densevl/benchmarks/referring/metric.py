@@ -37,8 +37,8 @@ class ReferringMetric(PerImageMetric):
     def measure(self, sample: Mapping[str, Any]) -> list[Outcome]:
         """The outcome of each expression of an image."""
         truths = [(ref, _mask(ref) if sample["masks"] else None) for ref in sample["refs"]]
-        asked = [truth for truth in truths for _ in truth[0].sentences]
-        pairs = zip(sample["answers"], asked, strict=True)
+        expected = [truth for truth in truths for _ in truth[0].sentences]
+        pairs = zip(sample["answers"], expected, strict=True)
         return [measure(answer, ref.box, mask, ref.kind) for answer, (ref, mask) in pairs]
 
     def weigh(self, sample: Mapping[str, Any]) -> int:

@@ -26,7 +26,7 @@ LEAST_LETTER = 13
 """Height of the smallest letters, in pixels."""
 
 MUTING = 0.7
-"""How much of its own colour the picture loses under the labels."""
+"""Fraction of its own colour that the picture loses under the labels."""
 
 
 def draw_overlay(
@@ -40,7 +40,7 @@ def draw_overlay(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """An RGB picture with the colours of its labels laid over it, and a legend under or beside it.
 
-    The legend lists the classes that are there with their share of the picture, the largest first. It stands under
+    The legend lists the classes that are there with their fraction of the picture, the largest first. It stands under
     wide pictures and to the right of others. Pictures below 320 pixels are enlarged by a whole factor first.
 
     Args:
@@ -48,7 +48,7 @@ def draw_overlay(
         labels: class of each pixel; what lies outside 0 .. len(names) - 1 counts as unlabelled and keeps its colour.
         names: what the legend calls the classes.
         palette: colour of each class.
-        alpha: how much of the label colour there is in the mixture, in [0, 1].
+        alpha: weight of the label colour in the mixture, in [0, 1].
         legend: without it the result has the size of the picture.
 
     Raises:
@@ -110,7 +110,7 @@ class LegendEntry:
 
     Attributes:
         name: on the left.
-        share: on the right.
+        share: fraction of the picture as text, on the right.
         colour: of the swatch; None for what has none, such as the unlabelled.
     """
 

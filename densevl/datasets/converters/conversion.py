@@ -104,7 +104,7 @@ def map_labels(path: Path, lookup: UInt8[np.ndarray, "256"]) -> UInt8[np.ndarray
     """The labels of a PNG of raw ids.
 
     Raises:
-        ImageError: where the file is not a picture of 8-bit ids.
+        ImageError: where the file is not an image of 8-bit ids.
     """
     raw = read_label_map(path)
     if not 0 <= raw.min() <= raw.max() < len(lookup):

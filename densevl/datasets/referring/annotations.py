@@ -13,7 +13,7 @@ and every other line is an image with all that is said of it::
                "mask": {"size": [427, 640], "counts": "…"}, "sentences": ["the lady with the blue shirt", …],
                "kind": ""}]}
 
-``size`` is (height, width) and null where the source does not tell it; ``candidates`` holds the boxes to choose from
+``size`` is (height, width) and null where the source does not say it; ``candidates`` holds the boxes to choose from
 by where they come from, each protocol that the source allows; ``mask`` is a COCO run-length code of the image's size,
 the union of the polygons, or null; ``kind`` groups scores and is empty for most. An expression counts, not a ref:
 scores are over sentences.
@@ -133,7 +133,7 @@ def write_annotations(path: str | Path, data: ReferringData) -> None:
 
 
 def is_annotations(path: Path) -> bool:
-    """Whether a file begins with the head of this format."""
+    """True where a file begins with the head of this format."""
     with path.open("rb") as file:
         return FORMAT.encode() in file.read(200)
 

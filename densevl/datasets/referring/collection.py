@@ -1,4 +1,4 @@
-"""What every importer shares: where it reads from, and refs put together by image with a count of what is left out."""
+"""The base of every importer: its source, and refs put together by image with a count of what is left out."""
 
 import math
 from collections import Counter
@@ -18,13 +18,13 @@ __all__ = ["Collection", "Source", "box_of", "boxes_of", "identity", "wrong_reco
 
 @dataclass(frozen=True)
 class Source:
-    """Where an importer reads, and what the user says of it.
+    """A file for an importer, and what the user says of it.
 
     Attributes:
         path: the file.
         benchmark: which one it is, and how it is split.
         split: of files that hold one and do not say which; None where the file says it.
-        instances: COCO annotations of the images, which tell all their boxes; None where there are none.
+        instances: COCO annotations of the images, which hold all their boxes; None where there are none.
     """
 
     path: Path

@@ -23,7 +23,10 @@ PROPOSALS = {
     "everything": "all masks that the mask maker finds in the image",
     "detector": "boxes that the detector finds by the expression",
 }
-"""What expressions choose from. These are different protocols: figures of one do not compare with those of another."""
+"""Sources of the boxes that expressions choose from.
+
+These are different protocols: figures of one do not compare with those of another.
+"""
 
 
 class ReferringImages(AnnotatedImages):
@@ -57,10 +60,10 @@ class ReferringDataset(ReferringImages):
         dataset: ``refcoco``, ``refcoco+`` or ``refcocog``.
         data_root: folder of annotations and images.
         split: such as ``val`` or ``testA``.
-        splits_by: ``unc``, ``umd`` or ``google``; None for the usual way.
+        splits_by: ``unc``, ``umd`` or ``google``; None for the usual one.
         annotations: file of any format of :mod:`densevl.datasets.referring.importers`, or densevl's own; None to look
             for it in ``data_root``.
-        instances: COCO's ``instances.json``, for formats that tell no boxes of other objects.
+        instances: COCO's ``instances.json``, for formats that hold no boxes of other objects.
         proposals: a name of :data:`PROPOSALS`, or a file of detections.
         image_folder: of the images, below ``data_root`` or anywhere; None to look in the usual places.
         indices: use the first so many images only.
@@ -97,13 +100,13 @@ class ReferringDataset(ReferringImages):
         self._paths = [self._find(image.file_name) for image in images]
         self._check_images()
         self._setup(images, name)
-        told = {"detections": str(proposals)} if proposals not in PROPOSALS else {}
+        origin = {"detections": str(proposals)} if proposals not in PROPOSALS else {}
         skipped = ", ".join(f"{count} {reason}" for reason, count in data.skipped.items())
-        self.protocol = {**self.protocol, **told, "annotations": data.source, "not_in_the_file": skipped or "nothing"}
+        self.protocol = {**self.protocol, **origin, "annotations": data.source, "not_in_the_file": skipped or "nothing"}
         self.caveats = _caveats(chosen, split, images, skipped)
 
     def path(self, index: int) -> str:
-        """The file of a sample's picture."""
+        """The file of a sample's image."""
         return str(self._paths[index])
 
     def _find(self, name: str) -> Path:
@@ -126,7 +129,7 @@ def _below(root: Path, name: str) -> Path:
 
 
 def _folders(root: Path, image_folder: str | None) -> list[Path]:
-    """Where images may lie; the first is the one that is named where they are nowhere."""
+    """Folders where images may lie; messages name the first where they are nowhere."""
     if image_folder is not None:
         given = Path(image_folder).expanduser()
         return [given if given.is_dir() else root / given]

@@ -27,7 +27,7 @@ class ReferringScenes(ReferringImages):
     Args:
         seed: number of the collection.
         length: number of scenes.
-        size: side of the square pictures.
+        size: side of the square images.
         proposals: ``true``, ``everything`` or ``detector``; see :data:`PROPOSALS`.
         per_kind: at most so many expressions of each kind in a scene; None for all, of which most are relations.
         indices: use the first so many scenes only.
@@ -65,7 +65,7 @@ class ReferringScenes(ReferringImages):
             self.caveats = [f"{count} of {length} scenes: not comparable with the figures of all"]
 
     def picture(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
-        """The picture of a sample."""
+        """The image of a sample."""
         return self._pictures[index]
 
 

@@ -1,4 +1,4 @@
-"""What every file of records says of itself, and what readers of it are told where it is damaged."""
+"""The head of a file of records, and the error for readers where the file is damaged."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ PREFIX = "densevl."
 
 @dataclass(frozen=True)
 class ShardHead:
-    """What a shard of ours says of itself, beside its records.
+    """The head of a shard of ours, beside its records.
 
     Attributes:
         records: how many it has.

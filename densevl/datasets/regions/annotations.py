@@ -25,13 +25,13 @@ Box = tuple[int | float, int | float, int | float, int | float]
 
 @dataclass(frozen=True)
 class AnnotatedRegion:
-    """A box and the texts that it is asked about.
+    """A box and the texts to choose from.
 
     Attributes:
         box: x0, y0, x1, y1 in pixels of the image.
         truth: index of the true text.
         choices: indices of the texts to choose from, the true one among them; None for all.
-        mask: of the region, of the image's size; None where it is not told or was not asked for.
+        mask: of the region, of the image's size; None where it is not known or not read.
     """
 
     box: Box
@@ -61,13 +61,13 @@ class AnnotatedImage:
 
 @dataclass(frozen=True)
 class RegionAnnotations:
-    """What an annotation file holds.
+    """Texts and images of an annotation file.
 
     Attributes:
         texts: class names or captions.
         images: those that have a region, or all, in the order of the file.
         skipped: how many annotations were left out, by reason.
-        groups: indices of the texts of each named group: LVIS tells how frequent a category is in its training images.
+        groups: indices of the texts of each named group: LVIS says how frequent a category is in its training images.
     """
 
     texts: tuple[str, ...]
@@ -86,13 +86,13 @@ def read_annotations(
     """Read a file in the format of COCO, LVIS or FG-OVD.
 
     Crowds (``iscrowd``), boxes without area, boxes outside their image and, where regions have negatives, those with
-    fewer than asked for are left out and counted.
+    fewer than wanted are left out and counted.
 
     Args:
         path: the file.
         negatives: use only the first so many negatives of each region; None for all.
         bare: keep images without regions.
-        masks: read the masks too; those that cannot be read count as not told.
+        masks: read the masks too; those that cannot be read count as unknown.
 
     Raises:
         UsageError: where the file is missing, has another format or no region to ask about.
@@ -135,7 +135,7 @@ _NEEDED = {
 
 
 _PHRASES = ("phrase", "text", "caption")
-"""What an annotation may call words of its own, the first that it has counts."""
+"""Keys of an annotation for words of its own; the first that it has counts."""
 
 
 def find_image(name: str, root: Path, folder: str) -> Path:
@@ -176,7 +176,7 @@ def _phrases_as_categories(data: Any) -> Any:
 
 
 FREQUENCIES = {"f": "frequent classes", "c": "common classes", "r": "rare classes"}
-"""How LVIS marks categories: in more than 100 training images, in 11 to 100, in 1 to 10."""
+"""Groups of LVIS by its mark: in more than 100 training images, in 11 to 100, in 1 to 10."""
 
 
 def _groups(categories: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
@@ -225,7 +225,7 @@ def _text(name: str) -> str:
 
 
 def _file_name(image: Mapping[str, Any]) -> str:
-    """LVIS names no file but the address, whose last two parts are folder and file."""
+    """LVIS names no file but the address, whose last two names are folder and file."""
     if "file_name" in image:
         return str(image["file_name"])
     if "coco_url" in image:

@@ -41,7 +41,7 @@ class RegionsDataset(AnnotatedImages):
 
 
 class _FileRegions(RegionsDataset):
-    """Regions of annotation files and the pictures beside them."""
+    """Regions of annotation files and the images beside them."""
 
     def _read(
         self,
@@ -74,7 +74,7 @@ class _FileRegions(RegionsDataset):
 class NamedRegions(_FileRegions):
     """Boxes of a file in the format of COCO or LVIS, and the names of all its categories to choose from.
 
-    Scores are also given by how frequent a category is, where the file tells it, as LVIS does.
+    Scores are also given by how frequent a category is, where the file says it, as LVIS does.
 
     Args:
         title: what reports call it.
@@ -145,7 +145,7 @@ class SceneRegions(RegionsDataset):
     Args:
         seed: number of the collection.
         length: number of scenes.
-        size: side of the square pictures.
+        size: side of the square images.
         indices: use the first so many scenes only.
     """
 

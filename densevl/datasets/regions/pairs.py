@@ -68,7 +68,7 @@ class SceneRegionPairs(RegionTextPairs):
     Args:
         seed: number of the collection.
         length: number of scenes.
-        size: side of the square pictures.
+        size: side of the square images.
         most: regions of the gallery; None for all.
         indices: use the first so many scenes only.
     """

@@ -1,6 +1,6 @@
 """The files of MDETR (Kamath et al., ICCV 2021): COCO's format with one "image" an expression, its ``caption``.
 
-Expressions of one picture are brought together by ``original_id``. The files hold the object that is meant and no
+Expressions of one image are brought together by ``original_id``. The files hold the object that is meant and no
 other, so that there are no true boxes to choose from unless the instances are given too.
 """
 

@@ -31,8 +31,8 @@ def import_reclip(source: Source) -> ReferringData:
     for index, line in _lines(source):
         try:
             image_id, objects = identity(line["image_id"]), {identity(ann["id"]): ann for ann in line["anns"]}
-            told = (line["height"], line["width"]) if {"height", "width"} <= line.keys() else None
-            size = instances.size(image_id) if instances else told
+            own = (line["height"], line["width"]) if {"height", "width"} <= line.keys() else None
+            size = instances.size(image_id) if instances else own
             image = ReferredImage(
                 image_id,
                 plain_file_name(line["file_name"]),

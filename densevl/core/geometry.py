@@ -14,6 +14,7 @@ from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
 __all__ = [
+    "Box",
     "Size",
     "bin_coverage",
     "box_ious",
@@ -27,6 +28,9 @@ __all__ = [
 
 Size = tuple[int, int]
 """(height, width)."""
+
+Box = tuple[int | float, int | float, int | float, int | float]
+"""x0, y0, x1, y1, half-open."""
 
 
 def resized_size(size: Size, short_side: int, long_side: int = 2048) -> Size:

@@ -30,12 +30,11 @@ from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.files import atomic_write
-from densevl.core.geometry import Size
+from densevl.core.geometry import Box, Size
 from densevl.core.masks import Rle
 
 __all__ = [
     "FORMAT",
-    "Box",
     "Reference",
     "ReferredImage",
     "ReferringData",
@@ -46,9 +45,6 @@ __all__ = [
 
 FORMAT = "densevl referring expressions"
 VERSION = 1
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels, half-open."""
 
 
 @dataclass(frozen=True)

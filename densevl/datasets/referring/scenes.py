@@ -9,8 +9,9 @@ from mmengine.registry import DATASETS
 from tqdm import tqdm
 
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.geometry import Box
 from densevl.core.masks import encode_masks
-from densevl.datasets.referring.annotations import Box, Reference, ReferredImage
+from densevl.datasets.referring.annotations import Reference, ReferredImage
 from densevl.datasets.referring.datasets import PROPOSALS, ReferringImages
 from densevl.datasets.scenes import Expression, Scene, expressions, render
 

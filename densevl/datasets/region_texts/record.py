@@ -14,11 +14,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from densevl.core.errors import UsageError
+from densevl.core.geometry import Box
 from densevl.core.images import decode_image, read_image
 
 __all__ = ["RegionText", "RegionTextRecord"]
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

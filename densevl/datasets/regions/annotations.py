@@ -16,11 +16,10 @@ from typing import Any
 
 from densevl.core.errors import UsageError
 from densevl.core.files import read_json
+from densevl.core.geometry import Box
 from densevl.core.masks import Rle, mask_of
 
-__all__ = ["AnnotatedImage", "AnnotatedRegion", "Box", "RegionAnnotations", "find_image", "read_annotations"]
-
-Box = tuple[int | float, int | float, int | float, int | float]
+__all__ = ["AnnotatedImage", "AnnotatedRegion", "RegionAnnotations", "find_image", "read_annotations"]
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from jaxtyping import UInt8
 from mmengine.registry import DATASETS
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size
+from densevl.core.geometry import Box, Size
 from densevl.core.vocabulary import normalised
 from densevl.datasets.referring.datasets import ReferringDataset
 from densevl.datasets.region_texts.record import RegionTextRecord
 from densevl.datasets.region_texts.shards import read_records
-from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion, Box
+from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion
 from densevl.datasets.regions.datasets import NamedRegions, RegionsDataset
 from densevl.datasets.scenes import render
 from densevl.datasets.scenes.language import region_text

@@ -105,7 +105,7 @@ def read_image(
 def decode_image(
     data: bytes, name: str = "the image", *, max_pixels: int | None = MAX_PIXELS
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """As :func:`read_image`, from the bytes of a file.
+    """Read any image from the bytes of a file as 8-bit RGB.
 
     Args:
         data: the encoded image.
@@ -113,7 +113,7 @@ def decode_image(
         max_pixels: largest image that is decoded; None for no limit.
 
     Raises:
-        ImageError: as :func:`read_image`.
+        ImageError: where the data are empty, damaged, too large or no image.
     """
     return _convert(_decode(_open(BytesIO(data), name), name, max_pixels), name)
 
@@ -141,7 +141,7 @@ def load_picture(path: str | os.PathLike[str], max_pixels: int | None = MAX_PIXE
     """The first image of a file as Pillow decodes it: values and orientation as they are stored.
 
     Raises:
-        ImageError: as :func:`read_image`.
+        ImageError: where the file is missing, empty, damaged, too large or no image.
     """
     path = Path(path)
     if not path.is_file():

@@ -28,7 +28,7 @@ class ShardHead:
     failures: tuple[Failure, ...] = ()
 
     def as_texts(self) -> dict[str, str]:
-        """As texts by name, which both formats keep."""
+        """The head as texts by name, which both formats keep."""
         failures = json.dumps([[one.name, one.reason] for one in self.failures], ensure_ascii=False)
         named = {"records": str(self.records), "identity": self.identity, "failures": failures}
         return {f"{PREFIX}{name}": value for name, value in named.items()}

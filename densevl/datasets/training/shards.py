@@ -91,7 +91,7 @@ class RegionTextShards(IterableDataset):
         self._seen = (iterations, batch_size)
 
     def __len__(self) -> int:
-        """As good as endless; MMEngine's schedulers want a number."""
+        """A number that is never reached, which MMEngine's schedulers want."""
         return sys.maxsize
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

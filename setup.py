@@ -14,6 +14,7 @@ CORE = [
     "numpy>=2.0.1",
     "opencv-python>=4.10",
     "pillow>=10.3",
+    "matplotlib>=3.9",
     "pycocotools>=2.0.8",
     "segment-anything-py>=1.0.1",
     "timm>=1.0.17",

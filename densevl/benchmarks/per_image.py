@@ -1,4 +1,4 @@
-"""What every metric of the benchmarks shares: each image counts once, and one that could not be used is named."""
+"""The base of every metric of the benchmarks: each image counts once, and one that could not be used is named."""
 
 import logging
 from collections import Counter
@@ -11,19 +11,20 @@ from mmengine.logging import print_log
 
 from densevl.benchmarks.protocols import Scores
 from densevl.core.errors import UsageError
+from densevl.core.failures import Failure
 
 __all__ = ["PerImageMetric", "check_each_once", "gathered"]
 
 
 class PerImageMetric(BaseMetric):
-    """Keeps what was found of each image and scores it over all processes, in the order of the data set.
+    """Results of each image, scored over all processes in the order of the data set.
 
     A metric says what it keeps of an image (:meth:`measure`) and what it makes of all that (:meth:`score`).
 
     Attributes:
         scores: of the last evaluation.
-        failures: path and reason of every image of the last evaluation that could not be used.
-        lost: what :meth:`weigh` says of each of these images.
+        failures: every image of the last evaluation that could not be used.
+        lost: number of questions of each of these images, by :meth:`weigh`.
     """
 
     default_prefix = "scores"  # or MMEngine warns; evaluate() below does not use it
@@ -31,17 +32,17 @@ class PerImageMetric(BaseMetric):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scores: Scores | None = None
-        self.failures: list[tuple[str, str]] = []
+        self.failures: list[Failure] = []
         self.lost: list[int] = []
         self._found: list[tuple[int, Any]] = []
-        self._failed: list[tuple[int, str, str, int]] = []
+        self._failed: list[tuple[int, Failure, int]] = []
 
     def measure(self, sample: Mapping[str, Any]) -> Any:
-        """What is kept of an image that could be used."""
+        """Result of an image that could be used."""
         raise NotImplementedError
 
     def weigh(self, sample: Mapping[str, Any]) -> int:
-        """How many questions are lost with an image that could not be used."""
+        """Number of questions that are lost with an image that could not be used."""
         return 1
 
     def score(self, found: list[Any]) -> Scores:
@@ -49,7 +50,7 @@ class PerImageMetric(BaseMetric):
         raise NotImplementedError
 
     def figures(self, scores: Any) -> dict[str, float]:
-        """What MMEngine logs of them."""
+        """Figures that MMEngine logs."""
         return {}
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -57,7 +58,8 @@ class PerImageMetric(BaseMetric):
         for sample in data_samples:
             index = sample["sample_idx"]
             if "failure" in sample:
-                self._failed.append((index, str(sample["img_path"]), sample["failure"], self.weigh(sample)))
+                failure = Failure(str(sample["img_path"]), sample["failure"])
+                self._failed.append((index, failure, self.weigh(sample)))
             else:
                 self._found.append((index, self.measure(sample)))
 
@@ -74,7 +76,7 @@ class PerImageMetric(BaseMetric):
         failed = sorted(gathered(self._failed))
         self._found, self._failed = [], []
         check_each_once([index for index, _ in found] + [entry[0] for entry in failed], size)
-        self.failures = [(path, reason) for _, path, reason, _ in failed]
+        self.failures = [failure for _, failure, _ in failed]
         self.lost = [count for *_, count in failed]
         if not found:
             path, reason = self.failures[0]
@@ -96,7 +98,7 @@ def gathered(items: list[Item]) -> list[Item]:
     """The items of all processes, in the order of the processes; every process gets all of them."""
     if not is_distributed():
         return items
-    return [item for part in all_gather_object(items) for item in part]
+    return [item for share in all_gather_object(items) for item in share]
 
 
 def check_each_once(seen: Sequence[int], size: int) -> None:

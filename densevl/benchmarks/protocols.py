@@ -17,6 +17,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor
 
 from densevl.core.errors import UsageError
+from densevl.core.failures import Failure
 
 __all__ = ["BenchmarkDataset", "BenchmarkMetric", "BenchmarkModel", "Scores", "as_array"]
 
@@ -61,11 +62,11 @@ class BenchmarkMetric(Protocol):
 
     Attributes:
         scores: None before the first evaluation.
-        failures: path and reason of every image that could not be used.
+        failures: every image that could not be used.
     """
 
     scores: Scores | None
-    failures: list[tuple[str, str]]
+    failures: list[Failure]
 
 
 class BenchmarkModel(BaseModel):

@@ -1,4 +1,4 @@
-"""What an evaluation found, with everything that decides the figure."""
+"""Scores of an evaluation, with everything that decides the figure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.benchmarks.protocols import Scores
+from densevl.core.failures import Failure
 from densevl.core.files import atomic_write
 
 __all__ = ["Report"]
@@ -22,13 +23,13 @@ class Report:
     Attributes:
         config: name of the config.
         model: name of the model.
-        protocol: what model and data set say decides the figure.
-        dataset: what the data set is called.
-        source: where the data lie.
-        images: number of images that were asked for.
+        protocol: settings of model and data set that decide the figure.
+        dataset: title of the data set.
+        source: folder of the data.
+        images: number of images that were to be used.
         expected: number of images of the whole benchmark, where it is known.
         scores: over the images that could be used, of any metric.
-        failures: path and reason of each image that could not.
+        failures: the images that could not.
         seconds: wall time of the evaluation.
         remarks: further caveats, of the data set.
     """
@@ -41,13 +42,13 @@ class Report:
     images: int
     expected: int | None
     scores: Scores
-    failures: Sequence[tuple[str, str]]
+    failures: Sequence[Failure]
     seconds: float
     remarks: Sequence[str] = ()
 
     @property
     def caveats(self) -> list[str]:
-        """Why the figure may not be compared with published ones; empty where it may."""
+        """Reasons why the figure may not be compared with published ones; empty where it may."""
         found = []
         if self.failures:
             found.append(f"INVALID: {len(self.failures)} of {self.images} images could not be used and are left out")
@@ -70,7 +71,7 @@ class Report:
             "dataset": {"name": self.dataset, "source": self.source, "images": self.images, "expected": self.expected},
             "scores": self.scores.as_dict(),
             "caveats": self.caveats,
-            "failures": [{"image": path, "reason": reason} for path, reason in self.failures],
+            "failures": [{"image": failure.name, "reason": failure.reason} for failure in self.failures],
             "seconds": round(self.seconds, 3),
         }
 
@@ -81,7 +82,7 @@ class Report:
             temporary.write_text(text + "\n", encoding="utf-8")
 
     def __str__(self) -> str:
-        """The report as people read it."""
+        """Settings, figures and caveats as text."""
         count = f"{self.images} images" if self.expected in (None, self.images) else f"{self.images} of {self.expected}"
         head = {"config": self.config, "model": self.model, **self.protocol, "data": f"{self.dataset}, {count}"}
         width = max(map(len, head))

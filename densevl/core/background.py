@@ -1,10 +1,10 @@
-"""What becomes of the pixels that show none of the classes.
+"""Modes of the background: labels of the pixels that show none of the classes.
 
 Five modes, as the literature uses them:
 
 * ``none``: every pixel gets one of the classes;
-* ``literal``: one more class, asked for with the word "background";
-* ``words``: one more class, asked for with a list of words for what usually surrounds objects;
+* ``literal``: one more class, found by the word "background";
+* ``words``: one more class, found by a list of words for what usually surrounds objects;
 * ``threshold``: pixels whose best probability falls below a threshold, and no text at all;
 * ``head``: as ``literal``, and besides the patches where no class is certain and a head of the model, trained for it,
   sees no thing (CLIP-DINOiser).
@@ -21,12 +21,12 @@ __all__ = ["Background"]
 MODES = ("none", "literal", "words", "threshold", "head")
 
 CERTAIN = 0.99
-"""The published probability from which on the head is not asked."""
+"""The published probability from which on the head does not count."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """How the background class is found.
+    """A mode of the background class, with its settings.
 
     Attributes:
         mode: ``"none"``, ``"literal"``, ``"words"``, ``"threshold"`` or ``"head"``.
@@ -102,8 +102,8 @@ class Background:
             return vocabulary if vocabulary.background is not None else vocabulary.with_background(("background",))
         taken = {
             normalised(query)
-            for query, owner in zip(vocabulary.queries, vocabulary.query_classes, strict=True)
-            if owner != vocabulary.background
+            for query, label in zip(vocabulary.queries, vocabulary.query_classes, strict=True)
+            if label != vocabulary.background
         }
         free = tuple(word for word in self.words if normalised(word) not in taken)
         if not free:

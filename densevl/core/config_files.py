@@ -19,7 +19,7 @@ __all__ = ["find_config", "load_config", "parse_options", "start_distributed"]
 
 
 def config_folders() -> list[Path]:
-    """Where the shipped configs may be: in the installed package, or beside it in a checkout."""
+    """Folders of the shipped configs: in the installed package, or beside it in a checkout."""
     package = Path(str(resources.files("densevl")))
     return [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
 

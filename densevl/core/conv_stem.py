@@ -14,7 +14,7 @@ __all__ = ["ConvStem"]
 class ConvStem(nn.Sequential):
     """Patch embedding by strided 3x3 convolutions: pixels to one token for each patch of eight.
 
-    Nothing in it depends on the batch or on statistics of the picture: normalisation is over the channels of one place.
+    Nothing in it depends on the batch or on statistics of the image: normalisation is over the channels of one place.
     """
 
     def __init__(self, width: int, channels: tuple[int, int]):

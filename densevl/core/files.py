@@ -1,5 +1,6 @@
-"""Writing files whole or not at all."""
+"""Files: inputs found by their names, JSON read, results written whole or not at all."""
 
+import json
 import os
 import re
 from collections import Counter
@@ -10,10 +11,11 @@ from glob import has_magic, iglob
 from itertools import takewhile
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from densevl.core.errors import OutputError, UsageError
 
-__all__ = ["SUFFIXES", "InputFile", "atomic_write", "expand_inputs"]
+__all__ = ["SUFFIXES", "InputFile", "atomic_write", "expand_inputs", "read_json"]
 
 
 @contextmanager
@@ -49,13 +51,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _is_about(error: OSError, path: Path) -> bool:
-    """Whether the error names a file of the folder of ``path``, or a folder above."""
+    """True where the error names a file of the folder of ``path``, or a folder above."""
     named = Path(os.fsdecode(error.filename))
     return named.parent == path.parent or named in path.parents
 
 
 SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp")
-"""What counts as an image in folders and globs, in either case; a file that is named itself may have any suffix."""
+"""Suffixes of images in folders and globs, in either case; a file that is named itself may have any suffix."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class InputFile:
 
     Attributes:
         path: the file, as given.
-        relative: path below the folder or glob that led to it, ``/`` between its parts and without the image's suffix:
+        relative: path below the folder or glob that led to it, ``/`` between its names and without the image's suffix:
             ``day1/cat``. No two inputs of one call share it: it keeps the suffix where ``cat.jpg`` and ``cat.png`` lie
             together, and takes in the folders above where two arguments lead to files of one name.
     """
@@ -109,8 +111,8 @@ def _expand(argument: str, exclude: str | os.PathLike[str] | None) -> list[tuple
     elif os.path.lexists(argument):
         return [(Path(argument).parent, Path(argument))]
     else:
-        plain = takewhile(lambda part: not has_magic(part), Path(argument).parts)
-        root = Path(*plain)
+        fixed = takewhile(lambda name: not has_magic(name), Path(argument).parts)
+        root = Path(*fixed)
         files = [Path(path) for path in iglob(argument, recursive=True)] if has_magic(argument) else []
     excluded = None if exclude is None else Path(os.path.abspath(exclude))
     images = [
@@ -134,7 +136,7 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def _natural(path: Path) -> list[list[str | int]]:
-    pieces = (re.split(r"(\d+)", part.casefold()) for part in path.parts)
+    pieces = (re.split(r"(\d+)", name.casefold()) for name in path.parts)
     return [[int(piece) if i % 2 else piece for i, piece in enumerate(split)] for split in pieces]
 
 
@@ -163,6 +165,20 @@ def _names(path: Path, root: Path) -> Iterator[str]:
     """Ever longer names of the results of a file; the last ones, whole paths, are unique."""
     relative = path.relative_to(root)
     yield relative.with_suffix("").as_posix()
-    parts = Path(os.path.abspath(path)).parts[1:]
-    for length in range(len(relative.parts), len(parts) + 1):
-        yield "/".join(parts[-length:])
+    names = Path(os.path.abspath(path)).parts[1:]
+    for length in range(len(relative.parts), len(names) + 1):
+        yield "/".join(names[-length:])
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        UsageError: where the file is missing or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}; check the path") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None

@@ -5,18 +5,21 @@ as in OpenCV and in ``torch.nn.functional.interpolate``.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
 __all__ = [
+    "Box",
     "Size",
     "bin_coverage",
+    "box_ious",
     "fit_square",
     "fitted_size",
-    "iou",
     "mask_coverage",
     "pad_to_multiple",
     "padded_size",
@@ -26,11 +29,14 @@ __all__ = [
 Size = tuple[int, int]
 """(height, width)."""
 
+Box = tuple[int | float, int | float, int | float, int | float]
+"""x0, y0, x1, y1, half-open."""
+
 
 def resized_size(size: Size, short_side: int, long_side: int = 2048) -> Size:
     """Size after scaling to ``short_side``, keeping the ratio, with no side above ``long_side``.
 
-    The rounding is that of MMCV's ``imrescale``, so that a picture has the same size here and in a benchmark pipeline.
+    The rounding is that of MMCV's ``imrescale``, so that an image has the same size here and in a benchmark pipeline.
     A side never falls below one pixel.
     """
     height, width = size
@@ -57,7 +63,7 @@ def pad_to_multiple(images: Shaped[Tensor, "*b H W"], multiple: int) -> Shaped[T
 
 
 def bin_coverage(length: int, edges: Float[Tensor, " e"]) -> Float[Tensor, "e-1 {length}"]:
-    """How much of each pixel of a line lies in each bin, in [0, 1].
+    """Fraction of each pixel of a line that lies in each bin, in [0, 1].
 
     Args:
         length: of the line, in pixels; pixel i reaches from i to i + 1.
@@ -77,7 +83,7 @@ def fit_square(image: Float[Tensor, "3 H W"], side: int) -> Float[Tensor, "3 {si
 
 
 def mask_coverage(masks: Float[Tensor, "n H W"], side: int, patch: int, grid: Size) -> Float[Tensor, "n h w"]:
-    """How much each mask covers of each patch of the image padded to a square, in pixels of the mask.
+    """Area of each mask in each patch of the image padded to a square, in pixels of the mask.
 
     Args:
         masks: of an image as given, 1 inside.
@@ -98,11 +104,14 @@ def _shrink(size: Size, side: int) -> Float[Tensor, "2"]:
     return torch.tensor([size[1] / width, size[0] / height])
 
 
-def iou(one: Sequence[int | float], other: Sequence[int | float]) -> float:
-    """Overlap of two boxes: intersection over union."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return width * height / (sum(areas) - width * height)
+def box_ious(boxes: Any, target: Sequence[int | float]) -> Float64[np.ndarray, " n"]:
+    """Intersection over union of boxes with one box, in double precision.
+
+    Args:
+        boxes: (n, 4) as xyxy, half-open; n may be 0.
+        target: x0, y0, x1, y1.
+    """
+    from torchvision.ops import box_iou  # takes as long to import as torch
+
+    pair = (torch.as_tensor(np.asarray(one, np.float64).reshape(-1, 4)) for one in (boxes, target))
+    return box_iou(*pair)[:, 0].numpy()

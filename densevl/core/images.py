@@ -3,12 +3,12 @@
 Convention: an image is uint8 RGB (H, W, 3), rows down, columns right; as a tensor it is float in [0, 1], (3, H, W).
 Resizing is bilinear with half-pixel centres, to the byte that of OpenCV and of MMCV's ``imresize``.
 
-How other kinds of pictures become 8-bit RGB, whether they come from a file, from PIL or as an array:
+How other kinds of images become 8-bit RGB, whether they come from a file, from PIL or as an array:
 
 * EXIF orientation (files and PIL images) is applied;
 * transparent pixels are composited on white;
 * 16-bit values keep their high byte, as in libpng, Pillow and OpenCV; they are never stretched;
-* floats in [0, 1] are scaled to 0..255; a float picture of any other range is an error, because nothing in it says
+* floats in [0, 1] are scaled to 0..255; a float image of any other range is an error, because nothing in it says
   which value is white;
 * grey is repeated; palette, CMYK and YCbCr are converted as Pillow does, without colour profiles;
 * of an animation the first frame is read.
@@ -50,10 +50,10 @@ __all__ = [
 ]
 
 MAX_PIXELS = 200_000_000
-"""Larger pictures are refused before they are decoded, unless the caller raises the limit."""
+"""Larger images are refused before they are decoded, unless the caller raises the limit."""
 
 _ROUNDING = 1e-3
-"""How far computed floats may lie outside [0, 1]."""
+"""Greatest distance of computed floats from [0, 1]."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -65,10 +65,10 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture of each EXIF orientation upright."""
+"""Operations that turn an image of each EXIF orientation upright."""
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
-"""How files of the usual formats start."""
+"""First bytes of files of the usual formats."""
 
 _pillow_limit = threading.Lock()
 
@@ -76,19 +76,19 @@ _pillow_limit = threading.Lock()
 def read_image(
     source: str | os.PathLike[str] | Image.Image | np.ndarray | Tensor, *, max_pixels: int | None = MAX_PIXELS
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Read any picture as 8-bit RGB; the module's text says how other kinds are converted.
+    """Read any image as 8-bit RGB; the module's text says how other kinds are converted.
 
     Args:
         source: a file; a PIL image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) in RGB order, uint8, uint16 or
             float in [0, 1]; or a tensor of the same kinds, channels first or last (three rows of three channels count
             as channels first).
-        max_pixels: largest picture that is decoded; None for no limit. Arrays and tensors are not limited.
+        max_pixels: largest image that is decoded; None for no limit. Arrays and tensors are not limited.
 
     Returns:
         A new C-contiguous array.
 
     Raises:
-        ImageError: where the file is missing, empty, damaged, too large or no picture, or the values have no defined
+        ImageError: where the file is missing, empty, damaged, too large or no image, or the values have no defined
             meaning. The message names the file, what is wrong and the cure.
     """
     if isinstance(source, str | os.PathLike):
@@ -115,43 +115,43 @@ def as_image(
 def decode_image(
     data: bytes, name: str = "the image", *, max_pixels: int | None = MAX_PIXELS
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """As :func:`read_image`, from the bytes of a file.
+    """Read any image from the bytes of a file as 8-bit RGB.
 
     Args:
-        data: the encoded picture.
+        data: the encoded image.
         name: what messages call it.
-        max_pixels: largest picture that is decoded; None for no limit.
+        max_pixels: largest image that is decoded; None for no limit.
 
     Raises:
-        ImageError: as :func:`read_image`.
+        ImageError: where the data are empty, damaged, too large or no image.
     """
     return _convert(_decode(_open(BytesIO(data), name), name, max_pixels), name)
 
 
 def encoded_size(data: bytes, name: str = "the image") -> tuple[int, int]:
-    """(height, width) of the upright picture in the bytes of a file, which is not decoded.
+    """(height, width) of the upright image in the bytes of a file, which is not decoded.
 
     Raises:
-        ImageError: where it is no picture.
+        ImageError: where it is no image.
     """
     image = _open(BytesIO(data), name)
     return (image.width, image.height) if _orientation(image) >= 5 else (image.height, image.width)
 
 
 def is_upright(data: bytes, name: str = "the image") -> bool:
-    """Whether the picture in the bytes of a file is stored as it is to be seen, without a rotation in its EXIF data.
+    """True where the image in the bytes of a file is stored upright, without a rotation in its EXIF data.
 
     Raises:
-        ImageError: where it is no picture.
+        ImageError: where it is no image.
     """
     return _orientation(_open(BytesIO(data), name)) == 1
 
 
 def load_picture(path: str | os.PathLike[str], max_pixels: int | None = MAX_PIXELS) -> Image.Image:
-    """The first picture of a file as Pillow decodes it: values and orientation as they are stored.
+    """The first image of a file as Pillow decodes it: values and orientation as they are stored.
 
     Raises:
-        ImageError: as :func:`read_image`.
+        ImageError: where the file is missing, empty, damaged, too large or no image.
     """
     path = Path(path)
     if not path.is_file():
@@ -223,13 +223,13 @@ def _decode(image: Image.Image, name: str, max_pixels: int | None) -> Image.Imag
 def _convert(image: Image.Image, name: str) -> np.ndarray:
     try:
         pixels = _pixels(image)
-    except Exception as error:  # Pillow knows no way from some modes, such as LAB, to RGB
+    except Exception as error:  # Pillow cannot turn some modes, such as LAB, into RGB
         raise _unreadable(name, error) from error
     return _from_array(pixels, name)
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    """The values of a loaded picture, upright: 8-bit RGB or RGBA, or one channel of 16 bits or float."""
+    """The values of a loaded image, upright: 8-bit RGB or RGBA, or one channel of 16 bits or float."""
     deep = image.mode == "I" and image.format in ("PNG", "PPM")  # how Pillow keeps 16 bits of these formats
     image = _upright(image)
     if deep or image.mode.startswith("I;16"):
@@ -295,7 +295,7 @@ def _channels_last(tensor: Tensor) -> np.ndarray:
 
 
 def to_tensor(image: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 H W"]:
-    """The picture as float32 in [0, 1], channels first, in new memory."""
+    """The image as float32 in [0, 1], channels first, in new memory."""
     import torch
 
     return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
@@ -316,7 +316,7 @@ def normalise(
 
 
 def resize_image(image: UInt8[np.ndarray, "_ _ *c"], size: tuple[int, int]) -> UInt8[np.ndarray, "_ _ *c"]:
-    """The picture at ``size`` = (height, width).
+    """The image at ``size`` = (height, width).
 
     Convention: OpenCV's bilinear, without smoothing where it shrinks, as MMCV's ``imresize`` and so the benchmarks do.
     """

@@ -40,9 +40,9 @@ class LabelMap:
     Attributes:
         labels: index of the class of each pixel, -1 where there is none.
         vocabulary: the classes.
-        image: the picture that was labelled, uint8 RGB.
+        image: the image that was labelled, uint8 RGB.
         best: probability of the class of each pixel.
-        scores: probability of every class, where it was asked for.
+        scores: probability of every class, where it was wanted.
 
     Raises:
         UsageError: where the sizes differ or a label is not one of the vocabulary.
@@ -62,7 +62,7 @@ class LabelMap:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name of each class of the vocabulary, whether it is in the picture or not."""
+        """Name of each class of the vocabulary, whether it is in the image or not."""
         return self.vocabulary.names
 
     @cached_property
@@ -70,25 +70,25 @@ class LabelMap:
         return _count_labels(self.labels, len(self.vocabulary))
 
     def areas(self) -> dict[str, float]:
-        """Share of the picture in (0, 1] of each class that is in it, the largest first.
+        """Share of the image in (0, 1] of each class that is in it, the largest first.
 
         The shares sum to one where every pixel is labelled.
         """
         return {self.names[label]: float(self._counts[label] / self.labels.size) for label in self._present()}
 
     def _present(self) -> list[int]:
-        """Labels in the picture, the largest area first."""
+        """Labels in the image, the largest area first."""
         return [int(label) for label in np.argsort(-self._counts, kind="stable") if self._counts[label]]
 
     def mask(self, name: str) -> Bool[np.ndarray, "H W"]:
-        """Where the picture shows a class, named by any of its synonyms; all False where it does not.
+        """Pixels of a class, named by any of its synonyms; all False where the image does not show it.
 
         Raises:
             UsageError: where the vocabulary has no such class.
         """
         class_of_name = {
-            normalised(query): owner
-            for query, owner in zip(self.vocabulary.queries, self.vocabulary.query_classes, strict=True)
+            normalised(query): label
+            for query, label in zip(self.vocabulary.queries, self.vocabulary.query_classes, strict=True)
         }
         label = class_of_name.get(normalised(name))
         if label is None:
@@ -97,10 +97,10 @@ class LabelMap:
         return self.labels == label
 
     def overlay(self, alpha: float = 0.55, legend: bool = True) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture under its labels, with a legend; see :func:`densevl.core.drawing.overlay.draw_overlay`.
+        """The image under its labels, with a legend; see :func:`densevl.core.drawing.overlay.draw_overlay`.
 
         Raises:
-            UsageError: where the label map does not hold the picture.
+            UsageError: where the label map does not hold the image.
         """
         if self.image is None:
             raise UsageError("this label map does not hold the picture; give LabelMap(..., image=...) to draw it")
@@ -172,11 +172,11 @@ def read_label_map(path: str | os.PathLike[str]) -> Int32[np.ndarray, "H W"]:
 
 
 def coco_results(label_map: LabelMap, image_id: int | str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """One record in the format of COCO results for each class in the picture, the largest first.
+    """One record in the format of COCO results for each class in the image, the largest first.
 
     ``category_id`` is the label, from 0; ``bbox`` is x, y, width, height in pixels; ``score`` is the mean probability
     over the mask, where the label map holds probabilities; ``segmentation`` is a run-length code that pycocotools
-    reads. The records hold plain numbers and text, ready for JSON.
+    reads. The records hold numbers and text, ready for JSON.
     """
     image_id = image_id if isinstance(image_id, int) else os.fspath(image_id)
     records = []

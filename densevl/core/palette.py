@@ -13,7 +13,7 @@ _FIRST = (
     *((66, 133, 244), (238, 110, 50), (52, 168, 96), (252, 202, 52), (152, 88, 214)),
     *((60, 210, 220), (236, 72, 148), (132, 84, 52), (168, 220, 72), (186, 32, 48)),
 )
-"""Where the search starts; the colours of the first few classes."""
+"""Colours of the first few classes, from which the search starts."""
 
 _GREEDY = 1024
 """Colours beyond these are distinct, but no longer placed as far apart as can be."""

@@ -1,4 +1,4 @@
-"""Vocabularies: the classes that are asked for, their synonyms, their colours.
+"""Vocabularies: classes, their synonyms, their colours.
 
 Segmentors, data sets and drawings read the same vocabulary, so that they cannot disagree on what label 7 means. What
 users write::
@@ -73,7 +73,9 @@ class Vocabulary:
             raise UsageError(f"background must be a class from 0 to {len(classes) - 1}; got {self.background}")
         if len(self.palette) != len(classes):
             raise UsageError(f"expected a colour for each of the {len(classes)} classes; got {len(self.palette)}")
-        wrong = [colour for colour in self.palette if len(colour) != 3 or not all(0 <= part <= 255 for part in colour)]
+        wrong = [
+            colour for colour in self.palette if len(colour) != 3 or not all(0 <= channel <= 255 for channel in colour)
+        ]
         if wrong:
             raise UsageError(f"a colour is three numbers from 0 to 255; got {wrong[0]}")
 
@@ -120,8 +122,8 @@ class Vocabulary:
         Raises:
             UsageError: where the classes cannot be used.
         """
-        parts = split_unescaped(text, ",") if text.strip() else []
-        return cls.from_classes([[literal(word) for word in split_unescaped(part, "|")] for part in parts], name)
+        entries = split_unescaped(text, ",") if text.strip() else []
+        return cls.from_classes([[literal(word) for word in split_unescaped(entry, "|")] for entry in entries], name)
 
     @classmethod
     def of(cls, classes: "Vocabulary | str | Sequence[str | Sequence[str]]") -> "Vocabulary":
@@ -158,7 +160,7 @@ class Vocabulary:
             raise UsageError(f"vocabulary {path}: {error}") from None
 
     def with_background(self, words: Sequence[str]) -> "Vocabulary":
-        """A copy whose background class is asked for with ``words``.
+        """A copy whose background class is found by ``words``.
 
         The background class keeps its place where there is one; else it comes first, in black, and every other label
         moves up by one.
@@ -243,7 +245,7 @@ def _is_class(entry: Any) -> bool:
 
 
 def _is_colour(entry: Any) -> bool:
-    return isinstance(entry, list) and len(entry) == 3 and all(isinstance(part, int) for part in entry)
+    return isinstance(entry, list) and len(entry) == 3 and all(isinstance(channel, int) for channel in entry)
 
 
 def _literal_background(classes: Sequence[Sequence[str]]) -> int | None:
@@ -279,19 +281,19 @@ def _not_found(source: str, path: Path) -> str:
 
 
 def normalised(word: str) -> str:
-    """What two spellings of the same name have in common: neither case nor the amount of white space."""
+    """A name without case and superfluous white space, the same for two spellings of it."""
     return " ".join(word.split()).casefold()
 
 
 def split_unescaped(text: str, separators: str) -> list[str]:
-    """Cut at each separator that has no backslash before it; the escapes stay in the parts."""
-    parts = [""]
+    """Cut at each separator that has no backslash before it; the escapes stay in the pieces."""
+    pieces = [""]
     for token in re.findall(r"\\[,|#\\]|.", text, re.DOTALL):
         if token in separators:
-            parts.append("")
+            pieces.append("")
         else:
-            parts[-1] += token
-    return parts
+            pieces[-1] += token
+    return pieces
 
 
 def literal(text: str) -> str:

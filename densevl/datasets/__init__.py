@@ -1,3 +1,3 @@
-"""Pictures and what is known of them."""
+"""Images and what is known of them."""
 
 __all__: list[str] = []

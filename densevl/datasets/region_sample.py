@@ -1,7 +1,7 @@
-"""What every data set of region texts gives for an image, and a batch of it.
+"""Samples of the data sets of region texts, and batches of them.
 
 Convention: an image is scaled until its long side is ``side`` and padded with black at the right or the bottom, exactly
-as ``PromptableCLIP`` does where it embeds; boxes are shares of the padded square.
+as ``PromptableCLIP`` does where it embeds; boxes are fractions of the padded square.
 """
 
 from collections.abc import Sequence
@@ -37,16 +37,16 @@ def region_sample(
         masks: of the boxes, where they are known.
 
     Returns:
-        ``images`` (3, side, side) uint8, ``boxes`` (r, 4) float32 as shares of the square, ``texts`` and ``caption``;
-        ``masks`` (r, side, side) bool where they are given.
+        ``images`` (3, side, side) uint8, ``boxes`` (r, 4) float32 as fractions of the square, ``texts`` and
+        ``caption``; ``masks`` (r, side, side) bool where they are given.
     """
     height, width = image.shape[:2]
     down, right = fitted_size((height, width), side)
-    shares = torch.tensor([right / width, down / height, right / width, down / height]) / side
+    scale = torch.tensor([right / width, down / height, right / width, down / height]) / side
     square = fit_square(torch.from_numpy(image).permute(2, 0, 1).float() / 255, side)
     sample = {
         "images": (square * 255).round().byte(),
-        "boxes": (boxes.float() * shares).clamp(0, 1),
+        "boxes": (boxes.float() * scale).clamp(0, 1),
         "texts": tuple(texts),
         "caption": caption,
     }
@@ -54,7 +54,7 @@ def region_sample(
 
 
 def square_masks(masks: Bool[Tensor, "n H W"], side: int) -> Bool[Tensor, "n {side} {side}"]:
-    """Masks scaled and padded as their picture is; the smallest may lose all their pixels."""
+    """Masks scaled and padded as their image is; the smallest may lose all their pixels."""
     size = fitted_size((masks.shape[1], masks.shape[2]), side)
     if len(masks) == 0:
         return masks.new_zeros(0, side, side)

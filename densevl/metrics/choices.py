@@ -1,4 +1,4 @@
-"""Which text was chosen for each region, and what share of the choices was right.
+"""Choices of a text for each region, and the fraction of them that is right.
 
 Convention: figures are in percent, ranks count from 1. A text that scores exactly as the true one is before it half the
 times, so that a model that scores all alike gets the rank, and no better than the hits, of chance.
@@ -14,20 +14,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from densevl.datasets.regions.annotations import AnnotatedRegion
+from densevl.metrics.table import or_none, percent
 
-__all__ = ["Answer", "ChoiceScores", "RecognitionScores", "choose"]
+__all__ = ["Choice", "ChoiceScores", "RecognitionScores", "choose"]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was chosen for one region.
+class Choice:
+    """The choice for one region.
 
     Attributes:
         truth: index of the true text.
         given: index of the chosen one.
         rank: place of the true text among the choices, 1 for the best.
-        choices: how many texts there were to choose from.
+        choices: number of texts to choose from.
     """
 
     truth: int
@@ -37,37 +37,33 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        """Whether the true text, and no other, scored best."""
+        """True where the true text, and no other, scored best."""
         return self.rank == 1
 
 
-def choose(scores: Float[Tensor, "n q"], regions: Sequence[AnnotatedRegion]) -> list[Answer]:
-    """The best text of each region among its choices, and the rank of the true one.
+def choose(
+    scores: Float[Tensor, "n q"], truths: Sequence[int], choices: Sequence[Sequence[int] | None] | None = None
+) -> list[Choice]:
+    """The best text of each region, and the rank of the true one.
 
     Args:
         scores: of each region with each text, the higher the better.
-        regions: what each was asked.
+        truths: index of the true text of each region.
+        choices: indices of the texts that each region chooses from, the true one among them; None for all, as an entry
+            or for every region.
     """
-    answers = []
-    for row, region in zip(scores.cpu(), regions, strict=True):
-        choices = torch.arange(len(row)) if region.choices is None else torch.tensor(region.choices)
-        found, true = row[choices], row[region.truth]
-        others = choices != region.truth
-        rank = 1 + int((found[others] > true).sum()) + int((found[others] == true).sum()) / 2
-        answers.append(Answer(region.truth, int(choices[found.argmax()]), rank, len(choices)))
-    return answers
+    found = []
+    for row, truth, some in zip(scores.cpu(), truths, choices or [None] * len(truths), strict=True):
+        texts = torch.arange(len(row)) if some is None else torch.tensor(some)
+        values, true = row[texts], row[truth]
+        others = values[texts != truth]
+        rank = 1 + int((others > true).sum()) + int((others == true).sum()) / 2
+        found.append(Choice(truth, int(texts[values.argmax()]), rank, len(texts)))
+    return found
 
 
 def _percent(values: Sequence[int | float]) -> float:
     return 100 * sum(values) / len(values) if values else float("nan")
-
-
-def _number(value: float) -> str:
-    return "    –" if value != value else f"{value:5.2f}"
-
-
-def _plain(value: float) -> float | None:
-    return None if value != value else value
 
 
 @dataclass(frozen=True)
@@ -80,24 +76,24 @@ class RecognitionScores:
         groups: indices of the classes of named groups.
     """
 
-    answers: Sequence[Answer]
+    answers: Sequence[Choice]
     names: Sequence[str]
     groups: Mapping[str, Sequence[int]]
 
     @property
     def top_1(self) -> float:
-        """Share of the regions that got their name."""
+        """Fraction of the regions that got their name."""
         return _percent([answer.right for answer in self.answers])
 
     @cached_property
     def regions(self) -> list[int]:
-        """How many regions each class has."""
+        """Number of regions of each class."""
         counts = Counter(answer.truth for answer in self.answers)
         return [counts[label] for label in range(len(self.names))]
 
     @cached_property
     def recall(self) -> list[float]:
-        """Share of the regions of each class that got its name; nan where it has none."""
+        """Fraction of the regions of each class that got its name; nan where it has none."""
         right = Counter(answer.truth for answer in self.answers if answer.right)
         return [100 * right[label] / n if n else float("nan") for label, n in enumerate(self.regions)]
 
@@ -108,7 +104,7 @@ class RecognitionScores:
 
     @property
     def chance(self) -> float:
-        """What drawing a name at random gives, in mAcc and in top-1."""
+        """Figure of names drawn at random, in mAcc and in top-1."""
         return 100 / len(self.names)
 
     def _mean(self, labels: Sequence[int]) -> float:
@@ -116,15 +112,15 @@ class RecognitionScores:
         return sum(known) / len(known) if known else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Values for a JSON file."""
         classes = zip(self.names, self.recall, self.regions, strict=True)
         return {
-            "mAcc": _plain(self.mean_accuracy),
-            "top_1": _plain(self.top_1),
+            "mAcc": or_none(self.mean_accuracy),
+            "top_1": or_none(self.top_1),
             "chance": self.chance,
             "regions": len(self.answers),
-            "groups": {name: _plain(self._mean(labels)) for name, labels in self.groups.items()},
-            "classes": [{"name": name, "recall": _plain(recall), "regions": n} for name, recall, n in classes],
+            "groups": {name: or_none(self._mean(labels)) for name, labels in self.groups.items()},
+            "classes": [{"name": name, "recall": or_none(recall), "regions": n} for name, recall, n in classes],
         }
 
     def lines(self) -> list[str]:
@@ -133,8 +129,8 @@ class RecognitionScores:
         lines = [f"{'class':<{width}}  recall  regions"]
         for entry in self.as_dict()["classes"]:
             if entry["regions"]:
-                lines.append(f"{entry['name']:<{width}}   {_number(entry['recall'])}  {entry['regions']:7d}")
-        lines += ["", *(f"mAcc of {name}: {_number(self._mean(group)).strip()}" for name, group in self.groups.items())]
+                lines.append(f"{entry['name']:<{width}}   {percent(entry['recall'])}  {entry['regions']:7d}")
+        lines += ["", *(f"mAcc of {name}: {percent(self._mean(group)).strip()}" for name, group in self.groups.items())]
         seen = sum(map(bool, self.regions))
         return [
             *lines,
@@ -151,20 +147,20 @@ class ChoiceScores:
         answers: by the name of the group that they count in, such as a kind of hard negatives.
     """
 
-    answers: Mapping[str, Sequence[Answer]]
+    answers: Mapping[str, Sequence[Choice]]
 
     def rows(self) -> list[dict[str, Any]]:
         """Figures of each group and number of negatives, then of all together."""
-        parts = [
+        groups = [
             (name, choices, [a for a in group if a.choices == choices])
             for name, group in self.answers.items()
             for choices in sorted({a.choices for a in group})
         ]
         everything = [answer for group in self.answers.values() for answer in group]
-        return [_row(name, choices - 1, found) for name, choices, found in parts] + [_row("all", None, everything)]
+        return [_row(name, choices - 1, found) for name, choices, found in groups] + [_row("all", None, everything)]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Values for a JSON file."""
         return {"groups": self.rows()[:-1], **self.rows()[-1]}
 
     def lines(self) -> list[str]:
@@ -181,7 +177,7 @@ class ChoiceScores:
         return lines
 
 
-def _row(name: str, negatives: int | None, answers: Sequence[Answer]) -> dict[str, Any]:
+def _row(name: str, negatives: int | None, answers: Sequence[Choice]) -> dict[str, Any]:
     return {
         "name": name,
         "negatives": negatives,

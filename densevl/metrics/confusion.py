@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from densevl.core.labelmap import IGNORED
+from densevl.metrics.table import or_none, percent
 
 __all__ = ["Scores", "confusion_matrix", "scores_of"]
 
@@ -40,8 +41,8 @@ class Scores:
     Attributes:
         names: of the classes.
         iou: intersection over union; nan where a class occurs neither in truth nor in labels.
-        accuracy: share of a class's true pixels that were given to it; nan where it has none.
-        pixel_accuracy: share of all pixels that were given their true class.
+        accuracy: fraction of a class's true pixels that were given to it; nan where it has none.
+        pixel_accuracy: fraction of all pixels that were given their true class.
         pixels: true pixels of each class.
         groups: indices of the classes of each named group.
     """
@@ -73,19 +74,15 @@ class Scores:
         return {name: self.iou[list(indices)].nanmean().item() for name, indices in self.groups.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file, full precision, None for nan."""
-
-        def number(value: float) -> float | None:
-            return None if value != value else value
-
+        """Values for a JSON file, full precision, None for nan."""
         rows = zip(self.names, self.iou.tolist(), self.accuracy.tolist(), self.pixels.tolist(), strict=True)
         return {
-            "mIoU": number(self.mean_iou),
-            "mAcc": number(self.mean_accuracy),
-            "aAcc": number(self.pixel_accuracy),
-            "groups": {name: number(value) for name, value in self.group_iou().items()},
+            "mIoU": or_none(self.mean_iou),
+            "mAcc": or_none(self.mean_accuracy),
+            "aAcc": or_none(self.pixel_accuracy),
+            "groups": {name: or_none(value) for name, value in self.group_iou().items()},
             "absent": list(self.absent),
-            "classes": [{"name": n, "IoU": number(i), "Acc": number(a), "pixels": p} for n, i, a, p in rows],
+            "classes": [{"name": n, "IoU": or_none(i), "Acc": or_none(a), "pixels": p} for n, i, a, p in rows],
         }
 
     def lines(self) -> list[str]:
@@ -93,17 +90,13 @@ class Scores:
         return [*_class_table(self), "", *_means(self)]
 
 
-def _number(value: float) -> str:
-    return "    –" if value != value else f"{value:5.2f}"
-
-
 def _class_table(scores: Scores) -> list[str]:
-    """IoU, accuracy and share of the true pixels of each class; a dash where a class does not occur."""
+    """IoU, accuracy and fraction of the true pixels of each class; a dash where a class does not occur."""
     width = max(5, *map(len, scores.names))
     total = max(1, int(scores.pixels.sum()))
     rows = zip(scores.names, scores.iou.tolist(), scores.accuracy.tolist(), scores.pixels.tolist(), strict=True)
     lines = [f"{'class':<{width}}    IoU    Acc  pixels"]
-    return lines + [f"{n:<{width}}  {_number(i)}  {_number(a)}  {p / total:6.2%}" for n, i, a, p in rows]
+    return lines + [f"{n:<{width}}  {percent(i)}  {percent(a)}  {p / total:6.2%}" for n, i, a, p in rows]
 
 
 def _means(scores: Scores) -> list[str]:

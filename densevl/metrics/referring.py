@@ -2,8 +2,8 @@
 
 Boxes: accuracy at an overlap (Acc@0.5, the usual one; 0.75; 0.9; the mean over 0.5 to 0.95), precision at k (is one of
 the first k boxes right), recall of the proposals (is any of them). Masks: mIoU, the mean over expressions; oIoU, also
-called cIoU, all intersections over all unions; and the share of expressions above each overlap. An empty union counts
-as 0. An expression without an answer counts as wrong.
+called cIoU, all intersections over all unions; and the fraction of expressions above each overlap. An empty union
+counts as 0. An expression without an answer counts as wrong.
 
 FGVP and ReCLIP call a box right above 0.5, others from 0.5 on: the rule is an argument, and what the other one would
 give is kept beside it.
@@ -23,7 +23,7 @@ from densevl.metrics.overlaps import DEEPEST, Outcome
 __all__ = ["RULES", "ReferringScores"]
 
 RULES: dict[str, Callable[[Any, float], Any]] = {">": np.greater, ">=": np.greater_equal}
-"""When an overlap is enough."""
+"""Comparisons of an overlap with the threshold that makes it enough."""
 OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 RANKS = (1, 5, 10)
 SHOWN = (0.5, 0.75, 0.9)
@@ -35,7 +35,7 @@ class ReferringScores:
     """Scores in percent.
 
     Attributes:
-        outcomes: of every expression that was asked.
+        outcomes: of every expression.
         rule: ``">"`` or ``">="``.
         left_out: number of expressions whose image could not be used.
     """
@@ -49,17 +49,17 @@ class ReferringScores:
             raise UsageError(f"the rule {self.rule!r} is unknown; {suggestion(self.rule, RULES)}")
 
     def accuracy(self, overlap: float = 0.5, rule: str | None = None) -> float:
-        """Share of expressions whose first box overlaps enough."""
+        """Fraction of expressions whose first box overlaps enough."""
         return _percent(RULES[rule or self.rule](self._ious(1).max(1), overlap))
 
     def precision_at(self, rank: int, overlap: float = 0.5) -> float:
-        """Share of expressions where one of the first boxes overlaps enough."""
+        """Fraction of expressions where one of the first boxes overlaps enough."""
         if not 1 <= rank <= DEEPEST:
             raise UsageError(f"the first 1 to {DEEPEST} boxes are known; got {rank}")
         return _percent(RULES[self.rule](self._ious(rank).max(1), overlap))
 
     def recall(self, overlap: float = 0.5) -> float:
-        """Share of expressions where any of the boxes to choose from overlaps enough."""
+        """Fraction of expressions where any of the boxes to choose from overlaps enough."""
         return _percent(RULES[self.rule](np.array([outcome.best for outcome in self.outcomes]), overlap))
 
     @property
@@ -73,15 +73,15 @@ class ReferringScores:
         return _percent([o.above if self.rule == ">" else o.at_least for o in self.outcomes])
 
     def mask_scores(self) -> dict[str, float]:
-        """mIoU, oIoU and the shares above each overlap; nothing where masks are not known."""
+        """mIoU, oIoU and the fractions above each overlap; nothing where masks are not known."""
         pairs = np.array([o.overlap for o in self.outcomes if o.overlap is not None], np.float64).reshape(-1, 2)
         if not len(pairs):
             return {}
         shared, union = pairs.T
         ious = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
         total = 100 * shared.sum() / union.sum() if union.sum() else 0.0
-        shares = {f"mask P@{overlap}": _percent(RULES[self.rule](ious, overlap)) for overlap in MASK_OVERLAPS}
-        return {"mIoU": _percent(ious), "oIoU": float(total), **shares}
+        above = {f"mask P@{overlap}": _percent(RULES[self.rule](ious, overlap)) for overlap in MASK_OVERLAPS}
+        return {"mIoU": _percent(ious), "oIoU": float(total), **above}
 
     def kinds(self) -> "dict[str, ReferringScores]":
         """The scores of each kind of expression, where there are kinds."""
@@ -94,7 +94,7 @@ class ReferringScores:
         return dict(Counter(outcome.reason for outcome in self.outcomes if outcome.reason))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Values for a JSON file."""
         other = next(rule for rule in RULES if rule != self.rule)
         return {
             "rule": f"IoU {self.rule} threshold",
@@ -110,17 +110,17 @@ class ReferringScores:
             **{f"proposal recall@{overlap}": self.recall(overlap) for overlap in SHOWN},
             **self.mask_scores(),
             "kinds": {
-                name: {"expressions": len(part.outcomes), "Acc@0.5": part.accuracy(), "chance": part.chance}
-                for name, part in self.kinds().items()
+                name: {"expressions": len(kind.outcomes), "Acc@0.5": kind.accuracy(), "chance": kind.chance}
+                for name, kind in self.kinds().items()
             },
         }
 
     def lines(self) -> list[str]:
-        """The figures as people read them, accuracy last."""
+        """The figures as text, accuracy last."""
         values, other = self.as_dict(), next(rule for rule in RULES if rule != self.rule)
         rows = [
-            f"{name:<12}  Acc@0.5 {part.accuracy():6.2f}  chance {part.chance:6.2f}  {len(part.outcomes)} expressions"
-            for name, part in self.kinds().items()
+            f"{name:<12}  Acc@0.5 {kind.accuracy():6.2f}  chance {kind.chance:6.2f}  {len(kind.outcomes)} expressions"
+            for name, kind in self.kinds().items()
         ]
         groups = (
             [f"Acc@{overlap}" for overlap in SHOWN[1:]] + ["Acc@.5:.95"],

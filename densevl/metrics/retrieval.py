@@ -1,11 +1,11 @@
-"""Regions and texts that find each other: recall among the first 1, 5 and 10, both ways.
+"""Regions and texts that find each other: recall among the first 1, 5 and 10, in both directions.
 
 r2t: each region looks for its text among all texts. t2r: each text looks for its regions among all regions; one of
 them is enough. Source of the task: region–text retrieval of CLOC (Chen et al., ICML 2025,
-https://arxiv.org/abs/2410.02746), which tells no more of its protocol than the data (GRIT). Equal texts are one text
-here, asked once and right for all regions that carry it, so that no pair is counted wrong for a twin.
+https://arxiv.org/abs/2410.02746), which says no more of its protocol than the data (GRIT). Equal texts are one text
+here, one query that is right for all regions that carry it, so that no pair is counted wrong for a twin.
 
-Convention: figures are in percent. Ties are broken by lot and the expected share of hits is given, so that a model
+Convention: figures are in percent. Ties are broken by lot and the expected fraction of hits is given, so that a model
 that scores all alike gets exactly the figures of chance.
 """
 
@@ -22,7 +22,7 @@ from densevl.core.errors import UsageError
 __all__ = ["RANKS", "RetrievalScores", "expected_hits", "retrieval_recalls"]
 
 RANKS = (1, 5, 10)
-"""How many of the first answers are looked at."""
+"""Numbers of first answers that are looked at."""
 
 
 def expected_hits(scores: Float[Tensor, "q g"], right: Bool[Tensor, "q g"], rank: int) -> Float64[Tensor, " q"]:
@@ -54,7 +54,7 @@ def retrieval_recalls(
 
     Args:
         cosines: of n regions with m different texts.
-        truths: index of the text of each region. Texts of no region are only in the way: nobody asks for them.
+        truths: index of the text of each region. Texts of no region are distractors: they are no queries.
         ranks: how many of the first answers are looked at.
 
     Raises:
@@ -66,18 +66,18 @@ def retrieval_recalls(
     if not bool(cosines.isfinite().all()):
         raise UsageError("some cosines of regions and texts are not finite: the embeddings are damaged")
     right = truths.to(cosines.device)[:, None] == torch.arange(texts, device=cosines.device)
-    asked = right.any(0)
-    ways = {"r2t": (cosines, right), "t2r": (cosines.mT[asked], right.mT[asked])}
+    queries = right.any(0)
+    directions = {"r2t": (cosines, right), "t2r": (cosines.mT[queries], right.mT[queries])}
     return {
-        f"{way} R@{rank}": 100 * float(expected_hits(scores, answers, rank).mean())
-        for way, (scores, answers) in ways.items()
+        f"{direction} R@{rank}": 100 * float(expected_hits(scores, answers, rank).mean())
+        for direction, (scores, answers) in directions.items()
         for rank in ranks
     }
 
 
 @dataclass(frozen=True, eq=False)
 class RetrievalScores:
-    """Recall both ways, beside what chance gives.
+    """Recall in both directions, beside that of chance.
 
     Attributes:
         cosines: of n regions with m different texts.
@@ -88,7 +88,7 @@ class RetrievalScores:
     truths: Int[Tensor, " n"]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Values for a JSON file."""
         chance = retrieval_recalls(torch.zeros_like(self.cosines), self.truths)
         return {
             **retrieval_recalls(self.cosines, self.truths),
@@ -101,7 +101,7 @@ class RetrievalScores:
         """A row a direction, with chance in brackets."""
         values = self.as_dict()
         lines = [f"{'':15}" + "".join(f"{f'R@{rank}':>8}{'chance':>9}" for rank in RANKS)]
-        for way, name in (("t2r", "text to region"), ("r2t", "region to text")):
-            names = [f"{way} R@{rank}" for rank in RANKS]
+        for direction, name in (("t2r", "text to region"), ("r2t", "region to text")):
+            names = [f"{direction} R@{rank}" for rank in RANKS]
             lines.append(f"{name:15}" + "".join(f"{values[key]:8.2f}{values['chance'][key]:9.2f}" for key in names))
         return [*lines, f"({values['regions']} regions and {values['texts']} different texts to choose from)"]

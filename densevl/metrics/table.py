@@ -1,10 +1,20 @@
-"""A table of figures as Markdown."""
+"""Figures as text, and tables of them as Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
-__all__ = ["Spread", "Table"]
+__all__ = ["Spread", "Table", "or_none", "percent"]
+
+
+def percent(value: float) -> str:
+    """A figure in percent, five letters wide; a dash for nan."""
+    return "    –" if value != value else f"{value:5.2f}"
+
+
+def or_none(value: float) -> float | None:
+    """The figure for a JSON file: None for nan."""
+    return None if value != value else value
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class Table:
     Attributes:
         head: what stands over the columns; the first is over the names of the rows.
         rows: name and figures of each row, in percent.
-        note: what decides the figures: scenes, sizes, weights.
+        note: scenes, sizes, weights and what else decides the figures.
     """
 
     head: tuple[str, ...]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from densevl.benchmarks.report import Report
+from densevl.core.failures import Failure
 from densevl.metrics.confusion import scores_of
 
 
@@ -41,7 +42,7 @@ def test_text():
 @pytest.mark.parametrize(
     ("changes", "caveat"),
     [
-        ({"failures": [("a.jpg", "empty")]}, "INVALID: 1 of 4 images"),
+        ({"failures": [Failure("a.jpg", "empty")]}, "INVALID: 1 of 4 images"),
         ({"expected": 9}, "4 of the benchmark's 9 images"),
         ({"protocol": {"encoder": "ViT-B-16@random:0"}}, "random weights"),
         ({"expected": 4, "protocol": {"encoder": "mini-clip@94691bf68e1f"}}, "the mini CLIP knows drawn scenes alone"),

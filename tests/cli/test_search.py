@@ -204,10 +204,10 @@ def test_the_mini_model_from_pictures_to_hits(world, scenes, tmp_path, monkeypat
     assert main(["search", photos, *names, "--model", "mini", "--json", "--index", "kept", "--top", "1"]) == 0
     answers = json.loads(capsys.readouterr().out)["queries"]
     objects = [(number, item) for number, scene in enumerate(scenes) for item in scene.objects]
-    from densevl.core.geometry import iou
+    from densevl.core.geometry import box_ious
 
     right = [
-        answer["hits"][0]["image"].endswith(f"{number}.png") and iou(answer["hits"][0]["box"], item.box) > 0.5
+        answer["hits"][0]["image"].endswith(f"{number}.png") and box_ious([answer["hits"][0]["box"]], item.box)[0] > 0.5
         for answer, (number, item) in zip(answers, objects, strict=True)
     ]
     assert sum(right) >= 4, "of six"

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densevl.core.geometry import bin_coverage, pad_to_multiple, padded_size, resized_size
+from densevl.core.geometry import bin_coverage, box_ious, pad_to_multiple, padded_size, resized_size
 
 SIDES = st.integers(1, 5000)
 
@@ -48,3 +48,24 @@ def test_padding_takes_masks():
 def test_bins_share_out_every_pixel_between_the_first_and_the_last_edge():
     shares = bin_coverage(5, torch.tensor([0.0, 1.5, 1.75, 5.0]))
     assert shares.tolist() == [[1, 0.5, 0, 0, 0], [0, 0.25, 0, 0, 0], [0, 0.25, 1, 1, 1]]
+
+
+SIDE = 9
+corners = st.tuples(*[st.integers(0, SIDE - 1)] * 2, *[st.integers(1, SIDE)] * 2).map(
+    lambda c: (c[0], c[1], min(SIDE, c[0] + c[2]), min(SIDE, c[1] + c[3]))
+)
+
+
+def pixels(box) -> set[tuple[int, int]]:
+    return {(x, y) for x in range(box[0], box[2]) for y in range(box[1], box[3])}
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(corners, max_size=5), corners)
+def test_boxes_overlap_as_their_pixels_do(boxes, target):
+    expected = [len(pixels(b) & pixels(target)) / len(pixels(b) | pixels(target)) for b in boxes]
+    assert box_ious(boxes, target) == pytest.approx(expected)
+
+
+def test_no_boxes_have_no_overlaps():
+    assert box_ious([], (0, 0, 1, 1)).shape == (0,)

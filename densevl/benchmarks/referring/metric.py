@@ -1,12 +1,17 @@
 """The metric of referring expressions: the outcome of each of them, gathered over all processes."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool
 from mmengine.registry import METRICS
 
 from densevl.benchmarks.per_image import PerImageMetric
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.masks import decode_masks
+from densevl.datasets.referring.annotations import Reference
 from densevl.metrics.overlaps import Outcome, measure
 from densevl.metrics.referring import RULES, ReferringScores
 
@@ -31,9 +36,10 @@ class ReferringMetric(PerImageMetric):
 
     def measure(self, sample: Mapping[str, Any]) -> list[Outcome]:
         """The outcome of each expression of an image."""
-        asked = [ref for ref in sample["refs"] for _ in ref.sentences]
-        pairs = zip(sample["answers"], asked, strict=True)
-        return [measure(answer, ref, sample["masks"]) for answer, ref in pairs]
+        truths = [(ref, _mask(ref) if sample["masks"] else None) for ref in sample["refs"]]
+        expected = [truth for truth in truths for _ in truth[0].sentences]
+        pairs = zip(sample["answers"], expected, strict=True)
+        return [measure(answer, ref.box, mask, ref.kind) for answer, (ref, mask) in pairs]
 
     def weigh(self, sample: Mapping[str, Any]) -> int:
         """Number of expressions of an image."""
@@ -45,7 +51,7 @@ class ReferringMetric(PerImageMetric):
         Raises:
             UsageError: where none of them could be answered.
         """
-        answers = [outcome for outcomes in found for outcome in outcomes]
+        answers = list(chain(*found))
         if all(outcome.reason for outcome in answers):
             raise UsageError(f"none of the {len(answers)} expressions could be answered: {answers[0].reason}")
         return ReferringScores(answers, self.rule, sum(self.lost))
@@ -53,3 +59,10 @@ class ReferringMetric(PerImageMetric):
     def figures(self, scores: ReferringScores) -> dict[str, float]:
         """The figure that papers give."""
         return {"Acc@0.5": scores.accuracy()}
+
+
+def _mask(ref: Reference) -> Bool[np.ndarray, "H W"] | None:
+    if ref.mask is None:
+        return None
+    height, width = ref.mask["size"]
+    return decode_masks([ref.mask], (height, width))[0].numpy()

@@ -1,4 +1,4 @@
-"""Answers to referring expressions written as files: JSON for programs, pictures for people."""
+"""Answers to referring expressions written as files: JSON for programs, images for people."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from mmengine.structures import BaseDataElement
 
 from densevl.core.drawing.overlay import write_image
 from densevl.core.files import atomic_write
-from densevl.metrics.overlaps import Answer, box_ious
+from densevl.core.geometry import box_ious
+from densevl.metrics.overlaps import Answer
 
 __all__ = ["SaveAnswers", "draw_answer"]
 
@@ -27,7 +28,7 @@ class SaveAnswers(Hook):
 
     Args:
         out: folder of a JSON file an image: each expression with the true box and the first boxes; None for none.
-        show_dir: folder of a picture an expression: the true box white, the chosen one green or red; None for none.
+        show_dir: folder of an image an expression: the true box white, the chosen one green or red; None for none.
     """
 
     def __init__(self, out: str | Path | None = None, show_dir: str | Path | None = None) -> None:
@@ -55,7 +56,7 @@ class SaveAnswers(Hook):
 def draw_answer(
     picture: UInt8[np.ndarray, "H W 3"], answer: Answer, true: Sequence[int | float]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A copy of the picture with the true box in white and the chosen one in green where it is right, else in red."""
+    """A copy of the image with the true box in white and the chosen one in green where it is right, else in red."""
     drawn = picture.copy()
     line = max(1, round(min(picture.shape[:2]) / 200))
     boxes = [(true, TRUE)]

@@ -1,6 +1,7 @@
 """The metrics of recognition, of choosing captions and of retrieval."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from mmengine.registry import METRICS
 from torch import Tensor
 
 from densevl.benchmarks.per_image import PerImageMetric
-from densevl.metrics.choices import Answer, ChoiceScores, RecognitionScores
+from densevl.metrics.choices import Choice, ChoiceScores, RecognitionScores
 from densevl.metrics.retrieval import RetrievalScores
 
 __all__ = ["ChoiceMetric", "RecognitionMetric", "RetrievalMetric"]
@@ -18,14 +19,13 @@ __all__ = ["ChoiceMetric", "RecognitionMetric", "RetrievalMetric"]
 class RecognitionMetric(PerImageMetric):
     """mAcc and top-1 of names; see :class:`RecognitionScores`."""
 
-    def measure(self, sample: Mapping[str, Any]) -> list[Answer]:
+    def measure(self, sample: Mapping[str, Any]) -> list[Choice]:
         """The answers of an image."""
         return sample["answers"]
 
-    def score(self, found: list[list[Answer]]) -> RecognitionScores:
+    def score(self, found: list[list[Choice]]) -> RecognitionScores:
         """The scores of all answers."""
-        answers = [answer for some in found for answer in some]
-        return RecognitionScores(answers, self.dataset_meta["classes"], self.dataset_meta.get("groups", {}))
+        return RecognitionScores(list(chain(*found)), self.dataset_meta["classes"], self.dataset_meta.get("groups", {}))
 
     def figures(self, scores: RecognitionScores) -> dict[str, float]:
         """The figures that papers give."""
@@ -36,13 +36,13 @@ class RecognitionMetric(PerImageMetric):
 class ChoiceMetric(PerImageMetric):
     """Top-1 and mean rank of true captions against their negatives; see :class:`ChoiceScores`."""
 
-    def measure(self, sample: Mapping[str, Any]) -> tuple[str, list[Answer]]:
+    def measure(self, sample: Mapping[str, Any]) -> tuple[str, list[Choice]]:
         """The group of an image and its answers."""
         return sample["group"], sample["answers"]
 
-    def score(self, found: list[tuple[str, list[Answer]]]) -> ChoiceScores:
+    def score(self, found: list[tuple[str, list[Choice]]]) -> ChoiceScores:
         """The scores of all answers, by group."""
-        grouped: dict[str, list[Answer]] = {}
+        grouped: dict[str, list[Choice]] = {}
         for group, answers in found:
             grouped.setdefault(group, []).extend(answers)
         return ChoiceScores(grouped)

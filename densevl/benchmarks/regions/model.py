@@ -74,7 +74,8 @@ class RegionChooser(BenchmarkModel):
 
     def keep(self, sample: BaseDataElement, cosines: Float[Tensor, "n q"]) -> None:
         """Add ``answers`` to a sample, which text suits each region best."""
-        sample.set_field(choose(cosines, sample.regions), "answers")
+        truths, choices = ([getattr(r, name) for r in sample.regions] for name in ("truth", "choices"))
+        sample.set_field(choose(cosines, truths, choices), "answers")
 
     def _regions(self, picture: Any, sample: BaseDataElement) -> Regions:
         boxes = torch.tensor([region.box for region in sample.regions]).reshape(-1, 4)

@@ -25,7 +25,7 @@ __all__ = ["ScenesDataset", "VocabularyDataset"]
 
 
 class _OpenVocabularyDataset(BaseSegDataset):
-    """What both data sets share: classes from a vocabulary, and samples that say why they failed."""
+    """A data set with classes from a vocabulary, whose samples say why they failed."""
 
     vocabulary: Vocabulary
     title: str
@@ -105,7 +105,7 @@ class VocabularyDataset(_OpenVocabularyDataset):
         self.pipeline = sample_pipeline(len(self.vocabulary), short_side, long_side)
 
     def image(self, idx: int) -> UInt8[np.ndarray, "H W 3"]:
-        """The picture of a sample, at full size."""
+        """The image of a sample, at full size."""
         return read_image(self.get_data_info(idx)["img_path"])
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -184,7 +184,7 @@ class ScenesDataset(_OpenVocabularyDataset):
     Args:
         seed: number of the collection.
         length: number of scenes.
-        size: side of the square pictures.
+        size: side of the square images.
         short_side: see :class:`ResizeShortSide`.
         long_side: see :class:`ResizeShortSide`.
     """
@@ -214,7 +214,7 @@ class ScenesDataset(_OpenVocabularyDataset):
         self.pipeline = Compose([self.draw, ResizeShortSide(short_side, long_side), PackSegInputs(META_KEYS)])
 
     def image(self, idx: int) -> UInt8[np.ndarray, "H W 3"]:
-        """The picture of a sample."""
+        """The image of a sample."""
         return self.scene(idx).image
 
     def scene(self, idx: int) -> Scene:

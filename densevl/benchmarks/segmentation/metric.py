@@ -32,7 +32,7 @@ class ConfusionMetric(PerImageMetric):
         self._matrix = counts if self._matrix is None else self._matrix.add_(counts)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """As any metric; pixels are counted from nothing again afterwards."""
+        """Scores of all processes together; pixels are counted from nothing again afterwards."""
         try:
             return super().evaluate(size)
         finally:

@@ -1,4 +1,4 @@
-"""What happens beside an evaluation: a progress bar, and results written as files."""
+"""Results of an evaluation written as files."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -13,7 +13,7 @@ from densevl.core.errors import UsageError
 __all__ = ["DATASETS", "MODELS", "TRANSFORMS", "BaseSegDataset", "PackSegInputs", "SegDataSample"]
 
 try:
-    # mmcv-lite reports each compiled operator that it lacks, mmseg the optional parts; none is used here
+    # mmcv-lite reports each compiled operator that it lacks, mmseg the optional modules; none is used here
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         from mmseg.datasets import BaseSegDataset

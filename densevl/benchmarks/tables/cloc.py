@@ -19,7 +19,6 @@ from tqdm import tqdm
 from densevl.core.geometry import fit_square, mask_coverage
 from densevl.core.regions import Regions
 from densevl.core.registry import build
-from densevl.datasets.regions.annotations import AnnotatedRegion
 from densevl.datasets.regions.noise import SCALED, SHIFTED, noisy_boxes
 from densevl.datasets.scenes import CLASSES, GROUNDS, Scene, region_text, render
 from densevl.datasets.scenes.region_texts import SceneRegionTexts
@@ -141,7 +140,7 @@ def figures_of(
     vectors: Float[Tensor, "r d"], held_out: HeldOut, names: Float[Tensor, "k d"], texts: Float[Tensor, "q d"]
 ) -> Figures:
     """mAcc among the 64 names, then recall of retrieval among the region texts, as :data:`COLUMNS` says."""
-    answers = choose(vectors @ names.mT, [AnnotatedRegion((0, 0, 1, 1), label) for label in held_out.names.tolist()])
+    answers = choose(vectors @ names.mT, held_out.names.tolist())
     recalls = retrieval_recalls(vectors @ texts.mT, held_out.truths)
     return RecognitionScores(answers, NAMES, {}).mean_accuracy, *(recalls[name] for name in COLUMNS[1:])
 

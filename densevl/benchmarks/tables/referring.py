@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from densevl.api.grounder_building import build_grounder
 from densevl.core.errors import UsageError
+from densevl.core.geometry import box_ious
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.referring.scenes import ReferringScenes
 from densevl.encoders.texts.cache import TextCache
-from densevl.metrics.overlaps import box_ious
 from densevl.metrics.table import Table
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.mask_makers.maker import MaskMaker

@@ -18,7 +18,7 @@ from densevl.api.model_parts import ModelParts
 from densevl.api.models import model_entry
 from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
-from densevl.core.geometry import iou
+from densevl.core.geometry import box_ious
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.scenes import Scene, SceneObject, render
 from densevl.datasets.scenes.language import Description
@@ -179,7 +179,7 @@ def _right(scenes: Sequence[Scene], hits: Sequence[Any], query: Query) -> bool:
 
 
 def _fits(scene: Scene, box: Sequence[int | float], matches: Callable[[SceneObject], bool]) -> bool:
-    return any(matches(item) and iou(box, item.box) > RIGHT for item in scene.objects)
+    return bool((box_ious([item.box for item in scene.objects if matches(item)], box) > RIGHT).any())
 
 
 def _share(scenes: Sequence[Scene], regions: Sequence[Regions], matches: Callable[[SceneObject], bool]) -> float:

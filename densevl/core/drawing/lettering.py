@@ -1,16 +1,13 @@
 """Lines of text as pixels, in any script that a font of this machine covers.
 
 Pillow's own font holds the letters of English. Other names are set in the first font that has all their characters:
-DejaVu Sans, which Matplotlib brings along, the fonts of the system, the one that OpenCV 5 has built in (Chinese,
-Japanese, Korean). A name that no font covers is written with escapes (``\\u0939``) rather than as empty boxes.
+DejaVu Sans, which Matplotlib brings along, the fonts of the system that Matplotlib finds, the one that OpenCV 5 has
+built in (Chinese, Japanese, Korean). A name that no font covers is written with escapes (``\\u0939``) rather than as
+empty boxes.
 """
 
-import os
-import sys
-from collections.abc import Iterator
+from bisect import bisect_right
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import cast
 
 import cv2
@@ -18,10 +15,16 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["letter", "line_height"]
+__all__ = ["FAINT", "INK", "PAPER", "letter", "line_height", "write"]
+
+INK, FAINT, PAPER = (32, 33, 36), (112, 117, 122), (255, 255, 255)
+"""Colours of letters, of fainter ones, and of what they stand on."""
 
 _MISSING = "\U0010ffff"
 """A code point that no font has: its glyph is the font's empty box."""
+
+_DEFAULT, _OPENCV = "", "opencv"
+"""The fonts that are no files."""
 
 
 def line_height(size: int) -> int:
@@ -38,26 +41,38 @@ def letter(text: str, size: int, width: int) -> UInt8[np.ndarray, "h w"]:
     font = _font(text)
     if font is None:
         text = text.encode("unicode_escape").decode()
-        font = _font(text) or ""
-    set_line = _set_by_opencv if font == _OPENCV else _set_by_pillow
-    line = set_line(text, font, size)
+        font = _font(text) or _DEFAULT
+    line = _set(text, font, size)
     if line.shape[1] <= width:
         return line
-    shortest, longest = 0, len(text)
-    while longest - shortest > 1:
-        middle = (shortest + longest) // 2
-        if set_line(_cut(text, middle), font, size).shape[1] <= width:
-            shortest = middle
-        else:
-            longest = middle
-    return set_line(_cut(text, shortest), font, size)[:, :width]
+    lengths = range(1, len(text))
+    fitting = bisect_right(lengths, width, key=lambda length: _set(_cut(text, length), font, size).shape[1])
+    return _set(_cut(text, fitting), font, size)[:, :width]
+
+
+def write(
+    paper: UInt8[np.ndarray, "H W 3"],
+    coverage: UInt8[np.ndarray, "h w"],
+    y: int,
+    x: int,
+    ink: tuple[int, int, int] = INK,
+) -> None:
+    """Put a line of :func:`letter` on paper.
+
+    Args:
+        paper: RGB, changed in place; what reaches beyond its edges is cut off.
+        coverage: of the line.
+        y: row of the line's upper edge.
+        x: column of its left edge.
+        ink: RGB colour of the letters.
+    """
+    place = paper[y : y + coverage.shape[0], x : x + coverage.shape[1]]
+    amount = coverage[: place.shape[0], : place.shape[1], None] / 255
+    place[:] = np.rint(place * (1 - amount) + np.array(ink) * amount)
 
 
 def _cut(text: str, length: int) -> str:
     return text[:length].rstrip() + "…"
-
-
-_DEFAULT, _OPENCV = "", "opencv"
 
 
 @lru_cache(maxsize=4096)
@@ -66,23 +81,26 @@ def _font(text: str) -> str | None:
     characters = {character for character in text if not character.isspace()}
     if not all(character.isprintable() for character in characters):
         return None
-    for font in (_DEFAULT, *_files()):
-        if _covers(font, characters):
-            return font
-    return _OPENCV if _opencv_covers(characters) else None
+    if _covers(_DEFAULT, characters):
+        return _DEFAULT
+    fonts = (*_files(), *([_OPENCV] if hasattr(cv2, "FontFace") else ()))  # FontFace: from OpenCV 5 on
+    return next((font for font in fonts if _covers(font, characters)), None)
 
 
 def _covers(font: str, characters: set[str]) -> bool:
     try:
-        face = _load(font, 16)
-        missing = _glyph(face, _MISSING)
-        return all(_glyph(face, character) != missing for character in characters)
+        missing = _glyph(font, _MISSING)
+        return all(_glyph(font, character) != missing for character in characters - {"?"})  # "?" is OpenCV's empty box
     except (OSError, ValueError):  # a damaged file, or one of bitmaps of another size
         return False
 
 
-def _glyph(face: ImageFont.FreeTypeFont, character: str) -> tuple[tuple[int, int], bytes]:
-    mask = face.getmask(character)
+def _glyph(font: str, character: str) -> tuple[tuple[int, ...], bytes]:
+    """Size and pixels of a character, cut to its ink."""
+    if font == _OPENCV:
+        line = _set(character, font, 16)
+        return line.shape, line.tobytes()
+    mask = _load(font, 16).getmask(character)
     return mask.size, bytes(mask)
 
 
@@ -95,54 +113,25 @@ def _load(font: str, size: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=1)
 def _files() -> tuple[str, ...]:
-    """Upright fonts of regular weight: that of Matplotlib, then those of the system, sans serif ones first."""
-    matplotlib = find_spec("matplotlib")
-    bundled = []
-    if matplotlib is not None and matplotlib.origin is not None:
-        bundled = [str(Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")]
-    return (*bundled, *sorted(_system_fonts(), key=lambda font: ("sans" not in font.lower(), font)))
+    """Upright fonts of regular weight: DejaVu Sans, then others, sans serif ones first."""
+    from matplotlib.font_manager import fontManager
+
+    fonts = {
+        font.fname
+        for font in fontManager.ttflist
+        if font.style == "normal" and font.weight == 400 and "Last Resort" not in font.name  # which is empty boxes
+    }
+    return tuple(sorted(fonts, key=lambda font: ("DejaVuSans." not in font, "sans" not in font.lower(), font)))
 
 
-def _system_fonts() -> Iterator[str]:
-    home = Path.home()
-    folders = {
-        "darwin": ("/System/Library/Fonts", "/Library/Fonts", home / "Library/Fonts"),
-        "win32": (
-            Path(os.environ.get("WINDIR", "C:/Windows")) / "Fonts",
-            home / "AppData/Local/Microsoft/Windows/Fonts",
-        ),
-    }.get(sys.platform, ("/usr/share/fonts", "/usr/local/share/fonts", home / ".local/share/fonts", home / ".fonts"))
-    for folder in folders:
-        for place, _, names in os.walk(folder):
-            for name in names:
-                plain = not any(
-                    word in name.lower() for word in ("bold", "italic", "oblique", "light", "thin", "black")
-                )
-                if plain and name.lower().endswith((".ttf", ".ttc", ".otf")):
-                    yield os.path.join(place, name)
-
-
-def _set_by_pillow(text: str, font: str, size: int) -> UInt8[np.ndarray, "h w"]:
+def _set(text: str, font: str, size: int) -> UInt8[np.ndarray, "h w"]:
+    """A line of text in a font, as wide as it comes out."""
+    baseline, height = round(1.05 * size), line_height(size)
+    if font == _OPENCV:
+        canvas = np.zeros((height, 2 * size * len(text) + size), np.uint8)
+        (end, _), _ = cv2.putText(canvas, text, (0, baseline), (255,), cv2.FontFace("uni"), size)
+        return canvas[:, : max(1, end)]
     face = _load(font, size)
-    width = max(1, round(face.getlength(text)))
-    image = Image.new("L", (width, line_height(size)))
-    ImageDraw.Draw(image).text((0, _baseline(size)), text, fill=255, font=face, anchor="ls")
+    image = Image.new("L", (max(1, round(face.getlength(text))), height))
+    ImageDraw.Draw(image).text((0, baseline), text, fill=255, font=face, anchor="ls")
     return np.array(image)
-
-
-def _set_by_opencv(text: str, font: str, size: int) -> UInt8[np.ndarray, "h w"]:
-    face = cv2.FontFace("uni")
-    canvas = np.zeros((line_height(size), 2 * size * len(text) + size), np.uint8)
-    (end, _), _ = cv2.putText(canvas, text, (0, _baseline(size)), (255,), face, size)
-    return canvas[:, : max(1, end)]
-
-
-def _opencv_covers(characters: set[str]) -> bool:
-    if not hasattr(cv2, "FontFace"):  # before OpenCV 5
-        return False
-    unknown = _set_by_opencv(_MISSING, _OPENCV, 16).tobytes()
-    return all(_set_by_opencv(character, _OPENCV, 16).tobytes() != unknown for character in characters - {"?"})
-
-
-def _baseline(size: int) -> int:
-    return round(1.05 * size)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from densevl.core.drawing.lettering import letter, line_height
+from densevl.core.drawing.lettering import FAINT, INK, PAPER, letter, line_height, write
 from densevl.core.errors import UsageError
 from densevl.core.files import atomic_write
 
@@ -26,9 +26,7 @@ LEAST_LETTER = 13
 """Height of the smallest letters, in pixels."""
 
 MUTING = 0.7
-"""How much of its own colour the picture loses under the labels."""
-
-_INK, _FAINT, _PAPER = (32, 33, 36), (112, 117, 122), (255, 255, 255)
+"""Fraction of its own colour that the picture loses under the labels."""
 
 
 def draw_overlay(
@@ -42,7 +40,7 @@ def draw_overlay(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """An RGB picture with the colours of its labels laid over it, and a legend under or beside it.
 
-    The legend lists the classes that are there with their share of the picture, the largest first. It stands under
+    The legend lists the classes that are there with their fraction of the picture, the largest first. It stands under
     wide pictures and to the right of others. Pictures below 320 pixels are enlarged by a whole factor first.
 
     Args:
@@ -50,7 +48,7 @@ def draw_overlay(
         labels: class of each pixel; what lies outside 0 .. len(names) - 1 counts as unlabelled and keeps its colour.
         names: what the legend calls the classes.
         palette: colour of each class.
-        alpha: how much of the label colour there is in the mixture, in [0, 1].
+        alpha: weight of the label colour in the mixture, in [0, 1].
         legend: without it the result has the size of the picture.
 
     Raises:
@@ -112,7 +110,7 @@ class LegendEntry:
 
     Attributes:
         name: on the left.
-        share: on the right.
+        share: fraction of the picture as text, on the right.
         colour: of the swatch; None for what has none, such as the unlabelled.
     """
 
@@ -156,7 +154,7 @@ def attach_legend(picture: UInt8[np.ndarray, "H W 3"], entries: Sequence[LegendE
     else:
         rows = min(len(cells), max(4, (height - size) // step))
         columns = -(-len(cells) // rows)
-    strip = np.full((rows * step + size, columns * column, 3), _PAPER, np.uint8)
+    strip = np.full((rows * step + size, columns * column, 3), PAPER, np.uint8)
     for index, cell in enumerate(cells):
         left, top = divmod(index, rows)
         y, x = top * step + (step + size - cell.shape[0]) // 2, left * column + size
@@ -174,10 +172,10 @@ def _cells(entries: Sequence[LegendEntry], size: int, widest: int) -> list[np.nd
     height = line_height(size)
     cells = []
     for entry, name, share in zip(entries, names, shares, strict=True):
-        cell = np.full((height, swatch + gap + name_width + 2 * gap + share_width, 3), _PAPER, np.uint8)
+        cell = np.full((height, swatch + gap + name_width + 2 * gap + share_width, 3), PAPER, np.uint8)
         _put_swatch(cell, entry.colour, swatch)
-        _put_ink(cell, name, swatch + gap, _INK if entry.colour is not None else _FAINT)
-        _put_ink(cell, share, cell.shape[1] - share.shape[1], _FAINT)
+        write(cell, name, 0, swatch + gap, INK if entry.colour is not None else FAINT)
+        write(cell, share, 0, cell.shape[1] - share.shape[1], FAINT)
         cells.append(cell)
     return cells
 
@@ -187,21 +185,15 @@ def _put_swatch(cell: np.ndarray, colour: tuple[int, int, int] | None, side: int
     corners = (0, top), (side - 1, top + side - 1)
     if colour is not None:
         cv2.rectangle(cell, *corners, colour, cv2.FILLED)
-    edge = _FAINT if colour is None else tuple(part * 3 // 4 for part in colour)
+    edge = FAINT if colour is None else tuple(channel * 3 // 4 for channel in colour)
     cv2.rectangle(cell, *corners, edge, max(1, side // 20))
-
-
-def _put_ink(cell: np.ndarray, coverage: np.ndarray, x: int, ink: tuple[int, int, int]) -> None:
-    place = cell[:, x : x + coverage.shape[1]]
-    amount = coverage[..., None] / 255
-    place[:] = np.rint(place * (1 - amount) + np.array(ink) * amount)
 
 
 def _join(picture: np.ndarray, strip: np.ndarray, axis: int) -> np.ndarray:
     """Both on white paper, one after the other along ``axis``, at its start along the other."""
     shape = [max(picture.shape[i], strip.shape[i]) for i in (0, 1)]
     shape[axis] = picture.shape[axis] + strip.shape[axis]
-    paper = np.full((*shape, 3), _PAPER, np.uint8)
+    paper = np.full((*shape, 3), PAPER, np.uint8)
     paper[: picture.shape[0], : picture.shape[1]] = picture
     y, x = (picture.shape[0], 0) if axis == 0 else (0, picture.shape[1])
     paper[y : y + strip.shape[0], x : x + strip.shape[1]] = strip

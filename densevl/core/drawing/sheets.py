@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from densevl.core.drawing.lettering import letter, line_height
+from densevl.core.drawing.lettering import FAINT, PAPER, letter, line_height, write
 from densevl.core.errors import UsageError
 
 __all__ = ["Tile", "contact_sheet", "tile_sheet"]
@@ -20,8 +20,6 @@ TITLE = 22
 
 GAP = 6
 """Paper between pictures, in pixels."""
-
-_INK, _FAINT, _PAPER = 32, 120, 255
 
 
 def contact_sheet(
@@ -46,12 +44,12 @@ def contact_sheet(
     width = max(picture.shape[1] for row in scaled for picture in row)
     names = [letter(name, LETTER, 2 * side) for name in rows]
     left, top = max(name.shape[1] for name in names) + 2 * GAP, line_height(LETTER) + 2 * GAP
-    sheet = np.full((top + len(rows) * (side + GAP), left + len(columns) * (width + GAP), 3), _PAPER, np.uint8)
+    sheet = np.full((top + len(rows) * (side + GAP), left + len(columns) * (width + GAP), 3), PAPER, np.uint8)
     for j, column in enumerate(columns):
-        _put(sheet, letter(column, LETTER, width), GAP, left + j * (width + GAP))
+        write(sheet, letter(column, LETTER, width), GAP, left + j * (width + GAP))
     for i, (label, row) in enumerate(zip(names, scaled, strict=True)):
         y = top + i * (side + GAP)
-        _put(sheet, label, y + (side - label.shape[0]) // 2, GAP)
+        write(sheet, label, y + (side - label.shape[0]) // 2, GAP)
         for j, picture in enumerate(row):
             x = left + j * (width + GAP) + (width - picture.shape[1]) // 2
             sheet[y : y + side, x : x + picture.shape[1]] = picture
@@ -90,15 +88,15 @@ def tile_sheet(tiles: Sequence[Tile], title: str, note: str = "", columns: int =
     top = margin + line_height(TITLE) + (line if note else 0) + gap
     below = 2 * line + gap // 2
     rows = -(-len(tiles) // across)
-    sheet = np.full((top + rows * (side + below + gap) + margin // 2, inner + 2 * margin, 3), _PAPER, np.uint8)
-    _put(sheet, letter(title, TITLE, inner), margin // 2, margin)
-    _put(sheet, letter(note, LETTER, inner), margin // 2 + line_height(TITLE), margin, _FAINT)
+    sheet = np.full((top + rows * (side + below + gap) + margin // 2, inner + 2 * margin, 3), PAPER, np.uint8)
+    write(sheet, letter(title, TITLE, inner), margin // 2, margin)
+    write(sheet, letter(note, LETTER, inner), margin // 2 + line_height(TITLE), margin, FAINT)
     for place, tile in enumerate(tiles):
         row, column = divmod(place, across)
         y, x = top + row * (side + below + gap), margin + column * (side + gap)
         sheet[y : y + side, x : x + side] = tile.picture
-        _put(sheet, letter(tile.caption, LETTER, side), y + side + gap // 2, x)
-        _put(sheet, letter(tile.note, LETTER - 2, side), y + side + gap // 2 + line, x, _FAINT)
+        write(sheet, letter(tile.caption, LETTER, side), y + side + gap // 2, x)
+        write(sheet, letter(tile.note, LETTER - 2, side), y + side + gap // 2 + line, x, FAINT)
     return sheet
 
 
@@ -106,9 +104,3 @@ def _scaled(picture: UInt8[np.ndarray, "_ _ 3"], side: int) -> UInt8[np.ndarray,
     width = max(1, round(picture.shape[1] * side / picture.shape[0]))
     smooth = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_NEAREST
     return cv2.resize(picture, (width, side), interpolation=smooth)
-
-
-def _put(sheet: np.ndarray, coverage: UInt8[np.ndarray, "h w"], y: int, x: int, ink: int = _INK) -> None:
-    place = sheet[y : y + coverage.shape[0], x : x + coverage.shape[1]]
-    amount = coverage[: place.shape[0], : place.shape[1], None] / 255
-    place[:] = np.rint(place * (1 - amount) + ink * amount)

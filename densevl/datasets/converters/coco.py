@@ -10,7 +10,6 @@ The raw label maps (``stuffthingmaps_trainval2017``) hold the COCO category id m
   of the annotations, later ones on top, which reproduces the raw label maps.
 """
 
-import json
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from jaxtyping import UInt8
 from pycocotools import mask as rle
 
 from densevl.core.errors import UsageError
+from densevl.core.files import read_json
 from densevl.datasets.converters.conversion import Task, table, tasks_of_files
 
 __all__ = ["coco_object_tasks", "coco_stuff_tasks", "draw_instances", "read_annotations"]
@@ -96,12 +96,7 @@ def read_annotations(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         UsageError: where it is missing, not JSON, or of another kind.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"annotations {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"annotations {path} are not JSON: {error}") from error
+    data = read_json(path)
     if not isinstance(data, dict) or not set(keys) <= data.keys():
         raise UsageError(f"annotations {path} are of another kind: expected an object with {', '.join(keys)}")
     return data

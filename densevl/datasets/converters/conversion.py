@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from densevl.core.errors import ImageError, UsageError
+from densevl.core.failures import Failure
 from densevl.core.files import atomic_write
 from densevl.core.labelmap import read_label_map
 
@@ -34,17 +35,17 @@ class Task:
 
 @dataclass
 class Conversion:
-    """What became of the tasks.
+    """Counts of what became of the tasks.
 
     Attributes:
         written: number of files made now.
         present: number of files that were there before.
-        failures: target and reason of each file that could not be made.
+        failures: each file that could not be made, by its path.
     """
 
     written: int = 0
     present: int = 0
-    failures: list[tuple[Path, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     def __str__(self) -> str:
         failed = "".join(f"\n  {target}: {reason}" for target, reason in self.failures)
@@ -69,7 +70,7 @@ def run_tasks(tasks: Sequence[Task], workers: int | None = None, overwrite: bool
             if reason is None:
                 result.written += 1
             else:
-                result.failures.append((task.target, reason))
+                result.failures.append(Failure(str(task.target), reason))
     return result
 
 
@@ -103,7 +104,7 @@ def map_labels(path: Path, lookup: UInt8[np.ndarray, "256"]) -> UInt8[np.ndarray
     """The labels of a PNG of raw ids.
 
     Raises:
-        ImageError: where the file is not a picture of 8-bit ids.
+        ImageError: where the file is not an image of 8-bit ids.
     """
     raw = read_label_map(path)
     if not 0 <= raw.min() <= raw.max() < len(lookup):

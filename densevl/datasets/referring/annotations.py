@@ -13,7 +13,7 @@ and every other line is an image with all that is said of it::
                "mask": {"size": [427, 640], "counts": "…"}, "sentences": ["the lady with the blue shirt", …],
                "kind": ""}]}
 
-``size`` is (height, width) and null where the source does not tell it; ``candidates`` holds the boxes to choose from
+``size`` is (height, width) and null where the source does not say it; ``candidates`` holds the boxes to choose from
 by where they come from, each protocol that the source allows; ``mask`` is a COCO run-length code of the image's size,
 the union of the polygons, or null; ``kind`` groups scores and is empty for most. An expression counts, not a ref:
 scores are over sentences.
@@ -30,12 +30,11 @@ from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.files import atomic_write
-from densevl.core.geometry import Size
+from densevl.core.geometry import Box, Size
 from densevl.core.masks import Rle
 
 __all__ = [
     "FORMAT",
-    "Box",
     "Reference",
     "ReferredImage",
     "ReferringData",
@@ -46,9 +45,6 @@ __all__ = [
 
 FORMAT = "densevl referring expressions"
 VERSION = 1
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels, half-open."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,7 @@ def write_annotations(path: str | Path, data: ReferringData) -> None:
 
 
 def is_annotations(path: Path) -> bool:
-    """Whether a file begins with the head of this format."""
+    """True where a file begins with the head of this format."""
     with path.open("rb") as file:
         return FORMAT.encode() in file.read(200)
 

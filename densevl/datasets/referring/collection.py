@@ -1,37 +1,48 @@
-"""What every importer shares: where it reads from, and refs put together by image with a count of what is left out."""
+"""The base of every importer: its source, and refs put together by image with a count of what is left out."""
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size
+from densevl.core.geometry import Box, Size
 from densevl.core.masks import mask_of
-from densevl.datasets.referring.annotations import Box, Reference, ReferredImage, ReferringData
+from densevl.datasets.referring.annotations import Reference, ReferredImage, ReferringData
 from densevl.datasets.referring.splits import Benchmark
 
-__all__ = ["Collection", "Source", "box_of", "boxes_of", "identity", "read_json", "wrong_record"]
+__all__ = ["Collection", "Source", "box_of", "boxes_of", "identity"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an importer reads, and what the user says of it.
+    """A file for an importer, and what the user says of it.
 
     Attributes:
         path: the file.
         benchmark: which one it is, and how it is split.
         split: of files that hold one and do not say which; None where the file says it.
-        instances: COCO annotations of the images, which tell all their boxes; None where there are none.
+        instances: COCO annotations of the images, which hold all their boxes; None where there are none.
     """
 
     path: Path
     benchmark: Benchmark
     split: str | None = None
     instances: Path | None = None
+
+    @property
+    def only_split(self) -> str:
+        """The split of a file that holds one and does not say which.
+
+        Raises:
+            UsageError: where the user did not say it either.
+        """
+        if self.split is None:
+            raise UsageError(f"nothing in {self.path} tells the split; name it with --split")
+        return self.split
 
 
 class Collection:
@@ -86,6 +97,26 @@ class Collection:
             self._images.setdefault(key, image)
             self._refs[key][ref_id] = Reference(ref_id, ann_id, box, kept, self._mask(segmentation, image.size))
 
+    @contextmanager
+    def record(self, index: int, layout: str, file: Path | None = None) -> Iterator[None]:
+        """A block that reads one record; what it stumbles over becomes an error that names the record.
+
+        Args:
+            index: place of the record in its file.
+            layout: of the file, for the message.
+            file: that is read; None for the source's own.
+
+        Raises:
+            UsageError: where the record is not of this layout.
+        """
+        try:
+            yield
+        except UsageError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            place = f"{file or self.source.path}, record {index}"
+            raise UsageError(f"{place}: {type(error).__name__}: {error}; expected the layout of {layout}") from None
+
     def _mask(self, segmentation: Any, size: Size | None) -> Any:
         try:
             return mask_of(segmentation, size)
@@ -127,22 +158,3 @@ def boxes_of(annotations: Sequence[Mapping[str, Any]]) -> tuple[Box, ...]:
 def identity(value: Any) -> int | str:
     """An id as files agree on it: a number where it is one, whether it was written as text or not."""
     return int(value) if isinstance(value, int) or str(value).isdecimal() else str(value)
-
-
-def read_json(path: Path) -> Any:
-    """The value of a JSON file.
-
-    Raises:
-        UsageError: where the file is missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is no JSON: {error}") from None
-
-
-def wrong_record(path: Path, index: int, error: Exception, layout: str) -> UsageError:
-    """The error of a record that is not of the layout that the file should have."""
-    return UsageError(f"{path}, record {index}: {type(error).__name__}: {error}; expected the layout of {layout}")

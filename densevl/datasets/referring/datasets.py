@@ -1,18 +1,15 @@
 """Data sets of referring expressions: a sample is an image with all its expressions. RefCOCO in any of its formats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.registry import DATASETS
-from mmengine.structures import BaseDataElement
-from torch.utils.data import Dataset
 
-from densevl.core.errors import ImageError, UsageError
-from densevl.core.images import read_image
+from densevl.core.errors import UsageError
+from densevl.datasets.annotated_images import AnnotatedImages
 from densevl.datasets.referring.annotations import ReferredImage
 from densevl.datasets.referring.detections import read_detections
 from densevl.datasets.referring.importers import find_annotations, import_refer
@@ -26,23 +23,18 @@ PROPOSALS = {
     "everything": "all masks that the mask maker finds in the image",
     "detector": "boxes that the detector finds by the expression",
 }
-"""What expressions choose from. These are different protocols: figures of one do not compare with those of another."""
+"""Sources of the boxes that expressions choose from.
+
+These are different protocols: figures of one do not compare with those of another.
+"""
 
 
-class ReferringImages(Dataset):
-    """Images with their refs, as samples that say why they failed.
+class ReferringImages(AnnotatedImages):
+    """Images with their refs.
 
     Attributes:
-        images: with their refs.
-        proposals: a name of :data:`PROPOSALS`, which the model is told.
+        proposals: a name of :data:`PROPOSALS`, for the model.
     """
-
-    metainfo: Mapping[str, Any] = {}  # MMEngine hands it to the metric
-    title: str
-    source: str
-    expected: int | None = None
-    protocol: Mapping[str, Any]
-    caveats: Sequence[str] = ()
 
     def _setup(self, images: Sequence[ReferredImage], proposals: str) -> None:
         self.images, self.proposals = tuple(images), proposals
@@ -53,35 +45,11 @@ class ReferringImages(Dataset):
             "refs": sum(len(image.refs) for image in images),
         }
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """The picture as (3, H, W) uint8, its refs and the boxes to choose from; where it cannot be used, why."""
+    def annotations(self, index: int) -> dict[str, Any]:
+        """The refs of an image and the boxes to choose from."""
         image = self.images[index]
-        meta: dict[str, Any] = {
-            "sample_idx": index,
-            "img_path": self.path(index),
-            "relative_path": image.file_name,
-            "refs": image.refs,
-            "boxes": image.candidates.get(self.proposals),
-        }
-        try:
-            picture = self.picture(index)
-            if image.size is not None and picture.shape[:2] != tuple(image.size):
-                raise ImageError(f"the picture has {picture.shape[:2]} pixels, the annotations say {image.size}")
-        except ImageError as error:
-            picture, meta["failure"] = np.zeros((0, 0, 3), np.uint8), str(error)
-        inputs = torch.from_numpy(picture).permute(2, 0, 1)
-        return {"inputs": inputs, "data_samples": BaseDataElement(metainfo=meta)}
-
-    def picture(self, index: int) -> np.ndarray:
-        """The picture of a sample, uint8 RGB (H, W, 3)."""
-        return read_image(self.path(index))
-
-    def path(self, index: int) -> str:
-        """The file of a sample's picture."""
-        return self.images[index].file_name
+        boxes = image.candidates.get(self.proposals)
+        return {"relative_path": image.file_name, "refs": image.refs, "boxes": boxes}
 
 
 @DATASETS.register_module()
@@ -92,10 +60,10 @@ class ReferringDataset(ReferringImages):
         dataset: ``refcoco``, ``refcoco+`` or ``refcocog``.
         data_root: folder of annotations and images.
         split: such as ``val`` or ``testA``.
-        splits_by: ``unc``, ``umd`` or ``google``; None for the usual way.
+        splits_by: ``unc``, ``umd`` or ``google``; None for the usual one.
         annotations: file of any format of :mod:`densevl.datasets.referring.importers`, or densevl's own; None to look
             for it in ``data_root``.
-        instances: COCO's ``instances.json``, for formats that tell no boxes of other objects.
+        instances: COCO's ``instances.json``, for formats that hold no boxes of other objects.
         proposals: a name of :data:`PROPOSALS`, or a file of detections.
         image_folder: of the images, below ``data_root`` or anywhere; None to look in the usual places.
         indices: use the first so many images only.
@@ -132,13 +100,13 @@ class ReferringDataset(ReferringImages):
         self._paths = [self._find(image.file_name) for image in images]
         self._check_images()
         self._setup(images, name)
-        told = {"detections": str(proposals)} if proposals not in PROPOSALS else {}
+        origin = {"detections": str(proposals)} if proposals not in PROPOSALS else {}
         skipped = ", ".join(f"{count} {reason}" for reason, count in data.skipped.items())
-        self.protocol = {**self.protocol, **told, "annotations": data.source, "not_in_the_file": skipped or "nothing"}
+        self.protocol = {**self.protocol, **origin, "annotations": data.source, "not_in_the_file": skipped or "nothing"}
         self.caveats = _caveats(chosen, split, images, skipped)
 
     def path(self, index: int) -> str:
-        """The file of a sample's picture."""
+        """The file of a sample's image."""
         return str(self._paths[index])
 
     def _find(self, name: str) -> Path:
@@ -161,7 +129,7 @@ def _below(root: Path, name: str) -> Path:
 
 
 def _folders(root: Path, image_folder: str | None) -> list[Path]:
-    """Where images may lie; the first is the one that is named where they are nowhere."""
+    """Folders where images may lie; messages name the first where they are nowhere."""
     if image_folder is not None:
         given = Path(image_folder).expanduser()
         return [given if given.is_dir() else root / given]

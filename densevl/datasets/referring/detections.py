@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError
-from densevl.datasets.referring.annotations import Box
-from densevl.datasets.referring.collection import box_of, identity, read_json
+from densevl.core.files import read_json
+from densevl.core.geometry import Box
+from densevl.datasets.referring.collection import box_of, identity
 
 __all__ = ["read_detections"]
 

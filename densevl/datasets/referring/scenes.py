@@ -9,8 +9,9 @@ from mmengine.registry import DATASETS
 from tqdm import tqdm
 
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.geometry import Box
 from densevl.core.masks import encode_masks
-from densevl.datasets.referring.annotations import Box, Reference, ReferredImage
+from densevl.datasets.referring.annotations import Reference, ReferredImage
 from densevl.datasets.referring.datasets import PROPOSALS, ReferringImages
 from densevl.datasets.scenes import Expression, Scene, expressions, render
 
@@ -27,7 +28,7 @@ class ReferringScenes(ReferringImages):
     Args:
         seed: number of the collection.
         length: number of scenes.
-        size: side of the square pictures.
+        size: side of the square images.
         proposals: ``true``, ``everything`` or ``detector``; see :data:`PROPOSALS`.
         per_kind: at most so many expressions of each kind in a scene; None for all, of which most are relations.
         indices: use the first so many scenes only.
@@ -65,7 +66,7 @@ class ReferringScenes(ReferringImages):
             self.caveats = [f"{count} of {length} scenes: not comparable with the figures of all"]
 
     def picture(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
-        """The picture of a sample."""
+        """The image of a sample."""
         return self._pictures[index]
 
 

@@ -21,7 +21,7 @@ LEAK = (
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark with one way of splitting it.
+    """One benchmark with one split of it.
 
     Attributes:
         name: ``refcoco``, ``refcoco+`` or ``refcocog``.
@@ -52,7 +52,7 @@ class Benchmark:
         return known[key]
 
 
-_BY_OBJECTS = "this way of splitting is over objects: its val images are train images of the benchmark itself too"
+_BY_OBJECTS = "this split is over objects: its val images are train images of the benchmark itself too"
 _BENCHMARKS = (
     Benchmark("refcoco", "RefCOCO", "unc", {"train": 120624, "val": 10834, "testA": 5657, "testB": 5095}),
     Benchmark("refcoco+", "RefCOCO+", "unc", {"train": 120191, "val": 10758, "testA": 5726, "testB": 4889}),
@@ -60,7 +60,7 @@ _BENCHMARKS = (
     Benchmark("refcocog", "RefCOCOg", "google", {"train": 85474, "val": 9536}, (LEAK, _BY_OBJECTS)),
     Benchmark("refcoco", "RefCOCO", "google", {"train": None, "val": None, "test": None}),
 )
-"""The first of a name is the usual way of splitting it."""
+"""The first of a name is the usual split."""
 
 
 def benchmark(name: str, splits_by: str | None = None) -> Benchmark:
@@ -68,25 +68,25 @@ def benchmark(name: str, splits_by: str | None = None) -> Benchmark:
 
     Args:
         name: ``refcoco``, ``refcoco+`` (or ``refcoco_plus``), ``refcocog``.
-        splits_by: ``unc``, ``umd`` or ``google``; None for the usual way.
+        splits_by: ``unc``, ``umd`` or ``google``; None for the usual one.
 
     Raises:
         UsageError: where there is no such pair; the message lists those that there are.
     """
-    plain = name.lower().replace("_plus", "+").replace("plus", "+")
-    found = [entry for entry in _BENCHMARKS if entry.name == plain and splits_by in (None, entry.splits_by)]
+    spelt = name.lower().replace("_plus", "+").replace("plus", "+")
+    found = [entry for entry in _BENCHMARKS if entry.name == spelt and splits_by in (None, entry.splits_by)]
     if not found:
         pairs = ", ".join(f"{entry.name} ({entry.splits_by})" for entry in _BENCHMARKS)
-        asked = f"{name!r} split by {splits_by!r}" if splits_by else repr(name)
-        raise UsageError(f"there is no benchmark {asked}; there are {pairs}")
+        wanted = f"{name!r} split by {splits_by!r}" if splits_by else repr(name)
+        raise UsageError(f"there is no benchmark {wanted}; there are {pairs}")
     return found[0]
 
 
 def benchmark_of_path(path: Path) -> str | None:
-    """The benchmark that the name of a file, or of a folder above it, tells; None where none does."""
-    for part in (path.stem, *(folder.name for folder in list(path.parents)[:2])):
-        plain = part.lower().replace("_plus", "+").replace("plus", "+")
-        found = [name for name in ("refcocog", "refcoco+", "refcoco") if name in plain]
+    """The benchmark that the name of a file, or of a folder above it, says; None where none does."""
+    for name in (path.stem, *(folder.name for folder in list(path.parents)[:2])):
+        spelt = name.lower().replace("_plus", "+").replace("plus", "+")
+        found = [known for known in ("refcocog", "refcoco+", "refcoco") if known in spelt]
         if found:
             return found[0]
     return None

@@ -1,4 +1,4 @@
-"""Region texts at scale: records of pictures, captions and boxes with words; shards of them; and how they are made.
+"""Region texts at scale: records of images, captions and boxes with words; shards of them; and how they are made.
 
 The making (VESL of CLOC, Chen et al., https://arxiv.org/abs/2410.02746): a caption, its noun phrases, and the boxes
 that an open-vocabulary detector finds for them.

@@ -2,7 +2,7 @@
 
 A record is a JSON of ``caption``, ``width``, ``height``, ``noun_chunks`` and ``ref_exps``; each entry of the last two
 is [start, end, x0, y0, x1, y1, score]: the characters of the caption that name the thing, and its box as shares of the
-width and the height. img2dataset puts it beside the picture and the caption into WebDataset tars.
+width and the height. img2dataset puts it beside the image and the caption into WebDataset tars.
 
 A referring expression ("a dog on the grass") begins with the noun chunk that it enlarges ("a dog"), with the same box.
 Here each box comes once, with the longer words.
@@ -18,7 +18,7 @@ __all__ = ["grit_regions", "is_grit"]
 
 
 def is_grit(content: Mapping[str, Any]) -> bool:
-    """Whether a JSON is a record of GRIT."""
+    """True where a JSON is a record of GRIT."""
     return "noun_chunks" in content or "ref_exps" in content
 
 
@@ -27,7 +27,7 @@ def grit_regions(content: Mapping[str, Any], size: tuple[int, int]) -> tuple[Reg
 
     Args:
         content: with ``caption``, ``noun_chunks`` and ``ref_exps``.
-        size: (height, width) of the picture; boxes are cut there.
+        size: (height, width) of the image; boxes are cut there.
 
     Raises:
         UsageError: where an entry is no seven numbers.
@@ -59,5 +59,5 @@ def _region(entry: Any, caption: str, size: tuple[int, int]) -> RegionText | Non
 
 
 def _cut(share: float, side: int) -> float:
-    """Pixels of a share of a side; what is not a number becomes 0, and its box empty."""
+    """Pixels of a fraction of a side; what is not a number becomes 0, and its box empty."""
     return min(max(share, 0.0), 1.0) * side if share == share else 0.0

@@ -1,8 +1,8 @@
-"""Parquet files of records: a row a record, its picture among its columns. An extra: ``densevl[parquet]``.
+"""Parquet files of records: a row a record, its image among its columns. An extra: ``densevl[parquet]``.
 
-Ours have ``key``, ``image`` (the encoded picture), ``height``, ``width``, ``caption`` and ``regions``, a list of
+Ours have ``key``, ``image`` (the encoded image), ``height``, ``width``, ``caption`` and ``regions``, a list of
 ``box``, ``text`` and ``score``. Of img2dataset's and GRIT's, ``jpg`` (or ``png``, ``webp``, ``image``), ``caption``,
-``noun_chunks`` and ``ref_exps`` are read. The end of a Parquet file tells where everything lies, so that of one that
+``noun_chunks`` and ``ref_exps`` are read. The end of a Parquet file says where everything lies, so that of one that
 was cut off nothing can be read.
 """
 
@@ -71,7 +71,7 @@ def _picture(record: RegionTextRecord) -> bytes:
 
 
 def parquet_head(path: Path) -> ShardHead | None:
-    """What a Parquet file says of itself; None where it is not ours.
+    """The head of a Parquet file; None where it is not ours.
 
     Raises:
         ShardError: where it is no whole Parquet file.
@@ -86,10 +86,10 @@ def read_parquet(path: Path, bad: Callable[[ShardError], None] | None = None) ->
 
     Args:
         path: the file.
-        bad: told of each record that is damaged and left out; None to raise the error.
+        bad: called with each record that is damaged and left out; None to raise the error.
 
     Raises:
-        ShardError: where it is cut off, or a record is damaged or has no picture.
+        ShardError: where it is cut off, or a record is damaged or has no image.
         OSError: where it cannot be opened.
     """
     whole, last = 0, None
@@ -134,7 +134,7 @@ def _head(path: Path, file: Any) -> ShardHead | None:
 
 
 def _columns(path: Path, names: list[str]) -> dict[str, str]:
-    """What each column that is of use is called here."""
+    """Our names of the columns that are of use."""
     wanted = ("key", "caption", "height", "width", "regions", "noun_chunks", "ref_exps")
     found = [name for name in ("image", *PICTURES) if name in names]
     if not found:

@@ -1,4 +1,4 @@
-"""A picture with what is written of it: its caption, and boxes with their words.
+"""An image with what is written of it: its caption, and boxes with their words.
 
 Convention: a box is (x0, y0, x1, y1) in pixels of the image as :func:`densevl.read_image` gives it (upright),
 half-open. Sizes are (height, width).
@@ -14,11 +14,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from densevl.core.errors import UsageError
+from densevl.core.geometry import Box
 from densevl.core.images import decode_image, read_image
 
 __all__ = ["RegionText", "RegionTextRecord"]
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,13 @@ class RegionText:
 
 @dataclass(frozen=True)
 class RegionTextRecord:
-    """One picture and its texts.
+    """One image and its texts.
 
     Attributes:
         key: its name, unique in its collection, such as ``day1/cat``.
         image: the file, or the bytes of one (JPEG, PNG, WebP).
-        size: (height, width) of the picture.
-        caption: of the whole picture; None where there is none.
+        size: (height, width) of the image.
+        caption: of the whole image; None where there is none.
         regions: boxes with their words, none or many.
     """
 
@@ -66,7 +65,7 @@ class RegionTextRecord:
     regions: tuple[RegionText, ...] = ()
 
     def read_image(self) -> UInt8[np.ndarray, "H W 3"]:
-        """The picture.
+        """The image.
 
         Raises:
             ImageError: where it cannot be read.
@@ -78,7 +77,7 @@ class RegionTextRecord:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the picture, as plain values."""
+        """Everything but the image, as values for JSON."""
         return {
             "key": self.key,
             "height": self.size[0],

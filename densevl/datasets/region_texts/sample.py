@@ -13,13 +13,13 @@ from densevl.datasets.region_texts.record import RegionTextRecord
 __all__ = ["PICTURES", "Sample", "picture_suffix"]
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
-"""Kinds of pictures, as the members of shards are called."""
+"""Kinds of images, as the members of shards are called."""
 
 _MAGIC = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp"}
 
 
 def picture_suffix(data: bytes) -> str:
-    """What the file of a picture is called.
+    """The suffix of the file of an image.
 
     Raises:
         UsageError: where it is none of the kinds that shards hold.
@@ -36,17 +36,17 @@ class Sample:
 
     Attributes:
         key: its name in the shard.
-        fields: bytes of each file by its kind: a picture (:data:`PICTURES`), ``txt`` and ``json``.
+        fields: bytes of each file by its kind: an image (:data:`PICTURES`), ``txt`` and ``json``.
     """
 
     key: str
     fields: Mapping[str, bytes]
 
     def record(self) -> RegionTextRecord:
-        """The record, of our layout, of GRIT's, or a picture and its caption without regions.
+        """The record, of our layout, of GRIT's, or an image and its caption without regions.
 
         Raises:
-            ShardError: where the picture is missing or a file is damaged.
+            ShardError: where the image is missing or a file is damaged.
         """
         try:
             content = json.loads(self.fields.get("json", b"{}"))
@@ -63,16 +63,16 @@ class Sample:
 
 
 def as_record(key: str, picture: bytes, content: Mapping[str, Any], caption: str | None) -> RegionTextRecord:
-    """The record of a picture and what is known of it.
+    """The record of an image and what is known of it.
 
     Args:
         key: its name in the shard.
-        picture: encoded.
+        image: encoded.
         content: :meth:`RegionTextRecord.as_dict`, GRIT's, or anything else.
-        caption: of the picture.
+        caption: of the image.
 
     Raises:
-        ImageError: where the picture is none.
+        ImageError: where the image is none.
         UsageError: where the content is damaged.
     """
     if "regions" in content:

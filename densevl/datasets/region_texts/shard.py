@@ -1,4 +1,4 @@
-"""What every file of records says of itself, and what readers of it are told where it is damaged."""
+"""The head of a file of records, and the error for readers where the file is damaged."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ PREFIX = "densevl."
 
 @dataclass(frozen=True)
 class ShardHead:
-    """What a shard of ours says of itself, beside its records.
+    """The head of a shard of ours, beside its records.
 
     Attributes:
         records: how many it has.
@@ -28,7 +28,7 @@ class ShardHead:
     failures: tuple[Failure, ...] = ()
 
     def as_texts(self) -> dict[str, str]:
-        """As texts by name, which both formats keep."""
+        """The head as texts by name, which both formats keep."""
         failures = json.dumps([[one.name, one.reason] for one in self.failures], ensure_ascii=False)
         named = {"records": str(self.records), "identity": self.identity, "failures": failures}
         return {f"{PREFIX}{name}": value for name, value in named.items()}

@@ -44,8 +44,8 @@ def read_records(
 
     Args:
         source: a ``.tar`` (WebDataset), a ``.parquet``, a folder of them, a glob, or several of these; of our layout,
-            of GRIT's, or of pictures and captions without regions.
-        bad: told of each record that is damaged in a shard that is not, such as one with an empty picture; it is left
+            of GRIT's, or of images and captions without regions.
+        bad: called with each record that is damaged in a shard that is not, such as one with an empty image; it is left
             out. None to raise the error.
 
     Raises:
@@ -69,10 +69,10 @@ def _records(path: Path, bad: Callable[[ShardError], None] | None) -> Iterator[R
         try:
             record = sample.record()
         except ShardError as error:
-            told = ShardError(f"{path}: {error}")
+            named = ShardError(f"{path}: {error}")
             if bad is None:
-                raise told from None
-            bad(told)
+                raise named from None
+            bad(named)
         else:
             yield record
 
@@ -86,7 +86,7 @@ def shard_bytes(records: Sequence[RegionTextRecord], kind: str, head: ShardHead 
         head: what the shard says of itself; None for its number of records alone.
 
     Raises:
-        UsageError: where pyarrow is missing, or a picture is of no kind that shards hold.
+        UsageError: where pyarrow is missing, or an image is of no kind that shards hold.
     """
     head = ShardHead(len(records)) if head is None else head
     if kind == "parquet":
@@ -97,7 +97,7 @@ def shard_bytes(records: Sequence[RegionTextRecord], kind: str, head: ShardHead 
 
 
 def shard_head(path: Path) -> ShardHead | None:
-    """What a shard says of itself; None where it is not ours.
+    """The head of a shard; None where it is not ours.
 
     Raises:
         ShardError: where it is damaged.

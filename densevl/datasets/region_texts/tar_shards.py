@@ -1,11 +1,11 @@
 """WebDataset tars: the files of a record lie one behind the other and share their name up to its first dot.
 
-``day1/cat.jpg`` (the picture as it was), ``day1/cat.txt`` (its caption) and ``day1/cat.json``
+``day1/cat.jpg`` (the image as it was), ``day1/cat.txt`` (its caption) and ``day1/cat.json``
 (:meth:`RegionTextRecord.as_dict`). Dots and per cent signs of a key are written as in URLs (``%2E``), because the first
 dot of a name ends the key. What the shard says of itself (:class:`ShardHead`) lies in the archive's global header,
 which other readers pass over. Members carry no time and no owner: the same records give the same bytes.
 
-Of foreign tars (img2dataset's, GRIT's) pictures, ``txt`` and ``json`` are read and nothing else: members that would
+Of foreign tars (img2dataset's, GRIT's) images, ``txt`` and ``json`` are read and nothing else: members that would
 have to be unpickled (``pyd``, ``pickle``, ``pth``) are passed over.
 """
 
@@ -38,7 +38,7 @@ def tar_bytes(records: Iterable[RegionTextRecord], head: ShardHead) -> bytes:
         head: what the shard says of itself.
 
     Raises:
-        UsageError: where a picture is of no kind that shards hold.
+        UsageError: where an image is of no kind that shards hold.
     """
     file = BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers=head.as_texts()) as tar:
@@ -60,7 +60,7 @@ def _members(record: RegionTextRecord) -> list[tuple[str, bytes]]:
 
 
 def tar_head(path: Path) -> ShardHead | None:
-    """What a tar says of itself; None where it is not ours.
+    """The head of a tar; None where it is not ours.
 
     Raises:
         ShardError: where it is no tar, or its beginning is damaged.

@@ -8,7 +8,6 @@ hard negatives of its own, ``neg_category_ids``, which differ from it in an attr
 Convention: the files hold boxes as (x, y, width, height); here they are xyxy and half-open.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,22 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError
+from densevl.core.files import read_json
+from densevl.core.geometry import Box
 from densevl.core.masks import Rle, mask_of
 
-__all__ = ["AnnotatedImage", "AnnotatedRegion", "Box", "RegionAnnotations", "load_json", "read_annotations"]
-
-Box = tuple[int | float, int | float, int | float, int | float]
+__all__ = ["AnnotatedImage", "AnnotatedRegion", "RegionAnnotations", "find_image", "read_annotations"]
 
 
 @dataclass(frozen=True)
 class AnnotatedRegion:
-    """A box and the texts that it is asked about.
+    """A box and the texts to choose from.
 
     Attributes:
         box: x0, y0, x1, y1 in pixels of the image.
         truth: index of the true text.
         choices: indices of the texts to choose from, the true one among them; None for all.
-        mask: of the region, of the image's size; None where it is not told or was not asked for.
+        mask: of the region, of the image's size; None where it is not known or not read.
     """
 
     box: Box
@@ -42,23 +41,32 @@ class AnnotatedRegion:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image by the name that its file has in the annotations, its (height, width) where told, and its regions."""
+    """An image and its regions.
+
+    Attributes:
+        file_name: of the image in the annotations, or its path.
+        size: (height, width); None where it is not known.
+        regions: in the order of the file.
+        image_id: as in the file; None where there is none.
+        group: that its scores count in; empty for none.
+    """
 
     file_name: str
     size: tuple[int, int] | None
     regions: tuple[AnnotatedRegion, ...]
     image_id: int | str | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class RegionAnnotations:
-    """What an annotation file holds.
+    """Texts and images of an annotation file.
 
     Attributes:
         texts: class names or captions.
         images: those that have a region, or all, in the order of the file.
         skipped: how many annotations were left out, by reason.
-        groups: indices of the texts of each named group: LVIS tells how frequent a category is in its training images.
+        groups: indices of the texts of each named group: LVIS says how frequent a category is in its training images.
     """
 
     texts: tuple[str, ...]
@@ -77,13 +85,13 @@ def read_annotations(
     """Read a file in the format of COCO, LVIS or FG-OVD.
 
     Crowds (``iscrowd``), boxes without area, boxes outside their image and, where regions have negatives, those with
-    fewer than asked for are left out and counted.
+    fewer than wanted are left out and counted.
 
     Args:
         path: the file.
         negatives: use only the first so many negatives of each region; None for all.
         bare: keep images without regions.
-        masks: read the masks too; those that cannot be read count as not told.
+        masks: read the masks too; those that cannot be read count as unknown.
 
     Raises:
         UsageError: where the file is missing, has another format or no region to ask about.
@@ -122,36 +130,29 @@ _NEEDED = {
     "annotations": ("image_id", "bbox", "category_id"),
     "categories": ("id", "name"),
 }
-"""What is read of each part of a file."""
+"""Keys that are read of the entries of each list of a file."""
 
 
 _PHRASES = ("phrase", "text", "caption")
-"""What an annotation may call words of its own, the first that it has counts."""
+"""Keys of an annotation for words of its own; the first that it has counts."""
 
 
-def load_json(path: Path) -> Any:
-    """The value of an annotation file.
-
-    Raises:
-        UsageError: where it is missing or no JSON.
-    """
-    if not path.is_file():
-        raise UsageError(f"there is no annotation file {path}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"{path} is not JSON: {error}") from None
+def find_image(name: str, root: Path, folder: str) -> Path:
+    """The file of an image, which may not be there; names may carry the folder that COCO keeps it in, or not."""
+    file = Path(name)
+    places = [root / folder / file, root / folder / file.name, root / file]
+    return next((place for place in places if place.is_file()), places[0])
 
 
 def _load(path: Path) -> dict[str, Any]:
-    data = _phrases_as_categories(load_json(path))
-    for part, keys in _NEEDED.items():
-        entries = data.get(part) if isinstance(data, dict) else None
+    data = _phrases_as_categories(read_json(path))
+    for name, keys in _NEEDED.items():
+        entries = data.get(name) if isinstance(data, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise UsageError(f"{path} has no list {part!r}: expected the format of COCO's instances_val2017.json")
+            raise UsageError(f"{path} has no list {name!r}: expected the format of COCO's instances_val2017.json")
         wrong = next(((entry, key) for entry in entries for key in keys if key not in entry), None)
         if wrong is not None:
-            raise UsageError(f"{path}: an entry of {part!r} has no {wrong[1]!r}: {str(wrong[0])[:120]}")
+            raise UsageError(f"{path}: an entry of {name!r} has no {wrong[1]!r}: {str(wrong[0])[:120]}")
     return data
 
 
@@ -174,7 +175,7 @@ def _phrases_as_categories(data: Any) -> Any:
 
 
 FREQUENCIES = {"f": "frequent classes", "c": "common classes", "r": "rare classes"}
-"""How LVIS marks categories: in more than 100 training images, in 11 to 100, in 1 to 10."""
+"""Groups of LVIS by its mark: in more than 100 training images, in 11 to 100, in 1 to 10."""
 
 
 def _groups(categories: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
@@ -223,7 +224,7 @@ def _text(name: str) -> str:
 
 
 def _file_name(image: Mapping[str, Any]) -> str:
-    """LVIS names no file but the address, whose last two parts are folder and file."""
+    """LVIS names no file but the address, whose last two names are folder and file."""
     if "file_name" in image:
         return str(image["file_name"])
     if "coco_url" in image:

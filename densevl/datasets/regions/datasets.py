@@ -1,71 +1,47 @@
 """Data sets of annotated boxes: COCO and LVIS, FG-OVD, and scenes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import torch
+from jaxtyping import UInt8
 from mmengine.registry import DATASETS
-from mmengine.structures import BaseDataElement
-from torch.utils.data import Dataset
 
-from densevl.core.errors import ImageError, UsageError
-from densevl.core.images import read_image
-from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion, read_annotations
+from densevl.core.errors import UsageError
+from densevl.datasets.annotated_images import AnnotatedImages
+from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion, find_image, read_annotations
 from densevl.datasets.scenes import CLASSES, GROUNDS, HELD_OUT, render
 
 __all__ = ["CaptionedRegions", "NamedRegions", "RegionsDataset", "SceneRegions", "placed"]
 
 
-class RegionsDataset(Dataset):
-    """Images with annotated regions, and the texts that these are asked about.
+class RegionsDataset(AnnotatedImages):
+    """Images with annotated regions, and the texts that these are compared with.
 
     Attributes:
         texts: class names or captions.
-        metainfo: the same for the metric, with named groups of them.
     """
-
-    title: str
-    source: str
-    expected: int | None = None
-    protocol: Mapping[str, Any] = MappingProxyType({})
-    caveats: Sequence[str] = ()
 
     def _setup(
         self,
         texts: Sequence[str],
-        images: Sequence[tuple[str, AnnotatedImage]],
+        images: Sequence[AnnotatedImage],
         indices: int | None,
         groups: Mapping[str, list[int]] | None = None,
     ) -> None:
         self.texts = tuple(texts)
-        self.images = list(images)[:indices]
+        self.images = images[:indices]
         self.metainfo = {"classes": self.texts, "groups": dict(groups or {})}
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """The picture as (3, H, W) uint8 and its regions; where it cannot be used, the reason in ``failure``."""
-        group, image = self.images[index]
-        meta: dict[str, Any] = {"sample_idx": index, "img_path": image.file_name, "group": group}
-        try:
-            picture = self._picture(index)
-            if image.size is not None and picture.shape[:2] != tuple(image.size):
-                raise ImageError(f"the picture has {picture.shape[:2]} pixels, the annotations say {image.size}")
-        except ImageError as error:
-            picture, meta["failure"] = np.zeros((0, 0, 3), np.uint8), str(error)
-        sample = BaseDataElement(metainfo={**meta, "regions": image.regions})
-        return {"inputs": torch.from_numpy(picture).permute(2, 0, 1), "data_samples": sample}
-
-    def _picture(self, index: int) -> np.ndarray:
-        return read_image(self.images[index][1].file_name)
+    def annotations(self, index: int) -> dict[str, Any]:
+        """The regions of an image, and the group that they count in."""
+        return {"group": self.images[index].group, "regions": self.images[index].regions}
 
 
 class _FileRegions(RegionsDataset):
-    """Regions of annotation files and the pictures beside them."""
+    """Regions of annotation files and the images beside them."""
 
     def _read(
         self,
@@ -79,13 +55,13 @@ class _FileRegions(RegionsDataset):
         root = Path(data_root).expanduser()
         self.source = data_root
         texts: dict[str, int] = {}
-        images: list[tuple[str, AnnotatedImage]] = []
+        images: list[AnnotatedImage] = []
         groups: dict[str, list[int]] = {}
         skipped: list[str] = []
         for file in files:
             found = read_annotations(file, negatives)
             index = [texts.setdefault(text, len(texts)) for text in found.texts]
-            images += [(file.stem, _renumbered(placed(image, root, image_folder), index)) for image in found.images]
+            images += [_renumbered(placed(image, root, image_folder), index, file.stem) for image in found.images]
             for name, members in found.groups.items():
                 groups.setdefault(name, []).extend(index[member] for member in members)
             place = f" ({file.stem})" if len(files) > 1 else ""
@@ -98,7 +74,7 @@ class _FileRegions(RegionsDataset):
 class NamedRegions(_FileRegions):
     """Boxes of a file in the format of COCO or LVIS, and the names of all its categories to choose from.
 
-    Scores are also given by how frequent a category is, where the file tells it, as LVIS does.
+    Scores are also given by how frequent a category is, where the file says it, as LVIS does.
 
     Args:
         title: what reports call it.
@@ -169,7 +145,7 @@ class SceneRegions(RegionsDataset):
     Args:
         seed: number of the collection.
         length: number of scenes.
-        size: side of the square pictures.
+        size: side of the square images.
         indices: use the first so many scenes only.
     """
 
@@ -186,36 +162,36 @@ class SceneRegions(RegionsDataset):
                 AnnotatedRegion((item.box[0], item.box[1], item.box[2], item.box[3]), names.index(item.name))
                 for item in scene.objects
             )
-            images.append(("", AnnotatedImage(f"scenes/{index:06d}.png", (size, size), regions)))
+            images.append(AnnotatedImage(f"scenes/{index:06d}.png", (size, size), regions))
         self._setup(names, images, None, groups)
         self.protocol = {"boxes": "true"}
 
-    def _picture(self, index: int) -> np.ndarray:
+    def picture(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
+        """The scene of a sample, drawn anew."""
         return render(self.seed, index, size=self.size, split="val").image
 
 
 def placed(image: AnnotatedImage, root: Path, folder: str) -> AnnotatedImage:
-    """The image by the path of its file; file names may carry the folder that COCO keeps it in, or not.
+    """The image by the path of its file; see :func:`find_image`.
 
     Raises:
         UsageError: where there is no such file.
     """
-    name = Path(image.file_name)
-    places = [root / folder / name, root / folder / name.name, root / name]
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        raise UsageError(f"there is no image {name} in {root / folder} or {root}; set data_root and image_folder")
-    return AnnotatedImage(str(path), image.size, image.regions)
+    path = find_image(image.file_name, root, folder)
+    if not path.is_file():
+        places = f"{root / folder} or {root}"
+        raise UsageError(f"there is no image {image.file_name} in {places}; set data_root and image_folder")
+    return replace(image, file_name=str(path))
 
 
-def _renumbered(image: AnnotatedImage, index: Sequence[int]) -> AnnotatedImage:
-    """The image with texts numbered over several files."""
+def _renumbered(image: AnnotatedImage, index: Sequence[int], group: str) -> AnnotatedImage:
+    """The image in a group, with texts numbered over several files."""
     regions = tuple(
-        AnnotatedRegion(
-            region.box,
-            index[region.truth],
-            None if region.choices is None else tuple(index[choice] for choice in region.choices),
+        replace(
+            region,
+            truth=index[region.truth],
+            choices=None if region.choices is None else tuple(index[choice] for choice in region.choices),
         )
         for region in image.regions
     )
-    return AnnotatedImage(image.file_name, image.size, regions)
+    return replace(image, regions=regions, group=group)

@@ -6,20 +6,20 @@ printed with the figure. Texts that differ in case or white space alone are the 
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from mmengine.registry import DATASETS
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size
+from densevl.core.geometry import Box, Size
 from densevl.core.vocabulary import normalised
 from densevl.datasets.referring.datasets import ReferringDataset
 from densevl.datasets.region_texts.record import RegionTextRecord
 from densevl.datasets.region_texts.shards import read_records
-from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion, Box, read_annotations
-from densevl.datasets.regions.datasets import RegionsDataset, placed
+from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion
+from densevl.datasets.regions.datasets import NamedRegions, RegionsDataset
 from densevl.datasets.scenes import render
 from densevl.datasets.scenes.language import region_text
 
@@ -42,7 +42,7 @@ class RegionTextPairs(RegionsDataset):
             raise UsageError(f"most must be at least 1; got {most}")
         places: dict[str, int] = {}
         texts: list[str] = []
-        taken: list[tuple[str, AnnotatedImage]] = []
+        taken: list[AnnotatedImage] = []
         count = 0
         for name, size, pairs in islice(images, indices):
             regions = []
@@ -51,7 +51,7 @@ class RegionTextPairs(RegionsDataset):
                 texts += [text] if place == len(texts) else []
                 regions.append(AnnotatedRegion(box, place))
             count += len(regions)
-            taken.append(("", AnnotatedImage(name, size, tuple(regions))))
+            taken.append(AnnotatedImage(name, size, tuple(regions)))
             if count == most:
                 break
         if count == 0:
@@ -68,7 +68,7 @@ class SceneRegionPairs(RegionTextPairs):
     Args:
         seed: number of the collection.
         length: number of scenes.
-        size: side of the square pictures.
+        size: side of the square images.
         most: regions of the gallery; None for all.
         indices: use the first so many scenes only.
     """
@@ -85,7 +85,8 @@ class SceneRegionPairs(RegionTextPairs):
         pairs = [((x0, y0, x1, y1), region_text(item)) for item in objects for x0, y0, x1, y1 in [item.box]]
         return f"scenes/{index:06d}.png", (self.size, self.size), pairs
 
-    def _picture(self, index: int) -> np.ndarray:
+    def picture(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
+        """The scene of a sample, drawn anew."""
         return render(self.seed, index, size=self.size, split="val").image
 
 
@@ -120,7 +121,8 @@ class RecordPairs(RegionTextPairs):
             self.records.append(record)
             yield record.key, record.size, [(item.box, item.text) for item in record.regions]
 
-    def _picture(self, index: int) -> np.ndarray:
+    def picture(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
+        """The image of a record."""
         return self.records[index].read_image()
 
 
@@ -129,33 +131,20 @@ class AnnotatedPairs(RegionTextPairs):
     """Boxes in the format of COCO with their phrases, true captions or, where they have none, names of categories.
 
     Args:
-        title: what reports call it.
-        data_root: folder that holds annotations and images.
-        annotations: the file, below ``data_root`` or anywhere.
-        image_folder: folder of the images below ``data_root``.
         most: regions of the gallery; None for all.
         indices: use the first so many images only.
+        where: title, ``data_root``, ``annotations`` and ``image_folder`` of a :class:`NamedRegions`.
 
     Raises:
         UsageError: where the annotations cannot be used or an image is missing.
     """
 
-    def __init__(
-        self,
-        title: str,
-        data_root: str,
-        annotations: str,
-        image_folder: str,
-        most: int | None = 5000,
-        indices: int | None = None,
-    ) -> None:
-        self.title, self.source = title, data_root
-        root = Path(data_root).expanduser()
-        found = read_annotations(root / annotations)
-        placed_images = (placed(image, root, image_folder) for image in found.images)
+    def __init__(self, *, most: int | None = 5000, indices: int | None = None, **where: Any) -> None:
+        found = NamedRegions(**where)
+        self.title, self.source = found.title, found.source
         described = (
             (image.file_name, image.size, [(region.box, found.texts[region.truth]) for region in image.regions])
-            for image in placed_images
+            for image in found.images
         )
         self._pair(described, most, indices)
 

@@ -1,4 +1,4 @@
-"""Scenes: seeded pictures of shapes on textured ground, with exact masks and true texts."""
+"""Scenes: seeded images of shapes on textured ground, with exact masks and true texts."""
 
 from densevl.datasets.scenes.grounds import GROUNDS
 from densevl.datasets.scenes.language import Expression, caption, expressions, region_text, things

@@ -1,7 +1,7 @@
 """The six textured grounds of the scenes.
 
-Each texture is drawn once for a process, from a fixed seed, on a tile that is two picture sides wide; a ground is a
-random cut of the tile, resized to the picture's scale and mirrored where the picture is larger than the tile.
+Each texture is drawn once for a process, from a fixed seed, on a tile that is two image sides wide; a ground is a
+random cut of the tile, resized to the image's scale and mirrored where the image is larger than the tile.
 """
 
 import functools
@@ -17,12 +17,12 @@ __all__ = ["GROUNDS", "ground_patch", "ground_tile", "rgb"]
 
 GROUNDS = ("grass", "sand", "water", "brick", "wood", "stone")
 TILE = 1024
-"""Side of a tile in pixels; it spans two short sides of a picture."""
+"""Side of a tile in pixels; it spans two short sides of an image."""
 FloatArray = NDArray[np.float32]
 
 
 def rgb(red: int | float, green: int | float, blue: int | float) -> FloatArray:
-    """A colour in [0, 255] that broadcasts over pictures."""
+    """A colour in [0, 255] that broadcasts over images."""
     return np.array((red, green, blue), np.float32)
 
 
@@ -127,7 +127,7 @@ def _full_tile(ground: str) -> FloatArray:
 
 @functools.lru_cache(maxsize=256)
 def ground_tile(ground: str, unit: int) -> FloatArray:
-    """The tile of a ground, RGB in [0, 255], for pictures whose short side is ``unit`` pixels: (2 unit, 2 unit, 3)."""
+    """The tile of a ground, RGB in [0, 255], for images whose short side is ``unit`` pixels: (2 unit, 2 unit, 3)."""
     side = 2 * unit
     method = cv2.INTER_AREA if side < TILE else cv2.INTER_CUBIC
     tile = cv2.resize(_full_tile(ground), (side, side), interpolation=method)

@@ -1,4 +1,4 @@
-"""What can truly be said of a scene: names, parts, captions, region texts and referring expressions."""
+"""True texts of a scene: names, things, captions, region texts and referring expressions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ __all__ = [
 
 RELATIONS = ("left of", "right of", "above", "below")
 MARGIN = 0.08
-"""How far apart two centres must be along an axis, as a share of the short side, to be told apart."""
+"""Least distance of two centres along an axis that tells them apart, as a fraction of the short side."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Expression:
 
 
 def things(scene: Scene) -> tuple[tuple[str, str, str], ...]:
-    """Everything in the picture by its class, its colour and its shape; a ground is called the same each time.
+    """Everything in the image by its class, its colour and its shape; a ground is called the same each time.
 
-    ``("red circle", "red shape", "circle")`` or ``("grass", "grass", "grass")``; equal things are told once.
+    ``("red circle", "red shape", "circle")`` or ``("grass", "grass", "grass")``; equal things stand once.
     """
     grounds = ((name, name, name) for name in scene.grounds)
     objects = ((item.name, f"{item.colour} shape", item.shape) for item in scene.objects)
@@ -127,7 +127,7 @@ def _by_attribute(scene: Scene) -> Iterable[Expression]:
 
 
 def _by_ground(scene: Scene) -> Iterable[Expression]:
-    """Where the ground decides, and each candidate lies clearly on one ground."""
+    """Expressions that the ground decides, where each candidate lies clearly on one ground."""
     for i, item in enumerate(scene.objects):
         for description in (
             Description(item.shape, item.colour),
@@ -186,6 +186,6 @@ def _by_relation(scene: Scene) -> Iterable[Expression]:
 
 
 def _lead(item: SceneObject, anchor: SceneObject, relation: str) -> float:
-    """How far an object lies on the named side of another, in pixels between centres."""
+    """Distance of an object on the named side of another, in pixels between centres."""
     axis, sign = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}[relation]
     return sign * (item.centre[axis] - anchor.centre[axis])

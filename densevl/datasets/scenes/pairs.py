@@ -1,4 +1,4 @@
-"""Training pairs: rendered scenes and what is told of them."""
+"""Training pairs: rendered scenes and their texts."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
 from densevl.core.images import resize_image
-from densevl.datasets.scenes import render
 from densevl.datasets.scenes.language import caption, things
+from densevl.datasets.scenes.scene import render
 
 __all__ = ["ScenePairs", "SceneText"]
 
 
 @dataclass(frozen=True)
 class SceneText:
-    """What is told of one training picture.
+    """The texts of one training image.
 
     Attributes:
         caption: one sentence.
-        things: what is in the picture, each thing in one word or more for each level.
+        things: what is in the image, each thing in one word or more for each level.
     """
 
     caption: str
@@ -33,12 +33,12 @@ class ScenePairs(Dataset):
 
     Args:
         length: number of scenes.
-        size: side of the square pictures in pixels.
+        size: side of the square images in pixels.
         zoom: range of the views; a scene of 64 pixels at zoom 2 has objects as large as one of 128 pixels at zoom 1.
         count: least and greatest number of objects.
         detail: factors of which one is drawn for each scene: it is rendered so many times larger and scaled to the
-            size bilinearly, as the segmentor scales a picture.
-        padded: share of the pictures whose right and lower edges are black for less than a patch, as the encoder pads.
+            size bilinearly, as the segmentor scales an image.
+        padded: fraction of the images whose right and lower edges are black for less than a patch, as the encoder pads.
         seed: number of the collection.
     """
 
@@ -60,7 +60,7 @@ class ScenePairs(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict:
-        """The picture as (3, H, W) uint8, mirrored at random (no text tells left from right), and its text."""
+        """The image as (3, H, W) uint8, mirrored at random (no text tells left from right), and its text."""
         if index not in self._drawn:
             self._drawn[index] = self._draw(index)
         image, text = self._drawn[index]

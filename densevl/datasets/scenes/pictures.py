@@ -1,4 +1,4 @@
-"""Scenes as pictures alone, for training without labels."""
+"""Scenes as images alone, for training without labels."""
 
 import torch
 from mmengine.registry import DATASETS
@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from densevl.core.images import resize_image
-from densevl.datasets.scenes import render
+from densevl.datasets.scenes.scene import render
 
 __all__ = ["ScenePictures"]
 
@@ -17,7 +17,7 @@ class ScenePictures(Dataset):
 
     Args:
         length: number of scenes.
-        size: side of the square pictures in pixels.
+        size: side of the square images in pixels.
         drawn: side in pixels at which they are drawn before they are brought to the size, bilinearly, as the segmentor
             does; None for the size itself.
         zoom: scale of objects and textures relative to the side.
@@ -41,7 +41,7 @@ class ScenePictures(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """The picture as (3, H, W) uint8."""
+        """The image as (3, H, W) uint8."""
         if index not in self._pictures:
             image = render(self.seed, index, self.drawn or self.size, "train", self.count, self.zoom).image
             image = resize_image(image, (self.size, self.size))

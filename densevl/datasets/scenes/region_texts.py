@@ -9,8 +9,8 @@ from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
 from densevl.datasets.region_sample import collate_regions, region_sample
-from densevl.datasets.scenes import Scene, render
 from densevl.datasets.scenes.language import caption, region_text
+from densevl.datasets.scenes.scene import Scene, render
 
 __all__ = ["SceneRegionTexts", "collate_regions"]
 
@@ -21,13 +21,13 @@ class SceneRegionTexts(Dataset):
 
     Args:
         length: number of scenes.
-        size: short side of the pictures in pixels.
+        size: short side of the images in pixels.
         zoom: scale of objects and textures relative to the short side.
         count: least and greatest number of objects.
         seed: number of the collection.
         masks: give the visible pixels of each object too.
-        side: of the square that a picture is scaled to and padded to; None for its long side.
-        aspects: width over height of the pictures, taken in turn.
+        side: of the square that an image is scaled to and padded to; None for its long side.
+        aspects: width over height of the images, taken in turn.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class SceneRegionTexts(Dataset):
         return render(self.seed, index, size, "train", self.count, self.zoom)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The picture as (3, S, S) uint8, the boxes of its objects as shares of it, their texts, and a caption."""
+        """The image as (3, S, S) uint8, the boxes of its objects as fractions of it, their texts, and a caption."""
         if index not in self._drawn:
             scene = self.scene(index)
             side = self.side or max(scene.labels.shape)
             boxes = torch.tensor([item.box for item in scene.objects], dtype=torch.float32).reshape(-1, 4)
             texts = tuple(region_text(item) for item in scene.objects)
-            told = caption(scene, np.random.default_rng([self.seed, index]))
+            sentence = caption(scene, np.random.default_rng([self.seed, index]))
             masks = np.array([item.mask for item in scene.objects], bool).reshape(-1, *scene.labels.shape)
             given = torch.from_numpy(masks) if self.masks else None
-            self._drawn[index] = region_sample(scene.image, boxes, texts, told, side, given)
+            self._drawn[index] = region_sample(scene.image, boxes, texts, sentence, side, given)
         return self._drawn[index]

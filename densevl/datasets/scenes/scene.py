@@ -1,6 +1,6 @@
-"""Seeded pictures of coloured shapes on textured ground, with their exact labels.
+"""Seeded images of coloured shapes on textured ground, with their exact labels.
 
-``render(seed, index)`` draws the same picture for ever. A pixel belongs to the topmost object that covers its centre,
+``render(seed, index)`` draws the same image for ever. A pixel belongs to the topmost object that covers its centre,
 else to the ground at its centre; the edges are anti-aliased in the image only.
 
 Convention: boxes are half-open xyxy in pixels, masks and labels are (H, W), sizes are (height, width).
@@ -31,9 +31,9 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "black": (38, 38, 44),
 }
 SIZES: dict[str, tuple[float, float]] = {"small": (0.095, 0.12), "medium": (0.145, 0.175), "large": (0.21, 0.26)}
-"""Radius of an object by its size word, as a share of the short side at zoom 1."""
+"""Radius of an object by its size word, as a fraction of the short side at zoom 1."""
 HELD_OUT = frozenset((colour, SHAPES[(3 * i + 1) % 8]) for i, colour in enumerate(COLOURS))
-"""Pairs (colour, shape) that no training picture and no training text contains; each colour and shape once."""
+"""Pairs (colour, shape) that no training image and no training text contains; each colour and shape once."""
 CLASSES = (*GROUNDS, *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES))
 """Class names of the ``scenes`` vocabulary: the grounds, then every colour with every shape."""
 PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
@@ -53,7 +53,7 @@ class SceneObject:
         settled: whether the whole object lies on that ground.
         mask: visible pixels, (H, W) bool.
         box: tight box of the visible pixels.
-        visible: share of the object's pixels that no other object hides.
+        visible: fraction of the object's pixels that no other object hides.
     """
 
     shape: str
@@ -75,7 +75,7 @@ class SceneObject:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture and everything that is known of it.
+    """An image and everything that is known of it.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
@@ -92,7 +92,7 @@ class Scene:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of the classes in the picture, grounds first, each once."""
+        """Names of the classes in the image, grounds first, each once."""
         return tuple(dict.fromkeys((*self.grounds, *(item.name for item in self.objects))))
 
 
@@ -114,7 +114,7 @@ def render(
     Args:
         seed: number of the collection.
         index: number of the scene in it.
-        size: side of a square picture, or (height, width).
+        size: side of a square image, or (height, width).
         split: ``train`` leaves out the pairs of :data:`HELD_OUT`; ``val`` draws all pairs alike.
         count: least and greatest number of objects.
         zoom: scale of objects and textures relative to the short side; above 1 is a close view.
@@ -175,7 +175,7 @@ def _draw_grounds(
 
 
 def _texture_scale(unit: float) -> int:
-    """The scale at which textures are kept: few values, so that tiles are shared between pictures."""
+    """The scale at which textures are kept: few values, so that tiles are shared between images."""
     step = 8 if unit <= 256 else 64
     return max(step, round(unit / step) * step)
 
@@ -187,7 +187,7 @@ def _place(
     count: tuple[int, int],
     pairs: tuple[tuple[str, str], ...],
 ) -> list[SceneObject]:
-    """Objects inside the picture that overlap a little at most; fewer than asked where there is no room."""
+    """Objects inside the image that overlap a little at most; fewer than wanted where there is no room."""
     height, width = size
     placed: list[SceneObject] = []
     for _ in range(rng.integers(count[0], count[1] + 1)):
@@ -215,9 +215,9 @@ def _draw_objects(
     instances = np.zeros((height, width), np.uint8)
     areas = np.zeros(len(placed), np.int64)
     for i, item in enumerate(placed):
-        (x, y), reach = item.centre, 1.28 * item.radius
-        x0, y0 = max(int(x - reach), 0), max(int(y - reach), 0)
-        window = x0, y0, min(int(x + reach) + 1, width), min(int(y + reach) + 1, height)
+        (x, y), radius = item.centre, 1.28 * item.radius
+        x0, y0 = max(int(x - radius), 0), max(int(y - radius), 0)
+        window = x0, y0, min(int(x + radius) + 1, width), min(int(y + radius) + 1, height)
         cut = (slice(y0, window[3]), slice(x0, window[2]))
         distance = warped_distance(item.shape, item.centre, item.radius, item.angle, window)
         lift = 0.09 * item.radius
@@ -245,7 +245,7 @@ def _paint(
 
 
 def _light(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A slope of light across the picture, a slight tint and a little sensor noise."""
+    """A slope of light across the image, a slight tint and a little sensor noise."""
     height, width = image.shape[:2]
     slope_x, slope_y = rng.uniform(-0.12, 0.12, 2)
     tint = rng.uniform(0.9, 1.08) * rng.uniform(0.97, 1.03, 3)

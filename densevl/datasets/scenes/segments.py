@@ -1,4 +1,4 @@
-"""Training pictures of the mini SAM: rendered scenes, their exact segments, and SAM prompts drawn from these.
+"""Training images of the mini SAM: rendered scenes, their exact segments, and SAM prompts drawn from these.
 
 A segment is an object or a ground, as far as it is visible. Boxes are the tight boxes of segments, some shaken, as SAM
 is trained; points are drawn evenly from the segment. Where we differ from SAM: the points after the first are drawn at
@@ -16,12 +16,13 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from densevl.datasets.scenes import GROUNDS, Scene, render
+from densevl.datasets.scenes.grounds import GROUNDS
+from densevl.datasets.scenes.scene import Scene, render
 
 __all__ = ["Clicks", "SceneMasks", "draw_boxes", "draw_clicks", "segments"]
 
 LEAST_AREA = 16
-"""Segments of fewer pixels are not asked for."""
+"""Segments of fewer pixels are no targets."""
 
 
 def segments(scene: Scene) -> UInt8[np.ndarray, "h w"]:
@@ -35,7 +36,7 @@ class SceneMasks(Dataset):
 
     Args:
         length: number of scenes.
-        side: longer side of the pictures in pixels.
+        side: longer side of the images in pixels.
         rendered: shorter sides at which scenes are drawn, one of which is taken for each; it is then scaled to
             ``side``, by segment_anything's own resizing.
         stretch: greatest ratio of the sides.
@@ -62,7 +63,7 @@ class SceneMasks(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """The picture (3, h, w) and its segments (h, w), both uint8, mirrored and turned at random."""
+        """The image (3, h, w) and its segments (h, w), both uint8, mirrored and turned at random."""
         if index not in self._drawn:
             self._drawn[index] = self._draw(index)
         image, numbers = self._drawn[index]
@@ -98,11 +99,11 @@ def draw_boxes(
     Args:
         numbers: map of segments.
         count: number of boxes, some perhaps round the same segment.
-        shake: standard deviation of an edge, as a share of the box's side; two boxes of three are shaken.
+        shake: standard deviation of an edge, as a fraction of the box's side; two boxes of three are shaken.
         most: greatest shift of an edge in pixels.
 
     Returns:
-        Boxes (half-open xyxy pixels, inside the picture) and the masks of their segments.
+        Boxes (half-open xyxy pixels, inside the image) and the masks of their segments.
     """
     masks = _chosen(numbers, count)
     rows, columns = masks.any(2).float(), masks.any(1).float()

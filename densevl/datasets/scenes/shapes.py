@@ -100,10 +100,10 @@ def warped_distance(
 
     Args:
         shape: name of the shape.
-        centre: (x, y) in pixels of the picture.
+        centre: (x, y) in pixels of the image.
         radius: in pixels.
         angle: rotation in radians, clockwise as seen.
-        window: half-open (x0, y0, x1, y1) in pixels of the picture.
+        window: half-open (x0, y0, x1, y1) in pixels of the image.
     """
     x0, y0, x1, y1 = window
     scale = CELLS / (2 * REACH * radius)

@@ -13,9 +13,10 @@ import torch
 from mmengine.registry import DATASETS
 
 from densevl.core.errors import ImageError, UsageError
+from densevl.core.files import read_json
 from densevl.core.images import read_image
-from densevl.datasets.regions.annotations import AnnotatedImage, load_json, read_annotations
-from densevl.datasets.training.visits import Told, VisitedRegions, in_template, whole
+from densevl.datasets.regions.annotations import AnnotatedImage, find_image, read_annotations
+from densevl.datasets.training.visits import Visit, VisitedRegions, in_template, whole
 
 __all__ = ["CocoRegionTexts", "read_captions"]
 
@@ -32,12 +33,12 @@ class CocoRegionTexts(VisitedRegions):
         annotations: the file, below ``data_root`` or anywhere. Where an annotation has a ``phrase``, ``text`` or
             ``caption``, that is its text; otherwise the name of its category is.
         image_folder: folder of the images below ``data_root``.
-        captions: file of captions, likewise; None for no captions.
+        captions: the file of captions, below ``data_root`` or anywhere; None for no captions.
         side: of the padded images in pixels; that of the encoder.
-        templates: name of the templates of which one is drawn for each text; ``"none"`` leaves the names plain, as the
-            paper does.
+        templates: name of the templates of which one is drawn for each text; ``"none"`` leaves the names as they
+            are, as the paper does.
         masks: give the masks of the boxes too; an image with a box that has none gives none.
-        bare: keep images that have no region but a caption: they take part in L_CLIP alone.
+        bare: keep images that have no region but a caption: they count in L_CLIP alone.
         seed: of what is drawn.
         indices: use the first so many images only.
         failures: JSON lines of the images that could not be used; None for the log alone.
@@ -67,11 +68,11 @@ class CocoRegionTexts(VisitedRegions):
             raise UsageError(f"indices must be a number of images, at least 1, or None for all; got {indices}")
         in_template((), templates, np.random.default_rng())
         self.templates = templates
-        told = {} if captions is None else read_captions(root / captions)
+        known = {} if captions is None else read_captions(root / captions)
         found = read_annotations(file, bare=bare, masks=masks)
-        images = [image for image in found.images if image.regions or image.image_id in told][:indices]
+        images = [image for image in found.images if image.regions or image.image_id in known][:indices]
         self.texts, self.skipped = found.texts, found.skipped
-        self.captions = tuple(tuple(told.get(image.image_id, ())) for image in images)
+        self.captions = tuple(tuple(known.get(image.image_id, ())) for image in images)
         self.sizes = tuple(image.size for image in images)
         regions = [region for image in images for region in image.regions]
         self._boxes = torch.tensor([region.box for region in regions], dtype=torch.float32).reshape(-1, 4)
@@ -81,7 +82,7 @@ class CocoRegionTexts(VisitedRegions):
         self._paths = self._find(images, root, image_folder)
 
     def _find(self, images: list[AnnotatedImage], root: Path, folder: str) -> tuple[str, ...]:
-        """The files; those that are not there are told of when they are read, unless all are missing."""
+        """The files; those that are not there are logged when they are read, unless all are missing."""
         paths = [find_image(image.file_name, root, folder) for image in images]
         if not any(path.is_file() for path in paths):
             raise UsageError(
@@ -97,7 +98,7 @@ class CocoRegionTexts(VisitedRegions):
         """The file of an image."""
         return self._paths[index]
 
-    def read(self, index: int, rng: np.random.Generator) -> Told:
+    def read(self, index: int, rng: np.random.Generator) -> Visit:
         """An image with its boxes, their texts and one of its captions.
 
         Raises:
@@ -112,14 +113,7 @@ class CocoRegionTexts(VisitedRegions):
         caption = captions[rng.integers(len(captions))] if captions else None
         boxes, codes = self._boxes[rows].clone(), self._codes[rows]
         masks = whole(codes) if self.masks else None
-        return Told(image, boxes, in_template(texts, self.templates, rng), caption, masks)
-
-
-def find_image(name: str, root: Path, folder: str) -> Path:
-    """The file of an image; file names may carry the folder that COCO keeps it in, or not."""
-    file = Path(name)
-    places = [root / folder / file, root / folder / file.name, root / file]
-    return next((place for place in places if place.is_file()), places[0])
+        return Visit(image, boxes, in_template(texts, self.templates, rng), caption, masks)
 
 
 def read_captions(path: str | Path) -> dict[Any, list[str]]:
@@ -128,7 +122,7 @@ def read_captions(path: str | Path) -> dict[Any, list[str]]:
     Raises:
         UsageError: where the file is missing or of another layout.
     """
-    data = load_json(Path(path))
+    data = read_json(path)
     entries: Any = data.get("annotations") if isinstance(data, dict) else data
     captions: dict[Any, list[str]] = defaultdict(list)
     try:

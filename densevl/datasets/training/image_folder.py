@@ -1,8 +1,8 @@
-"""Training pictures from a folder: drawn once, seen in another crop each epoch.
+"""Training images from a folder: drawn once, seen in another crop each epoch.
 
-What is seen of a picture depends on the seed, the epoch and the picture alone, not on the process that loads it nor on
+What is seen of an image depends on the seed, the epoch and the image alone, not on the process that loads it nor on
 what was loaded before; so a resumed training sees what an uninterrupted one would have seen, with any number of
-workers. Where we differ from the reference code of CLIP-DINOiser: no picture is drawn twice, and pictures are scaled
+workers. Where we differ from the reference code of CLIP-DINOiser: no image is drawn twice, and images are scaled
 down with antialiasing.
 """
 
@@ -28,25 +28,25 @@ from densevl.core.images import read_image
 __all__ = ["EpochSampler", "ImageFolder"]
 
 LISTED = 5
-"""How many unreadable files a message names."""
+"""Number of unreadable files that a message names."""
 
 
 @DATASETS.register_module()
 class ImageFolder(Dataset):
-    """Pictures of a folder, each as a random square crop with a random flip and brightness.
+    """Images of a folder, each as a random square crop with a random flip and brightness.
 
-    The pictures are drawn without repetition from all below the folder, by the seed; each is read once beforehand, and
+    The images are drawn without repetition from all below the folder, by the seed; each is read once beforehand, and
     those that cannot be read are left out, with a warning that counts and names them, and replaced by the next drawn.
 
     Args:
         root: folder, with all folders below it, or a glob.
-        count: how many pictures to draw; None takes all.
-        size: side of the crops in pixels, to which the short side of a picture is brought first.
+        count: how many images to draw; None takes all.
+        size: side of the crops in pixels, to which the short side of an image is brought first.
         brightness: greatest change of brightness: the factor lies between 1 - brightness and 1 + brightness.
         seed: of the draw and of the crops.
 
     Raises:
-        UsageError: where the folder is missing or holds fewer readable pictures than asked for.
+        UsageError: where the folder is missing or holds fewer readable images than wanted.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class ImageFolder(Dataset):
         return len(self.files)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """A picture as (3, size, size) uint8.
+        """An image as (3, size, size) uint8.
 
         Args:
-            number: index of the picture, plus the length of the data set times the epoch, as :class:`EpochSampler`
+            number: index of the image, plus the length of the data set times the epoch, as :class:`EpochSampler`
                 gives it.
         """
         epoch, index = divmod(number, len(self))
@@ -90,7 +90,7 @@ def _crop(
 
 
 def _readable(files: list[Path], count: int | None, root: str) -> list[Path]:
-    """The first ``count`` files that can be read; the others are told of."""
+    """The first ``count`` files that can be read; the others are logged."""
     wanted = len(files) if count is None else count
     good: list[Path] = []
     bad: list[str] = []
@@ -105,15 +105,15 @@ def _readable(files: list[Path], count: int | None, root: str) -> list[Path]:
                 continue
             good.append(file)
             progress.update()
-    told = "; ".join(bad[:LISTED]) + (f"; and {len(bad) - LISTED} more" if len(bad) > LISTED else "")
+    named = "; ".join(bad[:LISTED]) + (f"; and {len(bad) - LISTED} more" if len(bad) > LISTED else "")
     if not good or (count is not None and len(good) < count):
         raise UsageError(
             f"{root} holds {len(good)} pictures that can be read and {count or 1} are asked for; name a larger folder, "
             f"or lower the number: train_dataloader.dataset.count={max(len(good), 1)}"
-            + (f". {len(bad)} could not be read: {told}" if bad else "")
+            + (f". {len(bad)} could not be read: {named}" if bad else "")
         )
     if bad:
-        print_log(f"{len(bad)} pictures of {root} cannot be read and are left out: {told}", "current", level=30)
+        print_log(f"{len(bad)} pictures of {root} cannot be read and are left out: {named}", "current", level=30)
     return good
 
 

@@ -1,4 +1,4 @@
-"""What a data set could not use: counted, told of, and listed in a file."""
+"""Images that a data set could not use: counted, logged, and listed in a file."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ from densevl.core.failures import Failure, add_failure
 
 __all__ = ["LeftOut"]
 
-TOLD = 20
-"""So many are told of one by one; after that only the file names each, and the log has the count now and then."""
+LOGGED = 20
+"""So many are logged one by one; after that only the file names each, and the log has the count now and then."""
 
 
 class LeftOut:
@@ -39,5 +39,5 @@ class LeftOut:
         if self.file is not None:
             add_failure(self.file, Failure(name, str(reason)))
         count = len(self)
-        if count <= TOLD or count % 10 ** (len(str(count)) - 1) == 0:
+        if count <= LOGGED or count % 10 ** (len(str(count)) - 1) == 0:
             print_log(f"left out of {self.source}, number {count} of process {os.getpid()}: {reason}", "current", 30)

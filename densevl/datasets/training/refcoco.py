@@ -6,7 +6,7 @@ from mmengine.registry import DATASETS
 
 from densevl.core.errors import ImageError
 from densevl.datasets.referring.datasets import ReferringDataset
-from densevl.datasets.training.visits import Told, VisitedRegions, whole
+from densevl.datasets.training.visits import Visit, VisitedRegions, whole
 
 __all__ = ["ReferringRegionTexts"]
 
@@ -21,9 +21,9 @@ class ReferringRegionTexts(VisitedRegions):
         dataset: ``refcoco``, ``refcoco+`` or ``refcocog``.
         data_root: folder of annotations and images.
         split: ``train``; the others are for evaluation.
-        splits_by: ``unc``, ``umd`` or ``google``; None for the usual way.
-        annotations: as for :class:`densevl.datasets.referring.datasets.ReferringDataset`, and so is ``image_folder``.
-        image_folder: of COCO's train2014.
+        splits_by: ``unc``, ``umd`` or ``google``; None for the usual one.
+        annotations: file of any format that can be imported; None to look for it in ``data_root``.
+        image_folder: of COCO's train2014, below ``data_root`` or anywhere; None to look in the usual places.
         side: of the padded images in pixels; that of the encoder.
         masks: give the masks of the objects too; an image with an object that has none gives none.
         seed: of what is drawn.
@@ -61,16 +61,16 @@ class ReferringRegionTexts(VisitedRegions):
         """The file of an image as the annotations call it."""
         return self._referred.images[index].file_name
 
-    def read(self, index: int, rng: np.random.Generator) -> Told:
+    def read(self, index: int, rng: np.random.Generator) -> Visit:
         """An image with the boxes that are referred to, and one sentence of each.
 
         Raises:
             ImageError: where it cannot be read, or has another size than its boxes were drawn on.
         """
-        told = self._referred.images[index]
+        referred = self._referred.images[index]
         image = self._referred.picture(index)
-        if told.size is not None and image.shape[:2] != tuple(told.size):
-            raise ImageError(f"{told.file_name} has {image.shape[:2]} pixels, the annotations say {told.size}")
-        boxes = torch.tensor([ref.box for ref in told.refs], dtype=torch.float32).reshape(-1, 4)
-        texts = tuple(ref.sentences[rng.integers(len(ref.sentences))] for ref in told.refs)
-        return Told(image, boxes, texts, masks=whole([ref.mask for ref in told.refs]) if self.masks else None)
+        if referred.size is not None and image.shape[:2] != tuple(referred.size):
+            raise ImageError(f"{referred.file_name} has {image.shape[:2]} pixels, the annotations say {referred.size}")
+        boxes = torch.tensor([ref.box for ref in referred.refs], dtype=torch.float32).reshape(-1, 4)
+        texts = tuple(ref.sentences[rng.integers(len(ref.sentences))] for ref in referred.refs)
+        return Visit(image, boxes, texts, masks=whole([ref.mask for ref in referred.refs]) if self.masks else None)

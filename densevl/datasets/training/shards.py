@@ -1,6 +1,6 @@
 """Training regions as an endless stream of shards: WebDataset tars or Parquet files, densevl's records or GRIT's.
 
-Nothing but a shuffle buffer of encoded pictures is held in memory. The worker processes of all training processes
+Nothing but a shuffle buffer of encoded images is held in memory. The worker processes of all training processes
 divide the shards among them; where there are fewer shards than workers, several read the same shard and take its
 records in turn. In each pass a worker sees each of its records once, the shards in an order drawn anew and the records
 shuffled in the buffer. Workers do not wait for each other: with a number of shards that is a multiple of theirs, they
@@ -34,7 +34,7 @@ __all__ = ["RegionTextShards", "divided", "shuffled"]
 Item = TypeVar("Item")
 
 DAMAGED = ("stop", "skip")
-"""What to do at a shard that is cut off: stop the training with the error, or go on with the next shard."""
+"""Actions at a shard that is cut off: stop the training with the error, or go on with the next shard."""
 
 
 @DATASETS.register_module()
@@ -46,9 +46,9 @@ class RegionTextShards(IterableDataset):
         side: of the padded images in pixels; that of the encoder.
         buffer: records among which the next is drawn; 0 keeps the order of the files.
         least: regions of lower scores are left out.
-        templates: name of the templates of which one is drawn for each text; ``"none"`` leaves the texts plain.
+        templates: name of the templates of which one is drawn for each text; ``"none"`` leaves the texts as they are.
         damaged: ``"stop"`` where a shard is cut off or damaged, with an error that names it and its last whole record;
-            ``"skip"`` tells of it and goes on with the next. The whole records before the damage are used either way.
+            ``"skip"`` logs it and goes on with the next. The whole records before the damage are used either way.
         seed: of all orders and draws.
         failures: JSON lines of the records and shards that could not be used; None for the log alone.
 
@@ -91,7 +91,7 @@ class RegionTextShards(IterableDataset):
         self._seen = (iterations, batch_size)
 
     def __len__(self) -> int:
-        """As good as endless; MMEngine's schedulers want a number."""
+        """A number that is never reached, which MMEngine's schedulers want."""
         return sys.maxsize
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -139,10 +139,10 @@ class RegionTextShards(IterableDataset):
 
     def _pass(self, number: int, slot: int, slots: int) -> Iterator[RegionTextRecord]:
         order = np.random.default_rng([self.seed, number]).permutation(len(self.files))
-        for place, part, parts in divided(len(self.files), slot, slots):
+        for place, first, step in divided(len(self.files), slot, slots):
             file = self.files[order[place]]
             try:
-                yield from islice(read_records(file, self._bad_record), part, None, parts)
+                yield from islice(read_records(file, self._bad_record), first, None, step)
             except ShardError as error:
                 if self.damaged == "stop":
                     raise
@@ -162,7 +162,7 @@ class RegionTextShards(IterableDataset):
 
 
 def divided(shards: int, slot: int, slots: int) -> list[tuple[int, int, int]]:
-    """What one of several workers reads of each pass.
+    """The records that one of several workers reads in each pass.
 
     Args:
         shards: how many there are.

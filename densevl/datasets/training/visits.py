@@ -23,15 +23,15 @@ from densevl.core.vocabulary import templates as named_templates
 from densevl.datasets.region_sample import region_sample
 from densevl.datasets.training.left_out import LeftOut
 
-__all__ = ["Told", "VisitSampler", "VisitedRegions", "check_side", "in_template", "whole"]
+__all__ = ["Visit", "VisitSampler", "VisitedRegions", "check_side", "in_template", "whole"]
 
 IN_A_ROW = 100
 """So many unusable images one after the other are no accident."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """An image and what is told of it at one visit.
+class Visit:
+    """An image and its texts at one visit.
 
     Attributes:
         boxes: xyxy pixels of the image, half-open.
@@ -48,9 +48,9 @@ class Told:
 
 
 class VisitedRegions(Dataset):
-    """Images in a list, with what is told of their regions.
+    """Images in a list, with texts of their regions.
 
-    An image that cannot be used is counted and told of, and the next in the list takes its place, so that the training
+    An image that cannot be used is counted and logged, and the next in the list takes its place, so that the training
     goes on.
 
     Args:
@@ -58,7 +58,7 @@ class VisitedRegions(Dataset):
         side: of the padded images in pixels; that of the encoder.
         seed: of what is drawn.
         failures: JSON lines of the images that could not be used; None for the log alone.
-        masks: give masks, None for an image where they are not told.
+        masks: give masks, None for an image where they are not known.
 
     Attributes:
         left_out: what this process could not use.
@@ -76,8 +76,8 @@ class VisitedRegions(Dataset):
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def read(self, index: int, rng: np.random.Generator) -> Told:
-        """What is told of an image at a visit that draws from ``rng``.
+    def read(self, index: int, rng: np.random.Generator) -> Visit:
+        """An image and its texts at a visit that draws from ``rng``.
 
         Raises:
             ImageError: where the image cannot be used.
@@ -85,7 +85,7 @@ class VisitedRegions(Dataset):
         raise NotImplementedError
 
     def name(self, index: int) -> str:
-        """What messages call an image."""
+        """Name of an image in messages."""
         raise NotImplementedError
 
     def __getitem__(self, number: int) -> dict[str, Any]:
@@ -102,19 +102,19 @@ class VisitedRegions(Dataset):
         for index in ((first + step) % len(self) for step in range(min(IN_A_ROW, len(self)))):
             rng = np.random.default_rng([self.seed, visit, index])
             try:
-                told = self.read(index, rng)
+                found = self.read(index, rng)
             except ImageError as error:
                 self.left_out.add(self.name(index), error)
                 continue
-            return self._sample(told)
+            return self._sample(found)
         raise UsageError(
             f"{self.left_out.source}: not one of {min(IN_A_ROW, len(self))} images in a row can be used, from "
             f"{self.name(first)} on; see the messages above, and set data_root or image_folder to where the images are"
         )
 
-    def _sample(self, told: Told) -> dict[str, Any]:
-        masks = None if told.masks is None else decode_masks(told.masks, told.image.shape[:2])
-        sample = region_sample(told.image, told.boxes, told.texts, told.caption, self.side, masks)
+    def _sample(self, visit: Visit) -> dict[str, Any]:
+        masks = None if visit.masks is None else decode_masks(visit.masks, visit.image.shape[:2])
+        sample = region_sample(visit.image, visit.boxes, visit.texts, visit.caption, self.side, masks)
         return {"masks": None, **sample} if self.masks else sample
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from densevl.core.drawing.lettering import letter, line_height
+from densevl.core.drawing.lettering import letter, line_height, write
 from densevl.core.drawing.overlay import LEAST_LETTER, LEAST_SIDE, LegendEntry, attach_legend
 from densevl.core.palette import palette
 from densevl.tasks.grounding.grounding import Grounding
@@ -64,8 +64,5 @@ def _draw_tag(picture: np.ndarray, box: list[int], text: str, colour: tuple[int,
     y, x = max(0, min(box[1], picture.shape[0] - height)), max(0, min(box[0], picture.shape[1] - width))
     plate = picture[y : y + height, x : x + width]
     plate[:] = colour
-    dark = sum(colour) < 380
-    left = (width - ink.shape[1]) // 2
-    place = plate[: ink.shape[0], left : left + ink.shape[1]]
-    amount = ink[: place.shape[0], : place.shape[1], None] / 255
-    place[:] = np.rint(place * (1 - amount) + (255 if dark else 0) * amount)
+    tone = 255 if sum(colour) < 380 else 0
+    write(plate, ink, 0, (width - ink.shape[1]) // 2, (tone, tone, tone))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
-from densevl.core.geometry import iou
+from densevl.core.geometry import box_ious
 from densevl.core.regions import RegionEmbeddings
 from densevl.tasks.search.part import IndexedImage, Part
 
@@ -189,7 +189,8 @@ def _walk(
         hit = index.hit(row, score)
         others = taken.setdefault(hit.image.path, [])
         full = per_image is not None and len(others) >= per_image
-        if full or (overlap is not None and any(iou(hit.box, other.box) > overlap for other in others)):
+        boxes = [other.box for other in others]
+        if full or (overlap is not None and (box_ious(boxes, hit.box) > overlap).any()):
             continue
         others.append(hit)
         hits.append(hit)

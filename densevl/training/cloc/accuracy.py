@@ -51,7 +51,8 @@ class RegionReader:
             vectors = self.reader.embed(self.reader.encode(pictures), regions)
             for place, found in zip(used, vectors, strict=True):
                 sample = data_samples[place]
-                sample.set_field(choose(found.cosines(self.texts), sample.regions), "answers")
+                truths, choices = ([getattr(r, name) for r in sample.regions] for name in ("truth", "choices"))
+                sample.set_field(choose(found.cosines(self.texts), truths, choices), "answers")
         return list(data_samples)
 
 

@@ -37,7 +37,7 @@ def test_retrieval(toy, official, tmp_path):
     dataset = ExpressionPairs("refcoco", official)
     truth = [image for image in toy.truth if image.split == "val"]
     expected = [[(ref.box, ref.sentences[0].casefold()) for ref in image.refs] for image in truth]
-    found = [[(r.box, dataset.texts[r.truth].casefold()) for r in image.regions] for _, image in dataset.images]
+    found = [[(r.box, dataset.texts[r.truth].casefold()) for r in image.regions] for image in dataset.images]
     assert found == expected
     report = evaluate("cloc_retrieval_refcoco", work_dir=tmp_path, options={**MINI, "data_root": official})
     assert report.scores.as_dict()["regions"] == sum(map(len, expected))

@@ -8,8 +8,8 @@ import pytest
 
 from densevl.benchmarks.run import evaluate
 from densevl.core.errors import UsageError
+from densevl.core.geometry import box_ious
 from densevl.datasets.referring.datasets import ReferringDataset
-from densevl.metrics.overlaps import box_ious
 from densevl.regions.embedders.marked_images import MarkedImages
 
 CROPS = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from densevl.core.drawing import lettering
-from densevl.core.drawing.lettering import letter, line_height
+from densevl.core.drawing.lettering import INK, letter, line_height, write
 
 
 def test_letters_have_ink_and_the_height_of_a_line() -> None:
@@ -42,6 +42,19 @@ def test_an_ellipsis_is_used_only_where_needed() -> None:
     cut = letter("person on a bicycle", 16, whole.shape[1] - 1)
     prefixes = ["person on a bicycle"[:n].rstrip() + "…" for n in range(1, 19)]
     assert any(np.array_equal(cut, letter(prefix, 16, 10_000)) for prefix in prefixes)
+
+
+def test_a_line_is_written_in_ink_and_cut_at_the_edge() -> None:
+    line = letter("HHH", 20, 200)
+    paper = np.full((40, line.shape[1] + 10, 3), (250, 240, 230), np.uint8)
+    write(paper, line, 5, 3)
+    place = paper[5 : 5 + line.shape[0], 3 : 3 + line.shape[1]]
+    np.testing.assert_array_equal(place[line == 255], np.broadcast_to(INK, (int((line == 255).sum()), 3)))
+    assert (place[line == 0] == (250, 240, 230)).all()
+    assert (paper[:5] == (250, 240, 230)).all()
+    beyond = np.full_like(paper, 255)
+    write(beyond, line, 30, paper.shape[1] - 8, (255, 0, 0))
+    np.testing.assert_array_equal(beyond[30:, -8:, 1], 255 - line[:10, :8])
 
 
 @pytest.mark.parametrize("text", ["Élan", "Жук", "ναός", "קוף", "قطة"])

@@ -84,7 +84,7 @@ def test_files_that_cannot_be_used(tmp_path, data, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(UsageError, match="no annotation file"):
+    with pytest.raises(UsageError, match=r"none\.json cannot be read: No such file"):
         read_annotations(tmp_path / "none.json")
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(UsageError, match="not JSON"):

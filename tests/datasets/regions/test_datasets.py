@@ -62,7 +62,7 @@ def test_captions_of_several_files(tree):
     (tree / "boxes.json").unlink()
     dataset = CaptionedRegions(str(tree), image_folder="val")
     assert dataset.texts == ("caption 1", "caption 2", "caption 3", "caption 4")
-    asked = [(group, image.regions[0].truth, image.regions[0].choices) for group, image in dataset.images]
+    asked = [(image.group, image.regions[0].truth, image.regions[0].choices) for image in dataset.images]
     assert asked == [("easy", 0, (0, 2)), ("easy", 1, (1, 2)), ("hard", 1, (1, 3)), ("hard", 2, (2, 3))]
     assert len(CaptionedRegions(str(tree), "hard.json", "val")) == 2
     with pytest.raises(UsageError, match="negatives must be at least 1"):
@@ -92,5 +92,5 @@ def test_real_folders(shared):
     )
     assert coco[0]["inputs"].shape[0] == 3
     captions = CaptionedRegions(str(shared / "data/fgovd"))
-    assert sum(len(image.regions) for _, image in captions.images) == 53
-    assert {group for group, _ in captions.images} == {"3_attributes", "transparency"}
+    assert sum(len(image.regions) for image in captions.images) == 53
+    assert {image.group for image in captions.images} == {"3_attributes", "transparency"}

@@ -46,7 +46,7 @@ def shard(tmp_path):
 
 def told(dataset):
     """Box and text of every region, an image at a time."""
-    return [[(r.box, dataset.texts[r.truth]) for r in image.regions] for _, image in dataset.images]
+    return [[(r.box, dataset.texts[r.truth]) for r in image.regions] for image in dataset.images]
 
 
 def test_records(shard):
@@ -89,7 +89,7 @@ def test_phrases_or_names(tmp_path):
         "categories": [{"id": 1, "name": "cat"}],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(data))
-    dataset = AnnotatedPairs("Toy", str(tmp_path), "boxes.json", ".")
+    dataset = AnnotatedPairs(title="Toy", data_root=str(tmp_path), annotations="boxes.json", image_folder=".")
     assert told(dataset) == [[((1, 2, 4, 6), "the left cat"), ((5, 5, 11, 11), "cat")]]
 
 

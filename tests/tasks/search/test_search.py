@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
-from densevl.core.geometry import iou
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.tasks.search import IndexedImage, Part, RegionIndex, exact_rows
 from densevl.tasks.search.search import best_rows
@@ -75,16 +74,6 @@ def test_hits_that_were_left_out_make_room():
     index = crowded([[[0, 0, 50, 50]] * 300, [[0, 0, 9, 9]]])
     assert [hit.row for hit in index.search(ASKED, top=2)[0]] == [0, 300]
     assert [hit.row for hit in index.search(ASKED, top=3)[0]] == [0, 300], "there are no more"
-
-
-def test_overlap_of_boxes_is_that_of_torchvision():
-    from torchvision.ops import box_iou
-
-    draw = torch.Generator().manual_seed(0)
-    corners = torch.rand(20, 2, generator=draw)
-    boxes = torch.cat([corners, corners + torch.rand(20, 2, generator=draw) + 0.01], 1)
-    own = torch.tensor([[iou(one.tolist(), other.tolist()) for other in boxes] for one in boxes])
-    torch.testing.assert_close(own, box_iou(boxes, boxes))
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ def import_refer(
 
     Args:
         source: a file, or for parquet a folder of them.
-        format: a name of :data:`FORMATS`; None to tell it by the file.
-        dataset: such as ``refcoco``; None where the names of file or folder tell it.
-        splits_by: ``unc``, ``umd`` or ``google``; None where the file's name tells it, or for the usual way.
+        format: a name of :data:`FORMATS`; None to choose it by the file.
+        dataset: such as ``refcoco``; None where the names of file or folder say it.
+        splits_by: ``unc``, ``umd`` or ``google``; None where the file's name says it, or for the usual one.
         split: of files that hold one and do not say which.
         instances: COCO's ``instances.json``; the official format finds it beside the refs.
 
@@ -55,10 +55,10 @@ def import_refer(
     name = format or ("parquet" if path.is_dir() else _SUFFIXES.get(path.suffix, path.suffix.removeprefix(".")))
     if name not in FORMATS:
         raise UsageError(f"{path}: no importer for {name!r}; {suggestion(name, FORMATS)}")
-    told = dataset or benchmark_of_path(path)
-    if told is None:
+    named = dataset or benchmark_of_path(path)
+    if named is None:
         raise UsageError(f"nothing in the name of {path} tells the data set; name it: refcoco, refcoco+ or refcocog")
-    chosen = benchmark(told, splits_by or splits_by_of_path(path))
+    chosen = benchmark(named, splits_by or splits_by_of_path(path))
     place = None if instances is None else Path(instances).expanduser()
     return FORMATS[name](Source(path, chosen, split or split_of_path(path), place))
 
@@ -76,9 +76,14 @@ def convert_refer(
     """Write referring expressions of any format as densevl's JSON lines.
 
     Args:
-        source: as for :func:`import_refer`, and so are the arguments after ``detections``.
+        source: a file, or for parquet a folder of them.
         target: the file to write; ``<dataset>_<splits_by>.jsonl`` beside the source where it is None.
         detections: a file of detected boxes, kept in the file as the candidates ``detections``.
+        format: a name of :data:`FORMATS`; None to choose it by the file.
+        dataset: such as ``refcoco``; None where the names of file or folder say it.
+        splits_by: ``unc``, ``umd`` or ``google``; None where the file's name says it, or for the usual one.
+        split: of files that hold one and do not say which.
+        instances: COCO's ``instances.json``; the official format finds it beside the refs.
 
     Returns:
         The data and the file.

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size
-from densevl.datasets.referring.annotations import Box
-from densevl.datasets.referring.collection import boxes_of, identity, read_json
+from densevl.core.files import read_json
+from densevl.core.geometry import Box, Size
+from densevl.datasets.referring.collection import boxes_of, identity
 
 __all__ = ["Instances"]
 

@@ -1,14 +1,15 @@
 """The files of MDETR (Kamath et al., ICCV 2021): COCO's format with one "image" an expression, its ``caption``.
 
-Expressions of one picture are brought together by ``original_id``. The files hold the object that is meant and no
+Expressions of one image are brought together by ``original_id``. The files hold the object that is meant and no
 other, so that there are no true boxes to choose from unless the instances are given too.
 """
 
 from typing import Any
 
 from densevl.core.errors import UsageError
+from densevl.core.files import read_json
 from densevl.datasets.referring.annotations import ReferredImage, ReferringData
-from densevl.datasets.referring.collection import Collection, Source, identity, read_json, wrong_record
+from densevl.datasets.referring.collection import Collection, Source, identity
 from densevl.datasets.referring.importers.instances import Instances
 from densevl.datasets.referring.importers.official import plain_file_name
 
@@ -21,8 +22,7 @@ def import_mdetr(source: Source) -> ReferringData:
     Raises:
         UsageError: where the file is missing or of another layout, or nothing tells the split.
     """
-    if source.split is None:
-        raise UsageError(f"nothing in {source.path} tells the split; name it with --split")
+    split = source.only_split
     content = read_json(source.path)
     if not isinstance(content, dict) or not all(isinstance(content.get(n), list) for n in ("images", "annotations")):
         raise UsageError(f"{source.path} has no lists `images` and `annotations`; expected the layout of MDETR's files")
@@ -31,7 +31,7 @@ def import_mdetr(source: Source) -> ReferringData:
     instances = Instances.read(source.instances) if source.instances else None
     found: dict[tuple[Any, Any], tuple[ReferredImage, dict[str, Any], list[str]]] = {}
     for index, record in enumerate(content["images"]):
-        try:
+        with collection.record(index, "MDETR's files"):
             target = targets.pop(record["id"], None)
             if target is None:
                 collection.skipped["expressions without an object, or listed twice"] += 1
@@ -40,14 +40,12 @@ def import_mdetr(source: Source) -> ReferringData:
             image = ReferredImage(
                 image_id,
                 plain_file_name(record["file_name"]),
-                source.split,
+                split,
                 (int(record["height"]), int(record["width"])),
                 {"true": instances.boxes(image_id)} if instances else {},
             )
             ann_id = identity(target.get("original_id", target["id"]))
             found.setdefault((image_id, ann_id), (image, target, []))[2].append(record["caption"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise wrong_record(source.path, index, error, "MDETR's files") from None
     for (_, ann_id), (image, target, sentences) in found.items():
         collection.add(image, ann_id, ann_id, target["bbox"], sentences, target.get("segmentation"))
     return collection.finished()
@@ -57,10 +55,8 @@ def _targets(source: Source, collection: Collection, content: dict[str, Any]) ->
     """The object of each expression; the first where there are several."""
     targets: dict[Any, dict[str, Any]] = {}
     for index, annotation in enumerate(content["annotations"]):
-        try:
+        with collection.record(index, "MDETR's files"):
             annotation["bbox"], annotation["id"]
             if targets.setdefault(annotation["image_id"], annotation) is not annotation:
                 collection.skipped["further objects of an expression"] += 1
-        except (KeyError, TypeError, AttributeError) as error:
-            raise wrong_record(source.path, index, error, "MDETR's files") from None
     return targets

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from densevl.core.errors import UsageError
 from densevl.datasets.referring.annotations import ReferredImage, ReferringData
-from densevl.datasets.referring.collection import Collection, Source, identity, wrong_record
+from densevl.datasets.referring.collection import Collection, Source, identity
 from densevl.datasets.referring.importers.instances import Instances
 from densevl.datasets.referring.pickles import read_plain_pickle
 
@@ -40,7 +40,7 @@ def import_official(source: Source) -> ReferringData:
     collection = Collection(source, "official")
     collection.skipped.update(instances.duplicates)
     for index, ref in enumerate(refs):
-        try:
+        with collection.record(index, "the official refs"):
             image_id, annotation = identity(ref["image_id"]), instances.annotations.get(identity(ref["ann_id"]))
             record = instances.images.get(image_id, {})
             image = ReferredImage(
@@ -56,6 +56,4 @@ def import_official(source: Source) -> ReferringData:
                 continue
             segmentation = annotation.get("segmentation")
             collection.add(image, ref["ref_id"], ref["ann_id"], annotation["bbox"], sentences, segmentation)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise wrong_record(source.path, index, error, "the official refs") from None
     return collection.finished()

@@ -13,7 +13,7 @@ from typing import Any
 
 from densevl.core.errors import UsageError
 from densevl.datasets.referring.annotations import ReferredImage, ReferringData
-from densevl.datasets.referring.collection import Collection, Source, identity, wrong_record
+from densevl.datasets.referring.collection import Collection, Source, identity
 from densevl.datasets.referring.importers.instances import Instances
 from densevl.datasets.referring.importers.official import plain_file_name
 
@@ -33,12 +33,8 @@ def import_parquet(source: Source) -> ReferringData:
     files = sorted(source.path.rglob("*.parquet")) if source.path.is_dir() else [source.path]
     for file in files:
         for index, row in enumerate(_rows(file)):
-            try:
+            with collection.record(index, "jxu124/refcoco", file):
                 _add(collection, row, source, instances)
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
-                if isinstance(error, UsageError):
-                    raise
-                raise wrong_record(file, index, error, "jxu124/refcoco") from None
     return collection.finished()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from densevl.core.errors import UsageError
 from densevl.datasets.referring.annotations import ReferredImage, ReferringData
-from densevl.datasets.referring.collection import Collection, Source, boxes_of, identity, wrong_record
+from densevl.datasets.referring.collection import Collection, Source, boxes_of, identity
 from densevl.datasets.referring.importers.instances import Instances
 from densevl.datasets.referring.importers.official import plain_file_name
 
@@ -24,19 +24,18 @@ def import_reclip(source: Source) -> ReferringData:
     Raises:
         UsageError: where the file is missing or of another layout, or nothing tells the split.
     """
-    if source.split is None:
-        raise UsageError(f"nothing in {source.path} tells the split; name it with --split")
+    split = source.only_split
     instances = Instances.read(source.instances) if source.instances else None
     collection = Collection(source, "reclip")
     for index, line in _lines(source):
-        try:
+        with collection.record(index, "ReCLIP's JSON lines"):
             image_id, objects = identity(line["image_id"]), {identity(ann["id"]): ann for ann in line["anns"]}
-            told = (line["height"], line["width"]) if {"height", "width"} <= line.keys() else None
-            size = instances.size(image_id) if instances else told
+            own = (line["height"], line["width"]) if {"height", "width"} <= line.keys() else None
+            size = instances.size(image_id) if instances else own
             image = ReferredImage(
                 image_id,
                 plain_file_name(line["file_name"]),
-                source.split,
+                split,
                 size,
                 {"true": boxes_of(line["anns"])},
             )
@@ -48,8 +47,6 @@ def import_reclip(source: Source) -> ReferringData:
             sentences = [str(sentence["raw"]).lower() for sentence in line["sentences"]]
             ref_id = line.get("ref_id", line["ann_id"])
             collection.add(image, ref_id, line["ann_id"], target["bbox"], sentences, known.get("segmentation"))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise wrong_record(source.path, index, error, "ReCLIP's JSON lines") from None
     return collection.finished()
 
 

@@ -124,10 +124,16 @@ def test_the_split_must_be_told(toy, tmp_path):
     [
         ("refcoco_val.jsonl", "no json", "line 1: no JSON"),
         ("refcoco_val.jsonl", '{"image_id": 1}', "record 0: KeyError: 'anns'; expected the layout of ReCLIP"),
-        ("refcoco_val.json", "{", "is no JSON"),
+        ("refcoco_val.json", "{", "is not JSON"),
         ("refcoco_val.json", "[]", "no lists `images` and `annotations`"),
         ("refcoco_val.json", '{"images": [{}], "annotations": []}', "record 0: KeyError: 'id'"),
         ("refcoco_val.json", '{"images": [], "annotations": [3]}', "record 0: TypeError"),
+        (
+            "refcoco_val.json",
+            '{"images": [{"id": 1, "file_name": "a.jpg", "height": "x"}], "annotations": [{"id": 1, "image_id": 1, '
+            '"bbox": [0, 0, 1, 1]}]}',
+            "record 0: ValueError: invalid literal for int.* expected the layout of MDETR's files",
+        ),
         ("refcoco_val.json", '{"images": [], "annotations": []}', "holds no ref that could be used"),
         ("refcoco_val.csv", "", "no importer for 'csv'"),
         ("else_val.json", "{}", "nothing in the name of .* tells the data set"),

@@ -18,6 +18,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch import Tensor
 
@@ -26,12 +27,15 @@ from densevl.core.files import atomic_write
 
 __all__ = [
     "AtomicCheckpointHook",
+    "check_finite",
     "latest_checkpoint",
     "plain",
     "random_state",
     "read_checkpoint",
     "restore_history",
     "set_random_state",
+    "unwrapped",
+    "weights_under",
     "write_checkpoint",
 ]
 
@@ -61,8 +65,8 @@ def plain(value: Any, where: str = "checkpoint") -> Any:
         items = {key: plain(item, f"{where}.{key}") for key, item in value.items()}
         return OrderedDict(items) if isinstance(value, OrderedDict) else items
     if isinstance(value, list | tuple | set | frozenset):
-        parts = [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-        return tuple(parts) if isinstance(value, tuple) else parts
+        listed = [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return tuple(listed) if isinstance(value, tuple) else listed
     raise OutputError(
         f"{where} is a {type(value).__qualname__}, which a checkpoint cannot hold; "
         "keep tensors, numbers, strings, lists and dictionaries in it"
@@ -99,6 +103,36 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def weights_under(checkpoint: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    """The weights whose names begin with a prefix, by their names without it.
+
+    Args:
+        checkpoint: a training checkpoint, or the weights of a model.
+        prefix: of the names, such as ``"clip."``.
+    """
+    state = checkpoint.get("state_dict", checkpoint)
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def check_finite(weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuse weights that hold NaN or infinite values.
+
+    Args:
+        weights: by name.
+        source: what holds them; the error message begins with it.
+
+    Raises:
+        WeightsError: where some are not finite; the message names them.
+    """
+    if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
+        raise WeightsError(f"{source} holds NaN or infinite values in {', '.join(broken)}: the training diverged")
+
+
+def unwrapped(runner: Any) -> Any:
+    """The model of a runner, without the wrapper that training on several processes puts around it."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
 def restore_history(message_hub: Mapping[str, Any]) -> dict[str, Any]:
     """State of a message hub as MMEngine takes it, from the plain values of a checkpoint."""
     scalars = {
@@ -129,7 +163,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     np.random.set_state((name, np.asarray(keys), *rest))  # noqa: NPY002
     torch.set_rng_state(torch.as_tensor(state["torch"]))
     if len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([torch.as_tensor(part) for part in state["cuda"]])
+        torch.cuda.set_rng_state_all([torch.as_tensor(one) for one in state["cuda"]])
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:

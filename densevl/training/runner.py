@@ -16,7 +16,6 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS, RUNNERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
@@ -30,6 +29,7 @@ from densevl.training.checkpoints import (
     read_checkpoint,
     restore_history,
     set_random_state,
+    unwrapped,
     write_checkpoint,
 )
 
@@ -165,7 +165,7 @@ class SafeRunner(Runner):
         """
         checkpoint = read_checkpoint(filename)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = unwrapped(self)
         try:
             model.load_state_dict(checkpoint.get("state_dict", checkpoint), strict=strict)
         except (RuntimeError, AttributeError, TypeError) as error:
@@ -249,7 +249,7 @@ class SafeRunner(Runner):
         if not is_main_process():
             return
         reached = {"epoch": self.epoch + by_epoch, "iter": self.iter + (not by_epoch)}
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = unwrapped(self)
         checkpoint = {
             "meta": {**reached, **(meta or {}), "seed": self.seed, "cfg": self.cfg.pretty_text},
             "state_dict": model.state_dict(),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import ValLoop
 from mmengine.structures import BaseDataElement
@@ -18,6 +17,7 @@ from densevl.core.regions import Regions
 from densevl.encoders.texts.open_clip import fitting
 from densevl.metrics.choices import choose
 from densevl.regions.embedders.promptable import PromptableCLIP
+from densevl.training.checkpoints import unwrapped
 
 __all__ = ["RegionLoop", "RegionReader"]
 
@@ -62,6 +62,5 @@ class RegionLoop(ValLoop):
 
     def run(self) -> dict[str, float]:
         """Validate."""
-        model = self.runner.model
-        (model.module if is_model_wrapper(model) else model).prepare(self.dataloader.dataset)
+        unwrapped(self.runner).prepare(self.dataloader.dataset)
         return super().run()

@@ -1,6 +1,7 @@
 """One training step of each kind on a device other than the CPU: nothing stays behind, and the losses are the same."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from densevl.dense.refiners import FoundDecoder, Teachers
 from densevl.encoders import build_random_clip
 from densevl.encoders.dino import DINOEncoder, build_dino_model
 from densevl.training.cloc.encoded_regions import EncodedRegions
+from densevl.training.cloc.encoded_scenes import EncodedScenes
 from densevl.training.cloc.model import ClocTraining
+from densevl.training.cloc.readers import KINDS, Reader, make_reader, train_reader
 from densevl.training.contrastive import ContrastiveCLIP
 from densevl.training.dinoiser import DinoiserTraining
 from densevl.training.mini_sam import PromptedSam
@@ -91,6 +94,26 @@ def test_a_step_elsewhere_is_the_step_on_the_cpu(name):
     assert moved.keys() == gradients.keys()
     for key, gradient in gradients.items():
         torch.testing.assert_close(moved[key], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()), msg=key)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_readers_are_trained_elsewhere(kind):
+    encoder = build_random_clip("mini-clip")
+    scenes = EncodedScenes.of(SCENES, encoder)
+    reader = Reader("any", kind, grounding=1.0 if kind == "prompter" else 0.0)
+    trained = []
+    for device in (nullcontext(torch.device("cpu")), pretended_device()):
+        with device as where:
+            module = make_reader(kind, encoder, 0).to(where)
+            train_reader(module, reader, scenes, 1, 0)
+            assert {weight.device for weight in module.parameters()} == {where}
+            trained.append(
+                {name: weight.grad.cpu() for name, weight in module.named_parameters() if weight.grad is not None}
+            )
+    for key, gradient in trained[0].items():
+        torch.testing.assert_close(
+            trained[1][key], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()), msg=key
+        )
 
 
 def test_the_pretended_device_refuses_the_cpu():

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of regions while CLOC is trained: each held-out region asked for its class by name.
+"""Zero-shot accuracy of regions while CLOC is trained: each held-out region is named by its class.
 
 It is MMEngine's validation: a data set of :mod:`densevl.benchmarks.regions`, its metric, and :class:`RegionLoop` as the
 loop. The figures go where the losses go, and ``save_best`` can follow them.
@@ -37,7 +37,7 @@ class RegionReader:
 
     @torch.no_grad()
     def __call__(self, inputs: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:
-        """Add ``answers`` to every sample that has a picture.
+        """Add ``answers`` to every sample that has an image.
 
         Args:
             inputs: uint8 RGB images (3, H, W), each any size.
@@ -45,14 +45,14 @@ class RegionReader:
         """
         used = [place for place, sample in enumerate(data_samples) if "failure" not in sample]
         if used:
-            pictures = [inputs[place].permute(1, 2, 0).contiguous().cpu().numpy() for place in used]
-            asked = [[region.box for region in data_samples[place].regions] for place in used]
-            pairs = zip(asked, pictures, strict=True)
-            regions = [Regions.from_boxes(boxes, (len(picture), len(picture[0]))) for boxes, picture in pairs]
-            vectors = self.reader.embed(self.reader.encode(pictures), regions)
-            for place, found in zip(used, vectors, strict=True):
+            images = [inputs[place].permute(1, 2, 0).contiguous().cpu().numpy() for place in used]
+            boxes = [[region.box for region in data_samples[place].regions] for place in used]
+            pairs = zip(boxes, images, strict=True)
+            regions = [Regions.from_boxes(some, image.shape[:2]) for some, image in pairs]
+            vectors = self.reader.embed(self.reader.encode(images), regions)
+            for place, embedded in zip(used, vectors, strict=True):
                 sample = data_samples[place]
-                sample.set_field(choose(found.cosines(self.texts), sample.regions), "answers")
+                sample.set_field(choose(embedded.cosines(self.texts), sample.regions), "answers")
         return list(data_samples)
 
 

@@ -1,4 +1,4 @@
-"""What a training of CLOC leaves behind: the prompter and, where it was trained too, the CLIP that it belongs to.
+"""Files that a training of CLOC leaves behind: the prompter and, where it was trained too, the CLIP that it belongs to.
 
 Both are safetensors in the precision of the training. The prompter names its encoder by the hash of the encoder's file,
 so the pair loads as ``dict(type="prompter", encoder=dict(type="clip", weights="…/clip.safetensors", arch="…"),

@@ -1,7 +1,7 @@
 """Training checkpoints that can be read without trusting them.
 
 MMEngine pickles its log history as Python objects, among them a reference to ``getattr``: torch rightly refuses such
-a file under ``weights_only=True``, and an allow-list with ``getattr`` on it would be none. So objects become plain
+a file under ``weights_only=True``, and an allow-list with ``getattr`` on it would be none. So objects become simple
 values before they are written, and the file holds tensors, numbers, strings, lists and dictionaries alone.
 """
 
@@ -29,13 +29,13 @@ __all__ = [
     "AtomicCheckpointHook",
     "check_finite",
     "latest_checkpoint",
-    "plain",
     "random_state",
     "read_checkpoint",
     "restore_history",
     "set_random_state",
     "unwrapped",
     "weights_under",
+    "without_objects",
     "write_checkpoint",
 ]
 
@@ -43,7 +43,7 @@ POINTER = "last_checkpoint"
 HISTORY = ("log", "count")
 
 
-def plain(value: Any, where: str = "checkpoint") -> Any:
+def without_objects(value: Any, where: str = "checkpoint") -> Any:
     """The same value made of tensors, numbers, strings, tuples, lists and dictionaries only.
 
     Raises:
@@ -62,10 +62,10 @@ def plain(value: Any, where: str = "checkpoint") -> Any:
     if isinstance(value, Path | str):
         return str(value)
     if isinstance(value, Mapping):
-        items = {key: plain(item, f"{where}.{key}") for key, item in value.items()}
+        items = {key: without_objects(item, f"{where}.{key}") for key, item in value.items()}
         return OrderedDict(items) if isinstance(value, OrderedDict) else items
     if isinstance(value, list | tuple | set | frozenset):
-        listed = [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        listed = [without_objects(item, f"{where}[{i}]") for i, item in enumerate(value)]
         return tuple(listed) if isinstance(value, tuple) else listed
     raise OutputError(
         f"{where} is a {type(value).__qualname__}, which a checkpoint cannot hold; "
@@ -75,7 +75,7 @@ def plain(value: Any, where: str = "checkpoint") -> Any:
 
 def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
     """Write a checkpoint whole or not at all: the file that was there before stays until the new one is complete."""
-    values = plain(checkpoint)
+    values = without_objects(checkpoint)
     with atomic_write(Path(path)) as temporary:
         torch.save(values, temporary)
 
@@ -94,7 +94,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"checkpoint {path} is damaged or holds Python objects, which could run code, so it was not loaded; "
-            "densevl reads files of tensors and plain values"
+            "densevl reads files of tensors and simple values"
         ) from error
     except Exception as error:  # a damaged file can trip the reader in any way
         raise WeightsError(f"checkpoint {path} cannot be read, it may be truncated: {error!r}") from error
@@ -134,7 +134,7 @@ def unwrapped(runner: Any) -> Any:
 
 
 def restore_history(message_hub: Mapping[str, Any]) -> dict[str, Any]:
-    """State of a message hub as MMEngine takes it, from the plain values of a checkpoint."""
+    """State of a message hub as MMEngine takes it, from the values of a checkpoint."""
     scalars = {
         name: HistoryBuffer(*(history[key].numpy() for key in HISTORY))
         for name, history in message_hub["log_scalars"].items()

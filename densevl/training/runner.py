@@ -1,9 +1,9 @@
 """A runner that can be killed and resumed without a trace, and that executes nothing it loads.
 
-MMEngine's runner with three things changed: checkpoints are plain values, read under ``weights_only`` and written
-atomically; a resumed run continues with the random generators and the samples of an uninterrupted one, so both end
-with the same weights; and validation leaves the random generators as it found them. Equality holds where a sample is
-a function of its index, or is drawn in the main process (``num_workers=0``).
+MMEngine's runner with three things changed: checkpoints hold tensors and simple values, are read under ``weights_only``
+and are written atomically; a resumed run continues with the random generators and the samples of an uninterrupted one,
+so both end with the same weights; and validation leaves the random generators as it found them. Equality holds where a
+sample is a function of its index, or is drawn in the main process (``num_workers=0``).
 """
 
 import itertools
@@ -233,7 +233,7 @@ class SafeRunner(Runner):
         by_epoch: bool = True,
         backend_args: Any = None,
     ) -> None:
-        """Write the state of the training, atomically and as plain values. Every process must call this.
+        """Write the state of the training, atomically and as simple values. Every process must call this.
 
         Args:
             out_dir: folder.

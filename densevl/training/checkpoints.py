@@ -1,7 +1,7 @@
 """Training checkpoints that can be read without trusting them.
 
 MMEngine pickles its log history as Python objects, among them a reference to ``getattr``: torch rightly refuses such
-a file under ``weights_only=True``, and an allow-list with ``getattr`` on it would be none. So objects become plain
+a file under ``weights_only=True``, and an allow-list with ``getattr`` on it would be none. So objects become simple
 values before they are written, and the file holds tensors, numbers, strings, lists and dictionaries alone.
 """
 
@@ -18,6 +18,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch import Tensor
 
@@ -26,12 +27,15 @@ from densevl.core.files import atomic_write
 
 __all__ = [
     "AtomicCheckpointHook",
+    "check_finite",
     "latest_checkpoint",
-    "plain",
     "random_state",
     "read_checkpoint",
     "restore_history",
     "set_random_state",
+    "unwrapped",
+    "weights_under",
+    "without_objects",
     "write_checkpoint",
 ]
 
@@ -39,7 +43,7 @@ POINTER = "last_checkpoint"
 HISTORY = ("log", "count")
 
 
-def plain(value: Any, where: str = "checkpoint") -> Any:
+def without_objects(value: Any, where: str = "checkpoint") -> Any:
     """The same value made of tensors, numbers, strings, tuples, lists and dictionaries only.
 
     Raises:
@@ -58,11 +62,11 @@ def plain(value: Any, where: str = "checkpoint") -> Any:
     if isinstance(value, Path | str):
         return str(value)
     if isinstance(value, Mapping):
-        items = {key: plain(item, f"{where}.{key}") for key, item in value.items()}
+        items = {key: without_objects(item, f"{where}.{key}") for key, item in value.items()}
         return OrderedDict(items) if isinstance(value, OrderedDict) else items
     if isinstance(value, list | tuple | set | frozenset):
-        parts = [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-        return tuple(parts) if isinstance(value, tuple) else parts
+        listed = [without_objects(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return tuple(listed) if isinstance(value, tuple) else listed
     raise OutputError(
         f"{where} is a {type(value).__qualname__}, which a checkpoint cannot hold; "
         "keep tensors, numbers, strings, lists and dictionaries in it"
@@ -71,7 +75,7 @@ def plain(value: Any, where: str = "checkpoint") -> Any:
 
 def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
     """Write a checkpoint whole or not at all: the file that was there before stays until the new one is complete."""
-    values = plain(checkpoint)
+    values = without_objects(checkpoint)
     with atomic_write(Path(path)) as temporary:
         torch.save(values, temporary)
 
@@ -90,7 +94,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"checkpoint {path} is damaged or holds Python objects, which could run code, so it was not loaded; "
-            "densevl reads files of tensors and plain values"
+            "densevl reads files of tensors and simple values"
         ) from error
     except Exception as error:  # a damaged file can trip the reader in any way
         raise WeightsError(f"checkpoint {path} cannot be read, it may be truncated: {error!r}") from error
@@ -99,8 +103,38 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def weights_under(checkpoint: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    """The weights whose names begin with a prefix, by their names without it.
+
+    Args:
+        checkpoint: a training checkpoint, or the weights of a model.
+        prefix: of the names, such as ``"clip."``.
+    """
+    state = checkpoint.get("state_dict", checkpoint)
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def check_finite(weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuse weights that hold NaN or infinite values.
+
+    Args:
+        weights: by name.
+        source: what holds them; the error message begins with it.
+
+    Raises:
+        WeightsError: where some are not finite; the message names them.
+    """
+    if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
+        raise WeightsError(f"{source} holds NaN or infinite values in {', '.join(broken)}: the training diverged")
+
+
+def unwrapped(runner: Any) -> Any:
+    """The model of a runner, without the wrapper that training on several processes puts around it."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
 def restore_history(message_hub: Mapping[str, Any]) -> dict[str, Any]:
-    """State of a message hub as MMEngine takes it, from the plain values of a checkpoint."""
+    """State of a message hub as MMEngine takes it, from the values of a checkpoint."""
     scalars = {
         name: HistoryBuffer(*(history[key].numpy() for key in HISTORY))
         for name, history in message_hub["log_scalars"].items()
@@ -129,7 +163,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     np.random.set_state((name, np.asarray(keys), *rest))  # noqa: NPY002
     torch.set_rng_state(torch.as_tensor(state["torch"]))
     if len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([torch.as_tensor(part) for part in state["cuda"]])
+        torch.cuda.set_rng_state_all([torch.as_tensor(one) for one in state["cuda"]])
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:

@@ -1,16 +1,16 @@
-"""Contrastive training of the mini CLIP on pictures and image-level text.
+"""Contrastive training of the mini CLIP on images and image-level text.
 
-No mask and no box is ever seen. What is told of a picture is a caption and the list of its *things*, each in words of
+No mask and no box is ever seen. What is known of an image is a caption and the list of its *things*, each in words of
 several levels: ("red circle", "red shape", "circle") or ("grass", "grass", "grass"). The words of a batch are pooled
-level by level, as the alternatives among which a patch has to choose, and a word counts as true of every picture that
+level by level, as the alternatives among which a patch has to choose, and a word counts as true of every image that
 holds it. With z_l the scaled cosines of a patch, read as MaskCLIP reads it, to the words of level l, p_l = softmax(z_l)
 and p(t) = prod_l p_l(t_l) the probability that the patch shows the thing t:
 
-- explain: every patch shows some thing of its picture, ``-log sum_t p(t)`` (learning from partial labels,
-  Jin & Ghahramani, NIPS 2002); since a thing must fit in all its words, what colour tells helps to find the shape;
+- explain: every patch shows some thing of its image, ``-log sum_t p(t)`` (learning from partial labels,
+  Jin & Ghahramani, NIPS 2002); since a thing must fit in all its words, its colour helps to find its shape;
 - cover: every thing is shown somewhere, ``-mean of the q best log p(t)`` (multiple instances);
 - contrast: the pooled embedding against the captions of the batch, both ways, with a caption counted as true of every
-  picture that holds all it names (Radford et al., CLIP, ICML 2021, with several positives).
+  image that holds all it names (Radford et al., CLIP, ICML 2021, with several positives).
 """
 
 from collections.abc import Sequence
@@ -43,26 +43,26 @@ def explain_loss(
     """Mean over all patches of the expected negative log probability of the thing that they show.
 
     One step of expectation maximisation: which thing a patch shows is judged from the patches like it together, and
-    in favour of things that claim less than an equal share of the picture; this judgement is taken as given.
+    in favour of things that claim less than an equal fraction of the image; this judgement is taken as given.
 
     Args:
         log_p: of each thing at each patch.
-        real: which of the things the picture has.
+        real: which of the things the image has.
         likeness: weight of each patch in the judgement on another; rows sum to one.
-        balance: exponent of (equal share / claimed share).
+        balance: exponent of (equal fraction / claimed fraction).
     """
     with torch.no_grad():
         evidence = (likeness @ log_p.clamp(min=-30)).masked_fill(~real[:, None], float("-inf"))
         claimed = evidence.softmax(-1).mean(1).clamp(min=1e-3)
-        share = evidence.softmax(-1) * (claimed * real.sum(-1, keepdim=True))[:, None] ** -balance
-        share = share / share.sum(-1, keepdim=True)
-    return -(share * log_p).sum(-1).mean()
+        shown = evidence.softmax(-1) * (claimed * real.sum(-1, keepdim=True))[:, None] ** -balance
+        shown = shown / shown.sum(-1, keepdim=True)
+    return -(shown * log_p).sum(-1).mean()
 
 
 def patch_likeness(
     images: Float[Tensor, "b 3 H W"], patch_size: int, colour_scale: float = 0.08, radius: float = 3.0
 ) -> Float[Tensor, "b n n"]:
-    """How alike patches are in mean colour and near in place, as weights whose rows sum to one.
+    """Likeness of patches in mean colour and place, as weights whose rows sum to one.
 
     Args:
         images: RGB in [0, 1].
@@ -86,9 +86,9 @@ def cover_loss(log_p: Float[Tensor, "b n t"], real: Bool[Tensor, "b t"], best: i
 
 def contrast_loss(logits: Float[Tensor, "b t"], true: Bool[Tensor, "b t"]) -> Float[Tensor, ""]:
     """Softmax contrast with several positives, the mean of both directions; each row and column has a positive."""
-    share = logits.masked_fill(~true, float("-inf"))
-    rows = logits.logsumexp(1) - share.logsumexp(1)
-    columns = logits.logsumexp(0) - share.logsumexp(0)
+    positives = logits.masked_fill(~true, float("-inf"))
+    rows = logits.logsumexp(1) - positives.logsumexp(1)
+    columns = logits.logsumexp(0) - positives.logsumexp(0)
     return (rows.mean() + columns.mean()) / 2
 
 
@@ -127,7 +127,7 @@ class ContrastiveCLIP(BaseModel):
     def forward(
         self, images: Sequence[Tensor] | Tensor, texts: Sequence[SceneText], mode: str = "loss"
     ) -> dict[str, Tensor]:
-        """Losses of a batch of (3, H, W) uint8 pictures of one size and their texts."""
+        """Losses of a batch of (3, H, W) uint8 images of one size and their texts."""
         batch = images if isinstance(images, Tensor) else torch.stack(tuple(images))
         device = self.clip.logit_scale.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
@@ -157,7 +157,7 @@ class ContrastiveCLIP(BaseModel):
         }
 
     def _eased(self) -> float:
-        """Share of the explain loss at this step; counts the step."""
+        """Factor of the explain loss at this step; counts the step."""
         begin, end = self.ramp
         done = min(max((int(self.step) - begin) / max(end - begin, 1), 0.0), 1.0)
         self.step += self.training
@@ -190,7 +190,7 @@ class ContrastiveCLIP(BaseModel):
         length = int(ends.max()) + 1
         x = clip.token_embedding(tokens[:, :length]) + clip.positional_embedding[:length]
         x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
-        x = clip.ln_final(x)[torch.arange(len(tokens)), ends]
+        x = clip.ln_final(x)[torch.arange(len(tokens), device=x.device), ends]
         return x @ clip.text_projection
 
 
@@ -208,7 +208,7 @@ def _finished(block: ResidualAttentionBlock, x: Float[Tensor, "b n c"]) -> Float
 
 
 def _pools(texts: Sequence[SceneText]) -> tuple[list[list[str]], Int[Tensor, "b t l"]]:
-    """The words of each level in the batch, and the place of each picture's things among them, -1 for no thing."""
+    """The words of each level in the batch, and the place of each image's things among them, -1 for no thing."""
     levels = len(texts[0].things[0])
     pools = [sorted({thing[level] for text in texts for thing in text.things}) for level in range(levels)]
     places = [{word: i for i, word in enumerate(pool)} for pool in pools]
@@ -220,6 +220,6 @@ def _pools(texts: Sequence[SceneText]) -> tuple[list[list[str]], Int[Tensor, "b 
 
 
 def _contained(texts: Sequence[SceneText]) -> Bool[Tensor, "b b"]:
-    """Whether picture i holds everything that caption j names."""
+    """Pairs (i, j) where image i holds everything that caption j names."""
     held = [frozenset(text.things) for text in texts]
     return torch.tensor([[other <= own for other in held] for own in held])

@@ -1,14 +1,14 @@
-"""Training of CLIP-DINOiser's heads on pictures without labels.
+"""Training of CLIP-DINOiser's heads on images without labels.
 
 Source: Wysoczańska et al., CLIP-DINOiser: Teaching CLIP a few DINO tricks for open-vocabulary semantic segmentation,
 ECCV 2024, https://arxiv.org/abs/2312.12359; reference code wysoczanska/clip_dinoiser at commit a954aae. The CLIP
 encoder and the teachers are frozen. With A the cosines of the patches' descriptors, s the foreground logits of the
-patches, and what the teachers say of the same picture (two patches show the same thing; a patch shows a thing)::
+patches, and what the teachers say of the same image (two patches show the same thing; a patch shows a thing)::
 
     loss = BCE(sigmoid(max(A, 0)), same) + BCE(sigmoid(s), thing)
 
 The cosines go in as logits, as in the reference code: no affinity can say "not the same" better than at even odds, so
-the first loss cannot fall below what the teacher's share of different pairs, times log 2, leaves.
+the first loss cannot fall below the fraction of pairs that the teacher finds different, times log 2.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,11 +59,12 @@ def foreground_loss(logits: Float[Tensor, "b h w"], thing: Bool[Tensor, "b h w"]
 class DinoiserTraining(BaseModel):
     """The heads with their losses, as MMEngine runs them.
 
-    Parameters, state and checkpoints are those of the heads alone; the frozen parts follow them to their device.
+    Parameters, state and checkpoints are those of the heads alone; encoder and teacher, which are frozen, follow them
+    to their device.
 
     Args:
         encoder: the CLIP encoder that the heads shall refine, or its config.
-        teacher: a part with ``targets(images, patch_size)``, such as ``Teachers``, or its config;
+        teacher: an object with ``targets(images, patch_size)``, such as ``Teachers``, or its config;
             without a foreground target only the affinities are trained.
         layer: name of the encoder's map that the heads read; no block behind it is run.
         inner: channels that affinities are computed from.
@@ -84,7 +85,7 @@ class DinoiserTraining(BaseModel):
     ) -> None:
         super().__init__()
         self.radius = radius
-        # A plain tuple: as submodules they would be in every checkpoint and in the optimizer.
+        # In a tuple: as submodules they would be in every checkpoint and in the optimizer.
         self.frozen: tuple[Any, Any] = (_frozen(build(ENCODERS, encoder)), _frozen(build(REFINERS, teacher)))
         encoder = self.frozen[0]
         with torch.random.fork_rng(devices=[]):
@@ -93,7 +94,7 @@ class DinoiserTraining(BaseModel):
         self.heads.check(encoder)
 
     def forward(self, images: Sequence[Tensor] | Tensor, mode: str = "loss") -> dict[str, Tensor]:
-        """Losses of a batch of (3, H, W) uint8 pictures of one size."""
+        """Losses of a batch of (3, H, W) uint8 images of one size."""
         batch = images if isinstance(images, Tensor) else torch.stack(tuple(images))
         pixels = batch.to(self.heads.obj_proj.weight.device).float() / 255
         encoder, teacher = self.frozen
@@ -109,7 +110,7 @@ class DinoiserTraining(BaseModel):
         thing: Bool[Tensor, "b h w"] | None,
         images: Float[Tensor, "b 3 H W"] | None = None,
     ) -> dict[str, Float32[Tensor, ""]]:
-        """Losses of the heads on the encoder's map, in float32 also where the frozen parts ran in less."""
+        """Losses of the heads on the encoder's map, in float32 also where encoder and teacher ran in less."""
         with torch.autocast(tapped.device.type, enabled=False):
             tapped, counted = tapped.float(), None
             descriptors = self.heads.descriptors(tapped, images)
@@ -121,12 +122,12 @@ class DinoiserTraining(BaseModel):
         return losses
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DinoiserTraining":
-        """Move or convert the frozen parts too."""
-        for part in self.frozen:
-            if isinstance(part, nn.Module):
-                part._apply(fn)
+        """Move or convert encoder and teacher too."""
+        for module in self.frozen:
+            if isinstance(module, nn.Module):
+                module._apply(fn)
         return super()._apply(fn, recurse)
 
 
-def _frozen(part: Any) -> Any:
-    return part.eval().requires_grad_(False) if isinstance(part, nn.Module) else part
+def _frozen(module: Any) -> Any:
+    return module.eval().requires_grad_(False) if isinstance(module, nn.Module) else module

@@ -12,89 +12,52 @@ checkpoint. A prompter of CLOC goes into a folder, beside its CLIP where that wa
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from safetensors.torch import save_file
-from torch import Tensor
 
 from densevl.core.errors import DensevlError, UsageError, WeightsError
 from densevl.core.files import atomic_write
 from densevl.dense.refiners.dinoiser import DinoiserRefiner
 from densevl.dense.refiners.dinoiser_weights import save_heads, sub_patch_of
-from densevl.training.checkpoints import read_checkpoint
+from densevl.training.checkpoints import check_finite, read_checkpoint, unwrapped, weights_under
 from densevl.training.cloc.export import PROMPTER_PREFIX, export_cloc
 
-__all__ = [
-    "ExportHeads",
-    "clip_weights",
-    "export",
-    "export_clip",
-    "export_heads",
-    "export_sam",
-    "sam_weights",
-    "write_heads",
-]
+__all__ = ["ExportHeads", "export", "export_half", "export_heads", "write_heads"]
 
 CLIP_PREFIX, HEADS_PREFIX, SAM_PREFIX = "clip.", "heads.", "sam."
+RECIPES = {
+    CLIP_PREFIX: "configs/clip_train_scenes.py, configs/clip_tune_scenes.py",
+    SAM_PREFIX: "configs/sam_train_scenes.py",
+}
+"""The configs whose checkpoints hold a model under a prefix; files of its weights name them."""
 
 
-def clip_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the open_clip model inside a :class:`ContrastiveCLIP`, in half precision.
+def export_half(checkpoint: str | Path, target: str | Path, prefix: str) -> None:
+    """Write a model inside a checkpoint in half precision: the mini CLIP, or the mini SAM.
 
-    Raises:
-        WeightsError: where there are none, or some are not finite in half precision.
-    """
-    return _half(state, CLIP_PREFIX)
-
-
-def sam_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the model of segment_anything inside a :class:`PromptedSam`, in half precision.
-
-    Raises:
-        WeightsError: where there are none, or some are not finite in half precision.
-    """
-    return _half(state, SAM_PREFIX)
-
-
-def _half(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    weights = {name: value.to(torch.float16).contiguous() for name, value in _part(state, prefix).items()}
-    broken = [name for name, value in weights.items() if not value.isfinite().all()]
-    if not weights or broken:
-        raise WeightsError(f"no usable weights: {broken or 'no name'} begins with {prefix!r} and is finite")
-    return weights
-
-
-def export_clip(checkpoint: str | Path, target: str | Path) -> None:
-    """Write the CLIP weights of a checkpoint, atomically.
+    Args:
+        checkpoint: of a training of ``ContrastiveCLIP`` or ``PromptedSam``.
+        target: the file; an existing one is replaced, whole.
+        prefix: of the names of the model's weights, one of :data:`RECIPES`.
 
     Raises:
-        WeightsError: where the checkpoint cannot be read or holds no CLIP.
+        WeightsError: where the checkpoint cannot be read, has no such weights, or some are not finite in half
+            precision.
         OutputError: where the target cannot be written.
     """
-    weights = clip_weights(_state(read_checkpoint(checkpoint)))
-    _save(weights, target, "configs/clip_train_scenes.py, configs/clip_tune_scenes.py")
-
-
-def export_sam(checkpoint: str | Path, target: str | Path) -> None:
-    """Write the SAM weights of a checkpoint, atomically.
-
-    Raises:
-        WeightsError: where the checkpoint cannot be read or holds no SAM.
-        OutputError: where the target cannot be written.
-    """
-    _save(sam_weights(_state(read_checkpoint(checkpoint))), target, "configs/sam_train_scenes.py")
-
-
-def _save(weights: dict[str, Tensor], target: str | Path, recipe: str) -> None:
+    weights = weights_under(read_checkpoint(checkpoint), prefix)
+    if not weights:
+        raise WeightsError(f"{checkpoint} holds no weights to export: no name begins with {prefix!r}")
+    halves = {name: value.to(torch.float16).contiguous() for name, value in weights.items()}
+    check_finite(halves, checkpoint)
     with atomic_write(Path(target)) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt", "recipe": recipe})
+        save_file(halves, temporary, metadata={"format": "pt", "recipe": RECIPES[prefix]})
 
 
 def export_heads(checkpoint: str | Path, target: str | Path) -> None:
@@ -105,15 +68,13 @@ def export_heads(checkpoint: str | Path, target: str | Path) -> None:
         OutputError: where the target cannot be written.
     """
     content = read_checkpoint(checkpoint)
-    state, about = _part(_state(content), HEADS_PREFIX), content.get("heads")
+    state, about = weights_under(content, HEADS_PREFIX), content.get("heads")
     if "obj_proj.weight" not in state or about is None:
         raise WeightsError(
             f"{checkpoint} holds no heads with the name of their encoder; it should come from a training of "
             "DinoiserTraining with the hook ExportHeads, as in configs/dinoiser_train.py"
         )
-    broken = [name for name, value in state.items() if not value.isfinite().all()]
-    if broken:
-        raise WeightsError(f"{checkpoint} holds NaN or infinite values in {', '.join(broken)}: the training diverged")
+    check_finite(state, checkpoint)
     inner, width = state["obj_proj.weight"].shape[:2]
     heads = DinoiserRefiner(width, inner, about["layer"], encoder_id=about["encoder"], sub_patch=sub_patch_of(state))
     heads.load_state_dict(state)
@@ -147,15 +108,16 @@ def export(checkpoint: str | Path, target: str | Path) -> None:
     """Write what a checkpoint holds: the heads of CLIP-DINOiser, a mini SAM, a prompter of CLOC, or else a mini CLIP.
 
     Raises:
-        DensevlError: as :func:`export_heads`, :func:`export_sam`, :func:`export_clip` and
+        DensevlError: as :func:`export_heads`, :func:`export_half` and
             :func:`densevl.training.cloc.export.export_cloc`.
     """
-    state = _state(read_checkpoint(checkpoint))
-    writers = {HEADS_PREFIX: export_heads, SAM_PREFIX: export_sam, PROMPTER_PREFIX: export_cloc}
-    for prefix, write in writers.items():
-        if _part(state, prefix):
-            return write(checkpoint, target)
-    return export_clip(checkpoint, target)
+    content = read_checkpoint(checkpoint)
+    if weights_under(content, HEADS_PREFIX):
+        export_heads(checkpoint, target)
+    elif weights_under(content, PROMPTER_PREFIX):
+        export_cloc(checkpoint, target)
+    else:
+        export_half(checkpoint, target, SAM_PREFIX if weights_under(content, SAM_PREFIX) else CLIP_PREFIX)
 
 
 @HOOKS.register_module()
@@ -167,28 +129,15 @@ class ExportHeads(Hook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Add what :func:`export_heads` needs."""
-        heads = _heads(runner)
+        heads = unwrapped(runner).heads
         checkpoint["heads"] = {"encoder": heads.encoder_id, "layer": heads.layer}
 
     @master_only
     def after_train(self, runner: Any) -> None:
         """Write both files."""
         for name in ("heads.safetensors", "last.pt"):
-            write_heads(_heads(runner), Path(runner.work_dir) / name, runner.epoch)
+            write_heads(unwrapped(runner).heads, Path(runner.work_dir) / name, runner.epoch)
         runner.logger.info(f"the heads are {Path(runner.work_dir) / 'heads.safetensors'}")
-
-
-def _heads(runner: Any) -> DinoiserRefiner:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return model.heads
-
-
-def _state(content: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    return content.get("state_dict", content)
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def main() -> None:

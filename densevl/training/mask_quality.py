@@ -1,4 +1,4 @@
-"""How good a mask maker is on held-out scenes, whose masks are known exactly.
+"""Quality of a mask maker on held-out scenes, whose masks are known exactly.
 
 python -m densevl.training.mask_quality mini-sam
 python -m densevl.training.mask_quality grabcut
@@ -10,7 +10,7 @@ import json
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 from tqdm import tqdm
 
@@ -18,6 +18,7 @@ from densevl.datasets.scenes import render
 from densevl.regions.mask_makers.grabcut import GrabCut
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.mask_makers.sam import build_sam
+from densevl.training.mini_sam import mask_iou
 
 __all__ = ["mask_quality"]
 
@@ -32,22 +33,25 @@ def mask_quality(maker: MaskMaker, count: int, seed: int = 1, size: int = 128) -
         size: side of the square scenes in pixels.
 
     Returns:
-        Mean IoU of the masks from true boxes; and, unless it is GrabCut, of those from one point (the innermost of each
-        object); the share of objects that some proposal covers with an IoU above 0.5; and the mean number of proposals.
+        Mean IoU of the masks from true boxes. Unless it is GrabCut, also that of the masks from one point (the
+        innermost of each object), the fraction of objects that some proposal covers with an IoU above 0.5, and the
+        mean number of proposals.
     """
     found: dict[str, list[float]] = {"boxes": []}
     for index in tqdm(range(count), desc="scenes", disable=None):
         scene = render(seed, index, size, "val")
         truth = torch.from_numpy(np.stack([item.mask for item in scene.objects]))
         prepared = maker.encode(scene.image)
-        found["boxes"] += _ious(maker.from_boxes(prepared, [item.box for item in scene.objects]), truth).tolist()
+        found["boxes"] += mask_iou(maker.from_boxes(prepared, [item.box for item in scene.objects]), truth).tolist()
         if isinstance(maker, GrabCut):
             continue
         points = [[innermost(mask)] for mask in truth]
-        found.setdefault("points", []).extend(_ious(maker.from_points(prepared, points), truth).tolist())
+        found.setdefault("points", []).extend(mask_iou(maker.from_points(prepared, points), truth).tolist())
         regions = maker.everything(prepared)
         proposals = truth[:0] if regions.masks is None else regions.masks
-        best = [float(_ious(proposals, mask.expand_as(proposals)).max()) if len(proposals) else 0.0 for mask in truth]
+        best = [
+            float(mask_iou(proposals, mask.expand_as(proposals)).max()) if len(proposals) else 0.0 for mask in truth
+        ]
         found.setdefault("proposal_recall", []).extend(float(value > 0.5) for value in best)
         found.setdefault("proposals", []).append(len(proposals))
     return {name: round(float(np.mean(values)), 3) for name, values in found.items()}
@@ -58,10 +62,6 @@ def innermost(mask: Bool[Tensor, "h w"]) -> tuple[float, float]:
     depth = cv2.distanceTransform(np.pad(mask.numpy().astype(np.uint8), 1), cv2.DIST_L2, 5)
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     return float(column - 1), float(row - 1)
-
-
-def _ious(masks: Bool[Tensor, "n h w"], truth: Bool[Tensor, "n h w"]) -> Float[Tensor, " n"]:
-    return (masks & truth).sum((1, 2)) / (masks | truth).sum((1, 2))
 
 
 def main() -> None:

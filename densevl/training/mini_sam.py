@@ -6,7 +6,7 @@ the predicted masks, of which a box or several points have one and a single poin
     loss = min_i [20 focal(s_i, m) + dice(s_i, m)] + mean_i (predicted IoU_i - IoU(s_i > 0, m))^2
 
 Where we differ: the SAM prompts are drawn at once (``datasets/scenes/segments``), and the masks are compared at
-the size of the picture.
+the size of the image.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ def focal_loss(
     """Focal loss (Lin et al., ICCV 2017), the mean over the pixels of each mask."""
     wanted = masks.to(logits.dtype)
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    share = (1 - alpha) + (2 * alpha - 1) * wanted
-    return (share * entropy * (1 - (-entropy).exp()) ** gamma).mean((-2, -1))
+    balance = (1 - alpha) + (2 * alpha - 1) * wanted
+    return (balance * entropy * (1 - (-entropy).exp()) ** gamma).mean((-2, -1))
 
 
 def dice_loss(logits: Float[Tensor, "*b h w"], masks: Bool[Tensor, "*b h w"]) -> Float[Tensor, "*b"]:
@@ -54,8 +54,8 @@ class PromptedSam(BaseModel):
     """The mini SAM with its training losses, as MMEngine runs it.
 
     Args:
-        boxes: number of boxes drawn for each picture.
-        clicks: number of segments clicked on in each picture.
+        boxes: number of boxes drawn for each image.
+        clicks: number of segments clicked on in each image.
         points: numbers of points of which one is drawn for all clicks of a step.
         autocast: compute in bfloat16 where that is safe.
     """
@@ -74,7 +74,7 @@ class PromptedSam(BaseModel):
         self.boxes, self.clicks, self.points, self.autocast = boxes, clicks, points, autocast
 
     def forward(self, images: Sequence[Tensor], segments: Sequence[Tensor], mode: str = "loss") -> dict[str, Tensor]:
-        """Losses of a batch of (3, h, w) pictures and their maps of segments, each as large as the encoder takes."""
+        """Losses of a batch of (3, h, w) images and their maps of segments, each as large as the encoder takes."""
         device = self.sam.device
         pixels = torch.stack([self.sam.preprocess(image.to(device).float()) for image in images])
         with torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
@@ -100,9 +100,9 @@ class PromptedSam(BaseModel):
     def _losses(
         self, embedded: Tensor, sparse: Tensor, dense: Tensor, masks: Sequence[Tensor], several: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of the masks, loss of the predicted IoU and the IoU reached, for equally many masks of each picture."""
+        """Loss of the masks, loss of the predicted IoU and the IoU reached, for equally many masks of each image."""
         device = embedded.device
-        wanted = torch.cat([self._padded(part.to(device)) for part in masks])[:, None]
+        wanted = torch.cat([self._padded(some.to(device)) for some in masks])[:, None]
         with torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
             logits, quality = self.decode(embedded, sparse, dense, several)
         side = self.sam.image_encoder.img_size
@@ -120,10 +120,10 @@ class PromptedSam(BaseModel):
         dense: Float[Tensor, "n c rows columns"],
         several: bool,
     ) -> tuple[Float[Tensor, "n m h w"], Float[Tensor, "n m"]]:
-        """Masks and predicted qualities for n = b k SAM prompts, k for each picture, in one pass of the decoder.
+        """Masks and predicted qualities for n = b k SAM prompts, k for each image, in one pass of the decoder.
 
-        The decoder adds one picture's embedding to the dense embedding of every SAM prompt. So pictures are batched by
-        adding them to the dense embeddings beforehand, and giving zeros for the one picture.
+        The decoder adds one image's embedding to the dense embedding of every SAM prompt. So images are batched by
+        adding them to the dense embeddings beforehand, and giving zeros for the one image.
         """
         each = len(sparse) // len(embedded)
         return self.sam.mask_decoder(

@@ -1,9 +1,9 @@
 """A runner that can be killed and resumed without a trace, and that executes nothing it loads.
 
-MMEngine's runner with three things changed: checkpoints are plain values, read under ``weights_only`` and written
-atomically; a resumed run continues with the random generators and the samples of an uninterrupted one, so both end
-with the same weights; and validation leaves the random generators as it found them. Equality holds where a sample is
-a function of its index, or is drawn in the main process (``num_workers=0``).
+MMEngine's runner with three things changed: checkpoints hold tensors and simple values, are read under ``weights_only``
+and are written atomically; a resumed run continues with the random generators and the samples of an uninterrupted one,
+so both end with the same weights; and validation leaves the random generators as it found them. Equality holds where a
+sample is a function of its index, or is drawn in the main process (``num_workers=0``).
 """
 
 import itertools
@@ -16,7 +16,6 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS, RUNNERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
@@ -30,6 +29,7 @@ from densevl.training.checkpoints import (
     read_checkpoint,
     restore_history,
     set_random_state,
+    unwrapped,
     write_checkpoint,
 )
 
@@ -165,7 +165,7 @@ class SafeRunner(Runner):
         """
         checkpoint = read_checkpoint(filename)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = unwrapped(self)
         try:
             model.load_state_dict(checkpoint.get("state_dict", checkpoint), strict=strict)
         except (RuntimeError, AttributeError, TypeError) as error:
@@ -233,7 +233,7 @@ class SafeRunner(Runner):
         by_epoch: bool = True,
         backend_args: Any = None,
     ) -> None:
-        """Write the state of the training, atomically and as plain values. Every process must call this.
+        """Write the state of the training, atomically and as simple values. Every process must call this.
 
         Args:
             out_dir: folder.
@@ -249,7 +249,7 @@ class SafeRunner(Runner):
         if not is_main_process():
             return
         reached = {"epoch": self.epoch + by_epoch, "iter": self.iter + (not by_epoch)}
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = unwrapped(self)
         checkpoint = {
             "meta": {**reached, **(meta or {}), "seed": self.seed, "cfg": self.cfg.pretty_text},
             "state_dict": model.state_dict(),

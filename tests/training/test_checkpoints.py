@@ -11,11 +11,11 @@ from mmengine.logging import HistoryBuffer
 from densevl.core.errors import OutputError, WeightsError
 from densevl.training.checkpoints import (
     latest_checkpoint,
-    plain,
     random_state,
     read_checkpoint,
     restore_history,
     set_random_state,
+    without_objects,
     write_checkpoint,
 )
 
@@ -72,7 +72,7 @@ def test_random_state(tmp_path, through_file):
 
 def test_an_object_is_named_by_its_place():
     with pytest.raises(OutputError, match=r"checkpoint.meta.things\[1\] is a object"):
-        plain({"meta": {"things": [1, object()]}})
+        without_objects({"meta": {"things": [1, object()]}})
 
 
 def test_a_pickle_is_not_executed(tmp_path):

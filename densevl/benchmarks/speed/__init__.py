@@ -1,9 +1,8 @@
-"""How fast a model is, beside the plain implementation with the same weights, images and classes."""
+"""Speed and memory: of models beside the plain implementation, of drawing visual prompts, of embedding regions."""
 
-from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
-from densevl.benchmarks.speed.setting import configured_segmentor, parse_size
+from densevl.benchmarks.speed.runs import benchmark, benchmark_batches, configured_segmentor
 from densevl.benchmarks.speed.sweep import Sweep, benchmark_sweep
-from densevl.benchmarks.speed.tool import measure
+from densevl.benchmarks.speed.tool import parse_size, run_benchmark
 
 __all__ = [
     "Sweep",
@@ -11,6 +10,6 @@ __all__ = [
     "benchmark_batches",
     "benchmark_sweep",
     "configured_segmentor",
-    "measure",
     "parse_size",
+    "run_benchmark",
 ]

@@ -1,13 +1,12 @@
 """Images per second of whole batches, and how much of the device's matrix rate the image encoder reaches.
 
 The work of the encoder is counted from its shape (multiply and add as two): a block of n tokens of width c takes
-``2 n (4 c² + 2 c m) + 4 n² c`` with m the width of its feed-forward part. The matrix rate is measured on this device:
+``2 n (4 c² + 2 c m) + 4 n² c`` with m the width of its feed-forward layers. The matrix rate is measured on this device:
 one product of large square matrices in the same dtype, repeated. What is missing to it goes into memory traffic (norms,
 residuals, activations), attention and whatever is not the encoder; on small batches, into starting kernels.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from densevl.benchmarks.speed.cost import measure
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.tasks.segmentation.segmentor import Segmentor
@@ -24,21 +24,21 @@ __all__ = ["BatchFigures", "encoder_operations", "matrix_rate", "throughput"]
 
 @dataclass(frozen=True)
 class BatchFigures:
-    """What was measured of one batch size: medians over repetitions.
+    """Figures of one batch size: medians over repetitions.
 
     Attributes:
         batch: images that are encoded together.
-        encode: seconds of the batch.
-        label: likewise.
-        mebibytes: of the device at the peak, weights included; NaN on a CPU.
-        share: of the measured matrix rate, while encoding.
+        encode: seconds in which the batch is encoded.
+        label: seconds in which the batch is labelled.
+        mebibytes: in use at the peak, weights included, on the GPU or by this process.
+        utilisation: fraction of the measured matrix rate that encoding reaches.
     """
 
     batch: int
     encode: float
     label: float
     mebibytes: float
-    share: float
+    utilisation: float
 
     @property
     def images_per_second(self) -> float:
@@ -49,7 +49,7 @@ class BatchFigures:
         return (
             f"batch {self.batch:4}: {self.images_per_second:9.2f} images/s, "
             f"encode {1e3 * self.encode / self.batch:8.2f} ms and label {1e3 * self.label / self.batch:7.2f} ms an "
-            f"image, {self.mebibytes:7.0f} MiB, {self.share:6.1%} of the matrix rate"
+            f"image, {self.mebibytes:7.0f} MiB, {self.utilisation:6.1%} of the matrix rate"
         )
 
 
@@ -63,11 +63,11 @@ def throughput(
     """Measure batches of copies of one image, encoded together and labelled one after another.
 
     Args:
-        segmentor: on its device, in its dtype.
-        texts: embedded by it.
-        image: any.
+        segmentor: what is measured, on its device and in its dtype.
+        texts: the classes, embedded by the segmentor.
+        image: a batch holds copies of it.
         batches: numbers of images.
-        repetitions: after one that warms up.
+        repetitions: of each measurement; one more comes first and is not counted.
 
     Raises:
         UsageError: where a batch is below 1.
@@ -76,19 +76,23 @@ def throughput(
         raise UsageError(f"batches are numbers of images above 0; got {list(batches)}")
     device, window_batch = segmentor.device, segmentor.window_batch
     rate = matrix_rate(device, next(segmentor.parameters()).dtype)
+    held: dict[str, Any] = {}
     figures = []
     try:
         for batch in batches:
             images, windows = [image] * batch, len(segmentor.encode([image])[0].plan)
             segmentor.window_batch = batch * windows
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
-            encode, encoded = _seconds(lambda: segmentor.encode(images), device, repetitions)  # noqa: B023
-            label, _ = _seconds(lambda: [segmentor.label(one, texts) for one in encoded], device, repetitions)  # noqa: B023
-            peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else float("nan")
-            rows, columns = encoded[0].plan.grid(encoded[0].features.patch_size)
-            work = batch * windows * encoder_operations(segmentor.encoder, rows * columns + 1)
-            figures.append(BatchFigures(batch, encode, label, peak, work / encode / rate))
+            work = {
+                "encode": lambda: held.update(encoded=segmentor.encode(images)),  # noqa: B023
+                "label": lambda: [segmentor.label(one, texts) for one in held["encoded"]],
+            }
+            costs = measure(work, repetitions, device)
+            encode, label = (costs[name].median for name in work)
+            peak = max(value for cost in costs.values() for value in cost.peak) / 2**20
+            first = held["encoded"][0]
+            rows, columns = first.plan.grid(first.features.patch_size)
+            operations = batch * windows * encoder_operations(segmentor.encoder, rows * columns + 1)
+            figures.append(BatchFigures(batch, encode, label, peak, operations / encode / rate))
     finally:
         segmentor.window_batch = window_batch
     return figures
@@ -113,21 +117,4 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, side: int | None = Non
     """
     side = side or (8192 if device.type == "cuda" else 1024)
     a, b = torch.ones(2, side, side, device=device, dtype=dtype)
-    return 2 * side**3 / min(_seconds(lambda: a @ b, device, 1)[0] for _ in range(10))
-
-
-def _seconds(work: Callable[[], Any], device: torch.device, repetitions: int) -> tuple[float, Any]:
-    """Median time of some work after it was done once, and what it gives."""
-    measured, result = [], work()
-    for _ in range(repetitions):
-        _wait(device)
-        start = time.perf_counter()
-        result = work()
-        _wait(device)
-        measured.append(time.perf_counter() - start)
-    return float(np.median(measured)), result
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return 2 * side**3 / measure({"product": lambda: a @ b}, 10, device)["product"].best

@@ -1,9 +1,9 @@
-"""MaskCLIP and CLIP-DINOiser in the simplest way: what the fast path is compared with, in tests and benchmarks.
+"""MaskCLIP and CLIP-DINOiser computed step by step, as an oracle for tests and a baseline for benchmarks.
 
 One window at a time, float32, every map at full size, each step by the library call that does it, as the published code
 of CLIP-DINOiser (commit a954aae, over mmsegmentation 0.x) goes about it. What that code computes and throws away is
 left out, in its favour: the attention of the last block, queries and keys put through its output projection, and the
-probabilities of the features before they are pooled. It shares the weights and the settings with a segmentor, but none
+probabilities of the features before they are pooled. It has the weights and the settings of a segmentor, but none
 of its code.
 """
 
@@ -29,10 +29,10 @@ __all__ = ["PlainSegmentor", "plain_scores"]
 
 
 class PlainSegmentor:
-    """A segmentor without any of the tricks.
+    """A segmentor without any optimisation.
 
     Args:
-        segmentor: lends its weights and settings; float32, whole MaskCLIP readout, no refiner or that of
+        segmentor: its weights and settings are used; float32, whole MaskCLIP readout, no refiner or that of
             CLIP-DINOiser on ``ln_2`` of a block, no refinement of probabilities, no background but by its name.
 
     Raises:
@@ -96,7 +96,7 @@ class PlainSegmentor:
     def _pooled(
         self, features: Float[Tensor, "d h w"], tapped: Float[Tensor, "c h w"], image: Float[Tensor, "3 H W"]
     ) -> Float[Tensor, "d h2 w2"]:
-        """Features averaged by the affinities of the heads, the matrix of all pairs in one piece."""
+        """Features averaged by the affinities of the heads, from the whole matrix of all pairs."""
         heads: Any = self.heads
         descriptors = heads.obj_proj(tapped[None])
         if heads.sub_patch is not None:
@@ -106,10 +106,10 @@ class PlainSegmentor:
         units = F.normalize(descriptors[0].flatten(1), dim=0)
         affinity = (units.T @ units).unflatten(1, features.shape[1:])
         affinity[affinity < heads.gamma] = 0
-        if heads.reach is not None:
+        if heads.radius is not None:
             y, x = (torch.arange(side, device=features.device) for side in features.shape[1:])
             down, right = y[:, None] - y, x[:, None] - x
-            far = down[:, None, :, None] ** 2 + right[None, :, None, :] ** 2 > heads.reach**2
+            far = down[:, None, :, None] ** 2 + right[None, :, None, :] ** 2 > heads.radius**2
             affinity[far.flatten(0, 1)] = 0
         for _ in range(heads.rounds):
             pooled = torch.einsum("nhw,dhw->dn", affinity, features) / (affinity.sum((1, 2)) + 1e-6)
@@ -120,7 +120,7 @@ class PlainSegmentor:
     def label(
         self, encoded: tuple[list[Float[Tensor, "d h w"]], WindowPlan, Size], texts: TextEmbeddings
     ) -> Int64[Tensor, "H W"]:
-        """Labels of all pixels, by way of every class's full-size map."""
+        """Labels of all pixels, from the full-size maps of all classes."""
         features, plan, size = encoded
         probabilities = []
         for grid in features:
@@ -147,10 +147,10 @@ def plain_scores(
     As in mmsegmentation's slide inference, a window is padded to the size of the image before it is added.
 
     Args:
-        probabilities: as for :func:`densevl.tasks.segmentation.labelling.label`.
-        plan: as for :func:`densevl.tasks.segmentation.labelling.label`.
-        patch_size: as for :func:`densevl.tasks.segmentation.labelling.label`.
-        size: of the original image.
+        probabilities: of each class at each patch, window by window.
+        plan: where the windows lie in the resized image.
+        patch_size: side of a patch in pixels of the resized image.
+        size: (height, width) of the original image.
     """
     (height, width), (rows, columns) = plan.window_size, plan.size
     total = probabilities.new_zeros((1, probabilities.shape[1], rows, columns))

@@ -1,63 +1,48 @@
-"""What it costs to embed n regions of one image: a prompter, mask pooling and marked images on the same CLIP.
+"""Time to embed n regions of one image: a prompter, mask pooling and marked images on the same CLIP.
 
 A prompter and mask pooling read one pass of the ViT, whatever n is; marked images take a pass for each region and each
 visual prompt. All images are scaled to the side that the ViT takes, and all regions have masks.
 """
 
-import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from densevl.benchmarks.speed.cost import measure
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
+from densevl.metrics.table import Table
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
 
-__all__ = ["Timing", "benchmark"]
+__all__ = ["benchmark_regions"]
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Median seconds of processor time to embed some regions of an image, the image included.
-
-    Attributes:
-        name: of the way.
-        seconds: by the number of regions.
-    """
-
-    name: str
-    seconds: dict[int, float]
-
-    def __str__(self) -> str:
-        return f"{self.name:24}" + "".join(f"{value * 1e3:12.1f} ms" for value in self.seconds.values())
-
-
-def benchmark(
+def benchmark_regions(
     arch: str = "ViT-B-16",
     counts: Sequence[int] = (1, 10, 100),
-    image_size: Size = (480, 640),
+    size: Size = (480, 640),
     repetitions: int = 3,
-) -> list[Timing]:
-    """Measure each way with random weights on an image of noise and boxes drawn from a seed.
+) -> Table:
+    """Measure each embedder with random weights on an image of noise and boxes drawn from a seed.
 
     Args:
-        arch: of the CLIP, by its name in open_clip.
+        arch: architecture of the CLIP, by its name in open_clip, or ``"mini-clip"``.
         counts: numbers of regions.
-        image_size: (height, width) of the image.
-        repetitions: of each; one more with a single region comes first and is not measured.
+        size: (height, width) of the image.
+        repetitions: of each measurement; one more with a single region comes first and is not counted.
 
     Returns:
-        One timing a way.
+        A row for each embedder: milliseconds of processor time for each number of regions, the image included.
 
     Raises:
         UsageError: where a number is below 1 or the architecture is unknown.
@@ -66,27 +51,23 @@ def benchmark(
         raise UsageError(f"counts and repetitions must be at least 1; got {list(counts)} and {repetitions}")
     encoder = build(ENCODERS, {"type": "random-clip", "arch": arch})
     side = max(encoder.image_size)
-    ways = {
+    embedders: dict[str, Any] = {
         "prompter": PromptedRegions(encoder, "random:0"),
         "mask pooling": MaskPooling(encoder, short_side=side),
-        "marks: crop": MarkedImages(encoder, ["crop"], size=side),
-        "marks: crop, blur_mask": MarkedImages(encoder, ["crop", "blur_mask"], size=side),
+        "visual prompts: crop": MarkedImages(encoder, ["crop"], size=side),
+        "visual prompts: crop, blur_mask": MarkedImages(encoder, ["crop", "blur_mask"], size=side),
     }
-    image, regions = _drawn_from_seed(max(counts), image_size)
-    return [
-        Timing(name, {count: _seconds(way, image, regions[:count], repetitions) for count in counts})
-        for name, way in ways.items()
-    ]
-
-
-def _seconds(embedder: Any, image: np.ndarray, regions: Regions, repetitions: int) -> float:
-    embedder.embed(image, regions[:1])
-    measured = []
-    for _ in range(repetitions):
-        start = time.process_time()
-        embedder.embed(image, regions)
-        measured.append(time.process_time() - start)
-    return statistics.median(measured)
+    image, regions = _drawn_from_seed(max(counts), size)
+    for embedder in embedders.values():
+        embedder.embed(image, regions[:1])
+    columns = []
+    for count in counts:
+        work = {name: partial(one.embed, image, regions[:count]) for name, one in embedders.items()}
+        columns.append(measure(work, repetitions, clock=time.process_time, warm_up=0))
+    rows = [(name, [1e3 * costs[name].median for costs in columns]) for name in embedders]
+    height, width = size
+    note = f"milliseconds of processor time, medians of {repetitions} runs, {arch}, a {width}×{height} image"
+    return Table(("regions", *map(str, counts)), rows, note)
 
 
 def _drawn_from_seed(count: int, size: Size) -> tuple[UInt8[np.ndarray, "H W 3"], Regions]:

@@ -1,9 +1,9 @@
-"""A model beside the plain implementation, image by image, and alone in whole batches."""
+"""Speed of a model: beside the plain implementation, image by image, and alone in whole batches."""
 
 import copy
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,48 @@ import numpy as np
 import torch
 from PIL import Image
 
+from densevl.api.loading import load
+from densevl.api.models import models
 from densevl.benchmarks.speed.batches import throughput
 from densevl.benchmarks.speed.plain import PlainSegmentor
-from densevl.benchmarks.speed.setting import configured_segmentor, draw_scenes, some_classes
 from densevl.benchmarks.speed.stages import Pipeline, Report, compare
+from densevl.core.config_files import load_config
+from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.files import expand_inputs
 from densevl.core.geometry import Size
 from densevl.core.images import read_image
 from densevl.core.labelmap import write_label_map
+from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import render
 from densevl.tasks.segmentation.segmentor import Segmentor
 
-__all__ = ["benchmark", "benchmark_batches"]
+__all__ = ["benchmark", "benchmark_batches", "configured_segmentor"]
+
+
+def configured_segmentor(config: str, weights: str | None = None, **overrides: Any) -> Segmentor:
+    """The segmentor of a named model or of a config file, on the CPU.
+
+    Args:
+        config: a model's name, or a config file.
+        weights: of the encoder, in the place of the model's own: a name or a file; or ``"rule"`` for those that
+            open_clip's initialisation draws from a seed, which need no download. They mean nothing, but take the same
+            time.
+        overrides: arguments of :class:`densevl.Segmentor`.
+
+    Raises:
+        UsageError: where the config or an override cannot be used.
+        WeightsError: where the weights cannot be had.
+    """
+    chosen: Any = config
+    if config not in models():
+        chosen = load_config(config).get("model", {}).get("segmentor")
+    if chosen is None:
+        raise UsageError(f"config {config} has no model.segmentor to measure; take one such as maskclip_ade")
+    if weights == "rule":
+        weights, overrides = "random:0", {"templates": "none", **overrides}
+    model = chosen if isinstance(chosen, str) else {"segmentor": chosen}
+    return load(model, weights=weights, device="cpu", **overrides).segmentor
 
 
 def benchmark(
@@ -42,7 +71,7 @@ def benchmark(
 
     Args:
         config: a model's name, or a config file.
-        weights: as for :func:`densevl.benchmarks.speed.configured_segmentor`.
+        weights: of the encoder, as for :func:`configured_segmentor`.
         classes: number of classes to label.
         size: of the scenes that are drawn where no images are given.
         dtypes: of the weights, one pipeline for each.
@@ -57,13 +86,13 @@ def benchmark(
         WeightsError: where the weights cannot be had.
     """
     segmentor = configured_segmentor(config, weights, **overrides).to(device)
-    texts = segmentor.embed(some_classes(classes))
+    texts = segmentor.embed(_some_classes(classes))
     pipelines = [_plain(PlainSegmentor(segmentor), texts)]
     for dtype in dtypes:
         pipelines.append(_fast(copy.deepcopy(segmentor).to(getattr(torch, dtype)), texts, f"densevl {dtype}"))
     with tempfile.TemporaryDirectory() as folder:
         if images is None:
-            files = list(draw_scenes(Path(folder), count, size))
+            files = list(_draw_scenes(Path(folder), count, size))
         else:
             files = [file.path for file in expand_inputs([images])][:count]
         figures = compare(pipelines, files, repetitions, segmentor.device)
@@ -101,8 +130,8 @@ def benchmark_batches(
     """Images per second of whole batches, as for a GPU, a line for each dtype and batch.
 
     Args:
-        config: as for :func:`benchmark`.
-        weights: likewise.
+        config: a model's name, or a config file.
+        weights: of the encoder, as for :func:`configured_segmentor`.
         counts: images that are encoded together.
         classes: number of classes to label.
         size: of the scene that is drawn.
@@ -115,7 +144,7 @@ def benchmark_batches(
     image, lines = render(0, 0, size, count=(4, 10)).image, []
     for dtype in dtypes:
         segmentor = configured_segmentor(config, weights, **overrides).to(device, getattr(torch, dtype))
-        texts = segmentor.embed(some_classes(classes))
+        texts = segmentor.embed(_some_classes(classes))
         if compiled:
             segmentor.dense.compile()
         rows = throughput(segmentor, texts, image, counts, repetitions)
@@ -144,3 +173,19 @@ def _plain(segmentor: PlainSegmentor, texts: TextEmbeddings) -> Pipeline:
         Image.fromarray(labels.astype(np.uint16 if len(texts.vocabulary) > 256 else np.uint8)).save(path)
 
     return Pipeline("plain float32", decode, segmentor.encode, label, write)
+
+
+def _some_classes(classes: int) -> Vocabulary:
+    """A number of classes with names of one word or two, as benchmarks have them."""
+    names = Vocabulary.load("ade20k").names
+    return Vocabulary.from_classes(
+        [names[i] if i < len(names) else f"{names[i % len(names)]} {i}" for i in range(classes)]
+    )
+
+
+def _draw_scenes(folder: Path, count: int, size: Size) -> Iterator[Path]:
+    """Scenes as JPEG files."""
+    for index in range(count):
+        path = folder / f"{index}.jpg"
+        Image.fromarray(render(0, index, size, count=(4, 10)).image).save(path, quality=95)
+        yield path

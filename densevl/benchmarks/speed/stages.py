@@ -1,18 +1,14 @@
-"""Time and memory of the stages of segmentation, measured side by side.
+"""Time and memory of the stages of segmentation, from an image file to a label map file, of several pipelines.
 
-Every image goes through all pipelines in turn, so that what else the machine does meets them alike; figures are medians
-over images and repetitions. Memory is what a stage adds, at its peak, to what was in use before it.
+Every image goes through all pipelines in turn; figures are medians over images and repetitions. Memory is what a stage
+adds, at its peak, to what was in use before it.
 """
 
-import contextlib
 import json
-import math
 import os
 import statistics
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,70 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from densevl.benchmarks.speed.cost import Cost, measure
 from densevl.core.files import atomic_write
 
-__all__ = ["STAGES", "Figures", "Pipeline", "Report", "Stages", "compare"]
+__all__ = ["STAGES", "Figures", "Pipeline", "Report", "compare"]
 
 STAGES = ("decode", "encode", "label", "write")
 
 
-class Stages:
-    """Seconds and bytes of each stage, as they are measured.
-
-    Args:
-        device: where the work is done; a GPU is waited for, and its memory is the one that is measured.
-
-    Attributes:
-        seconds: of each stage, in the order measured.
-        memory: bytes likewise; NaN where the system does not tell.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.seconds: dict[str, list[float]] = defaultdict(list)
-        self.memory: dict[str, list[float]] = defaultdict(list)
-
-    @contextlib.contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Measure what happens inside."""
-        before = self._forget_peak()
-        start = time.perf_counter()
-        yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.seconds[stage].append(time.perf_counter() - start)
-        self.memory[stage].append(self._peak() - before)
-
-    def _forget_peak(self) -> float:
-        """Let the peak start from what is in use now, in bytes."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-            torch.cuda.reset_peak_memory_stats(self.device)
-            return float(torch.cuda.memory_allocated(self.device))
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:  # another system, or a container that does not allow it
-            return math.nan
-        return _status("VmRSS")
-
-    def _peak(self) -> float:
-        if self.device.type == "cuda":
-            return float(torch.cuda.max_memory_allocated(self.device))
-        return _status("VmHWM")
-
-
-def _status(field: str) -> float:
-    """Bytes that Linux says of this process."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(f"{field}:"):
-                return float(line.split()[1]) * 1024
-    return math.nan
-
-
 @dataclass(frozen=True)
 class Pipeline:
-    """One way to get from an image file to a label map file.
+    """One implementation of the stages.
 
     Attributes:
         name: what reports call it.
@@ -99,28 +42,31 @@ class Pipeline:
     label: Callable[[Any], np.ndarray]
     write: Callable[[Path, np.ndarray], None]
 
-    def run(self, image: Path, target: Path, stages: Stages) -> np.ndarray:
-        """Take one image all the way; return its labels."""
-        with stages.measure("decode"):
-            pixels = self.decode(image)
-        with stages.measure("encode"):
-            encoded = self.encode(pixels)
-        with stages.measure("label"):
-            labels = self.label(encoded)
-        with stages.measure("write"):
-            self.write(target, labels)
-        return labels
+    def stages(self, image: Path, target: Path, held: dict[str, Any]) -> dict[tuple[str, str], Callable[[], None]]:
+        """The work of each stage on one image, by the names of pipeline and stage.
+
+        Args:
+            image: the file that is read.
+            target: the file that is written.
+            held: takes the result of each stage under its name; the next stage reads it there.
+        """
+        return {
+            (self.name, "decode"): lambda: held.update(decode=self.decode(image)),
+            (self.name, "encode"): lambda: held.update(encode=self.encode(held["decode"])),
+            (self.name, "label"): lambda: held.update(label=self.label(held["encode"])),
+            (self.name, "write"): lambda: self.write(target, held["label"]),
+        }
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one pipeline: medians over images and repetitions.
+    """Figures of one pipeline: medians over images and repetitions.
 
     Attributes:
         seconds: of each stage.
         mebibytes: that each stage adds at its peak; NaN where the system does not tell.
         speedup: time of the first pipeline over the time of this one, image by image.
-        agreement: share of pixels with the labels of the first pipeline.
+        agreement: fraction of pixels with the labels of the first pipeline.
     """
 
     seconds: dict[str, float]
@@ -178,23 +124,28 @@ def compare(
         repetitions: how often each image is run.
         device: where the pipelines work.
     """
-    stages = {pipeline.name: Stages(device) for pipeline in pipelines}
-    agreement = defaultdict(list)
+    costs, labels = [], []
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "labels.png"
-        for pipeline in pipelines:
-            pipeline.run(images[0], target, Stages(device))
-        for image in [image for _ in range(repetitions) for image in images]:
-            labels = {pipeline.name: pipeline.run(image, target, stages[pipeline.name]) for pipeline in pipelines}
-            for name, found in labels.items():
-                agreement[name].append((found == labels[pipelines[0].name]).mean())
-    totals = {name: np.sum([measured.seconds[stage] for stage in STAGES], axis=0) for name, measured in stages.items()}
+        for place, image in enumerate(images):
+            held: dict[str, dict[str, Any]] = {pipeline.name: {} for pipeline in pipelines}
+            work = [pipeline.stages(image, target, held[pipeline.name]) for pipeline in pipelines]
+            functions = {name: function for some in work for name, function in some.items()}
+            costs.append(measure(functions, repetitions, device, warm_up=1 if place == 0 else 0))
+            labels.append({name: results["label"] for name, results in held.items()})
+    first = pipelines[0].name
+    totals = {pipeline.name: _totals(costs, pipeline.name) for pipeline in pipelines}
     return {
         name: Figures(
-            seconds={stage: statistics.median(measured.seconds[stage]) for stage in STAGES},
-            mebibytes={stage: max(measured.memory[stage]) / 2**20 for stage in STAGES},
-            speedup=float(np.median(totals[pipelines[0].name] / totals[name])),
-            agreement=float(np.mean(agreement[name])),
+            seconds={s: statistics.median(v for one in costs for v in one[name, s].seconds) for s in STAGES},
+            mebibytes={s: max(v for one in costs for v in one[name, s].added) / 2**20 for s in STAGES},
+            speedup=float(np.median(totals[first] / totals[name])),
+            agreement=float(np.mean([(found[name] == found[first]).mean() for found in labels])),
         )
-        for name, measured in stages.items()
+        for name in totals
     }
+
+
+def _totals(costs: Sequence[Mapping[tuple[str, str], Cost]], name: str) -> np.ndarray:
+    """Seconds of all stages of a pipeline together, for each image and repetition."""
+    return np.concatenate([np.sum([one[name, stage].seconds for stage in STAGES], axis=0) for one in costs])

@@ -1,4 +1,4 @@
-"""What classes and pixels cost: benchmarks of several numbers of them, and their chart."""
+"""Time by the number of classes and of pixels, and its chart."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ __all__ = ["Sweep", "benchmark_sweep"]
 
 CLASSES = 19, 150, 847
 SIZES = (256, 342), (512, 683), (1024, 1366)
-"""What :func:`benchmark_sweep` runs over, as Cityscapes, ADE20K and its full list have classes."""
+"""Numbers of classes of Cityscapes, of ADE20K and of its full list, and (height, width) of images."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def benchmark_sweep(
     """Measure what classes cost, at the middle size, and what pixels cost, at the middle number of classes.
 
     Args:
-        config: as for :func:`densevl.benchmarks.speed.benchmark`.
-        weights: likewise.
+        config: a model's name, or a config file.
+        weights: of the encoder, as for :func:`densevl.benchmarks.speed.configured_segmentor`.
         classes: numbers of classes.
         sizes: (height, width) of the images.
         options: further arguments of :func:`densevl.benchmarks.speed.benchmark`.

@@ -1,21 +1,52 @@
-"""What ``tools/benchmark.py`` prints."""
+"""Benchmarks of speed by name, as ``tools/benchmark.py`` runs them."""
 
+import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
+from densevl.benchmarks.speed.regions import benchmark_regions
 from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
-from densevl.benchmarks.speed.setting import parse_size
 from densevl.benchmarks.speed.stages import Report
 from densevl.benchmarks.speed.sweep import Sweep, benchmark_sweep
+from densevl.benchmarks.speed.visual_prompts import benchmark_visual_prompts
 from densevl.core.errors import UsageError
+from densevl.core.geometry import Size
+from densevl.metrics.table import Table
 
-__all__ = ["measure"]
+__all__ = ["parse_size", "run_benchmark"]
+
+OTHERS: dict[str, Callable[..., Table]] = {
+    "visual-prompts": benchmark_visual_prompts,
+    "regions": benchmark_regions,
+}
+"""Benchmarks of something else than a model."""
 
 
-def measure(
+def run_benchmark(name: str, **options: Any) -> Report | Sweep | Table | str:
+    """Run a benchmark and return its figures, which can be printed.
+
+    Args:
+        name: ``visual-prompts``, ``regions``, a model's name, or a config file.
+        options: the options of ``tools/benchmark.py``; sizes are texts such as ``512x683``.
+
+    Raises:
+        UsageError: where an option cannot be used, or does not belong to the benchmark.
+        WeightsError: where the weights of a model cannot be had.
+        OutputError: where a file cannot be written.
+    """
+    if "size" in options:
+        options["size"] = parse_size(options["size"])
+    if name not in OTHERS:
+        return _model(name, **options)
+    function = OTHERS[name]
+    if strange := sorted(options.keys() - inspect.signature(function).parameters.keys()):
+        raise UsageError(f"the benchmark {name} takes no option {strange[0]!r}")
+    return function(**options)
+
+
+def _model(
     config: str,
-    *,
-    size: str = "512x683",
     dtype: str = "both",
     json: str | None = None,
     sweep: str | None = None,
@@ -23,33 +54,29 @@ def measure(
     compiled: bool = False,
     **options: Any,
 ) -> Report | Sweep | str:
-    """What ``tools/benchmark.py`` prints.
-
-    Args:
-        config: as for :func:`benchmark`.
-        size: ``HEIGHTxWIDTH`` of the scenes that are drawn.
-        dtype: of the weights, or ``"both"``.
-        json: file for the figures of :func:`benchmark`.
-        sweep: file for the chart of :func:`benchmark_sweep`, which is then run.
-        batches: numbers of images, ``1,4,16``, for :func:`benchmark_batches`, which is then run.
-        compiled: as for :func:`benchmark_batches`.
-        options: further arguments of the function that is run.
-
-    Raises:
-        UsageError: where an option cannot be used.
-        OutputError: where a file cannot be written.
-    """
     options["dtypes"] = ("float32", "bfloat16") if dtype == "both" else (dtype,)
     if batches is not None:
         if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", batches):
             raise UsageError(f"write batches as numbers of images, such as 1,4,16; got {batches!r}")
-        counts = list(map(int, batches.split(",")))
-        return benchmark_batches(config, counts=counts, size=parse_size(size), compiled=compiled, **options)
+        return benchmark_batches(config, counts=list(map(int, batches.split(","))), compiled=compiled, **options)
     if sweep is not None:
+        options.pop("size", None)  # a sweep has several
         swept = benchmark_sweep(config, **options)
         swept.save(sweep)
         return swept
-    report = benchmark(config, size=parse_size(size), **options)
+    report = benchmark(config, **options)
     if json is not None:
         report.save(json)
     return report
+
+
+def parse_size(text: str) -> Size:
+    """(height, width) of a text such as ``512x683``.
+
+    Raises:
+        UsageError: where it is none.
+    """
+    match = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)
+    if match is None:
+        raise UsageError(f"write a size as HEIGHTxWIDTH, such as 512x683; got {text!r}")
+    return int(match[1]), int(match[2])

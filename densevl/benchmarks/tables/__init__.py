@@ -1,25 +1,52 @@
-"""Tables of the README, each printed by one command: ``python tools/table.py NAME``.
+"""Tables of the README, each printed by one command: ``python tools/table.py NAME``."""
 
-A table is a module with a function ``rows(scenes)`` that measures it: of this folder, or named in :data:`ELSEWHERE`.
-"""
-
-from importlib import import_module
+from collections.abc import Callable
+from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
 from densevl.metrics.table import Table
 
 __all__ = ["TABLES", "Table", "measure"]
 
-TABLES = {
-    "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
-    "dinoiser": "what each refinement adds to MaskCLIP on held-out scenes, up to affinities of the true instances",
-    "referring": "which visual prompts the mini CLIP can read: referring expressions on held-out scenes",
-    "search": "whether the first of all regions that a text or an example finds is right, on held-out scenes",
-}
-"""Names of the tables and what they show."""
 
-ELSEWHERE = {"cloc": "densevl.benchmarks.tables.cloc"}
-"""Modules of tables that train what they measure, which lies above the benchmarks."""
+def _cloc(scenes: int, steps: int | None = None) -> Table:
+    """CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each"""
+    from densevl.benchmarks.tables.cloc import STEPS, cloc_table
+
+    return cloc_table(scenes, STEPS if steps is None else steps)
+
+
+def _dinoiser(scenes: int) -> Table:
+    """what each refinement adds to MaskCLIP on held-out scenes, up to affinities of the true instances"""
+    from densevl.benchmarks.tables.dinoiser import dinoiser_table
+
+    return dinoiser_table(scenes)
+
+
+def _referring(scenes: int) -> Table:
+    """which visual prompts the mini CLIP can read: referring expressions on held-out scenes"""
+    from densevl.benchmarks.tables.referring import referring_table
+
+    return referring_table(scenes)
+
+
+def _search(scenes: int) -> Table:
+    """whether the first of all regions that a text or an example finds is right, on held-out scenes"""
+    from densevl.benchmarks.tables.search import search_table
+
+    return search_table(scenes)
+
+
+TABLES: dict[str, Callable[..., Table]] = {
+    "cloc": _cloc,
+    "dinoiser": _dinoiser,
+    "referring": _referring,
+    "search": _search,
+}
+"""Functions that measure the tables, by name; their docstrings say what the tables show."""
+
+TRAINED = ("cloc",)
+"""Tables that train what they measure."""
 
 
 def measure(name: str, scenes: int, steps: int | None = None) -> Table:
@@ -37,10 +64,7 @@ def measure(name: str, scenes: int, steps: int | None = None) -> Table:
         raise UsageError(f"table {name!r} is unknown; {suggestion(name, TABLES)}")
     if scenes < 1:
         raise UsageError(f"scenes: a table is measured on at least one; got {scenes}")
-    if steps is not None and (name not in ELSEWHERE or steps < 1):
-        raise UsageError(
-            f"steps: at least one, for a table that trains ({', '.join(ELSEWHERE)}); got {steps} for {name}"
-        )
-    module = import_module(ELSEWHERE.get(name, f"densevl.benchmarks.tables.{name}"))
-    table: Table = module.rows(scenes) if steps is None else module.rows(scenes, steps)
-    return table
+    if steps is not None and (name not in TRAINED or steps < 1):
+        raise UsageError(f"steps: at least one, for a table that trains ({', '.join(TRAINED)}); got {steps} for {name}")
+    settings: dict[str, Any] = {} if steps is None else {"steps": steps}
+    return TABLES[name](scenes, **settings)

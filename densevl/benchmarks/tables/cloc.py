@@ -31,28 +31,28 @@ from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.training.cloc.encoded_scenes import EncodedScenes
-from densevl.training.cloc.readers import BATCH, Way, make_reader, train_reader
+from densevl.training.cloc.readers import BATCH, Reader, make_reader, train_reader
 
-__all__ = ["UNTRAINED", "WAYS", "HeldOut", "figures_of", "rows"]
+__all__ = ["READERS", "UNTRAINED", "HeldOut", "cloc_table", "figures_of"]
 
 SIDE, SIZE = 192, 128
 """Side of the padded images, and of the scenes."""
 
 TRAINING_SCENES, STEPS, SEEDS = 1000, 400, (0, 1, 2)
 
-WAYS = (
-    Way("prompter (M = 4)"),
-    Way("without the text filter", threshold=None),
-    Way("without grounding", grounding=0.0),
-    Way("M = 2", most=2),
-    Way("M = 1", most=1),
-    Way("RoIAlign in its place", "roi-align", grounding=0.0),
-    Way("mask pooling, masks of the mini SAM from the boxes", "mask", grounding=0.0),
+READERS = (
+    Reader("prompter (M = 4)"),
+    Reader("without the text filter", threshold=None),
+    Reader("without grounding", grounding=0.0),
+    Reader("M = 2", most=2),
+    Reader("M = 1", most=1),
+    Reader("RoIAlign in its place", "roi-align", grounding=0.0),
+    Reader("mask pooling, masks of the mini SAM from the boxes", "mask", grounding=0.0),
 )
-"""What is trained, once for each seed."""
+"""The readers that are trained, once for each seed."""
 
 UNTRAINED = "prompter before training (box pooling of f')"
-COLUMNS = ("mAcc", *(f"{way} R@{rank}" for way in ("r2t", "t2r") for rank in RANKS))
+COLUMNS = ("mAcc", *(f"{direction} R@{rank}" for direction in ("r2t", "t2r") for rank in RANKS))
 NAMES = CLASSES[len(GROUNDS) :]
 
 Boxes = Sequence[Float[Tensor, "_ 4"]]
@@ -96,7 +96,7 @@ class HeldOut:
         )
 
 
-def rows(scenes: int, steps: int = STEPS, seeds: Sequence[int] = SEEDS) -> Table:
+def cloc_table(scenes: int, steps: int = STEPS, seeds: Sequence[int] = SEEDS) -> Table:
     """Measure the table.
 
     Args:
@@ -112,20 +112,20 @@ def rows(scenes: int, steps: int = STEPS, seeds: Sequence[int] = SEEDS) -> Table
         encoder.tokens(fit_square(torch.from_numpy(scene.image).permute(2, 0, 1) / 255, SIDE)[None])
         for scene in tqdm(held_out.scenes, desc="held-out tokens", disable=None)
     ]
-    shares = _sam_shares(held_out, encoder.patch_size)
+    coverage = _sam_coverage(held_out, encoder.patch_size)
 
     def measured(vectors_of: Callable[[str], Tensor]) -> dict[str, Figures]:
         return {kind: figures_of(vectors_of(kind), held_out, names, texts) for kind in held_out.boxes}
 
     found: dict[str, list[dict[str, Figures]]] = {}
-    for way in WAYS:
+    for reader in READERS:
         for seed in seeds:
-            reader = make_reader(way.reader, encoder, seed)
-            vectors_of = partial(_read, reader, tokens, held_out, shares if way.reader == "mask" else None)
-            if way == WAYS[0]:
+            module = make_reader(reader.kind, encoder, seed)
+            vectors_of = partial(_read, module, tokens, held_out, coverage if reader.kind == "mask" else None)
+            if reader == READERS[0]:
                 found.setdefault(UNTRAINED, []).append(measured(vectors_of))
-            train_reader(reader, way, training, steps, seed)
-            found.setdefault(way.name, []).append(measured(vectors_of))
+            train_reader(module, reader, training, steps, seed)
+            found.setdefault(reader.name, []).append(measured(vectors_of))
     for name, embedder in _untrained(encoder).items():
         found[name] = [measured(partial(_embed, embedder, held_out))]
     lines = [
@@ -146,15 +146,15 @@ def figures_of(
 
 
 @torch.no_grad()
-def _read(reader: Any, tokens: Sequence[Tensor], held_out: HeldOut, shares: Any, kind: str) -> Tensor:
-    """Vectors of all regions by a trained reader, from boxes or from shares of masks."""
+def _read(module: Any, tokens: Sequence[Tensor], held_out: HeldOut, coverage: Any, kind: str) -> Tensor:
+    """Vectors of all regions by a trained module, from boxes or from the coverage of patches by masks."""
     found = []
     for place, grid in enumerate(tokens):
-        if shares is None:
-            hints = reader.boxes(held_out.boxes[kind][place][None] / SIZE)
+        if coverage is None:
+            hints = module.boxes(held_out.boxes[kind][place][None] / SIZE)
         else:
-            hints = reader.masks(grid, shares[kind][place][None])
-        found.append(reader(grid, hints)[0])
+            hints = module.masks(grid, coverage[kind][place][None])
+        found.append(module(grid, hints)[0])
     return torch.cat(found)
 
 
@@ -172,21 +172,21 @@ def _untrained(encoder: Any) -> dict[str, Any]:
     }
 
 
-def _sam_shares(held_out: HeldOut, patch_size: int) -> dict[str, list[Tensor]]:
-    """What the masks that the mini SAM makes from the boxes cover of each patch."""
+def _sam_coverage(held_out: HeldOut, patch_size: int) -> dict[str, list[Tensor]]:
+    """Coverage of each patch by the masks that the mini SAM makes from the boxes."""
     maker: MaskMaker = build(MASK_MAKERS, {"type": "sam", "weights": "mini-sam"})
     found: dict[str, list[Tensor]] = {kind: [] for kind in held_out.boxes}
     for place, scene in enumerate(tqdm(held_out.scenes, desc="masks", disable=None)):
-        picture = maker.encode(scene.image)
+        encoded = maker.encode(scene.image)
         for kind, boxes in held_out.boxes.items():
-            masks = maker.from_boxes(picture, boxes[place]).float()
+            masks = maker.from_boxes(encoded, boxes[place]).float()
             found[kind].append(mask_coverage(masks, SIDE, patch_size, (SIDE // patch_size, SIDE // patch_size)))
     return found
 
 
 def _order(name: str) -> int:
-    """Rows as they are read: before training, then the ways in their order, then what is not trained."""
-    names = [way.name for way in WAYS]
+    """Rows as they are read: before training, then the readers in their order, then what is not trained."""
+    names = [reader.name for reader in READERS]
     return -1 if name == UNTRAINED else names.index(name) if name in names else len(names)
 
 

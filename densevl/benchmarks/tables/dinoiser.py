@@ -1,4 +1,4 @@
-"""What each refinement adds to MaskCLIP on held-out scenes.
+"""Gains of each refinement over MaskCLIP on held-out scenes.
 
 Every row is labelled by a segmentor and counted by the metric of the benchmarks. MaskCLIP stands at its best size, that
 of ``configs/maskclip_scenes.py``, and at the size of ``configs/dinoiser_scenes.py``, whose rows differ in what refines
@@ -18,7 +18,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from tqdm import tqdm
 
-from densevl.api.segmentor_building import build_segmentor
+from densevl.api.loading import load
 from densevl.benchmarks.segmentation.datasets import ScenesDataset
 from densevl.core.config_files import load_config
 from densevl.core.features import TextEmbeddings
@@ -29,10 +29,10 @@ from densevl.metrics.confusion import confusion_matrix, scores_of
 from densevl.metrics.table import Table
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
-__all__ = ["Row", "count", "dinoiser_rows", "oracle", "rows", "true_regions"]
+__all__ = ["Row", "count", "dinoiser_rows", "dinoiser_table", "oracle", "true_regions"]
 
 SCENES_AT_ONCE = 8
-PLAIN, REFINED = "maskclip_scenes", "dinoiser_scenes"
+UNREFINED, REFINED = "maskclip_scenes", "dinoiser_scenes"
 TRAINING = "dinoiser_train_scenes"
 
 MASKCLIP_PLUS = ["prompt-denoising", "key-smoothing"]
@@ -45,7 +45,7 @@ Change = Callable[[EncodedImage, Scene], EncodedImage]
 
 @dataclass(frozen=True)
 class Row:
-    """A way to label scenes.
+    """A row of the table: a segmentor, and what is changed of its features before they are labelled.
 
     Attributes:
         name: what the table calls it.
@@ -74,13 +74,13 @@ def true_regions(scene: Scene, grid: Size) -> Int64[Tensor, "h w"]:
 
     Args:
         scene: with the truth.
-        grid: patches (down, right) over the whole picture.
+        grid: patches (down, right) over the whole image.
     """
     things = torch.from_numpy(scene.instances).long()
     grounds = torch.from_numpy(scene.labels).long()
     regions = torch.where(things > 0, grounds.max() + things, grounds)
-    shares = F.interpolate(F.one_hot(regions).permute(2, 0, 1)[None].float(), size=grid, mode="area")
-    return shares[0].argmax(dim=0)
+    coverage = F.interpolate(F.one_hot(regions).permute(2, 0, 1)[None].float(), size=grid, mode="area")
+    return coverage[0].argmax(dim=0)
 
 
 def oracle(encoded: EncodedImage, scene: Scene, factor: int = 1) -> EncodedImage:
@@ -101,48 +101,48 @@ def oracle(encoded: EncodedImage, scene: Scene, factor: int = 1) -> EncodedImage
 
 def dinoiser_rows() -> list[Row]:
     """The rows of the table, with the settings of the benchmarks' configs but for what refines."""
-    best = _built(PLAIN)
+    best = _built(UNREFINED)
     refined = _built(REFINED)
     heads: Any = refined.refiners[0]
-    plain = _built(REFINED, refiners=())
-    factor = 1 if heads.sub_patch is None else plain.encoder.patch_size // heads.sub_patch
+    bare = _built(REFINED, refiners=())
+    factor = 1 if heads.sub_patch is None else bare.encoder.patch_size // heads.sub_patch
     teacher = {key: value for key, value in load_config(TRAINING).model.teacher.to_dict().items() if key != "encoder"}
     teacher |= {"sub_patch": heads.sub_patch, "radius": heads.radius, "rounds": heads.rounds}
     return [
         Row(MASKCLIP, best),
-        Row("+ key smoothing and denoising", _built(PLAIN, smoothings=MASKCLIP_PLUS)),
-        Row("MaskCLIP at the size of the rows below", plain),
+        Row("+ key smoothing and denoising", _built(UNREFINED, smoothings=MASKCLIP_PLUS)),
+        Row("MaskCLIP at the size of the rows below", bare),
         Row(HEADS, refined),
         Row("with the teacher in place of the heads", _built(REFINED, refiners=(teacher,))),
-        Row("oracle: affinities of the true instances, patches", plain, oracle),
-        Row(ORACLE, plain, partial(oracle, factor=factor)),
+        Row("oracle: affinities of the true instances, patches", bare, oracle),
+        Row(ORACLE, bare, partial(oracle, factor=factor)),
     ]
 
 
 def _built(config: str, **changes: Any) -> Segmentor:
     """The segmentor of a config, with changes."""
     settings = {key: value for key, value in load_config(config).model.to_dict().items() if key != "type"}
-    return build_segmentor(settings.pop("segmentor"), **{**settings, **changes})
+    return load(settings.pop("segmentor"), device="cpu", **{**settings, **changes}).segmentor
 
 
-def rows(scenes: int) -> Table:
+def dinoiser_table(scenes: int) -> Table:
     """Measure the table.
 
     Args:
         scenes: number of held-out scenes, those of ``configs/_base_/scenes.py``.
     """
     dataset = ScenesDataset(length=scenes)
-    ways = dinoiser_rows()
-    matrices = count(ways, dataset)
+    rows = dinoiser_rows()
+    matrices = count(rows, dataset)
     scores = [scores_of(matrix, dataset.vocabulary.names, dataset.metainfo["groups"]) for matrix in matrices]
     groups = list(scores[0].groups)
-    names = [f"{row.name} ({_grid(row, dataset.scene(0))})" for row in ways]
+    names = [f"{row.name} ({_grid(row, dataset.scene(0))})" for row in rows]
     figures = [(name, (s.mean_iou, *s.group_iou().values())) for name, s in zip(names, scores, strict=True)]
-    means = {row.name: score.mean_iou for row, score in zip(ways, scores, strict=True)}
+    means = {row.name: score.mean_iou for row, score in zip(rows, scores, strict=True)}
     gain, possible = means[HEADS] - means[MASKCLIP], means[ORACLE] - means[MASKCLIP]
-    sizes = f"short side {ways[0].segmentor.short_side}, from the third row on {ways[2].segmentor.short_side}"
+    sizes = f"short side {rows[0].segmentor.short_side}, from the third row on {rows[2].segmentor.short_side}"
     note = (
-        f"{scenes} held-out scenes, {ways[0].segmentor.encoder.model_id}, {sizes}. Over MaskCLIP at its best size the "
+        f"{scenes} held-out scenes, {rows[0].segmentor.encoder.model_id}, {sizes}. Over MaskCLIP at its best size the "
         f"heads add {gain:.1f}, true affinities on the same grid {possible:.1f}"
     )
     return Table((f"mIoU of {len(dataset.vocabulary)} classes", "all", *groups), figures, note)
@@ -153,17 +153,17 @@ def _grid(row: Row, scene: Scene) -> str:
     return "×".join(str(side) for side in row.encode([scene])[0].features.grid.shape[2:])
 
 
-def count(ways: list[Row], dataset: ScenesDataset) -> list[Int64[Tensor, "k k"]]:
+def count(rows: list[Row], dataset: ScenesDataset) -> list[Int64[Tensor, "k k"]]:
     """The confusion matrix of each row; every scene is drawn once."""
     classes, scenes = len(dataset.vocabulary), len(dataset)
-    texts = [row.segmentor.embed(dataset.vocabulary) for row in ways]
-    matrices = [torch.zeros(classes, classes, dtype=torch.int64) for _ in ways]
+    texts = [row.segmentor.embed(dataset.vocabulary) for row in rows]
+    matrices = [torch.zeros(classes, classes, dtype=torch.int64) for _ in rows]
     with tqdm(total=scenes, desc="scenes", leave=False, disable=None) as progress:
         for start in range(0, scenes, SCENES_AT_ONCE):
             group = [dataset.scene(index) for index in range(start, min(start + SCENES_AT_ONCE, scenes))]
             truths = [torch.from_numpy(scene.labels).long() for scene in group]
-            for row, asked, matrix in zip(ways, texts, matrices, strict=True):
-                for truth, labels in zip(truths, row.label(group, asked), strict=True):
+            for row, embedded, matrix in zip(rows, texts, matrices, strict=True):
+                for truth, labels in zip(truths, row.label(group, embedded), strict=True):
                     matrix += confusion_matrix(truth, labels.cpu(), classes)
             progress.update(len(group))
     return matrices

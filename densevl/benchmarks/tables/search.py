@@ -1,4 +1,4 @@
-"""Whether the first hit of a search is right: regions of held-out scenes asked for by text and by example.
+"""Precision of the first hit of a search: regions of held-out scenes, found by text and by example.
 
 The index holds the regions of all scenes, their true boxes or what the mini SAM proposes. A text query is a description
 that is true of some object of these scenes ("red ring", "small red ring", "red ring on sand"), each text once; an
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from densevl.api.model_parts import ModelParts
-from densevl.api.models import model_entry
+from densevl.api.loading import load
+from densevl.api.model import Model
 from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
 from densevl.core.geometry import box_ious
@@ -23,12 +23,11 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.scenes import Scene, SceneObject, render
 from densevl.datasets.scenes.language import Description
 from densevl.metrics.table import Table
-from densevl.regions.mask_makers.cache import CachedMasks
 from densevl.tasks.search import RegionIndex
 
-__all__ = ["QUERIES", "WAYS", "Query", "draw_queries", "rows"]
+__all__ = ["EMBEDDERS", "QUERIES", "Query", "draw_queries", "search_table"]
 
-WAYS: Mapping[str, Any] = {
+EMBEDDERS: Mapping[str, Any] = {
     "prompter": None,
     "mask pooling": "mask-pooling",
     "crop": {"type": "marked-images", "visual_prompts": ["crop"]},
@@ -40,7 +39,7 @@ QUERIES, SEED, SIZE, RIGHT = 200, 4, 128, 0.5
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked and what it is true of.
+    """A query and the objects that it is true of.
 
     Attributes:
         text: in words, also of an example.
@@ -57,7 +56,7 @@ class Query:
     box: tuple[int, int, int, int] | None = None
 
 
-def rows(scenes: int) -> Table:
+def search_table(scenes: int) -> Table:
     """Measure the table.
 
     Args:
@@ -69,28 +68,27 @@ def rows(scenes: int) -> Table:
     drawn = [render(SEED, index, SIZE, "val") for index in range(scenes)]
     others = [render(SEED + 1, index, SIZE, "val") for index in range(2 * QUERIES)]
     texts, examples = draw_queries(drawn), draw_examples(drawn, others)
-    maker = CachedMasks(ModelParts(model_entry("mini"), torch.device("cpu")).mask_maker)
+    maker: Any = load("mini", device="cpu", lazy=True).mask_maker
     true = [Regions.from_boxes([item.box for item in scene.objects], scene.labels.shape) for scene in drawn]
     proposed = [maker.everything(scene.image) for scene in tqdm(drawn, desc="proposals", disable=None)]
     figures, notes = [], {}
-    for way, embedder in tqdm(WAYS.items(), desc="embedders", disable=None):
-        parts = ModelParts(
-            model_entry("mini"), torch.device("cpu"), overrides={"embedder": embedder} if embedder else {}
-        )
-        asked, alike, row = _texts(parts, texts), _examples(parts, maker, others, examples), []
+    for name, embedder in tqdm(EMBEDDERS.items(), desc="embedders", disable=None):
+        model = load("mini", device="cpu", lazy=True, **({"embedder": embedder} if embedder else {}))
+        words = model.embed_texts([query.text for query in texts])
+        alike, row = _examples(model, others, examples), []
         for regions in (true, proposed):
-            index = _indexed(parts, drawn, [_masked(parts, maker, *pair) for pair in zip(drawn, regions, strict=True)])
-            hits = _first_right(index, drawn, asked, texts)
+            index = _indexed(model, drawn, regions)
+            hits = _first_right(index, drawn, words, texts)
             row += [_percent(hits), _percent(_first_right(index, drawn, alike, examples))]
-            notes[way, regions is true] = hits
-        figures.append((way, row))
+            notes[name, regions is true] = hits
+        figures.append((name, row))
     chances = [
-        [_share(drawn, found, query.matches) for query in asked]
+        [_chance(drawn, found, query.matches) for query in queries]
         for found in (true, proposed)
-        for asked in (texts, examples)
+        for queries in (texts, examples)
     ]
-    figures.append(("chance", [100 * float(np.mean(shares)) for shares in chances]))
-    figures.append(("any region is right", [_percent([share > 0 for share in shares]) for shares in chances]))
+    figures.append(("chance", [100 * float(np.mean(values)) for values in chances]))
+    figures.append(("any region is right", [_percent([value > 0 for value in values]) for values in chances]))
     head = (
         "first hit is right",
         "true boxes, text",
@@ -134,43 +132,26 @@ def draw_examples(scenes: Sequence[Scene], others: Sequence[Scene]) -> list[Quer
     return examples
 
 
-def _masked(parts: ModelParts, maker: CachedMasks, scene: Scene, regions: Regions) -> Regions:
-    """The regions with masks where the embedder cannot do without."""
-    if regions.masks is not None or not parts.embedder.needs_masks:
-        return regions
-    return regions.with_masks(maker.from_boxes(scene.image, regions.boxes))
-
-
-@torch.inference_mode()
-def _indexed(parts: ModelParts, scenes: Sequence[Scene], regions: Sequence[Regions]) -> RegionIndex:
+def _indexed(model: Model, scenes: Sequence[Scene], regions: Sequence[Regions]) -> RegionIndex:
     """The regions of all scenes by the numbers of these."""
     some = [place for place, found in enumerate(regions) if len(found)]
-    embedded = [parts.embedder.embed(scenes[place].image, regions[place]) for place in some]
-    return RegionIndex.of([str(place) for place in some], [regions[place] for place in some], embedded)
+    chosen = [regions[place] for place in some]
+    embedded = model.embed([scenes[place].image for place in some], chosen)
+    return RegionIndex.of([str(place) for place in some], chosen, embedded)
 
 
-@torch.inference_mode()
-def _texts(parts: ModelParts, queries: Sequence[Query]) -> TextVectors:
-    encoder, texts = parts.embedder.encoder, tuple(query.text for query in queries)
-    return TextVectors(encoder.embed_texts(texts, parts.templates), texts, encoder.model_id)
-
-
-@torch.inference_mode()
-def _examples(
-    parts: ModelParts, maker: CachedMasks, others: Sequence[Scene], queries: Sequence[Query]
-) -> RegionEmbeddings:
-    vectors = []
-    for query in queries:
-        scene = others[query.scene or 0]
-        region = _masked(parts, maker, scene, Regions.from_boxes([query.box], scene.labels.shape))
-        vectors.append(parts.embedder.embed(scene.image, region).vectors)
-    return RegionEmbeddings(torch.cat(vectors), parts.embedder.encoder.model_id)
+def _examples(model: Model, others: Sequence[Scene], queries: Sequence[Query]) -> RegionEmbeddings:
+    scenes = [others[query.scene or 0] for query in queries]
+    pairs = zip(queries, scenes, strict=True)
+    regions = [Regions.from_boxes([query.box], scene.labels.shape) for query, scene in pairs]
+    embedded = model.embed([scene.image for scene in scenes], regions)
+    return RegionEmbeddings(torch.cat([one.vectors for one in embedded]), embedded[0].model_id)
 
 
 def _first_right(
     index: RegionIndex, scenes: Sequence[Scene], vectors: TextVectors | RegionEmbeddings, queries: Sequence[Query]
 ) -> list[bool]:
-    """Whether the first hit of each query is right."""
+    """True for each query whose first hit is right."""
     return [_right(scenes, hits, query) for hits, query in zip(index.search(vectors, 1), queries, strict=True)]
 
 
@@ -182,8 +163,8 @@ def _fits(scene: Scene, box: Sequence[int | float], matches: Callable[[SceneObje
     return bool((box_ious([item.box for item in scene.objects if matches(item)], box) > RIGHT).any())
 
 
-def _share(scenes: Sequence[Scene], regions: Sequence[Regions], matches: Callable[[SceneObject], bool]) -> float:
-    """Share of all regions that would be right."""
+def _chance(scenes: Sequence[Scene], regions: Sequence[Regions], matches: Callable[[SceneObject], bool]) -> float:
+    """Fraction of all regions that would be right."""
     pairs = [(scene, box) for scene, found in zip(scenes, regions, strict=True) for box in found.boxes.tolist()]
     return sum(_fits(scene, box, matches) for scene, box in pairs) / len(pairs)
 

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of regions while CLOC is trained: each held-out region asked for its class by name.
+"""Zero-shot accuracy of regions while CLOC is trained: each held-out region is named by its class.
 
 It is MMEngine's validation: a data set of :mod:`densevl.benchmarks.regions`, its metric, and :class:`RegionLoop` as the
 loop. The figures go where the losses go, and ``save_best`` can follow them.
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import ValLoop
 from mmengine.structures import BaseDataElement
@@ -17,6 +16,7 @@ from torch import Tensor
 from densevl.core.regions import Regions
 from densevl.metrics.choices import choose
 from densevl.regions.embedders.promptable import PromptableCLIP
+from densevl.training.checkpoints import unwrapped
 
 __all__ = ["RegionLoop", "RegionReader"]
 
@@ -36,7 +36,7 @@ class RegionReader:
 
     @torch.no_grad()
     def __call__(self, inputs: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:
-        """Add ``answers`` to every sample that has a picture.
+        """Add ``answers`` to every sample that has an image.
 
         Args:
             inputs: uint8 RGB images (3, H, W), each any size.
@@ -44,15 +44,15 @@ class RegionReader:
         """
         used = [place for place, sample in enumerate(data_samples) if "failure" not in sample]
         if used:
-            pictures = [inputs[place].permute(1, 2, 0).contiguous().cpu().numpy() for place in used]
-            asked = [[region.box for region in data_samples[place].regions] for place in used]
-            pairs = zip(asked, pictures, strict=True)
-            regions = [Regions.from_boxes(boxes, (len(picture), len(picture[0]))) for boxes, picture in pairs]
-            vectors = self.reader.embed(self.reader.encode(pictures), regions)
-            for place, found in zip(used, vectors, strict=True):
+            images = [inputs[place].permute(1, 2, 0).contiguous().cpu().numpy() for place in used]
+            boxes = [[region.box for region in data_samples[place].regions] for place in used]
+            pairs = zip(boxes, images, strict=True)
+            regions = [Regions.from_boxes(some, image.shape[:2]) for some, image in pairs]
+            vectors = self.reader.embed(self.reader.encode(images), regions)
+            for place, embedded in zip(used, vectors, strict=True):
                 sample = data_samples[place]
                 truths, choices = ([getattr(r, name) for r in sample.regions] for name in ("truth", "choices"))
-                sample.set_field(choose(found.cosines(self.texts), truths, choices), "answers")
+                sample.set_field(choose(embedded.cosines(self.texts), truths, choices), "answers")
         return list(data_samples)
 
 
@@ -62,6 +62,5 @@ class RegionLoop(ValLoop):
 
     def run(self) -> dict[str, float]:
         """Validate."""
-        model = self.runner.model
-        (model.module if is_model_wrapper(model) else model).prepare(self.dataloader.dataset)
+        unwrapped(self.runner).prepare(self.dataloader.dataset)
         return super().run()

@@ -21,12 +21,12 @@ class EncodedRegions(Dataset):
     Args:
         dataset: gives ``images``, such as :class:`densevl.datasets.scenes.region_texts.SceneRegionTexts`; built, or a
             config.
-        encoder: the frozen CLIP; likewise.
+        encoder: the frozen CLIP; built, or a config.
     """
 
     def __init__(self, dataset: Any, encoder: Any) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        # A plain tuple: not a part of anything that is trained or copied.
+        # In a tuple: not a submodule of anything that is trained or copied.
         self._encoder: tuple[Any] = (build(ENCODERS, encoder),)
         self._encoded: dict[int, dict[str, Any]] = {}
 
@@ -34,7 +34,7 @@ class EncodedRegions(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """What the data set gives, ``tokens`` (c, h, w) in half precision in the place of ``images``."""
+        """The sample of the data set with ``tokens`` (c, h, w) in half precision in the place of ``images``."""
         if index not in self._encoded:
             sample = dict(self.dataset[index])
             image = sample.pop("images")

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float16, Float32, Int64
-from torch import Tensor, nn
+from jaxtyping import Float16, Float32, Int64
+from torch import Tensor
 from tqdm import tqdm
 
 from densevl.core.geometry import mask_coverage
 from densevl.datasets.scenes.region_texts import SceneRegionTexts
 
-__all__ = ["EncodedScenes", "padded"]
+__all__ = ["EncodedScenes"]
 
 AT_ONCE = 16
 """Images that are encoded together."""
@@ -49,17 +49,12 @@ class EncodedScenes:
                 group = [dataset[index] for index in range(start, min(start + AT_ONCE, len(dataset)))]
                 tokens = encoder.tokens(torch.stack([sample["images"] for sample in group]).float() / 255).half()
                 side, grid = group[0]["images"].shape[-1], (tokens.shape[2], tokens.shape[3])
-                told = [place for place, sample in enumerate(group) if sample["texts"]]
-                grids.append(tokens[told].movedim(1, -1).contiguous())
-                boxes += [group[place]["boxes"] for place in told]
-                masks = [group[place]["masks"].float() for place in told]
+                described = [place for place, sample in enumerate(group) if sample["texts"]]
+                grids.append(tokens[described].movedim(1, -1).contiguous())
+                boxes += [group[place]["boxes"] for place in described]
+                masks = [group[place]["masks"].float() for place in described]
                 coverage += [mask_coverage(some, side, encoder.patch_size, grid) for some in masks]
-                words = [group[place]["texts"] for place in told]
+                words = [group[place]["texts"] for place in described]
                 texts += [torch.tensor([numbers.setdefault(word, len(numbers)) for word in some]) for some in words]
                 progress.update(len(group))
         return EncodedScenes(torch.cat(grids), boxes, coverage, texts, encoder.embed_texts(list(numbers)))
-
-
-def padded(values: Sequence[Float[Tensor, "_ ..."]]) -> Float[Tensor, "b m ..."]:
-    """Lists of different lengths as one tensor, zeros behind the shorter ones."""
-    return nn.utils.rnn.pad_sequence(list(values), batch_first=True)

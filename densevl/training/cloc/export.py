@@ -1,4 +1,4 @@
-"""What a training of CLOC leaves behind: the prompter and, where it was trained too, the CLIP that it belongs to.
+"""Files that a training of CLOC leaves behind: the prompter and, where it was trained too, the CLIP that it belongs to.
 
 Both are safetensors in the precision of the training. The prompter names its encoder by the hash of the encoder's file,
 so the pair loads as ``dict(type="prompter", encoder=dict(type="clip", weights="…/clip.safetensors", arch="…"),
@@ -11,7 +11,6 @@ from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,7 +19,7 @@ from densevl.core.errors import WeightsError
 from densevl.core.files import atomic_write
 from densevl.regions.embedders.prompted import save_prompter
 from densevl.regions.embedders.prompter import Prompter
-from densevl.training.checkpoints import read_checkpoint
+from densevl.training.checkpoints import check_finite, read_checkpoint, unwrapped, weights_under
 from densevl.weights.opened import OpenedWeights
 
 __all__ = ["ExportCloc", "export_cloc"]
@@ -44,16 +43,13 @@ def export_cloc(checkpoint: str | Path, folder: str | Path) -> None:
             "ClocTraining with the hook ExportCloc, as in configs/cloc_train_scenes.py"
         )
     prompter = Prompter(**about["prompter"])
-    prompter.load_state_dict(_part(content["state_dict"], PROMPTER_PREFIX))
-    _write(prompter, _part(content["state_dict"], CLIP_PREFIX), about["encoder"], Path(folder))
+    prompter.load_state_dict(weights_under(content, PROMPTER_PREFIX))
+    _write(prompter, content["state_dict"], about["encoder"], Path(folder))
 
 
-def _write(prompter: Any, clip: Mapping[str, Tensor], encoder_id: str, folder: Path) -> None:
-    state = {**{f"prompter.{name}": value for name, value in prompter.state_dict().items()}, **clip}
-    broken = [name for name, value in state.items() if not value.isfinite().all()]
-    if broken:
-        raise WeightsError(f"there are NaN or infinite values in {', '.join(broken)}: the training diverged")
-    if clip:
+def _write(prompter: Any, state: Mapping[str, Tensor], encoder_id: str, folder: Path) -> None:
+    check_finite(state, "the checkpoint")
+    if clip := weights_under(state, CLIP_PREFIX):
         path = folder / "clip.safetensors"
         weights = {name: value.detach().contiguous().cpu() for name, value in clip.items()}
         with atomic_write(path) as temporary:
@@ -62,28 +58,20 @@ def _write(prompter: Any, clip: Mapping[str, Tensor], encoder_id: str, folder: P
     save_prompter(prompter, folder / "prompter.safetensors", encoder_id)
 
 
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
 @HOOKS.register_module()
 class ExportCloc(Hook):
     """Names encoder and prompter in every checkpoint, and writes the files when the training is done."""
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Add what :func:`export_cloc` needs."""
-        model = _model(runner)
+        model = unwrapped(runner)
         checkpoint["cloc"] = {"encoder": model.encoder.model_id, "prompter": model.prompter.settings}
 
     @master_only
     def after_train(self, runner: Any) -> None:
         """Write the files into the work folder."""
-        model, folder = _model(runner), Path(runner.work_dir)
-        _write(model.prompter, _part(model.state_dict(), CLIP_PREFIX), model.encoder.model_id, folder)
+        model, folder = unwrapped(runner), Path(runner.work_dir)
+        _write(model.prompter, model.state_dict(), model.encoder.model_id, folder)
         runner.logger.info(f"the prompter is {folder / 'prompter.safetensors'}")
         if not model.frozen:
             runner.logger.info(f"its encoder is {folder / 'clip.safetensors'}")
-
-
-def _model(runner: Any) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

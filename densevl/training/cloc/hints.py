@@ -1,9 +1,9 @@
-"""The hints of the regions of a training step: a box, points or a mask of each, drawn at random by shares.
+"""The hints of the regions of a training step: a box, points or a mask of each, drawn at random.
 
 Source: Chen et al., CLOC (see :mod:`densevl.training.cloc.losses`), where boxes alone are said to be trained. Points
 and masks are ours, so that a prompter understands every hint that it takes.
 
-Convention: boxes and points are shares of the padded image.
+Convention: boxes and points are fractions of the padded image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.geometry import mask_coverage
 
-__all__ = ["RegionHints", "draw_points"]
+__all__ = ["RegionHints", "draw_points", "padded"]
 
 KINDS = ("box", "point", "mask")
 MIDDLE = 0.5
-"""Side of the part of a box that points are drawn from where there is no mask, in sides of the box."""
+"""Side of the middle of a box that points are drawn from where there is no mask, in sides of the box."""
 
 
 class RegionHints:
@@ -60,7 +60,7 @@ class RegionHints:
     ) -> tuple[Float[Tensor, "b m k c"], Bool[Tensor, "b m k"]]:
         """Hints of the regions of a batch, and which of their tokens are there.
 
-        Every kind that may be drawn is made for every region: the weights that take part are then the same in each
+        Every kind that may be drawn is made for every region: the weights that are used are then the same in each
         step and on each process.
 
         Args:
@@ -83,7 +83,7 @@ class RegionHints:
         longest = max(tokens.shape[2] for tokens, _ in made)
         tokens = torch.stack([F.pad(tokens, (0, 0, 0, longest - tokens.shape[2])) for tokens, _ in made])
         real = torch.stack([F.pad(there, (0, longest - there.shape[2])) for _, there in made])
-        kind = _padded(drawn).to(grid.device)
+        kind = padded(drawn).to(grid.device)
         image, place = (torch.arange(n, device=grid.device) for n in kind.shape)
         chosen = (kind, image[:, None], place)
         return tokens[chosen], real[chosen]
@@ -110,14 +110,14 @@ class RegionHints:
         """Hints of one kind for all regions, and which of their tokens are there."""
         if name == "point":
             drawn = [draw_points(some, mask, self.points) for some, mask in zip(boxes, masks, strict=True)]
-            counts = _padded([torch.randint(self.points, (len(some),)) + 1 for some in boxes]).to(grid.device)
-            tokens = prompter.points(_padded(drawn))
+            counts = padded([torch.randint(self.points, (len(some),)) + 1 for some in boxes]).to(grid.device)
+            tokens = prompter.points(padded(drawn))
             return tokens, torch.arange(self.points, device=grid.device) < counts[:, :, None]
         if name == "mask":
-            shares = [_shares(mask, some, grid, patch_size) for some, mask in zip(boxes, masks, strict=True)]
-            tokens = prompter.masks(grid, _padded(shares))
+            coverage = [_coverage(mask, some, grid, patch_size) for some, mask in zip(boxes, masks, strict=True)]
+            tokens = prompter.masks(grid, padded(coverage))
         else:
-            tokens = prompter.boxes(_padded(boxes))
+            tokens = prompter.boxes(padded(boxes))
         return tokens, torch.ones(tokens.shape[:3], dtype=torch.bool, device=tokens.device)
 
 
@@ -142,16 +142,16 @@ def draw_points(
     return points
 
 
-def _shares(
+def _coverage(
     masks: Bool[Tensor, "n S S"] | None, boxes: Float[Tensor, "n 4"], grid: Float[Tensor, "b c h w"], patch_size: int
 ) -> Float[Tensor, "n h w"]:
-    """What each mask covers of each patch; nothing where there is no mask."""
+    """Coverage of each patch by each mask; 0 where there is no mask."""
     size = (grid.shape[2], grid.shape[3])
     if masks is None or len(boxes) == 0:
         return boxes.new_zeros(len(boxes), *size)
     return mask_coverage(masks.to(boxes), masks.shape[-1], patch_size, size)
 
 
-def _padded(values: Sequence[Tensor]) -> Tensor:
+def padded(values: Sequence[Tensor]) -> Tensor:
     """Lists of different lengths as one tensor, zeros behind the shorter ones."""
     return nn.utils.rnn.pad_sequence(list(values), batch_first=True)

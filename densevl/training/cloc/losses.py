@@ -42,7 +42,7 @@ def cloc_losses(
     scale: Float[Tensor, ""],
     found: Float[Tensor, "r 4"] | None,
     boxes: Float[Tensor, "r 4"],
-    told: Bool[Tensor, " b"],
+    described: Bool[Tensor, " b"],
     threshold: int | float | None = ALIKE,
 ) -> dict[str, Float[Tensor, ""]]:
     """λ L_CLOC as ``loss_cloc``, λ L_ground as ``loss_ground`` and λ as ``share``, over all processes.
@@ -54,11 +54,11 @@ def cloc_losses(
         texts: unit vectors of their texts.
         scale: factor of the cosines.
         found: box that was found for each text; None leaves L_ground out.
-        boxes: box of each region, as shares of the padded image.
-        told: whether each image of this process has region texts.
+        boxes: box of each region, as fractions of the padded image.
+        described: whether each image of this process has region texts.
         threshold: cosine above which two texts count as alike; None for no such filter.
     """
-    regions, texts, share = gather(regions), gather(texts), gather(told.to(regions.dtype)).mean()
+    regions, texts, share = gather(regions), gather(texts), gather(described.to(regions.dtype)).mean()
     negative = None if threshold is None else ~alike(texts, threshold)
     losses = {"loss_cloc": share * contrast(regions, texts, scale, negative)}
     if found is not None:
@@ -93,7 +93,7 @@ def contrast(
 
 @torch.no_grad()
 def alike(texts: Float[Tensor, "n d"], threshold: int | float = ALIKE) -> Bool[Tensor, "n n"]:
-    """Whether the cosine of two texts is above the threshold."""
+    """Pairs of texts whose cosine is above the threshold."""
     units = F.normalize(texts, dim=1)
     return units @ units.mT > threshold
 
@@ -106,7 +106,7 @@ def ground_loss(found: Float[Tensor, "n 4"], boxes: Float[Tensor, "n 4"]) -> Flo
 def sample_regions(
     counts: Sequence[int], most: int = 4, generator: torch.Generator | None = None
 ) -> list[Int[Tensor, " _"]]:
-    """Which regions of each image take part: ``most`` at random without repetition, or all where there are no more.
+    """Numbers of the regions of each image that are used: ``most`` at random without repetition, or all that there are.
 
     Args:
         counts: number of regions of each image.
@@ -130,5 +130,5 @@ def gather(values: Float[Tensor, "n ..."]) -> Float[Tensor, "_ ..."]:
     if not any(lengths):
         return values
     padded = torch.cat([values, values.new_zeros(max(lengths) - len(values), *values.shape[1:])])
-    parts = all_gather(padded.contiguous())
-    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+    gathered = all_gather(padded.contiguous())
+    return torch.cat([rows[:length] for rows, length in zip(gathered, lengths, strict=True)])

@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
 from densevl.training.cloc.accuracy import RegionReader
-from densevl.training.cloc.hints import RegionHints
+from densevl.training.cloc.hints import RegionHints, padded
 from densevl.training.cloc.losses import ALIKE, clip_loss, cloc_losses, sample_regions
 from densevl.training.cloc.start import check_encoder, freeze_unread, new_prompter
 
@@ -42,8 +42,8 @@ class ClocTraining(BaseModel):
         encoder: the CLIP encoder whose tokens the prompter shall read, or its config: ``dict(type="clip", …)`` for a
             finished one, ``dict(type="random-clip", …)`` to train from scratch.
         frozen: train the prompter alone.
-        most: M, how many regions of an image take part in a step, drawn at random.
-        hints: shares of ``box``, ``point`` and ``mask``; see :class:`densevl.training.cloc.hints.RegionHints`.
+        most: M, how many regions of an image are used in a step, drawn at random.
+        hints: how often ``box``, ``point`` and ``mask`` are drawn, relative to each other; None for boxes alone.
         points: greatest number of points of a hint.
         threshold: cosine above which two region texts are no negatives of each other; None for no such filter.
         grounding: factor of L_ground; 0 leaves it out.
@@ -79,7 +79,7 @@ class ClocTraining(BaseModel):
         check_encoder(encoder, frozen)
         self.frozen, self.most, self.threshold, self.grounding = frozen, most, threshold, grounding
         self.hints = RegionHints(hints, points)
-        # A plain tuple: as a submodule the frozen encoder would be in every checkpoint and in the optimizer.
+        # In a tuple: as a submodule the frozen encoder would be in every checkpoint and in the optimizer.
         self._encoder: tuple[Any] = (encoder.eval().requires_grad_(not frozen),)
         if not frozen:
             self.clip = encoder.model
@@ -108,9 +108,9 @@ class ClocTraining(BaseModel):
 
         Args:
             images: (3, S, S) uint8, scaled and padded to one size.
-            boxes: of the regions of each image as shares of its padded size, (r, 4); r may be 0.
+            boxes: of the regions of each image as fractions of its padded size, (r, 4); r may be 0.
             texts: of the regions of each image.
-            caption: of each image; one without takes no part in L_CLIP. Not needed where the CLIP is frozen.
+            caption: of each image; one without is left out of L_CLIP. Not needed where the CLIP is frozen.
             masks: of the regions of each image, (r, S, S) bool, or None; needed where masks are hints.
             tokens: of each image, (c, h, w), as a frozen encoder gave them before; then no images are needed.
             mode: unused; MMEngine passes it.
@@ -133,8 +133,8 @@ class ClocTraining(BaseModel):
         # then meet in the same order.
         results = self.region_results(grid, boxes, of_regions, masks)
         with torch.autocast(device.type, enabled=False):
-            told = torch.tensor([len(some) > 0 for some in boxes], device=device)
-            losses = self._losses(results, of_regions, boxes, told)
+            described = torch.tensor([len(some) > 0 for some in boxes], device=device)
+            losses = self._losses(results, of_regions, boxes, described)
             if pooled is None:
                 return losses
             scale = self.clip.logit_scale.exp().clamp(max=100)
@@ -179,14 +179,14 @@ class ClocTraining(BaseModel):
             grid: tokens of the images.
             boxes: of the regions of each image.
             texts: unit vectors of the texts of the regions, image by image.
-            masks: as for :meth:`forward`.
+            masks: of the regions of each image, as :meth:`forward` takes them.
         """
         counts = [len(some) for some in boxes]
         there = torch.arange(max(counts), device=grid.device) < torch.tensor(counts, device=grid.device)[:, None]
         regions = self.prompter(grid, *self.hints(self.prompter, grid, boxes, masks, self.encoder.patch_size))[there]
         if self.grounding == 0:
             return regions, None
-        hints = self.prompter.texts(nn.utils.rnn.pad_sequence(list(texts.split(counts)), batch_first=True))
+        hints = self.prompter.texts(padded(texts.split(counts)))
         located = self.prompter(grid, hints)[there]
         with torch.autocast(grid.device.type, enabled=False):
             return regions, self.prompter.box_head(located)
@@ -201,11 +201,11 @@ class ClocTraining(BaseModel):
         return self.reader(**self.data_preprocessor(data, False))
 
     def _losses(
-        self, results: tuple[Tensor, Tensor | None], texts: Tensor, boxes: Sequence[Tensor], told: Tensor
+        self, results: tuple[Tensor, Tensor | None], texts: Tensor, boxes: Sequence[Tensor], described: Tensor
     ) -> dict[str, Tensor]:
         regions, found = results
         scale = self.prompter.logit_scale.exp().clamp(max=100)
-        losses = cloc_losses(regions, texts, scale, found, torch.cat(list(boxes)), told, self.threshold)
+        losses = cloc_losses(regions, texts, scale, found, torch.cat(list(boxes)), described, self.threshold)
         if found is not None:
             losses["loss_ground"] = self.grounding * losses["loss_ground"]
         return losses

@@ -1,4 +1,4 @@
-"""What a training of CLOC begins with: an encoder that suits its mode, a prompter, and the weights that it trains."""
+"""Beginnings of a training of CLOC: an encoder that suits its mode, a prompter, and the weights that it trains."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -33,17 +33,17 @@ def check_encoder(encoder: Any, frozen: bool) -> None:
             "or frozen=True"
         )
     if frozen and "@random:" in encoder.model_id:
-        told = f"{encoder.model_id} has learned nothing and is frozen; to train it too, pass frozen=False"
-        print_log(told, logger="current", level=logging.WARNING)
+        warning = f"{encoder.model_id} has learned nothing and is frozen; to train it too, pass frozen=False"
+        print_log(warning, logger="current", level=logging.WARNING)
 
 
 def new_prompter(prompter: Any, encoder: Any, start: str, settings: Mapping[str, Any]) -> Any:
     """A prompter for an encoder.
 
     Args:
-        prompter: as for :class:`densevl.training.cloc.model.ClocTraining`.
+        prompter: None for a new one; a file; a built one; or what makes one from width, dim and settings.
         encoder: whose tokens it shall read.
-        start: its first weights, likewise.
+        start: first weights of a new one: ``"random"`` or ``"box-pooling"``.
         settings: of a new one.
 
     Raises:

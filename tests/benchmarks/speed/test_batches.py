@@ -3,7 +3,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from densevl.benchmarks.speed import configured_segmentor, measure
+from densevl.benchmarks.speed import configured_segmentor, run_benchmark
 from densevl.benchmarks.speed.batches import encoder_operations, matrix_rate, throughput
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
@@ -32,7 +32,7 @@ def test_batches(segmentor):
     before = segmentor.window_batch
     figures = throughput(segmentor, texts, render(0, 0, (64, 90)).image, [1, 3], repetitions=1)
     assert [one.batch for one in figures] == [1, 3]
-    assert all(one.share > 0 and one.images_per_second > 0 for one in figures)
+    assert all(one.utilisation > 0 and one.images_per_second > 0 for one in figures)
     assert segmentor.window_batch == before
     with pytest.raises(UsageError, match="above 0"):
         throughput(segmentor, texts, render(0, 0, (64, 90)).image, [0])
@@ -43,7 +43,7 @@ def test_the_matrix_rate_is_a_rate():
 
 
 def test_batches_by_name():
-    shown = measure(
+    shown = run_benchmark(
         "mini", weights="rule", batches="1,2", dtype="float32", classes=3, size="64x80", device="cpu", repetitions=1
     )
     assert [line.split(":")[0].split() for line in shown.splitlines()] == [
@@ -51,17 +51,4 @@ def test_batches_by_name():
         ["float32,", "batch", "2"],
     ]
     with pytest.raises(UsageError, match="such as 1,4,16"):
-        measure("mini", batches="1,,2")
-
-
-def test_a_sweep_is_drawn(tmp_path):
-    from densevl.benchmarks.speed import benchmark_sweep
-
-    swept = benchmark_sweep(
-        "mini", "rule", classes=(2, 3, 4), sizes=((32, 40), (40, 48)), count=1, repetitions=1, dtypes=["float32"]
-    )
-    assert list(swept.by_classes) == [2, 3, 4]
-    assert list(swept.by_size) == [(32, 40), (40, 48)]
-    swept.save(tmp_path / "cost.png")
-    assert (tmp_path / "cost.png").stat().st_size > 1000
-    assert str(swept).count("same labels") == 5
+        run_benchmark("mini", batches="1,,2")

@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_definition_pixel_by_pixel() -> None:
 
 FINE = {"type": "dinoiser", "weights": "mini-dinoiser", "gamma": 0.97}
 PATCHES = {"type": "dinoiser", "weights": "random:0", "width": 192, "gamma": 0.97}
-NEAR = {"reach": 2.5, "rounds": 3}
+NEAR = {"radius": 2.5, "rounds": 3}
 
 
 @pytest.mark.parametrize("refiners", [[], [PATCHES], [{**PATCHES, **NEAR}], [FINE], [{**FINE, **NEAR}]])

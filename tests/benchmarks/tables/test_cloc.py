@@ -5,12 +5,12 @@ import torch
 from torch.nn.functional import one_hot
 
 from densevl.benchmarks.tables import measure
-from densevl.benchmarks.tables.cloc import COLUMNS, UNTRAINED, WAYS, HeldOut, figures_of, rows
+from densevl.benchmarks.tables.cloc import COLUMNS, READERS, UNTRAINED, HeldOut, cloc_table, figures_of
 from densevl.core.errors import UsageError
 from densevl.datasets.scenes.region_texts import SceneRegionTexts
 from densevl.encoders.loading import build_clip
 from densevl.training.cloc.encoded_scenes import EncodedScenes
-from densevl.training.cloc.readers import READERS, Way, make_reader, train_reader
+from densevl.training.cloc.readers import KINDS, Reader, make_reader, train_reader
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def scenes(encoder) -> EncodedScenes:
 
 def test_scenes_are_encoded_as_they_are_one_by_one(encoder, scenes):
     dataset = SceneRegionTexts(8, 64, count=(0, 3), seed=2, masks=True, side=96)
-    told = [sample for sample in map(dataset.__getitem__, range(8)) if sample["texts"]]
-    assert len(scenes) == len(told) < 8
-    for place, sample in enumerate(told):
+    described = [sample for sample in map(dataset.__getitem__, range(8)) if sample["texts"]]
+    assert len(scenes) == len(described) < 8
+    for place, sample in enumerate(described):
         grid = encoder.tokens(sample["images"][None].float() / 255)[0]
         torch.testing.assert_close(scenes.tokens[place].float().movedim(-1, 0), grid, rtol=1e-2, atol=2e-2)
         torch.testing.assert_close(scenes.vectors[scenes.texts[place]], encoder.embed_texts(sample["texts"]))
@@ -35,16 +35,16 @@ def test_scenes_are_encoded_as_they_are_one_by_one(encoder, scenes):
         torch.testing.assert_close(scenes.coverage[place], cells)
 
 
-@pytest.mark.parametrize("kind", READERS)
-def test_every_way_learns_and_is_the_same_again(encoder, scenes, kind):
-    way = Way("any", kind, grounding=1.0 if kind == "prompter" else 0.0)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_reader_learns_and_is_the_same_again(encoder, scenes, kind):
+    reader = Reader("any", kind, grounding=1.0 if kind == "prompter" else 0.0)
     trained = []
     for _ in range(2):
-        reader = make_reader(kind, encoder, 0)
-        before = {name: value.clone() for name, value in reader.state_dict().items()}
-        train_reader(reader, way, scenes, 2, 0)
-        assert not torch.equal(before["project.weight"], reader.state_dict()["project.weight"])
-        trained.append(reader.state_dict())
+        module = make_reader(kind, encoder, 0)
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        train_reader(module, reader, scenes, 2, 0)
+        assert not torch.equal(before["project.weight"], module.state_dict()["project.weight"])
+        trained.append(module.state_dict())
     assert all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
 
 
@@ -63,8 +63,8 @@ def test_perfect_vectors_have_perfect_figures():
 
 @pytest.mark.slow
 def test_the_table_runs():
-    table = rows(6, steps=1, seeds=(0,))
-    names = [UNTRAINED, *(way.name for way in WAYS), "MaskCLIP features, untrained", "crop, untrained"]
+    table = cloc_table(6, steps=1, seeds=(0,))
+    names = [UNTRAINED, *(reader.name for reader in READERS), "MaskCLIP features, untrained", "crop, untrained"]
     assert [name for name, _ in table.rows] == [f"{kind} boxes: {name}" for kind in ("true", "noisy") for name in names]
     assert str(table).count("\n") == len(table.rows) + 3
 

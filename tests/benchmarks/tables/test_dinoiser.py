@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from densevl.api.segmentor_building import build_segmentor
+from densevl.api.loading import load
 from densevl.benchmarks.run import evaluate
 from densevl.benchmarks.segmentation.datasets import ScenesDataset
 from densevl.benchmarks.tables import TABLES, Table, measure
@@ -32,7 +32,7 @@ def test_true_regions_are_the_majority_of_each_patch() -> None:
 
 
 def test_oracle_makes_each_region_uniform() -> None:
-    segmentor = build_segmentor("mini", refiners=(), short_side=64)
+    segmentor = load("mini", device="cpu", refiners=(), short_side=64).segmentor
     scene = render(1, 0, size=64, split="val")
     (encoded,) = segmentor.encode([scene.image])
     for factor in (1, 4):
@@ -49,13 +49,16 @@ def test_oracle_makes_each_region_uniform() -> None:
 def test_counts_what_the_benchmark_counts(tmp_path: pytest.TempPathFactory) -> None:
     report = evaluate("maskclip_scenes", work_dir=tmp_path, options={"test_dataloader.dataset.length": 5})
     dataset = ScenesDataset(length=5)
-    (matrix,) = count([Row("MaskCLIP", build_segmentor("mini-maskclip"))], dataset)
+    (matrix,) = count([Row("MaskCLIP", load("mini-maskclip", device="cpu").segmentor)], dataset)
     scores = scores_of(matrix, dataset.vocabulary.names)
     assert np.allclose(scores.iou, report.scores.iou, equal_nan=True)
 
 
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset, row = ScenesDataset(length=3, size=64), Row("any", build_segmentor("mini", refiners=(), short_side=64))
+    dataset, row = (
+        ScenesDataset(length=3, size=64),
+        Row("any", load("mini", device="cpu", refiners=(), short_side=64).segmentor),
+    )
     whole = count([row], dataset)[0]
     monkeypatch.setattr("densevl.benchmarks.tables.dinoiser.SCENES_AT_ONCE", 2)
     assert torch.equal(whole, count([row], dataset)[0])

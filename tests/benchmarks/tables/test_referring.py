@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from densevl.benchmarks.tables.referring import STEPS, WAYS, measure_protocol
+from densevl.benchmarks.tables.referring import PROMPTS, STEPS, measure_protocol
 from densevl.core.regions import Regions
 from densevl.datasets.referring.scenes import ReferringScenes
 from densevl.encoders.loading import build_random_clip
@@ -13,7 +13,7 @@ from densevl.regions.mask_makers.grabcut import GrabCut
 
 @pytest.fixture(scope="module")
 def embedder():
-    names = tuple(dict.fromkeys(name for way in WAYS.values() for name in way))
+    names = tuple(dict.fromkeys(name for some in PROMPTS.values() for name in some))
     return MarkedImages(build_random_clip("mini-clip"), names, size=64)
 
 
@@ -27,7 +27,7 @@ def iou(a, b):
 def test_figures_are_those_of_ranking_by_hand(embedder):
     dataset = ReferringScenes(length=3, size=64, per_kind=1)
     found = measure_protocol(dataset, embedder, GrabCut(), "true")
-    hits, chance = {way: [] for way in WAYS}, []
+    hits, chance = {prompts: [] for prompts in PROMPTS}, []
     for index, image in enumerate(dataset.images):
         picture, boxes = dataset.picture(index), image.candidates["true"]
         regions = Regions.from_boxes(boxes, picture.shape[:2])
@@ -37,16 +37,16 @@ def test_figures_are_those_of_ranking_by_hand(embedder):
         for text, box in texts:
             vector = embedder.encoder.embed_texts([text])[0]
             chance.append(sum(iou(other, box) > 0.5 for other in boxes) / len(boxes))
-            for way, names in WAYS.items():
+            for prompts, names in PROMPTS.items():
                 total = torch.stack([marked.parts[name] @ vector for name in names]).sum(0)
-                hits[way].append(iou(boxes[int(total.argmax())], box) > 0.5)
+                hits[prompts].append(iou(boxes[int(total.argmax())], box) > 0.5)
     assert len(chance) > 4
-    for way in WAYS:
-        assert found.hits[way, ""] == hits[way]
-        assert found.percent(way, "") == pytest.approx(100 * sum(hits[way]) / len(chance))
+    for prompts in PROMPTS:
+        assert found.hits[prompts, ""] == hits[prompts]
+        assert found.percent(prompts, "") == pytest.approx(100 * sum(hits[prompts]) / len(chance))
     assert found.by_chance == pytest.approx(chance)
     assert all(found.possible)
-    assert set(found.hits) == {(way, step) for way in WAYS for step in STEPS}
+    assert set(found.hits) == {(prompts, step) for prompts in PROMPTS for step in STEPS}
     kinds = found.of_kinds("crop", "R")
     counts = {kind: found.kinds.count(kind) for kind in kinds}
     mean = sum(kinds[kind] * counts[kind] for kind in kinds) / len(chance)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from densevl.benchmarks.speed.marks import draw_one_by_one
+from densevl.benchmarks.speed.visual_prompts import draw_one_by_one
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.datasets.scenes import render

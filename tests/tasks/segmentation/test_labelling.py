@@ -165,7 +165,7 @@ import sys
 import torch
 import torch.nn.functional as F
 from densevl.tasks.segmentation.labelling import label
-from densevl.benchmarks.speed.stages import Stages
+from densevl.benchmarks.speed.cost import measure
 from densevl.tasks.segmentation.windows import WindowPlan
 
 plan, relief, noise = WindowPlan(eval(sys.argv[1]), eval(sys.argv[2])), float(sys.argv[3]), float(sys.argv[4])
@@ -176,11 +176,11 @@ cosines += torch.randn(1, 847, *grid, generator=generator) * noise
 probabilities = cosines.softmax(1)
 del coarse, cosines
 label(probabilities[:, :2], plan, 16, (10, 10))
-stages = Stages(torch.device("cpu"))
-with stages.measure("label"):
-    labels, best = label(probabilities, plan, 16, (1024, 1366))
+found = []
+costs = measure({"label": lambda: found.extend(label(probabilities, plan, 16, (1024, 1366)))}, 1, warm_up=0)
+labels, best = found
 assert labels.shape == best.shape == (1024, 1366) and labels.unique().numel() > 100
-print(stages.memory["label"][0] / 2**20)
+print(costs["label"].added[0] / 2**20)
 """
 
 

@@ -89,7 +89,7 @@ def example(seed: int, counts: list[int]) -> dict[str, torch.Tensor]:
         "scale": torch.tensor(5.0, dtype=torch.float64, requires_grad=True),
         "found": torch.rand(total, 4, generator=generator, dtype=torch.float64).requires_grad_(),
         "boxes": torch.rand(total, 4, generator=generator, dtype=torch.float64),
-        "told": torch.tensor([count > 0 for count in counts]),
+        "described": torch.tensor([count > 0 for count in counts]),
     }
 
 
@@ -144,7 +144,7 @@ def _process(rank: int, folder: str) -> None:
     for parts in PARTS:
         batch, (before, images) = example(11, [*parts[0], *parts[1]]), (sum(parts[0]), len(parts[0]))
         rows, own = (slice(0, n) if rank == 0 else slice(n, None) for n in (before, images))
-        mine = {name: value[own if name == "told" else rows] for name, value in batch.items() if name != "scale"}
+        mine = {name: value[own if name == "described" else rows] for name, value in batch.items() if name != "scale"}
         result = _with_weight(mine, batch["scale"], own)
         for name in ("weight", "scale"):
             dist.all_reduce(result[name])
@@ -164,10 +164,10 @@ def _with_weight(batch: dict[str, torch.Tensor], scale: torch.Tensor, images: sl
         scale,
         batch["found"] @ weight[:4, :4],
         batch["boxes"],
-        batch["told"],
+        batch["described"],
     )
     pictures, captions = (units(5, torch.Generator().manual_seed(seed))[images] for seed in (1, 2))
-    pictures, captions = pictures[: len(batch["told"])], captions[: len(batch["told"])]
+    pictures, captions = pictures[: len(batch["described"])], captions[: len(batch["described"])]
     losses["loss_clip"] = clip_loss(normalize(pictures @ weight, dim=1), captions, scale)
     (losses["loss_clip"] + losses["loss_cloc"] + losses["loss_ground"]).backward()
     return {name: value.detach() for name, value in losses.items()} | {"weight": weight.grad, "scale": scale.grad}
@@ -179,7 +179,7 @@ def test_two_processes_are_one_with_the_joint_batch(tmp_path):
     for case, parts in enumerate(PARTS):
         batch = example(11, [*parts[0], *parts[1]])
         scale = batch.pop("scale")
-        expected = _with_weight(batch, scale, slice(0, len(batch["told"])))
+        expected = _with_weight(batch, scale, slice(0, len(batch["described"])))
         for rank in range(2):
             found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)[case]
             torch.testing.assert_close(found, expected)

@@ -29,7 +29,7 @@ def batch(regions: SceneRegionTexts, places: list[int]) -> dict[str, list]:
     return collate_regions([regions[place] for place in places])
 
 
-def told(counts: list[int], captions: list[str | None], side: int = 16, seed: int = 0) -> dict[str, list]:
+def noise(counts: list[int], captions: list[str | None], side: int = 16, seed: int = 0) -> dict[str, list]:
     """A batch of noise with so many regions an image, some of equal texts."""
     generator = torch.Generator().manual_seed(seed)
     words = ["red star", "sand", "a blue ring", "red star", "green square on grass"]
@@ -88,7 +88,7 @@ def by_hand(model: ClocTraining, data: dict[str, list]) -> dict[str, torch.Tenso
 @pytest.mark.parametrize("pool", ["avg", "tok"])
 def test_the_joint_loss_and_its_gradients_by_hand(tiny, pool):
     model = ClocTraining(tiny(pool), frozen=False, most=9, placed=True).double()
-    data = told([2, 0, 3], ["a red star on sand", None, "grass"])
+    data = noise([2, 0, 3], ["a red star on sand", None, "grass"])
     losses, expected = model(**data), by_hand(model, data)
     assert losses.pop("share").item() == pytest.approx(2 / 3)
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
@@ -103,13 +103,13 @@ def test_the_joint_loss_and_its_gradients_by_hand(tiny, pool):
 
 def test_image_loss_reaches_both_towers_and_region_loss_too(tiny):
     model = ClocTraining(tiny(), frozen=False, grounding=0).double()
-    without = model(**told([0, 0, 0], ["a red star", "sand", "grass"]))
+    without = model(**noise([0, 0, 0], ["a red star", "sand", "grass"]))
     assert without["loss_cloc"] == 0
     without["loss_clip"].backward()
     towers = [model.clip.visual.conv1.weight, model.clip.positional_embedding, model.clip.visual.positional_embedding]
     assert all(weight.grad.abs().sum() > 0 for weight in (*towers, model.clip.logit_scale))
     model.zero_grad()
-    model(**told([2, 1, 1], [None, None, None]))["loss_cloc"].backward()
+    model(**noise([2, 1, 1], [None, None, None]))["loss_cloc"].backward()
     assert all(weight.grad.abs().sum() > 0 for weight in towers)
 
 
@@ -117,7 +117,7 @@ def test_image_loss_reaches_both_towers_and_region_loss_too(tiny):
 @pytest.mark.parametrize("captions", [["sand", "grass"], [None, None]])
 def test_a_batch_without_regions_is_defined(tiny, frozen, captions):
     model = ClocTraining(tiny(), frozen=frozen).double()
-    losses = model(**told([0, 0], captions))
+    losses = model(**noise([0, 0], captions))
     assert losses["loss_cloc"] == losses["loss_ground"] == losses["share"] == 0
     model.parse_losses(losses)[0].backward()
     for name, weight in model.named_parameters():
@@ -131,7 +131,7 @@ def test_a_batch_without_regions_is_defined(tiny, frozen, captions):
 
 def test_equal_texts_teach_regions_nothing(tiny):
     model = ClocTraining(tiny(), frozen=False).double()
-    data = told([2, 1], ["sand", "grass"])
+    data = noise([2, 1], ["sand", "grass"])
     data["texts"] = [("red star",) * 2, ("red star",)]
     losses = model(**data)
     assert losses["loss_cloc"].item() == pytest.approx(0, abs=1e-12)
@@ -144,7 +144,7 @@ def test_equal_texts_teach_regions_nothing(tiny):
 def test_a_caption_beyond_the_context_loses_its_end(tiny):
     model = ClocTraining(tiny(), frozen=False).double()
     long = " ".join(["red star"] * 40)
-    losses = model(**told([1, 1], [long, "sand"]))
+    losses = model(**noise([1, 1], [long, "sand"]))
     assert math.isfinite(losses["loss_clip"].item())
 
 
@@ -183,7 +183,7 @@ def test_an_encoder_that_is_trained_changes(tiny):
     assert {name.partition(".")[0] for name in model.state_dict()} == {"clip", "prompter"}
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = OptimWrapper(torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2))
-    data = told([2, 1, 1], ["a red star", "sand", "grass"])
+    data = noise([2, 1, 1], ["a red star", "sand", "grass"])
     history = [model.train_step(data, optimizer)["loss"].item() for _ in range(10)]
     assert history[-1] < history[0]
     after = model.state_dict()
@@ -229,7 +229,7 @@ def test_settings_without_a_meaning(encoder, changes, message):
 def test_modes_without_a_meaning(encoder):
     with pytest.raises(UsageError, match="tokens go out of date"):
         ClocTraining(build_random_clip("mini-clip"), frozen=False)(
-            **told([1], ["sand"]), tokens=[torch.zeros(192, 2, 2)]
+            **noise([1], ["sand"]), tokens=[torch.zeros(192, 2, 2)]
         )
     with pytest.raises(UsageError, match="WholeImageEncoder has none"):
         ClocTraining(build_whole_clip("mini-clip", text_cache=False))

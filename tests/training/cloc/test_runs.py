@@ -23,7 +23,7 @@ CASES = (([2, 0, 3], [1, 0]), ([2, 1], [0, 0]), ([0], [0, 2]), ([0], [0]))
 
 
 def batch(counts: list[int], images: slice, captions: bool = True) -> dict[str, list]:
-    """Some images of a batch of noise; the words are told by the number of the region."""
+    """Some images of a batch of noise; the words go by the number of the region."""
     generator = torch.Generator().manual_seed(9)
     low = torch.rand(sum(counts), 2, generator=generator) / 2
     boxes = list(torch.cat([low, low + 0.3], 1).split(counts))

@@ -1,10 +1,7 @@
-"""How fast regions are marked, beside the published procedure: one region after the other, each from the start."""
+"""Time to draw visual prompts, beside the published procedure: one region after the other, each from the start."""
 
-import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -13,38 +10,16 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from PIL import Image, ImageFilter
 
+from densevl.benchmarks.speed.cost import measure
 from densevl.core.geometry import Size
 from densevl.core.regions import Regions
+from densevl.metrics.table import Table
 from densevl.regions.visual_prompts.areas import ellipse_areas
 from densevl.regions.visual_prompts.canvas import KEYPOINT_RADIUS
 from densevl.regions.visual_prompts.draw import canvas, marked_by_each
 from densevl.regions.visual_prompts.table import Style, VisualPrompt, colour, visual_prompt
 
-__all__ = ["Timing", "benchmark", "draw_one_by_one"]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Median seconds of processor time for all regions of an image, marked with one visual prompt or several.
-
-    Attributes:
-        name: of the visual prompts.
-        one_by_one: by the published procedure.
-        compatible: of the same bytes, drawn our way.
-        default: of our own style.
-    """
-
-    name: str
-    one_by_one: float
-    compatible: float
-    default: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name:48}{self.one_by_one * 1e3:12.1f} ms{self.compatible * 1e3:10.1f} ms"
-            f"{self.one_by_one / self.compatible:8.1f}×{self.default * 1e3:10.1f} ms"
-            f"{self.one_by_one / self.default:8.1f}×"
-        )
+__all__ = ["benchmark_visual_prompts", "draw_one_by_one"]
 
 
 USUAL = (
@@ -55,54 +30,57 @@ USUAL = (
     ("blur_circle_mask",),
     ("grayscale_mask",),
     ("blur_mask",),
-    ("crop", "blur_mask"),  # what regions are embedded by unless told otherwise
+    ("crop", "blur_mask"),  # what regions are embedded by where nothing else is chosen
     ("crop", "contour", "grayscale_mask", "blur_mask"),  # the paper's best: P | D1, D3, D4
 )
 """Visual prompts that regions are marked with in one go."""
 
 
-def benchmark(
-    sets: Sequence[Sequence[str]] = USUAL,
+def benchmark_visual_prompts(
+    prompts: Sequence[str] | None = None,
     count: int = 20,
-    image_size: Size = (480, 640),
-    size: int = 384,
+    size: Size = (480, 640),
+    short_side: int = 384,
     repetitions: int = 5,
-) -> list[Timing]:
-    """Measure the three ways in turn on an image of noise with elliptical regions, drawn from a seed.
+) -> Table:
+    """Measure three procedures in turn on an image of noise with elliptical regions, drawn from a seed.
 
     Args:
-        sets: names of visual prompts; those of a set share one canvas where we draw.
-        count: regions.
-        image_size: (height, width) of the image.
-        size: short side of the marked images.
-        repetitions: of each, after one that is not measured.
+        prompts: names of visual prompts, which share one canvas where we draw; None for the usual sets, one by one.
+        count: number of regions.
+        size: (height, width) of the image.
+        short_side: of the marked images, in pixels.
+        repetitions: of each measurement; one more comes first and is not counted.
 
     Returns:
-        One timing a set.
+        A row for each set: milliseconds of processor time by the published procedure, by our code for the same bytes,
+        and by our code in its own style; behind the latter two, how many times faster they are.
     """
-    image, regions = _drawn_from_seed(count, image_size)
+    image, regions = _drawn_from_seed(count, size)
     compatible, own = Style(compatible=True), Style()
 
     def one_by_one(names: Sequence[str]) -> None:
         for name in names:
-            draw_one_by_one(image, regions, name, size, compatible)
+            draw_one_by_one(image, regions, name, short_side, compatible)
 
     def ours(names: Sequence[str], style: Style) -> None:
-        for _ in marked_by_each(canvas(image, size, style), regions, names):
+        for _ in marked_by_each(canvas(image, short_side, style), regions, names):
             pass
 
-    timings = []
-    for names in sets:
-        ways = (partial(one_by_one, names), partial(ours, names, compatible), partial(ours, names, own))
-        seconds: list[list[float]] = [[], [], []]
-        for repetition in range(repetitions + 1):
-            for way, measured in zip(ways, seconds, strict=True):
-                start = time.process_time()
-                way()
-                if repetition:
-                    measured.append(time.process_time() - start)
-        timings.append(Timing(" + ".join(names), *map(statistics.median, seconds)))
-    return timings
+    rows = []
+    for names in USUAL if prompts is None else [prompts]:
+        work = {
+            "one by one": lambda: one_by_one(names),  # noqa: B023
+            "same bytes": lambda: ours(names, compatible),  # noqa: B023
+            "own style": lambda: ours(names, own),  # noqa: B023
+        }
+        costs = measure(work, repetitions, clock=time.process_time)
+        published, same, default = (1e3 * costs[name].median for name in work)
+        rows.append((" + ".join(names), (published, same, published / same, default, published / default)))
+    head = ("", "one by one, ms", "same bytes, ms", "times faster", "own style, ms", "times faster")
+    height, width = size
+    note = f"medians of {repetitions} runs, {count} regions of a {width}×{height} image, marked at {short_side} pixels"
+    return Table(head, rows, note)
 
 
 def _drawn_from_seed(count: int, size: Size) -> tuple[UInt8[np.ndarray, "H W 3"], Regions]:

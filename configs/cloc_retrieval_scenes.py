@@ -8,10 +8,7 @@ on grass"; its size and what chance gives are printed.
 
 from mmengine.config import read_base
 
-from densevl.datasets.regions.pairs import SceneRegionPairs
-
 with read_base():
-    from ._base_.cloc_retrieval import *
+    from .retrieval_scenes import *
 
-model = dict(type=RegionRetriever, segmentor="mini-cloc")
-test_dataloader["dataset"] = dict(type=SceneRegionPairs, seed=1, length=500, size=128)
+model.update(model="mini-cloc")

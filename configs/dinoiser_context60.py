@@ -9,7 +9,6 @@ The background is the class "background", asked for by its name; the published p
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.context60 import *
-    from ._base_.dinoiser import *
+    from .context60 import *
 
-model.update(background="literal")
+model.update(model="dinoiser")

@@ -9,7 +9,6 @@ The background is the class "background", asked for by its name and by the backg
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.voc21 import *
-    from ._base_.dinoiser import *
+    from .voc21 import *
 
-model.update(background="head")
+model.update(model="dinoiser", background="head")

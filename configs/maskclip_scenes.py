@@ -8,9 +8,7 @@ that it never saw. Measured: 77.9 mIoU (grounds 93.7, seen pairs 77.6, never-see
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.segmentation.model import OpenVocabularyModel
-
 with read_base():
-    from ._base_.scenes import *
+    from .scenes import *
 
-model = dict(type=OpenVocabularyModel, segmentor="mini-maskclip")
+model.update(model="mini-maskclip")

@@ -33,9 +33,9 @@ def configured_segmentor(config: str, weights: str | None = None, **overrides: A
         UsageError: where the config or an override cannot be used.
         WeightsError: where the weights cannot be had.
     """
-    chosen = config if config in models() else load_config(config).get("model", {}).get("segmentor")
+    chosen = config if config in models() else load_config(config).get("model", {}).get("model")
     if chosen is None:
-        raise UsageError(f"config {config} has no model.segmentor to measure; take one such as maskclip_ade")
+        raise UsageError(f"config {config} names no model to measure; take one such as maskclip_ade")
     if weights == "rule":
         weights, overrides = "random:0", {"templates": "none", **overrides}
     return build_segmentor(chosen, weights, **overrides)

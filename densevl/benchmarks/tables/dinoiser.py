@@ -122,14 +122,14 @@ def dinoiser_rows() -> list[Row]:
 def _built(config: str, **changes: Any) -> Segmentor:
     """The segmentor of a config, with changes."""
     settings = {key: value for key, value in load_config(config).model.to_dict().items() if key != "type"}
-    return build_segmentor(settings.pop("segmentor"), **{**settings, **changes})
+    return build_segmentor(settings.pop("model"), **{**settings, **changes})
 
 
 def rows(scenes: int) -> Table:
     """Measure the table.
 
     Args:
-        scenes: number of held-out scenes, those of ``configs/_base_/scenes.py``.
+        scenes: number of held-out scenes, those of ``configs/scenes.py``.
     """
     dataset = ScenesDataset(length=scenes)
     ways = dinoiser_rows()

@@ -2,10 +2,8 @@
 
     python tools/test.py configs/cloc_refcoco_plus.py --cfg-options data_root=data/refer prompter=FILE
 
-`data_root` holds the annotations in any format that tools/convert_refer.py reads, and COCO's train2014; `split=val` and
-`proposals=true` unless told otherwise (everything, detector, a file of detections: each is a protocol of its own). No
-figure is published for this use. Without a network or a training: `weights=mini-clip prompter=mini-cloc`, on photos a
-figure without meaning.
+No figure is published for this use. Without a network or a training: `weights=mini-clip prompter=mini-cloc`, on photos
+a figure without meaning.
 """
 
 from mmengine.config import read_base

@@ -1,9 +1,8 @@
-"""Region–text retrieval with CLOC on boxes in the format of COCO, both ways: R@1, R@5, R@10.
+"""Region–text retrieval with CLOC on boxes in the format of COCO, in both directions.
 
     python tools/test.py configs/cloc_retrieval_coco.py --cfg-options data_root=data/coco annotations=FILE prompter=FILE
 
-The text of a box is its own `phrase`, `text` or `caption`, or else the name of its category, as in Visual Genome and in
-COCO. No figure is published. Without a network or a training: `weights=mini-clip prompter=mini-cloc`, on photos a
+No figure is published. Without a network or a training: `weights=mini-clip prompter=mini-cloc`, on photos a
 figure without meaning.
 """
 

@@ -1,9 +1,8 @@
-"""Region–text retrieval on held-out scenes with the mini CLOC, both ways: R@1, R@5, R@10.
+"""Region–text retrieval on held-out scenes with the mini CLOC, in both directions.
 
     python tools/test.py configs/cloc_retrieval_scenes.py
 
-Nothing to download. The gallery is all objects of the 500 scenes and all that is said of them, such as "small red star
-on grass"; its size and what chance gives are printed.
+Nothing to download.
 """
 
 from mmengine.config import read_base

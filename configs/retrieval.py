@@ -4,7 +4,7 @@
 
 `data_root` is a folder of shards, a .tar in the layout of WebDataset or a .parquet, as `densevl label-regions` writes
 them or GRIT has them. The gallery is the first 5000 regions (`test_dataloader.dataset.most`) and their texts; its size
-and what chance gives are printed.
+and the chance level are printed.
 """
 
 from mmengine.config import read_base

@@ -13,4 +13,6 @@ from densevl.datasets.regions.pairs import ExpressionPairs
 with read_base():
     from ._base_.retrieval import *
 
-test_dataloader["dataset"] = dict(type=ExpressionPairs, dataset="refcoco", split="val", data_root="data/refer", most=5000)
+test_dataloader["dataset"] = dict(
+    type=ExpressionPairs, dataset="refcoco", split="val", data_root="data/refer", most=5000
+)

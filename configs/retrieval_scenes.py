@@ -3,7 +3,7 @@
     python tools/test.py configs/retrieval_scenes.py --model NAME
 
 The gallery is all objects of the scenes and all that is said of them, such as "small red star on grass"; its size and
-what chance gives are printed.
+the chance level are printed.
 """
 
 from mmengine.config import read_base

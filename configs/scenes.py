@@ -1,4 +1,4 @@
-"""Scenes: 500 held-out pictures that densevl draws, 6 grounds and 64 pairs of colour and shape.
+"""Scenes: 500 held-out images that densevl draws, 6 grounds and 64 pairs of colour and shape.
 
     python tools/test.py configs/scenes.py --model NAME
 """

@@ -40,10 +40,10 @@ class BenchmarkDataset(Protocol):
     """A data set that describes itself.
 
     Attributes:
-        title: what reports call it.
+        title: its name in reports.
         source: where its data lie.
         expected: number of images of the whole benchmark; None where it is not known.
-        protocol: what of it decides the figure, such as where proposals come from.
+        protocol: settings that decide the figure, such as where proposals come from.
         caveats: why its figures may not be compared with others.
     """
 
@@ -70,7 +70,7 @@ class BenchmarkMetric(Protocol):
 
 
 Data = TypeVar("Data")
-"""What a model reads of a data set, beside what :class:`BenchmarkDataset` says for the report."""
+"""The data sets that a model reads, beside what the report reads (:class:`BenchmarkDataset`)."""
 
 
 class BenchmarkModel(BaseModel, Generic[Data]):
@@ -79,7 +79,7 @@ class BenchmarkModel(BaseModel, Generic[Data]):
     A subclass says how a batch is answered (:meth:`answer`).
 
     Attributes:
-        name: what reports call it.
+        name: its name in reports.
         mirrors: whether it can average over an image and its mirror image, with the argument ``flip``.
     """
 

@@ -54,7 +54,7 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
 ) -> Report:
-    """Evaluate what a config describes.
+    """Evaluate a model on a data set, as a config says.
 
     Args:
         config: a config file, or the name of a shipped one.

@@ -82,7 +82,8 @@ def test_configs_work_from_an_installed_package(root, tmp_path):
     shutil.copytree(root / "configs", tmp_path / "densevl" / "configs")
     program = (
         "from densevl.core.config_files import find_config, load_config;"
-        "print(find_config('maskclip_ade'), load_config('configs/maskclip_ade.py').test_dataloader.dataset.vocabulary)"
+        "print(find_config('maskclip_ade'), load_config('configs/maskclip_ade.py').test_dataloader.dataset.vocabulary, find_config('ade'))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(tmp_path / "densevl" / "configs" / "maskclip_ade.py"), "ade20k"]
+    shipped = tmp_path / "densevl" / "configs"
+    assert done.stdout.split() == [str(shipped / "maskclip_ade.py"), "ade20k", str(shipped / "ade.py")]

@@ -78,14 +78,14 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels]):
         self.texts = texts
 
     def answer(self, images: Sequence[Tensor], samples: Sequence[SegDataSample]) -> None:
-        """Add ``pred_sem_seg`` to the samples; their images have the size of :attr:`dataset_options`."""
+        """Add ``pred_sem_seg`` to the samples; their images have the size that the data set was told."""
         floats = [image.float().div_(255) for image in images]
         for labels, sample in zip(self._label(floats, [s.ori_shape for s in samples]), samples, strict=True):
             sample.pred_sem_seg = PixelData(data=labels[None])
 
     def _label(self, images: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         if self.texts is None:
-            raise UsageError("the model has no classes yet; call ask(vocabulary) first")
+            raise UsageError("the model was not told its classes; call ask(vocabulary) first")
         encoded = self.segmentor.encode_resized(images, sizes)
         if not self.flip:
             return [self.segmentor.label(image, self.texts)[0] for image in encoded]

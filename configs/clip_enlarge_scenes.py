@@ -1,4 +1,4 @@
-"""The third part of the mini CLIP's training: pictures twice as large, so that outlines fall on a finer patch grid.
+"""The third stage of the mini CLIP's training: images twice as large, so that outlines fall on a finer patch grid.
 
     python tools/train.py configs/clip_enlarge_scenes.py
 

@@ -13,7 +13,7 @@ from torch.optim import AdamW
 from densevl.training.contrastive import ContrastiveCLIP
 from densevl.datasets.scenes.pairs import ScenePairs
 
-# The rate falls towards step 3600 but this part ends at 2000: the second part takes over where learning is still fast.
+# The rate falls towards step 3600 but this stage ends at 2000: the second takes over where learning is still fast.
 steps, warmup, horizon, batch = 2000, 100, 3600, 48
 
 model = dict(type=ContrastiveCLIP, cover_patches=4, weights=(0.5, 1.0, 1.0), ramp=(200, 600), balance=0.5)

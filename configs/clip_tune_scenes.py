@@ -1,4 +1,4 @@
-"""The second part of the mini CLIP's training: larger pictures of more objects, at a falling rate.
+"""The second stage of the mini CLIP's training: larger images of more objects, at a falling rate.
 
     python tools/train.py configs/clip_tune_scenes.py
 

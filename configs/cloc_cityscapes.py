@@ -2,12 +2,14 @@
 
     python tools/test.py configs/cloc_cityscapes.py --cfg-options data_root=data/cityscapes prompter=FILE
 
-No figure is published for this path. Without a network or a training: `weights=mini-clip`, on photos a figure without
-meaning.
+No figure is published for this path. Without a network or a training: `weights=mini-clip prompter=mini-cloc
+mask_maker=mini-sam`, on photos a figure without meaning.
 """
 
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.cityscapes import *
-    from ._base_.cloc_segmentation import *
+    from ._base_.cloc import *
+    from .cityscapes import *
+
+model.update(model=cloc, mask_maker=sam, templates="plain")

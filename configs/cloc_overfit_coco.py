@@ -2,7 +2,7 @@
 
     python tools/train.py configs/cloc_overfit_coco.py --cfg-options train_dataloader.dataset.data_root=data/coco
     python tools/test.py configs/cloc_coco_regions.py --limit 20 --cfg-options data_root=data/coco
-        model.segmentor.encoder.arch=mini-clip weights=work_dirs/cloc_overfit_coco/clip.safetensors
+        model.model.segmentor.encoder.arch=mini-clip weights=work_dirs/cloc_overfit_coco/clip.safetensors
         prompter=work_dirs/cloc_overfit_coco/prompter.safetensors
 
 Both towers of the mini architecture and the prompter from scratch, on class names and captions, at 128 pixels. It shows

@@ -2,16 +2,15 @@
 
     python tools/test.py configs/cloc_refcoco.py --cfg-options data_root=data/refer prompter=FILE
 
-`data_root` holds the annotations in any format that tools/convert_refer.py reads, and COCO's train2014; `split=val` and
-`proposals=true` unless told otherwise (everything, detector, a file of detections: each is a protocol of its own). No
-figure is published for this use. Without a network or a training: `weights=mini-clip`, on photos a figure without
-meaning.
+No figure is published for this use. Without a network or a training: `weights=mini-clip prompter=mini-cloc`, on photos
+a figure without meaning.
 """
 
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.cloc_refer import *
-    from ._base_.refcoco import *
+    from ._base_.cloc import *
+    from .refcoco import *
 
+model.update(model=cloc_grounder)
 test_dataloader.update(batch_size=8)

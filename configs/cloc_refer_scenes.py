@@ -8,10 +8,8 @@ mini SAM find the regions; `model.relations=false` takes no relation out of the 
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.referring.model import GroundingModel
-
 with read_base():
-    from ._base_.refer_scenes import *
+    from .refer_scenes import *
 
-model = dict(type=GroundingModel, grounder="mini-cloc")
+model.update(model="mini-cloc")
 test_dataloader.update(batch_size=8)

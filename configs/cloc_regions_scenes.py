@@ -7,9 +7,7 @@ Nothing to download. The mean over the pairs that training has seen and over tho
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.regions.model import RegionChooser
-
 with read_base():
-    from ._base_.scene_regions import *
+    from .regions_scenes import *
 
-model = dict(type=RegionChooser, segmentor="mini-cloc")
+model.update(model="mini-cloc")

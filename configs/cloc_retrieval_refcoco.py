@@ -1,17 +1,15 @@
-"""Region–text retrieval with CLOC: objects of RefCOCO and the first expression of each, both ways, R@1, R@5, R@10.
+"""Region–text retrieval with CLOC: objects of RefCOCO and the first expression of each, in both directions.
 
     python tools/test.py configs/cloc_retrieval_refcoco.py --cfg-options data_root=data/refer prompter=FILE
 
-Expressions are made to tell an object from others of its own image, not from those of all images, so 100 is out of
-reach. No figure is published. Without a network or a training: `weights=mini-clip`, on photos a figure without
-meaning.
+No figure is published. Without a network or a training: `weights=mini-clip prompter=mini-cloc`, on photos a
+figure without meaning.
 """
 
 from mmengine.config import read_base
 
-from densevl.datasets.regions.pairs import ExpressionPairs
-
 with read_base():
-    from ._base_.cloc_retrieval import *
+    from ._base_.cloc import *
+    from .retrieval_refcoco import *
 
-test_dataloader["dataset"] = dict(type=ExpressionPairs, dataset="refcoco", split="val", data_root="data/refer", most=5000)
+model.update(model=cloc)

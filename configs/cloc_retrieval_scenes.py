@@ -1,17 +1,13 @@
-"""Region–text retrieval on held-out scenes with the mini CLOC, both ways: R@1, R@5, R@10.
+"""Region–text retrieval on held-out scenes with the mini CLOC, in both directions.
 
     python tools/test.py configs/cloc_retrieval_scenes.py
 
-Nothing to download. The gallery is all objects of the 500 scenes and all that is said of them, such as "small red star
-on grass"; its size and what chance gives are printed.
+Nothing to download.
 """
 
 from mmengine.config import read_base
 
-from densevl.datasets.regions.pairs import SceneRegionPairs
-
 with read_base():
-    from ._base_.cloc_retrieval import *
+    from .retrieval_scenes import *
 
-model = dict(type=RegionRetriever, segmentor="mini-cloc")
-test_dataloader["dataset"] = dict(type=SceneRegionPairs, seed=1, length=500, size=128)
+model.update(model="mini-cloc")

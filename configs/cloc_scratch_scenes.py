@@ -2,7 +2,7 @@
 
     python tools/train.py configs/cloc_scratch_scenes.py --amp
 
-The published schedule in small. Every 200 steps the objects of 100 held-out scenes are asked for their names (64 pairs of
+The published schedule in small. Every 200 steps the objects of 100 held-out scenes are named (64 pairs of
 colour and shape, chance 1.6 %). `clip.safetensors` and `prompter.safetensors` then lie in
 `work_dirs/cloc_scratch_scenes`. It shows that the mode works; the shipped mini CLOC comes of `cloc_train_scenes.py`.
 """

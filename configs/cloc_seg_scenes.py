@@ -8,9 +8,7 @@ Nothing to download. `configs/fgvp_seg_scenes.py` paints the same masks, marked 
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.segmentation.model import OpenVocabularyModel
-
 with read_base():
-    from ._base_.scenes import *
+    from .scenes import *
 
-model = dict(type=OpenVocabularyModel, segmentor="mini-cloc")
+model.update(model="mini-cloc")

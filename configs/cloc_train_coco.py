@@ -8,7 +8,7 @@ the weights clip-vit-b16-laion2b. On several GPUs: `torchrun --nproc-per-node 8 
 The CLIP trained along at a tenth of the rate, with the captions for L_CLIP: `model.frozen=False
 optim_wrapper.paramwise_cfg.rates.clip=0.1 train_dataloader.dataset.bare=True`. LVIS: `train_dataloader.dataset.annotations=
 annotations/lvis_v1_train.json`. Other files of that format: texts are an annotation's `phrase`, `text` or `caption`.
-Every 2000 steps the boxes of 500 images of val2017 are asked for their names. Not run at this size here, so no figure is
+Every 2000 steps the boxes of 500 images of val2017 are named. Not run at this size here, so no figure is
 claimed; published for a CLIP tuned in 100k steps on far more data: 64.1 mAcc. `configs/cloc_coco_regions.py` measures it.
 """
 

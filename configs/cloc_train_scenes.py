@@ -9,18 +9,17 @@ pooling and is read off the hint, with places beside the tokens: what the paper'
 learns from billions of region texts, a short one on a CLIP that stays as it is has to be given.
 """
 
+from mmengine.config import read_base
 from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
-from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
-from torch.optim import AdamW
 
-from densevl.datasets.regions.datasets import SceneRegions
 from densevl.benchmarks.regions.metrics import RecognitionMetric
-from densevl.training.cloc.model import ClocTraining
-from densevl.training.cloc.export import ExportCloc
-from densevl.training.cloc.encoded_regions import EncodedRegions
-from densevl.training.rates import PartRates
-from densevl.training.cloc.accuracy import RegionLoop
+from densevl.datasets.regions.datasets import SceneRegions
 from densevl.datasets.scenes.region_texts import SceneRegionTexts, collate_regions
+from densevl.training.cloc.accuracy import RegionLoop
+from densevl.training.cloc.encoded_regions import EncodedRegions
+
+with read_base():
+    from ._base_.cloc_train import *
 
 steps, warmup, batch = 2400, 50, 32
 encoder = dict(type="clip", weights="mini-clip")
@@ -49,18 +48,14 @@ train_dataloader = dict(
     collate_fn=dict(type=collate_regions),
     dataset=dict(type=EncodedRegions, encoder=encoder, dataset=scenes),
 )
-optim_wrapper = dict(
-    type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02),
-    constructor=PartRates,
-    clip_grad=dict(max_norm=1.0),
-)
+optim_wrapper["optimizer"].update(lr=1e-3, weight_decay=0.02)
+optim_wrapper["paramwise_cfg"] = dict(rates=dict())
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=warmup),
     dict(type=CosineAnnealingLR, eta_min=0.0, by_epoch=False, begin=warmup, end=steps),
 ]
 model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None)  # a CPU has none
-train_cfg = dict(by_epoch=False, max_iters=steps, val_interval=200)
+train_cfg.update(max_iters=steps, val_interval=200)
 val_cfg = dict(type=RegionLoop)
 val_dataloader = dict(
     batch_size=16,
@@ -73,4 +68,3 @@ val_evaluator = dict(type=RecognitionMetric)
 default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", interval=300, max_keep_ckpts=2), logger=dict(type="LoggerHook", interval=10)
 )
-custom_hooks = [dict(type=ExportCloc)]

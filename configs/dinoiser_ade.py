@@ -8,5 +8,6 @@ Published: 20.0 mIoU.
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.ade20k import *
-    from ._base_.dinoiser import *
+    from .ade import *
+
+model.update(model="dinoiser")

@@ -8,5 +8,6 @@ Published: 31.7 mIoU.
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.cityscapes import *
-    from ._base_.dinoiser import *
+    from .cityscapes import *
+
+model.update(model="dinoiser")

@@ -3,13 +3,12 @@
     python tools/test.py configs/dinoiser_coco_object.py --cfg-options data_root=data/coco_stuff164k
 
 Published: 34.8 mIoU.
-The background is the class "background", asked for by its name and by the background head.
+The background is the class "background", found by its name and by the background head.
 """
 
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.coco_object import *
-    from ._base_.dinoiser import *
+    from .coco_object import *
 
-model.update(background="head")
+model.update(model="dinoiser", background="head")

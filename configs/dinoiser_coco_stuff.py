@@ -8,5 +8,6 @@ Published: 24.6 mIoU.
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.coco_stuff import *
-    from ._base_.dinoiser import *
+    from .coco_stuff import *
+
+model.update(model="dinoiser")

@@ -8,5 +8,6 @@ Published: 35.9 mIoU.
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.context59 import *
-    from ._base_.dinoiser import *
+    from .context59 import *
+
+model.update(model="dinoiser")

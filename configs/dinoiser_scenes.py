@@ -10,9 +10,7 @@ Other heads are measured with ``--cfg-options heads=work_dirs/dinoiser_train_sce
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.segmentation.model import OpenVocabularyModel
-
 with read_base():
-    from ._base_.scenes import *
+    from .scenes import *
 
-model = dict(type=OpenVocabularyModel, segmentor="mini")
+model.update(model="mini")

@@ -1,10 +1,10 @@
-"""CLIP-DINOiser's heads from pictures without labels, as published: 1000 images of ImageNet, 100 epochs of 16.
+"""CLIP-DINOiser's heads from images without labels, as published: 1000 images of ImageNet, 100 epochs of 16.
 
     python tools/train.py configs/dinoiser_train.py --cfg-options train_dataloader.dataset.root=data/imagenet/train
 
 The heads then lie in `work_dirs/dinoiser_train` as `heads.safetensors` and, in the published layout, `last.pt`. Losses
 are in `vis_data/scalars.json` there; for TensorBoard add `visualizer.vis_backends.0.type=TensorboardVisBackend`.
-Under torchrun each process takes a batch of its own. On a small machine add `--amp`, and four times four pictures to a
+Under torchrun each process takes a batch of its own. On a small machine add `--amp`, and four times four images to a
 step: `train_dataloader.batch_size=4 optim_wrapper.accumulative_counts=4
 param_scheduler.0.milestones=[20000]`.
 Published heads reach 40.3 mIoU in the mean of eight sets; `configs/dinoiser_*.py` measure it.

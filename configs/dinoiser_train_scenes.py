@@ -4,7 +4,7 @@
 
 The heads refine onto sub-patches of 2 pixels, a quarter of a patch's side. Their teacher is a random walk over these: the
 more alike neighbours are in colour and in the mini CLIP's map, the sooner it goes there. The losses are the published
-ones, of pairs of sub-patches near each other; the pictures are close views of crowded scenes, at the scale in which the
+ones, of pairs of sub-patches near each other; the images are close views of crowded scenes, at the scale in which the
 segmentor sees a scene of 128 pixels at short side 192, since on sparse ones nearly all pairs are ground and ground. Some
 minutes on two cores; the heads then lie in `work_dirs/dinoiser_train_scenes/heads.safetensors`. What they reach, by seed:
 `densevl/data/mini/dinoiser_training.json`; for another seed

@@ -8,5 +8,6 @@ Published: 80.9 mIoU.
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.voc20 import *
-    from ._base_.dinoiser import *
+    from .voc20 import *
+
+model.update(model="dinoiser")

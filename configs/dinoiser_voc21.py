@@ -3,13 +3,12 @@
     python tools/test.py configs/dinoiser_voc21.py --cfg-options data_root=data/VOCdevkit
 
 Published: 62.1 mIoU.
-The background is the class "background", asked for by its name and by the background head.
+The background is the class "background", found by its name and by the background head.
 """
 
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.voc21 import *
-    from ._base_.dinoiser import *
+    from .voc21 import *
 
-model.update(background="head")
+model.update(model="dinoiser", background="head")

@@ -7,9 +7,7 @@ Published for CLOC, whose protocol this is (class names without templates): 71.1
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.regions.model import RegionChooser
-
 with read_base():
-    from ._base_.coco_regions import *
+    from .coco_regions import *
 
-model = dict(type=RegionChooser, segmentor="fgvp-seg", templates="none")
+model.update(model="fgvp-seg")

@@ -2,11 +2,13 @@
 
     python tools/test.py configs/fgvp_coco_stuff.py --cfg-options data_root=data/coco_stuff164k
 
-Ours; FGVP published no label maps, so there is no figure to reach.
+Ours; FGVP published no label maps, so there is no figure to reach. Without a network: `weights=mini-clip
+mask_maker=mini-sam`, on photos a figure without meaning.
 """
 
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.coco_stuff import *
-    from ._base_.fgvp_regions import *
+    from .coco_stuff import *
+
+model.update(model="fgvp-seg")

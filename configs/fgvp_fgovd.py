@@ -7,9 +7,7 @@ No figure is published for true boxes.
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.regions.model import RegionChooser
-
 with read_base():
-    from ._base_.fgovd import *
+    from .fgovd import *
 
-model = dict(type=RegionChooser, segmentor="fgvp-seg", templates="none")
+model.update(model="fgvp-seg")

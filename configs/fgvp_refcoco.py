@@ -2,15 +2,14 @@
 
     python tools/test.py configs/fgvp_refcoco.py --cfg-options data_root=data/refer split=val proposals=true
 
-`data_root` holds the annotations in any format that tools/convert_refer.py reads, and COCO's train2014. `proposals`:
-true, everything, detector, or a file of detections; each is a protocol of its own.
 Published (not measured here), val: 52.0 with crop and blur reverse mask, B/32 + RN50x16 and relations; 59.6 with
-L/14@336 + RN50x16 and subtraction (model.grounder=fgvp-l14); one visual prompt alone: drawn circle 24.9, blur reverse
+L/14@336 + RN50x16 and subtraction (model.model=fgvp-l14); one visual prompt alone: drawn circle 24.9, blur reverse
 mask 40.8; ReCLIP 45.8. These papers choose from detected boxes: compare with proposals=FILE, not with true boxes.
 """
 
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.fgvp import *
-    from ._base_.refcoco import *
+    from .refcoco import *
+
+model.update(model="fgvp")

@@ -8,9 +8,7 @@ mask maker find the regions.
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.referring.model import GroundingModel
-
 with read_base():
-    from ._base_.refer_scenes import *
+    from .refer_scenes import *
 
-model = dict(type=GroundingModel, grounder="mini")
+model.update(model="mini")

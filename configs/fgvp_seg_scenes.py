@@ -8,9 +8,7 @@ Nothing to download. Measured with `--limit 60`: 83.1 mIoU (grounds 95.7, seen p
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.segmentation.model import OpenVocabularyModel
-
 with read_base():
-    from ._base_.scenes import *
+    from .scenes import *
 
-model = dict(type=OpenVocabularyModel, segmentor="mini-regions")
+model.update(model="mini-regions")

@@ -3,13 +3,12 @@
     python tools/test.py configs/maskclip_context60.py --cfg-options data_root=data/VOCdevkit
 
 No figure is published for these weights (LAION-2B ViT-B/16). With OpenAI's, which
-``model.segmentor=maskclip-openai-b16`` takes: 23.2 mIoU.
+``model.model=maskclip-openai-b16`` takes: 23.2 mIoU.
 """
 
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.context60 import *
-    from ._base_.maskclip import *
+    from .context60 import *
 
-model.update(background="literal")
+model.update(model="maskclip")

@@ -2,15 +2,13 @@
 
     python tools/test.py configs/maskclip_scenes.py
 
-The mean over 70 classes is printed with its parts: grounds, pairs of colour and shape that training has seen, and pairs
+The mean over 70 classes is printed with that of each group: grounds, pairs of colour and shape that training has seen, and pairs
 that it never saw. Measured: 77.9 mIoU (grounds 93.7, seen pairs 77.6, never-seen pairs 68.5).
 """
 
 from mmengine.config import read_base
 
-from densevl.benchmarks.segmentation.model import OpenVocabularyModel
-
 with read_base():
-    from ._base_.scenes import *
+    from .scenes import *
 
-model = dict(type=OpenVocabularyModel, segmentor="mini-maskclip")
+model.update(model="mini-maskclip")

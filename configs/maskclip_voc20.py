@@ -8,5 +8,6 @@ Published with these weights (LAION-2B ViT-B/16), as the baseline of CLIP-DINOis
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.voc20 import *
-    from ._base_.maskclip import *
+    from .voc20 import *
+
+model.update(model="maskclip")

@@ -1,4 +1,4 @@
-"""What the parts that a benchmark's config names, model, data set and metric, say of themselves.
+"""The contracts of model, data set and metric of a benchmark.
 
 A config has a ``model`` (:class:`BenchmarkModel`), a ``test_dataloader`` whose data set is a :class:`BenchmarkDataset`,
 and a ``test_evaluator`` (:class:`BenchmarkMetric`). The evaluation needs nothing else of them, so that segmentation,
@@ -7,7 +7,7 @@ referring expressions and recognition are run, reported and saved by the same co
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor
 
+from densevl.api.loading import load
 from densevl.core.errors import UsageError
 from densevl.core.failures import Failure
 
-__all__ = ["BenchmarkDataset", "BenchmarkMetric", "BenchmarkModel", "Scores", "as_array"]
+__all__ = ["BenchmarkDataset", "BenchmarkMetric", "BenchmarkModel", "LoadedModel", "Scores", "as_array", "dotted"]
 
 
 @runtime_checkable
@@ -27,7 +28,7 @@ class Scores(Protocol):
     """Figures of a metric."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file, full precision, None for what cannot be told."""
+        """Numbers, texts, lists and dicts for a JSON file: full precision, None where a figure is undefined."""
         ...
 
     def lines(self) -> list[str]:
@@ -37,13 +38,13 @@ class Scores(Protocol):
 
 @runtime_checkable
 class BenchmarkDataset(Protocol):
-    """What a data set says of itself.
+    """A data set that describes itself.
 
     Attributes:
-        title: what reports call it.
+        title: its name in reports.
         source: where its data lie.
         expected: number of images of the whole benchmark; None where it is not known.
-        protocol: what of it decides the figure, such as where proposals come from.
+        protocol: settings that decide the figure, such as where proposals come from.
         caveats: why its figures may not be compared with others.
     """
 
@@ -58,7 +59,7 @@ class BenchmarkDataset(Protocol):
 
 @runtime_checkable
 class BenchmarkMetric(Protocol):
-    """What a metric keeps of its last evaluation.
+    """A metric that keeps its last evaluation.
 
     Attributes:
         scores: None before the first evaluation.
@@ -69,13 +70,17 @@ class BenchmarkMetric(Protocol):
     failures: list[Failure]
 
 
-class BenchmarkModel(BaseModel):
-    """A model of densevl as MMEngine's runner tests it.
+Data = TypeVar("Data")
+"""The data sets that a model reads, beside what the report reads (:class:`BenchmarkDataset`)."""
 
-    It says how a batch is answered (:meth:`answer`).
+
+class BenchmarkModel(BaseModel, Generic[Data]):
+    """A model as MMEngine's runner tests it, on data sets of one kind.
+
+    A subclass says how a batch is answered (:meth:`answer`).
 
     Attributes:
-        name: what reports call it.
+        name: its name in reports.
         mirrors: whether it can average over an image and its mirror image, with the argument ``flip``.
     """
 
@@ -85,8 +90,8 @@ class BenchmarkModel(BaseModel):
     def __init__(self) -> None:
         super().__init__(data_preprocessor=BaseDataPreprocessor())
 
-    def prepare(self, dataset: Any) -> None:
-        """Learn from the data set what its samples are asked; called once, before the first sample."""
+    def prepare(self, dataset: Data) -> None:
+        """Learn from the data set what its samples are compared with; called once, before the first sample."""
 
     @property
     def dataset_options(self) -> dict[str, Any]:
@@ -95,11 +100,11 @@ class BenchmarkModel(BaseModel):
 
     @torch.inference_mode()
     def forward(self, inputs: Sequence[Tensor], data_samples: Sequence[Any], mode: str = "predict") -> list[Any]:
-        """Answer every sample that has a picture; the others, with a ``failure``, are passed on as they are.
+        """Answer every sample that has an image; the others, with a ``failure``, are passed on as they are.
 
         Args:
             inputs: uint8 RGB images (3, H, W), each any size.
-            data_samples: what is asked of them.
+            data_samples: one an image, with what is to be found in it.
             mode: ``"predict"``; these models are not trained here.
         """
         if mode != "predict":
@@ -116,17 +121,55 @@ class BenchmarkModel(BaseModel):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What of the model decides the figure, in the order in which it is printed."""
+        """Settings of the model that decide the figure, in the order in which they are printed."""
         return {}
 
     def hooks(self, out: str | Path | None, show_dir: str | Path | None) -> list[Hook]:
-        """What writes the results of each image.
+        """The hooks that write the results of each image.
 
         Args:
             out: folder of results for programs; None for none.
-            show_dir: folder of pictures; None for none.
+            show_dir: folder of drawings; None for none.
         """
         return []
+
+
+class LoadedModel(BenchmarkModel[Data]):
+    """A model of :func:`densevl.load`, of which a subclass takes the segmentor or the grounder.
+
+    Args:
+        model: a name from ``densevl models``, such a name with another encoder (``maskclip@clip-vit-l14-openai``), or
+            the configs of its parts.
+        changes: further arguments of :func:`densevl.load`. MMEngine makes nested dicts of dotted options; they become
+            dotted paths again, see :func:`dotted`: the option ``model.refiners.0.weights=FILE`` arrives as the change
+            ``{"refiners.0.weights": FILE}``.
+
+    Raises:
+        UsageError: where no model is named, or it does not take a change.
+        WeightsError: where its weights are missing, damaged or of another model.
+    """
+
+    def __init__(self, model: str | Mapping[str, Any] | None = None, **changes: Any) -> None:
+        super().__init__()
+        if model is None:
+            raise UsageError("the config names no model; choose one from `densevl models` with --model NAME")
+        self.name = model if isinstance(model, str) else "custom"
+        # The runner moves the model to its device, which under torchrun is another one in each process.
+        self.loaded = load(model, lazy=True, **{"device": "cpu", **dotted(changes)})
+
+
+def dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted paths: ``{"refiners": {"0": {"weights": 1}}}`` becomes ``{"refiners.0.weights": 1}``.
+
+    A dict with a ``type`` is the config of a whole component and stays as it is.
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value and "type" not in value:
+            found |= {f"{name}.{path}": inner for path, inner in dotted(value).items()}
+        else:
+            found[name] = value
+    return found
 
 
 def as_array(image: UInt8[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:

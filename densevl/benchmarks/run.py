@@ -1,5 +1,6 @@
 """Evaluating a config, as ``tools/test.py`` runs it."""
 
+import inspect
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,23 +9,24 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, is_main_process
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from densevl.benchmarks.progress import Progress
 from densevl.benchmarks.protocols import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
 from densevl.benchmarks.report import Report
-from densevl.benchmarks.segmentation.metric import ConfusionMetric
-from densevl.benchmarks.segmentation.upstream import MODELS
 from densevl.core.config_files import load_config, start_distributed
-from densevl.core.errors import DensevlError, OutputError, UsageError
+from densevl.core.errors import DensevlError, OutputError, UsageError, suggestion
 
 __all__ = ["SHORT_NAMES", "evaluate"]
 
 SHORT_NAMES = {
     "data_root": "test_dataloader.dataset.data_root",
     "weights": "model.weights",
-    "heads": "model.heads",
+    "heads": "model.refiners.0.weights",
     "prompter": "model.prompter",
+    "mask_maker": "model.mask_maker",
     "background": "model.background",
     "batch_size": "test_dataloader.batch_size",
     "split": "test_dataloader.dataset.split",
@@ -33,9 +35,16 @@ SHORT_NAMES = {
 }
 """Config options that have a short name."""
 
+NEEDED = ("model", "test_dataloader", "test_evaluator")
+"""Keys of a config that describes a benchmark."""
+
+OPTIONAL = ("env_cfg", "work_dir")
+"""Further keys that are read."""
+
 
 def evaluate(
     config: str | Path,
+    model: str | Mapping[str, Any] | None = None,
     checkpoint: str | Path | None = None,
     work_dir: str | Path | None = None,
     out: str | Path | None = None,
@@ -45,14 +54,17 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
 ) -> Report:
-    """Evaluate what a config describes.
+    """Evaluate a model on a data set, as a config says.
 
     Args:
         config: a config file, or the name of a shipped one.
+        model: the model in the place of the config's: a name from ``densevl models``, ``HEAD@ENCODER``, or the configs
+            of its parts. Needed where the config describes a data set alone, such as ``configs/ade.py``.
         checkpoint: weights of the encoder in the place of the config's: a path or a name.
-        work_dir: where ``results.json`` and the log go; ``work_dirs/<config>`` unless the config says otherwise.
+        work_dir: folder of ``results.json`` and the log; ``work_dirs/<config>``, or ``work_dirs/<config>-<model>``,
+            unless the config says otherwise.
         out: folder for the results of each image, such as label maps.
-        show_dir: folder for a picture of the results of each image.
+        show_dir: folder for a drawing of the results of each image.
         tta: average the probabilities of each image and its mirror image.
         limit: use the first images only, for a quick look.
         options: dotted config keys, or :data:`SHORT_NAMES`, and their new values.
@@ -64,37 +76,51 @@ def evaluate(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1; got {limit}")
-    cfg = load_config(config, options, SHORT_NAMES)
-    if absent := {"model", "test_dataloader"} - cfg.keys():
-        raise UsageError(f"config {config} has no {' and no '.join(sorted(absent))}: it does not describe a benchmark")
-    cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / Path(config).stem)
+    cfg = load_config(config, options, SHORT_NAMES, NEEDED + OPTIONAL)
+    if absent := [key for key in NEEDED if cfg.get(key) is None]:
+        raise UsageError(f"config {config} has no {' and no '.join(absent)}: it does not describe a benchmark")
+    name = f"{Path(config).stem}-{model}" if isinstance(model, str) else Path(config).stem
+    cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / name)
+    if model is not None:
+        cfg.model.model = model
     if tta and not getattr(cfg.model.get("type"), "mirrors", True):
         raise UsageError(f"config {config}: its model does not average over mirror images; leave out --tta")
     cfg.model.update(({} if checkpoint is None else {"weights": str(checkpoint)}) | ({"flip": True} if tta else {}))
     if limit is not None:
         cfg.test_dataloader.dataset.indices = limit
     start_distributed(cfg, launcher)
-    model, runner = _build(cfg, out, show_dir)
+    tested, runner = _build(cfg, out, show_dir)
     started = time.perf_counter()
     runner.test()
-    report = _report(Path(config).stem, cfg, model, runner, time.perf_counter() - started)
+    report = _report(Path(config).stem, cfg, tested, runner, time.perf_counter() - started)
     if is_main_process():
         report.save(Path(cfg.work_dir) / "results.json")
     return report
 
 
-def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> tuple[BenchmarkModel, Runner]:
-    """The model, told what it is asked, and the runner of the evaluation."""
+def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> tuple[BenchmarkModel[Any], Runner]:
+    """The model, prepared for the data set, and the runner of the evaluation."""
+    _check_options(
+        "test_dataloader",
+        {
+            **cfg.test_dataloader,
+            "type": DataLoader,
+        },
+    )
+    _check_options("test_dataloader.dataset", cfg.test_dataloader.dataset)
+    _check_options("test_evaluator", cfg.test_evaluator)
     try:
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
         with _first_process_first():
-            model: BenchmarkModel = MODELS.build(cfg.model)
+            model: BenchmarkModel[Any] = MODELS.build(cfg.model)
+        if not isinstance(model, BenchmarkModel):
+            raise UsageError(f"config {cfg.filename}: {type(model).__name__} is no BenchmarkModel")
         cfg.test_dataloader.dataset.update(model.dataset_options)
         runner = Runner(
             model=model,
             work_dir=cfg.work_dir,
             test_dataloader=cfg.test_dataloader,
-            test_evaluator=cfg.get("test_evaluator", {"type": ConfusionMetric}),
+            test_evaluator=cfg.test_evaluator,
             test_cfg={},
             default_hooks=dict.fromkeys(("timer", "logger", "param_scheduler", "checkpoint")),
             custom_hooks=[Progress(), *model.hooks(out, show_dir)],
@@ -106,6 +132,8 @@ def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> 
             cfg=cfg,
         )
         runner._test_loop = runner.build_test_loop(runner._test_loop)
+        _check_contract("test_dataloader.dataset", runner.test_dataloader.dataset, BenchmarkDataset)
+        _check_contract("test_evaluator", runner.test_loop.evaluator.metrics[0], BenchmarkMetric)
         with _first_process_first():
             model.prepare(runner.test_dataloader.dataset)
     except DensevlError:
@@ -115,6 +143,25 @@ def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> 
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise UsageError(f"config {cfg.filename} cannot be built: {type(error).__name__}: {error}") from error
     return model, runner
+
+
+def _check_options(place: str, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that the class named by ``type``, and the bases to which it passes others on, do not take."""
+    known = {"type"}
+    for makes in inspect.getmro(settings["type"]) if inspect.isclass(settings.get("type")) else ():
+        parameters = inspect.signature(makes).parameters.values()
+        known |= {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+        if all(one.kind is not one.VAR_KEYWORD for one in parameters):
+            unknown = [name for name in settings if name not in known]
+            if unknown:
+                raise UsageError(f"{place} takes no {unknown[0]!r}; {suggestion(unknown[0], sorted(known))}")
+            return
+
+
+def _check_contract(place: str, built: Any, contract: type) -> None:
+    """Refuse a data set or a metric without the attributes that the report reads."""
+    if absent := [name for name in contract.__annotations__ if not hasattr(built, name)]:
+        raise UsageError(f"{place}: {type(built).__name__} has no {', '.join(absent)}, see {contract.__qualname__}")
 
 
 @contextmanager
@@ -129,7 +176,7 @@ def _first_process_first() -> Iterator[None]:
             barrier()
 
 
-def _report(name: str, cfg: Config, model: BenchmarkModel, runner: Runner, seconds: float) -> Report:
+def _report(name: str, cfg: Config, model: BenchmarkModel[Any], runner: Runner, seconds: float) -> Report:
     dataset: BenchmarkDataset = runner.test_dataloader.dataset
     metric: BenchmarkMetric = runner.test_loop.evaluator.metrics[0]
     if metric.scores is None:

@@ -1,9 +1,10 @@
-"""MMEngine config files: where they are, how they are read, and what the command line changes in them.
+"""MMEngine config files: finding and reading them, and changing them from the command line.
 
 Configs are code and are executed: use the ones that come with densevl or your own. The user command line takes none.
 """
 
 import ast
+import inspect
 import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -12,8 +13,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, suggestion
 
 __all__ = ["find_config", "load_config", "parse_options", "start_distributed"]
 
@@ -62,14 +64,19 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def load_config(
-    name: str | Path, options: Mapping[str, Any] | None = None, short_names: Mapping[str, str] | None = None
+    name: str | Path,
+    options: Mapping[str, Any] | None = None,
+    short_names: Mapping[str, str] | None = None,
+    keys: Iterable[str] | None = None,
 ) -> Config:
     """Read a config and change it.
 
     Args:
-        name: as for :func:`find_config`.
+        name: the path of a config, or the name of a shipped one.
         options: dotted keys and their new values.
         short_names: keys that stand for longer ones, such as ``data_root``.
+        keys: first words of the dotted keys that have an effect; None for those of the config and the arguments of
+            MMEngine's runner.
 
     Raises:
         UsageError: where the file is not found, fails, or has no place for an option.
@@ -80,7 +87,14 @@ def load_config(
         _import_all(config)
     except Exception as error:  # a config is code: anything can go wrong in it
         raise UsageError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
-    full = {(short_names or {}).get(key, key): value for key, value in (options or {}).items()}
+    short_names = short_names or {}
+    full = {short_names.get(key, key): value for key, value in (options or {}).items()}
+    known = {*config, *inspect.signature(Runner).parameters} if keys is None else set(keys)
+    for key in full:
+        if key.partition(".")[0] not in known:
+            raise UsageError(
+                f"config {path} takes no option {key!r}; {suggestion(key, [*short_names, *sorted(known)])}"
+            )
     try:
         config.merge_from_dict(full)
     except (KeyError, IndexError, TypeError, AssertionError) as error:

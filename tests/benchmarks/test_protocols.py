@@ -1,9 +1,12 @@
 """A model, a data set and a metric of any other kind run through the same evaluation."""
 
 import json
+import sys
 
 import pytest
 
+from densevl.benchmarks import protocols
+from densevl.benchmarks.protocols import LoadedModel, dotted
 from densevl.benchmarks.run import evaluate
 from densevl.core.errors import UsageError
 
@@ -101,6 +104,7 @@ def config(tmp_path, monkeypatch):
     (tmp_path / "number_parts.py").write_text(PARTS)
     (tmp_path / "numbers.py").write_text(CONFIG)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "number_parts", raising=False)
     return tmp_path / "numbers.py"
 
 
@@ -124,3 +128,60 @@ def test_the_config_decides(config, tmp_path):
 def test_mirror_images_only_where_the_model_can(config, tmp_path):
     with pytest.raises(UsageError, match="leave out --tta"):
         evaluate(config, work_dir=tmp_path, tta=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('title, source, expected = "numbers", ', "source, expected = ", "Numbers has no title, see BenchmarkDataset"),
+        ("scores, failures = None, []", "failures = []", "Count has no scores, see BenchmarkMetric"),
+        ("class Twice(BenchmarkModel)", "class Twice(torch.nn.Module)", "Twice is no BenchmarkModel"),
+    ],
+)
+def test_parts_that_keep_no_contract_are_refused(config, tmp_path, old, new, message):
+    assert old in PARTS
+    (tmp_path / "number_parts.py").write_text(PARTS.replace(old, new))
+    with pytest.raises(UsageError, match=message):
+        evaluate(config, work_dir=tmp_path / "w")
+
+
+def test_dotted_options_reach_load_as_dotted_paths(monkeypatch):
+    got = {}
+    monkeypatch.setattr(protocols, "load", lambda name, **changes: got.update(changes, name=name))
+    component = {"type": "sam", "weights": "mini-sam", "points": {"per_side": 8}}
+    LoadedModel("mini", weights="F", refiners={"0": {"weights": "G", "gamma": 0.3}}, mask_maker=component, negatives={})
+    assert got.pop("lazy") is True
+    assert got == {
+        "name": "mini",
+        "device": "cpu",
+        "weights": "F",
+        "refiners.0.weights": "G",
+        "refiners.0.gamma": 0.3,
+        "mask_maker": component,
+        "negatives": {},
+    }
+    assert dotted({"a": {"b": {"c": 1}, "d": [2]}}) == {"a.b.c": 1, "a.d": [2]}
+
+
+def test_options_of_the_command_line_reach_load(monkeypatch, tmp_path):
+    class Got(Exception):
+        pass
+
+    def load(name, **changes):
+        raise Got(name, changes)
+
+    monkeypatch.setattr(protocols, "load", load)
+    options = {"model.encoder.weights": "F", "heads": "G", "prompter": "P", "mask_maker": "mini-sam", "weights": "W"}
+    with pytest.raises(Got) as raised:
+        evaluate("scenes", "mini@x", work_dir=tmp_path, options=options)
+    name, changes = raised.value.args
+    assert name == "mini@x"
+    assert changes == {
+        "lazy": True,
+        "device": "cpu",
+        "encoder.weights": "F",
+        "refiners.0.weights": "G",
+        "prompter": "P",
+        "mask_maker": "mini-sam",
+        "weights": "W",
+    }

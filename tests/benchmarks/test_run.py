@@ -3,16 +3,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from densevl.api.segmentor_building import build_segmentor
 from PIL import Image
 
-from densevl.api.segmentor_building import build_segmentor
 from densevl.benchmarks.run import evaluate
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.images import read_image
 from densevl.core.labelmap import read_label_map
 
 QUICK = {"weights": "random:0", "test_dataloader.num_workers": 0, "model.templates": "none"}
-ADE = {**QUICK, "model.segmentor": "mini"}
+ADE = {**QUICK, "model.model": "mini"}
 SCENES = {**QUICK, "test_dataloader.dataset.length": 3, "test_dataloader.dataset.size": 64}
 
 
@@ -74,12 +74,17 @@ def test_a_bad_image_makes_the_figure_invalid_loudly(ade, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model.segmentor": "nope"}, "model 'nope' is unknown"),
+        ({"model.model": "nope"}, "model 'nope' is unknown"),
         ({"test_dataloader.dataset.vocabulary": "ade21k"}, "vocabulary 'ade21k' is unknown"),
         ({"data_root": "/nowhere"}, "there is no folder /nowhere"),
         ({"background": "maybe"}, "background mode must be one of"),
         ({"model.shortside": 3}, "shortside"),
-        ({"test_dataloader.dataset.color": 3}, "color"),
+        ({"model.refiners.7.weights": 3}, r"refiners\.7\.weights"),
+        ({"test_dataloader.dataset.color": 3}, r"dataset takes no 'color'; .*cure"),
+        ({"test_dataloader.batchsize": 3}, "takes no 'batchsize'; did you mean batch_size"),
+        ({"test_evaluator.rule": ">"}, "test_evaluator takes no 'rule'; there are "),
+        ({"data_rot": "x"}, "takes no option 'data_rot'; did you mean data_root"),
+        ({"train_cfg.max_iters": 3}, r"takes no option 'train_cfg\.max_iters'; "),
         ({"model.templates": "nope"}, "templates 'nope' are unknown"),
         ({"weights": "/no/such/file.pt"}, "file.pt"),
     ],
@@ -101,7 +106,9 @@ def test_a_checkpoint_in_the_place_of_the_weights(tmp_path):
     trained = build_segmentor("mini", weights="random:5").encoder.model
     torch.save({"state_dict": trained.state_dict()}, tmp_path / "iter_5.pth")
     options = {name: value for name, value in SCENES.items() if name != "weights"}
-    report = evaluate("maskclip_scenes", tmp_path / "iter_5.pth", work_dir=tmp_path, tta=True, options=options)
+    report = evaluate(
+        "maskclip_scenes", checkpoint=tmp_path / "iter_5.pth", work_dir=tmp_path, tta=True, options=options
+    )
     assert report.caveats == []
     assert report.protocol["mirrored"] is True
 

@@ -43,7 +43,7 @@ def text(root, name):
 def test_the_prompter_is_the_users(name, root):
     config = load_config(f"cloc_{name}", {"prompter": "mine", "weights": "its.safetensors"}, SHORT_NAMES)
     assert (config.model.prompter, config.model.weights) == ("mine", "its.safetensors")
-    settings = config.model.get("segmentor") or config.model.grounder.embedders[0]
+    settings = config.model.model.get("segmentor") or config.model.model.grounder.embedders[0]
     embedder = settings.get("embedder", settings)
     assert (embedder.type, embedder.prompter) == ("prompter", None)
     assert settings.encoder == {"type": "clip", "weights": "clip-vit-b16-laion2b"}
@@ -53,6 +53,8 @@ def test_the_prompter_is_the_users(name, root):
     assert command in text(root, name)
     assert "prompter=FILE\n" in text(root, name)
     assert root_of_data in text(root, name) or name == "retrieval"
+    mini = "`weights=mini-clip prompter=mini-cloc" + (" mask_maker=mini-sam`" if name in SEGMENTATION else "`")
+    assert mini in " ".join(text(root, name).split())
     assert ("Published" if name in PUBLISHED else "No figure is published") in " ".join(text(root, name).split())
     with pytest.raises(UsageError, match=r"there is no prompter: .* give prompter=FILE"):
         evaluate(f"cloc_{name}", options={"data_root": "nowhere"})
@@ -71,13 +73,16 @@ def test_segmentation(name):
     assert config.model.type is OpenVocabularyModel
     assert config.test_dataloader.dataset.vocabulary == SEGMENTATION[name]
     assert config.model.get("background") == ("literal" if name == "coco_object" else None)
+    assert config.model.mask_maker.maker.weights == "sam-vit-h"
+    assert config.model.templates == "plain"
 
 
 @pytest.mark.parametrize("name", sorted(REGIONS))
 def test_regions(name):
     config = load_config(f"cloc_{name}")
     assert (config.model.type, config.test_evaluator.type) == REGIONS[name]
-    assert config.model.segmentor.templates == "none"
+    assert config.model.templates == config.model.model.segmentor.templates == "none"
+    assert "mask_maker" not in {**config.model, **config.model.model.segmentor}, "boxes need no SAM"
     assert config.test_dataloader.batch_size == 8
 
 
@@ -92,6 +97,6 @@ def test_referring(name):
 def test_scenes_need_no_download(name, root):
     config = load_config(f"cloc_{name}")
     assert config.model.type is SCENES[name]
-    assert config.model.get("segmentor", config.model.get("grounder")) == "mini-cloc"
+    assert config.model.model == "mini-cloc"
     assert model_entry("mini-cloc").cached
     assert f"python tools/test.py configs/cloc_{name}.py" in text(root, name)

@@ -44,13 +44,13 @@ def test_benchmark(method, name, root):
     assert data.type is VocabularyDataset
     assert data.vocabulary == vocabulary
     assert len(Vocabulary.load(vocabulary)) == classes
-    assert model_entry(config.model.segmentor).segmentor["short_side"] == 448
+    assert model_entry(config.model.model).segmentor["short_side"] == 448
     assert config.test_dataloader.sampler.round_up is False
     # Where label 0 is a class it is the background; where it is ignored the vocabulary has none.
     has_background = Vocabulary.load(vocabulary).background == 0
     assert not (data.get("reduce_zero_label", False) and has_background)
     text = (root / "configs" / f"{method}_{name}.py").read_text()
-    assert config.model.segmentor == method
+    assert config.model.model == method
     assert f"python tools/test.py configs/{method}_{name}.py --cfg-options data_root={data.data_root}" in text
     assert re.search(r"\d\d\.\d mIoU", text)
 
@@ -66,7 +66,7 @@ def test_the_background_is_the_published_one(name):
 def test_scenes(method):
     config = load_config(f"{method}_scenes")
     assert config.test_dataloader.dataset.type is ScenesDataset
-    assert config.model.segmentor == {"maskclip": "mini-maskclip", "dinoiser": "mini"}[method]
+    assert config.model.model == {"maskclip": "mini-maskclip", "dinoiser": "mini"}[method]
 
 
 def test_configs_are_few_lines(root):
@@ -82,7 +82,8 @@ def test_configs_work_from_an_installed_package(root, tmp_path):
     shutil.copytree(root / "configs", tmp_path / "densevl" / "configs")
     program = (
         "from densevl.core.config_files import find_config, load_config;"
-        "print(find_config('maskclip_ade'), load_config('configs/maskclip_ade.py').test_dataloader.dataset.vocabulary)"
+        "print(find_config('maskclip_ade'), load_config('configs/maskclip_ade.py').test_dataloader.dataset.vocabulary, find_config('ade'))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(tmp_path / "densevl" / "configs" / "maskclip_ade.py"), "ade20k"]
+    shipped = tmp_path / "densevl" / "configs"
+    assert done.stdout.split() == [str(shipped / "maskclip_ade.py"), "ade20k", str(shipped / "ade.py")]

@@ -22,17 +22,17 @@ def test_refer(name, root):
     assert config.test_evaluator.type is ReferringMetric
     assert (chosen.name, chosen.split(data.split)) == (name.replace("_plus", "+"), "val")
     assert data.proposals in PROPOSALS
-    assert model_entry(config.model.grounder).grounder
+    assert model_entry(config.model.model).grounder
     assert config.test_dataloader.sampler.round_up is False
     text = (root / "configs" / f"fgvp_{name}.py").read_text()
     assert f"python tools/test.py configs/fgvp_{name}.py --cfg-options data_root={data.data_root}" in text
     assert f"Published (not measured here), val: {PUBLISHED[name]}" in text
-    base = (root / "configs" / "_base_" / f"{name}.py").read_text()
+    base = (root / "configs" / f"{name}.py").read_text()
     assert all(f"{split} {count}" in base for split, count in chosen.splits.items() if split != "train")
 
 
 def test_refer_scenes():
     config = load_config("fgvp_refer_scenes")
     assert config.test_dataloader.dataset.type is ReferringScenes
-    assert config.model.grounder == "mini"
+    assert config.model.model == "mini"
     assert config.test_evaluator.rule == ">"

@@ -22,7 +22,7 @@ def test_segmentation(name, root):
     config = load_config(f"fgvp_{name}")
     data = config.test_dataloader.dataset
     assert config.model.type is OpenVocabularyModel
-    assert config.model.segmentor == "fgvp-seg"
+    assert config.model.model == "fgvp-seg"
     assert data.vocabulary == SEGMENTATION[name]
     text = (root / "configs" / f"fgvp_{name}.py").read_text()
     assert f"python tools/test.py configs/fgvp_{name}.py --cfg-options data_root={data.data_root}" in text
@@ -33,11 +33,11 @@ def test_segmentation(name, root):
 def test_recognition(name, root):
     config = load_config(f"fgvp_{name}")
     assert config.model.type is RegionChooser
-    assert config.model.segmentor == ("mini-regions" if name.endswith("scenes") else "fgvp-seg")
+    assert config.model.model == ("mini-regions" if name.endswith("scenes") else "fgvp-seg")
     assert config.test_evaluator.type is RECOGNITION[name]
     assert f"python tools/test.py configs/fgvp_{name}.py" in (root / "configs" / f"fgvp_{name}.py").read_text()
 
 
 def test_scenes_need_no_download():
-    assert load_config("fgvp_seg_scenes").model.segmentor == "mini-regions"
+    assert load_config("fgvp_seg_scenes").model.model == "mini-regions"
     assert model_entry("mini-regions").cached

@@ -40,6 +40,15 @@ def test_options_change_a_config(tmp_path):
         load_config(tmp_path / "a.py", {"data.sizes.first": 1})
 
 
+def test_options_without_effect_are_refused(tmp_path):
+    (tmp_path / "a.py").write_text("data = dict(root='x')\nother = 1\n")
+    with pytest.raises(UsageError, match=r"a\.py takes no option 'rot'; did you mean root"):
+        load_config(tmp_path / "a.py", {"rot": "y"}, {"root": "data.root"})
+    with pytest.raises(UsageError, match="takes no option 'other'; there are data"):
+        load_config(tmp_path / "a.py", {"other": 2}, keys=["data"])
+    assert load_config(tmp_path / "a.py", {"env_cfg.cudnn_benchmark": True}).env_cfg.cudnn_benchmark
+
+
 @pytest.mark.parametrize(
     "text", ["x = ", "import no_such_module_anywhere\nx = no_such_module_anywhere.y\n", "raise ValueError"]
 )

@@ -48,7 +48,7 @@ def test_two_processes_give_the_figures_of_one(root, toy, tmp_path):
     refs = tmp_path / "refer"
     toy.save_pictures(refs / "train2014")
     replace(toy, refs=[{**ref, "split": "val"} for ref in toy.refs]).official(refs)
-    options = [f"data_root={refs}", "model.grounder=mini", "test_dataloader.num_workers=0", "--limit", "3"]
+    options = [f"data_root={refs}", "model.model=mini", "test_dataloader.num_workers=0", "--limit", "3"]
     command = [str(root / "tools" / "test.py"), "fgvp_refcoco", "--cfg-options", *options]
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29631"]
     for name, start, end in (("one", [], []), ("two", launch, ["--launcher", "pytorch"])):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-MINI = ["model.segmentor=mini", "weights=random:0", "model.templates=none", "test_dataloader.num_workers=0"]
+MINI = ["model.model=mini", "weights=random:0", "model.templates=none", "test_dataloader.num_workers=0"]
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:

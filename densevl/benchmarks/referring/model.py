@@ -1,8 +1,8 @@
-"""densevl's grounder as a model of MMEngine's runner: an image is encoded once for all its expressions."""
+"""A grounder as a benchmark model: an image is encoded once for all its expressions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from mmengine.hooks import Hook
@@ -10,8 +10,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from densevl.api.grounder_building import build_grounder
-from densevl.benchmarks.protocols import BenchmarkModel, as_array
+from densevl.benchmarks.protocols import LoadedModel, as_array
 from densevl.benchmarks.referring.saving import SaveAnswers
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
@@ -23,34 +22,38 @@ __all__ = ["GroundingModel"]
 NONE = np.zeros((0, 4))
 
 
+@runtime_checkable
+class ReferredRegions(Protocol):
+    """Images with expressions for regions of them."""
+
+    proposals: str
+
+
 @MODELS.register_module()
-class GroundingModel(BenchmarkModel):
+class GroundingModel(LoadedModel[ReferredRegions]):
     """Answers the expressions of a data set.
 
     Args:
-        grounder: a name from ``densevl models`` that has a grounder, or arguments of
-            :class:`densevl.tasks.grounding.grounder.Grounder`.
-        weights: of its encoder, in the place of the model's own.
-        changes: further arguments of :func:`densevl.tasks.grounding.build_grounder`.
+        model: what :class:`LoadedModel` loads; it must have a grounder.
+        changes: further arguments of :func:`densevl.load`.
     """
 
-    def __init__(self, grounder: str | Mapping[str, Any] = "fgvp", weights: str | None = None, **changes: Any) -> None:
-        super().__init__()
-        self.name = grounder if isinstance(grounder, str) else "custom"
-        self.grounder = build_grounder(grounder, weights=weights, **changes)
+    def __init__(self, model: str | Mapping[str, Any] | None = None, **changes: Any) -> None:
+        super().__init__(model, **changes)
+        self.grounder = self.loaded.grounder
         self.proposals = "true"
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What decides a ranking."""
+        """The settings that decide a ranking."""
         return {**self.grounder.protocol, "device": str(self.grounder.device)}
 
     def hooks(self, out: str | Path | None, show_dir: str | Path | None) -> list[Hook]:
-        """Answers as JSON, and pictures with the first boxes."""
+        """Answers as JSON, and drawings of the first boxes."""
         return [SaveAnswers(out, show_dir)]
 
-    def prepare(self, dataset: Any) -> None:
-        """Learn what expressions choose from.
+    def prepare(self, dataset: ReferredRegions) -> None:
+        """Learn which boxes expressions choose from.
 
         Raises:
             UsageError: where the grounder cannot find such proposals.
@@ -62,8 +65,8 @@ class GroundingModel(BenchmarkModel):
 
     def answer(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> None:
         """Add ``answers``, one an expression, to the samples, which have their ``refs`` and ``boxes``."""
-        pictures = [as_array(image) for image in images]
-        for image, sample in zip(self._encoded(pictures, samples), samples, strict=True):
+        encoded = self._encoded([as_array(image) for image in images], samples)
+        for image, sample in zip(encoded, samples, strict=True):
             texts = [text for ref in sample.refs for text in ref.sentences]
             sample.set_field(self._answers(image, texts), "answers")
             sample.set_field(self.grounder.mask_maker is not None, "masks")
@@ -77,23 +80,23 @@ class GroundingModel(BenchmarkModel):
         except UsageError:  # of one of them: ask each alone
             return [self._alone(image, text) for text in texts]
 
-    def _encoded(self, pictures: Sequence[np.ndarray], samples: Sequence[BaseDataElement]) -> list[Any]:
-        """The regions of all pictures, embedded together; of one that has none, the reason.
+    def _encoded(self, images: Sequence[np.ndarray], samples: Sequence[BaseDataElement]) -> list[Any]:
+        """The regions of all images, embedded together; of one that has none, the reason.
 
-        Where the detector looks for each expression, the pictures themselves.
+        Where the detector looks for each expression, the images themselves.
         """
         if self.proposals == "detector":
-            return list(pictures)
-        proposals: list[Regions | None] = [None] * len(pictures)
+            return list(images)
+        proposals: list[Regions | None] = [None] * len(images)
         if self.proposals != "everything":
-            proposals = [_usable(sample.boxes, picture) for picture, sample in zip(pictures, samples, strict=True)]
+            proposals = [_usable(sample.boxes, image) for image, sample in zip(images, samples, strict=True)]
         try:
-            return list(self.grounder.encode_batch(pictures, proposals))
+            return list(self.grounder.encode_batch(images, proposals))
         except UsageError as error:  # of one of them: encode each alone
-            if len(pictures) == 1:
+            if len(images) == 1:
                 return ["no proposals" if proposals[0] is not None and len(proposals[0]) == 0 else str(error)]
-            pairs = zip(pictures, samples, strict=True)
-            return [self._encoded([picture], [sample])[0] for picture, sample in pairs]
+            pairs = zip(images, samples, strict=True)
+            return [self._encoded([image], [sample])[0] for image, sample in pairs]
 
     def _alone(self, image: Any, text: str) -> Answer:
         try:
@@ -102,9 +105,9 @@ class GroundingModel(BenchmarkModel):
             return Answer(NONE, reason=str(error))
 
 
-def _usable(boxes: Sequence[Any] | None, picture: np.ndarray) -> Regions:
-    """The boxes of which anything lies in the picture."""
-    height, width = picture.shape[:2]
+def _usable(boxes: Sequence[Any] | None, image: np.ndarray) -> Regions:
+    """The boxes of which anything lies in the image."""
+    height, width = image.shape[:2]
     inside = [box for box in boxes or () if box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0]
     return Regions.from_boxes(inside, (height, width))
 

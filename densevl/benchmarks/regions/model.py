@@ -1,16 +1,15 @@
-"""A segmentor's regions as models of the runner: which text suits each given box best, and how well each does."""
+"""A segmentor's regions as benchmark models: the text that suits each given box best, and how well each does."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
+from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from densevl.api.segmentor_building import build_segmentor
-from densevl.benchmarks.protocols import BenchmarkModel, as_array
-from densevl.benchmarks.segmentation.upstream import MODELS
+from densevl.benchmarks.protocols import LoadedModel, as_array
 from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
 from densevl.core.regions import Regions
@@ -21,32 +20,37 @@ from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 __all__ = ["RegionChooser", "RegionRetriever"]
 
 
+@runtime_checkable
+class DescribedRegions(Protocol):
+    """Images with boxes, and the texts that may describe them."""
+
+    texts: Sequence[str]
+
+
 @MODELS.register_module()
-class RegionChooser(BenchmarkModel):
+class RegionChooser(LoadedModel[DescribedRegions]):
     """Scores every box of an image with the texts of its data set; the images of a batch are embedded together.
 
     Args:
-        segmentor: a name from ``densevl models`` whose segmentor works by regions, or arguments of
-            :class:`densevl.tasks.segmentation.region_segmentor.RegionSegmentor`.
-        changes: further arguments of :func:`densevl.tasks.segmentation.build_segmentor`.
+        model: what :class:`LoadedModel` loads; it must have a segmentor that works by regions.
+        changes: further arguments of :func:`densevl.load`.
 
     Raises:
         UsageError: where the segmentor does not work by regions.
     """
 
-    def __init__(self, segmentor: str | Mapping[str, Any], **changes: Any) -> None:
-        super().__init__()
-        self.name = segmentor if isinstance(segmentor, str) else "custom"
-        built = build_segmentor(segmentor, **changes)
-        if not isinstance(built, RegionSegmentor):
+    def __init__(self, model: str | Mapping[str, Any] | None = None, **changes: Any) -> None:
+        super().__init__(model, **changes)
+        segmentor = self.loaded.segmentor
+        if not isinstance(segmentor, RegionSegmentor):
             raise UsageError(f"model {self.name!r} does not work by regions; take one whose segmentor does")
-        self.segmentor = built
+        self.segmentor = segmentor
         self.shortened = 0
         self.texts: TextVectors | None = None
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What decides the answers."""
+        """The settings that decide the answers."""
         wanted = ("encoder", "embedder", "regions", "templates", "dtype")
         protocol = {name: value for name, value in self.segmentor.protocol.items() if name in wanted}
         masks = protocol.pop("regions")
@@ -56,7 +60,7 @@ class RegionChooser(BenchmarkModel):
         return {**protocol, "masks": masks, **extra, "device": str(self.segmentor.device)}
 
     @torch.inference_mode()
-    def prepare(self, dataset: Any) -> None:
+    def prepare(self, dataset: DescribedRegions) -> None:
         """Embed the texts of the data set; those beyond the context of the text encoder lose their last words."""
         encoder = self.segmentor.embedder.encoder
         forms = templates(self.segmentor.templates)
@@ -85,7 +89,7 @@ class RegionChooser(BenchmarkModel):
 
 @MODELS.register_module()
 class RegionRetriever(RegionChooser):
-    """Scores every box of an image with all texts, for retrieval both ways; arguments as of the base."""
+    """Scores every box of an image with all texts, for retrieval in both directions."""
 
     def keep(self, sample: BaseDataElement, cosines: Float[Tensor, "n q"]) -> None:
         """Add ``cosines`` to a sample."""

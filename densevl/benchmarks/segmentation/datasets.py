@@ -1,6 +1,6 @@
 """Data sets for mmsegmentation, whose classes are densevl's vocabularies.
 
-A data set is a vocabulary and a folder layout, both given by its config in ``configs/_base_/``. Model and data set read
+A data set is a vocabulary and a folder layout, both given by its config. Model and data set read
 the same vocabulary, so that they cannot disagree on what label 7 means.
 """
 

@@ -1,17 +1,17 @@
-"""densevl's segmentor as a model of mmsegmentation."""
+"""A segmentor as a benchmark model: label maps of the samples, of the classes of their data set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from mmengine.hooks import Hook
+from mmengine.registry import MODELS
 from mmengine.structures import PixelData
 from torch import Tensor
 
-from densevl.api.segmentor_building import build_segmentor
-from densevl.benchmarks.protocols import BenchmarkModel
+from densevl.benchmarks.protocols import LoadedModel
 from densevl.benchmarks.segmentation.saving import SaveResults
-from densevl.benchmarks.segmentation.upstream import MODELS, SegDataSample
+from densevl.benchmarks.segmentation.upstream import SegDataSample
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
@@ -20,22 +20,28 @@ from densevl.tasks.segmentation.segmentor import EncodedImage
 __all__ = ["OpenVocabularyModel"]
 
 
+@runtime_checkable
+class LabelledPixels(Protocol):
+    """Images whose pixels have a class of a vocabulary each."""
+
+    vocabulary: Vocabulary
+
+
 @MODELS.register_module()
-class OpenVocabularyModel(BenchmarkModel):
+class OpenVocabularyModel(LoadedModel[LabelledPixels]):
     """A segmentor that labels the samples of a data set with the classes of its vocabulary.
 
     Args:
-        segmentor: a name from ``densevl models``, or arguments of :class:`densevl.Segmentor`.
+        model: what :class:`LoadedModel` loads; it must have a segmentor.
         flip: average the probabilities of the image and of its mirror image.
-        changes: further arguments of :func:`densevl.tasks.segmentation.build_segmentor`.
+        changes: further arguments of :func:`densevl.load`.
     """
 
     mirrors = True
 
-    def __init__(self, segmentor: str | Mapping[str, Any] = "maskclip", flip: bool = False, **changes: Any) -> None:
-        super().__init__()
-        self.name = segmentor if isinstance(segmentor, str) else "custom"
-        self.segmentor = build_segmentor(segmentor, **changes)
+    def __init__(self, model: str | Mapping[str, Any] | None = None, flip: bool = False, **changes: Any) -> None:
+        super().__init__(model, **changes)
+        self.segmentor = self.loaded.segmentor
         self.flip = flip
         self.texts: TextEmbeddings | None = None
 
@@ -46,14 +52,14 @@ class OpenVocabularyModel(BenchmarkModel):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What decides the labels, and whether mirror images are averaged in."""
+        """The settings that decide the labels, and whether mirror images are averaged in."""
         return {**self.segmentor.protocol, "mirrored": self.flip, "device": str(self.segmentor.device)}
 
     def hooks(self, out: str | Path | None, show_dir: str | Path | None) -> list[Hook]:
         """Label maps and overlays."""
         return [SaveResults(out, show_dir)]
 
-    def prepare(self, dataset: Any) -> None:
+    def prepare(self, dataset: LabelledPixels) -> None:
         """Embed the classes of the data set."""
         self.ask(dataset.vocabulary)
 

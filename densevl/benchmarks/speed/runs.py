@@ -13,6 +13,7 @@ from PIL import Image
 
 from densevl.api.loading import load
 from densevl.api.models import models
+from densevl.benchmarks.protocols import dotted
 from densevl.benchmarks.speed.batches import throughput
 from densevl.benchmarks.speed.plain import PlainSegmentor
 from densevl.benchmarks.speed.stages import Pipeline, Report, compare
@@ -44,15 +45,21 @@ def configured_segmentor(config: str, weights: str | None = None, **overrides: A
         UsageError: where the config or an override cannot be used.
         WeightsError: where the weights cannot be had.
     """
-    chosen: Any = config
-    if config not in models():
-        chosen = load_config(config).get("model", {}).get("segmentor")
-    if chosen is None:
-        raise UsageError(f"config {config} has no model.segmentor to measure; take one such as maskclip_ade")
+    model: Any = config
+    if config.partition("@")[0] not in models():
+        settings = load_config(config).get("model", {}).to_dict()
+        model = settings.pop("model", None)
+        overrides = {**dotted({name: value for name, value in settings.items() if name != "type"}), **overrides}
+    if model is None:
+        raise UsageError(f"config {config} names no model to measure; take one such as maskclip_ade")
     if weights == "rule":
         weights, overrides = "random:0", {"templates": "none", **overrides}
-    model = chosen if isinstance(chosen, str) else {"segmentor": chosen}
-    return load(model, weights=weights, device="cpu", **overrides).segmentor
+    segmentor = load(model, weights=weights or overrides.pop("weights", None), device="cpu", **overrides).segmentor
+    if not isinstance(segmentor, Segmentor):
+        raise UsageError(
+            f"{config} paints label maps region by region, which is not measured; take one such as maskclip"
+        )
+    return segmentor
 
 
 def benchmark(

@@ -18,8 +18,8 @@ from jaxtyping import Int64
 from torch import Tensor
 from tqdm import tqdm
 
-from densevl.api.loading import load
 from densevl.benchmarks.segmentation.datasets import ScenesDataset
+from densevl.benchmarks.speed.runs import configured_segmentor
 from densevl.core.config_files import load_config
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import Size
@@ -121,15 +121,14 @@ def dinoiser_rows() -> list[Row]:
 
 def _built(config: str, **changes: Any) -> Segmentor:
     """The segmentor of a config, with changes."""
-    settings = {key: value for key, value in load_config(config).model.to_dict().items() if key != "type"}
-    return load(settings.pop("segmentor"), device="cpu", **{**settings, **changes}).segmentor
+    return configured_segmentor(config, **changes)
 
 
 def dinoiser_table(scenes: int) -> Table:
     """Measure the table.
 
     Args:
-        scenes: number of held-out scenes, those of ``configs/_base_/scenes.py``.
+        scenes: number of held-out scenes, those of ``configs/scenes.py``.
     """
     dataset = ScenesDataset(length=scenes)
     rows = dinoiser_rows()

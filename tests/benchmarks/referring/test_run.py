@@ -19,7 +19,7 @@ CROPS = {
     "negatives": None,
     "_delete_": True,  # MMEngine: in the place of the name in the config
 }
-MINI = {"model.grounder": CROPS, "test_dataloader.num_workers": 0}
+MINI = {"model.model": CROPS, "test_dataloader.num_workers": 0}
 
 
 def run(tmp_path, toy, layout="official", name="fgvp_refcoco", **options):
@@ -144,7 +144,7 @@ def test_both_rules(toy, tmp_path):
         ({"proposals": "everything"}, "has no mask_maker, which proposals=everything need"),
         ({"proposals": "detector"}, "has no detector, which proposals=detector need"),
         ({"test_evaluator.rule": "="}, "the rule '=' is unknown"),
-        ({"model.grounder": "nope"}, "model 'nope' is unknown"),
+        ({"model.model": "nope"}, "model 'nope' is unknown"),
         ({"model.colour": 3}, "colour"),
     ],
 )

@@ -43,7 +43,7 @@ def test_scenes_have_no_file_of_detections():
 def test_by_the_kind_of_expression(tmp_path):
     crop = {"type": "marked-images", "encoder": {"type": "clip", "weights": "mini-clip"}, "visual_prompts": ["crop"]}
     options = {
-        "model.grounder": {"embedders": [crop], "negatives": None, "_delete_": True},
+        "model.model": {"embedders": [crop], "negatives": None, "_delete_": True},
         "test_dataloader.dataset.length": 6,
     }
     report = evaluate("fgvp_refer_scenes", work_dir=tmp_path, options=options)

@@ -24,7 +24,7 @@ def test_twenty_images_of_coco_are_learned_by_heart(shared, root, tmp_path):
     data, out = shared / "data/coco", tmp_path / "out"
     where = ["--cfg-options", f"train_dataloader.dataset.data_root={data}"]
     run("tools/train.py", "configs/cloc_overfit_coco.py", "--work-dir", out, *where)
-    options = [f"data_root={data}", "model.segmentor.encoder.arch=mini-clip"]
+    options = [f"data_root={data}", "model.model.segmentor.encoder.arch=mini-clip"]
     options += [f"weights={out / 'clip.safetensors'}", f"prompter={out / 'prompter.safetensors'}"]
     test = ["tools/test.py", "configs/cloc_coco_regions.py", "--limit", 20, "--work-dir", tmp_path / "test"]
     printed = run(*test, "--cfg-options", *options)

@@ -42,7 +42,7 @@ DEV = [
     "import-linter>=2.0",
     "pre-commit>=3.7",
 ]
-DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
+DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0", "mkdocstrings-python>=2.0"]
 
 setup(
     name="densevl",

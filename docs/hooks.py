@@ -24,7 +24,7 @@ def _helps() -> str:
     """A section for each command with what ``--help`` prints."""
     from densevl.cli import _parser
 
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "84"
     commands = next(action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
     return "\n\n".join(
         f"## densevl {name}\n\n```text\n{command.format_help()}```" for name, command in commands.choices.items()

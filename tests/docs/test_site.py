@@ -13,7 +13,7 @@ import pytest
 from toys.pages import ROOT, blocks, pages, prose, shell_commands
 
 import densevl
-from densevl.core.config_files import load_config, parse_options
+from densevl.core.config_files import find_config, load_config, parse_options
 
 PAGES = [str(page.relative_to(ROOT)) for page in pages()]
 WORDS = re.compile(r"[^a-z0-9 _-]")
@@ -112,13 +112,12 @@ def test_scripts_are_there_and_take_the_arguments(words, monkeypatch, only_parse
         run(**({} if module else {"run_name": "__main__"}))
 
 
-@pytest.mark.parametrize("words", starting("python tools/test.py", "python tools/train.py"))
+@pytest.mark.parametrize("words", starting("python tools/test.py", "python tools/train.py", "densevl t"))
 def test_configs_take_their_options(words):
     pytest.importorskip("mmseg")
     from densevl.benchmarks.run import SHORT_NAMES
 
-    config = ROOT / words[2]
-    assert config.is_file()
+    config = find_config(words[2] if words[0] == "densevl" else ROOT / words[2])
     pairs = words[words.index("--cfg-options") + 1 :] if "--cfg-options" in words else []
     load_config(config, parse_options(pairs), SHORT_NAMES)
 

@@ -42,6 +42,7 @@ DEV = [
     "import-linter>=2.0",
     "pre-commit>=3.7",
 ]
+DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0", "mkdocstrings-python>=2.0"]
 
 setup(
     name="densevl",
@@ -62,7 +63,8 @@ setup(
         "faiss": FAISS,
         "spacy": SPACY,
         "scale": SCALE,
-        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + SCALE + DEV,
+        "docs": DOCS,
+        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + SCALE + DOCS + DEV,
     },
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[

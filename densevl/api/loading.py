@@ -160,7 +160,7 @@ def _entry(name: str | Mapping[str, Any]) -> tuple[ModelEntry, str | None]:
     unknown = set(config) - set(COMPONENTS)
     if unknown:
         raise UsageError(f"a model is made of {', '.join(COMPONENTS)}; got {', '.join(sorted(unknown))}")
-    return ModelEntry("custom", **{part: _config(value) for part, value in config.items()}), None
+    return ModelEntry("custom", **{part: _named(part, value) for part, value in config.items()}), None
 
 
 # Changes ----------------------------------------------------------------------------------------------------------
@@ -194,14 +194,12 @@ def changed(entry: ModelEntry, changes: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: where a path leads nowhere, or a name is taken by members of different kinds.
     """
     config: dict[str, Any] = {name: _config(value) for name, value in entry.config.items()}
-    if "embedder" not in config:  # the model's usual one takes changes as well
-        config["embedder"] = deepcopy(_usual_embedder(config))
-        own = False
-    else:
-        own = True
+    kept = "embedder" in config
+    config.setdefault("embedder", deepcopy(_usual_embedder(config)))  # the usual one takes changes as well
     for name, value in changes.items():
-        own = own or _change(entry.name, config, name, value) == {"embedder"}
-    if not own:
+        reached = _change(entry.name, config, name, value)
+        kept = kept or reached == {"embedder"}
+    if not kept:
         del config["embedder"]
     return config
 
@@ -211,6 +209,8 @@ def _change(model: str, config: dict[str, Any], name: str, value: Any) -> set[st
     first, *rest = name.split(".")
     if first in COMPONENTS and not rest:
         new = _named(first, value)
+        if isinstance(new, dict) and "type" in new:
+            _ = _arguments(REGISTRIES[first], new["type"])  # an unknown name is said now, not when it is built
         holders = [member for member in _members(config) if first in member.arguments and member.path in COMPONENTS]
         for holder in holders:
             holder.settings[first] = deepcopy(new)

@@ -11,6 +11,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from densevl.api.models import models
+from densevl.classifiers.contracts import Classifier
 from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings, TextVectors
@@ -34,8 +35,9 @@ __all__ = ["Classes", "ImageSource", "Model"]
 ImageSource = str | Path | Image | np.ndarray | Tensor
 """A file, a PIL image, an array (H, W[, C]) or a tensor (3, H, W); see :func:`densevl.read_image`."""
 
-Classes = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings
-"""``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, or what :meth:`Model.embed_classes` gave."""
+Classes = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings | Classifier
+"""``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, what :meth:`Model.embed_classes` gave, or a
+classifier such as :class:`densevl.classifiers.gda.GDA` fits."""
 
 TOGETHER = 8
 """Images whose regions :meth:`Model.embed` embeds at once."""
@@ -218,17 +220,20 @@ class Model:
         """
         if not isinstance(images, list | tuple):
             return self.segment([images], classes, background=background, scores=scores)[0]  # type: ignore[list-item]
-        texts = self.embed_classes(classes, background)
-        fresh = [image for image in images if not isinstance(image, EncodedImage)]
-        encoded = iter(self.encode(fresh))
+        asked = classes if isinstance(classes, Classifier) else self.embed_classes(classes, background)
+        fresh = [as_image(image) for image in images if not isinstance(image, EncodedImage)]
+        made_for = asked if self.segmentor.encodes_for_texts and isinstance(asked, TextEmbeddings) else None
+        encoded = iter(self.segmentor.encode(fresh, made_for))
         return [
-            self._label(image if isinstance(image, EncodedImage) else next(encoded), texts, scores) for image in images
+            self._label(image if isinstance(image, EncodedImage) else next(encoded), asked, scores) for image in images
         ]
 
     def embed_classes(self, classes: Classes, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
         if isinstance(classes, TextEmbeddings):
             return classes
+        if isinstance(classes, Classifier):
+            raise UsageError("a classifier is asked as it is; it has no texts to embed")
         vocabulary = Vocabulary.of(classes)
         key = (vocabulary, str(Background.parse(background)) if background is not None else "")
         if key not in self._texts:
@@ -317,7 +322,7 @@ class Model:
             return tuple(templates(self._segmentor.value.templates))
         return ("{}",) if self._grounder.value is None else (self._grounder.value.template,)
 
-    def _label(self, encoded: EncodedImage, texts: TextEmbeddings, scores: bool) -> LabelMap:
+    def _label(self, encoded: EncodedImage, texts: TextEmbeddings | Classifier, scores: bool) -> LabelMap:
         labels, best = self.segmentor.label(encoded, texts)
         return LabelMap(
             labels.cpu().numpy(),

@@ -16,6 +16,7 @@ from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.encoders import ENCODERS
 from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Encoder, Needs, Window, join_needs
+from densevl.weights.opened import random_seed
 
 __all__ = ["DenseEncoder", "read_dense"]
 
@@ -53,7 +54,7 @@ class DenseEncoder(nn.Module):
             raise UsageError(f"encoder {type(built).__name__} embeds no patches; take one such as `clip`")
         self.encoder: Encoder = built
         self.readout: Readout = build(READOUTS, readout)
-        self.refiners = nn.ModuleList(build(REFINERS, refiner) for refiner in refiners)
+        self.refiners = nn.ModuleList(build(REFINERS, _of_width(refiner, built.width)) for refiner in refiners)
         for refiner in self._refiners:
             refiner.check(self.encoder)
         self.positions, self.border = positions, border
@@ -121,6 +122,12 @@ class DenseEncoder(nn.Module):
         for refiner in self._refiners:
             features = refiner(features, images if refiner.needs.images else None)
         return replace(features, maps={})
+
+
+def _of_width(refiner: Any, width: int) -> Any:
+    """A refiner's config in which random weights have the width of the encoder."""
+    drawn = isinstance(refiner, Mapping) and random_seed(refiner.get("weights")) is not None
+    return {"width": width, **refiner} if drawn else refiner
 
 
 @torch.no_grad()

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from densevl.api.segmentor_building import build_segmentor
 from PIL import Image
+from toys.models import build_segmentor
 
 from densevl.benchmarks.run import evaluate
 from densevl.core.errors import OutputError, UsageError

@@ -85,10 +85,11 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels]):
     def _label(self, images: Sequence[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         if self.texts is None:
             raise UsageError("the model was not told its classes; call ask(vocabulary) first")
-        encoded = self.segmentor.encode_resized(images, sizes)
+        texts = self.texts if self.segmentor.encodes_for_texts else None
+        encoded = self.segmentor.encode_resized(images, sizes, texts)
         if not self.flip:
             return [self.segmentor.label(image, self.texts)[0] for image in encoded]
-        mirrored = self.segmentor.encode_resized([image.flip(-1) for image in images], sizes)
+        mirrored = self.segmentor.encode_resized([image.flip(-1) for image in images], sizes, texts)
         return [self._label_both(*both, self.texts) for both in zip(encoded, mirrored, strict=True)]
 
     def _label_both(self, image: EncodedImage, mirrored: EncodedImage, texts: TextEmbeddings) -> Tensor:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from toys.models import build_segmentor
 
-from densevl.api.segmentor_building import build_segmentor
 from densevl.benchmarks.segmentation.datasets import ScenesDataset
 from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 from densevl.core.errors import UsageError, WeightsError

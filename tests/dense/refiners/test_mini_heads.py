@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from densevl.api.segmentor_building import build_segmentor
+from toys.models import build_segmentor
 
 from densevl.benchmarks.segmentation.datasets import ScenesDataset
 from densevl.benchmarks.tables.dinoiser import Row, count

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from densevl.api.segmentor_building import build_segmentor
 from toys.dense import dense
+from toys.models import build_segmentor
 
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures

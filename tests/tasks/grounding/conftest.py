@@ -1,8 +1,8 @@
 """A grounder over the mini CLIP, and a scene."""
 
 import pytest
+from toys.models import build_grounder
 
-from densevl.api.grounder_building import build_grounder
 from densevl.datasets.scenes import render
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from toys.models import build_grounder
 
-from densevl.api.grounder_building import build_grounder
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.regions.visual_prompts import draw

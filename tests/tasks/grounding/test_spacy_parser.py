@@ -3,8 +3,8 @@
 import sys
 
 import pytest
+from toys.models import build_grounder
 
-from densevl.api.grounder_building import build_grounder
 from densevl.core.errors import UsageError
 from densevl.tasks.grounding.expression import parse_expression
 from densevl.tasks.grounding.grounder import Grounder

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from densevl.api.grounder_building import build_grounder
 from densevl.api.part_settings import with_prompter
-from densevl.api.segmentor_building import build_segmentor
+from toys.models import build_grounder, build_segmentor
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from densevl.api.segmentor_building import build_segmentor
+from toys.models import build_segmentor
 
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from densevl.api.segmentor_building import build_segmentor
 from open_clip import CLIP, SimpleTokenizer
 from torch import nn
+from toys.models import build_segmentor
 
 from densevl import load
 from densevl.classifiers.text import region_probabilities

@@ -68,7 +68,7 @@ def test_another_embedder_and_another_mask_maker(scene, boxes):
     model = densevl.load("mini", device="cpu", embedder="mask-pooling", mask_maker="grabcut")
     assert isinstance(model.embedder, MaskPooling)
     assert model.embedder.encoder is model.segmentor.encoder
-    assert len(model.embedder.refiners) == len(model.segmentor.refiners) == 1
+    assert len(model.embedder.dense.refiners) == len(model.segmentor.refiners) == 1
     assert model.grounder.mask_maker.name == model.mask_maker.name == "GrabCut"
     built = densevl.load("mini", device="cpu", embedder=model.embedder)
     assert built.embedder is model.embedder
@@ -79,8 +79,9 @@ def test_configs_of_several_parts():
     config = {"segmentor": {"encoder": encoder, "templates": "none"}, "embedder": {"type": "mask-pooling"}}
     model = densevl.load(config, device="cpu")
     assert model.embedder.encoder is model.segmentor.encoder
-    with pytest.raises(UsageError, match="made of segmentor, grounder and embedder; got mask_maker"):
-        densevl.load({**config, "mask_maker": "sam"})
+    with pytest.raises(UsageError, match="made of segmentor, grounder, embedder, mask_maker; got detector"):
+        densevl.load({**config, "detector": "owlv2"})
+    assert densevl.load({**config, "mask_maker": "grabcut"}, device="cpu").mask_maker.name == "GrabCut"
 
 
 def test_random_weights_reach_the_embedder():

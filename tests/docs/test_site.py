@@ -13,7 +13,9 @@ import pytest
 from toys.pages import ROOT, blocks, pages, prose, shell_commands
 
 import densevl
+from densevl.api.models import models
 from densevl.core.config_files import find_config, load_config, parse_options
+from densevl.weights import weights_table
 
 PAGES = [str(page.relative_to(ROOT)) for page in pages()]
 WORDS = re.compile(r"[^a-z0-9 _-]")
@@ -98,6 +100,16 @@ def test_commands_parse(words):
     from densevl.cli import _parser
 
     _parser().parse_args(words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_models_are_known(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"--model ([a-z][\w@-]*)|densevl\.load\(\"([\w@-]+)\"|[`\"]([a-z][\w-]*@[a-z][\w-]*)[`\"]", text)
+    for name in filter(None, (name for names in named for name in names)):
+        head, _, encoder = name.partition("@")
+        assert head in models(), f"{page}: {name}"
+        assert not encoder or encoder in weights_table(), f"{page}: {name}"
 
 
 @pytest.mark.parametrize("words", starting("python tools/", "python demo/", "python -m densevl"))

@@ -10,6 +10,6 @@ CLOC, `mask_maker=mini-sam` the mini SAM; they know drawn scenes alone, so that 
 
 encoder = dict(type="clip", weights="clip-vit-b16-laion2b")
 embedder = dict(type="prompter", prompter=None, hint="box")
-cloc = dict(segmentor=dict(type="RegionSegmentor", encoder=encoder, embedder=embedder, templates="none"))
+cloc = dict(segmentor=dict(type="regions", encoder=encoder, embedder=embedder, templates="none"))
 cloc_grounder = dict(grounder=dict(embedders=[dict(encoder=encoder, **embedder)], template="{}", negatives=None))
 sam = dict(type="cached", maker=dict(type="sam", weights="sam-vit-h"))

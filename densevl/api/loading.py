@@ -191,7 +191,7 @@ def changed(entry: ModelEntry, changes: Mapping[str, Any]) -> dict[str, Any]:
         changes: dotted paths or unique names, and their values, made in this order.
 
     Raises:
-        UsageError: where a path leads nowhere, or a name is taken by members of different kinds.
+        UsageError: where a path leads nowhere, a name is taken by members of different kinds, or a prompter is missing.
     """
     config: dict[str, Any] = {name: _config(value) for name, value in entry.config.items()}
     kept = "embedder" in config
@@ -201,6 +201,11 @@ def changed(entry: ModelEntry, changes: Mapping[str, Any]) -> dict[str, Any]:
         kept = kept or reached == {"embedder"}
     if not kept:
         del config["embedder"]
+    if any(one.settings.get("type") == "prompter" and not one.settings.get("prompter") for one in _members(config)):
+        raise UsageError(
+            "there is no prompter: no weights of CLOC are public; give prompter=FILE, that of a training of yours "
+            "(configs/cloc_train_*.py), or prompter=mini-cloc with weights=mini-clip, which know drawn scenes alone"
+        )
     return config
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toys.models import build_segmentor
 
+from densevl.api.loading import load
 from densevl.benchmarks.run import evaluate
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.images import read_image
@@ -103,7 +103,7 @@ def test_a_work_folder_that_cannot_be(tmp_path):
 
 
 def test_a_checkpoint_in_the_place_of_the_weights(tmp_path):
-    trained = build_segmentor("mini", weights="random:5").encoder.model
+    trained = load("mini", weights="random:5").segmentor.encoder.model
     torch.save({"state_dict": trained.state_dict()}, tmp_path / "iter_5.pth")
     options = {name: value for name, value in SCENES.items() if name != "weights"}
     report = evaluate(

@@ -16,7 +16,7 @@ from densevl.datasets.regions.annotations import AnnotatedRegion
 
 CROPS = {"type": "marked-images", "visual_prompts": ["crop"], "size": 64}
 SEGMENTOR = {
-    "type": "RegionSegmentor",
+    "type": "regions",
     "encoder": {"type": "random-clip", "arch": "mini-clip"},
     "embedder": CROPS,
     "templates": "none",

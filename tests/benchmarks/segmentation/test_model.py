@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from toys.models import build_segmentor
 
+from densevl.api.loading import load
 from densevl.benchmarks.segmentation.datasets import ScenesDataset
 from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 from densevl.core.errors import UsageError, WeightsError
@@ -84,28 +84,28 @@ def test_classes_must_be_told():
 
 
 def test_weights_by_path_keep_the_architecture(tmp_path):
-    first = build_segmentor("mini-maskclip", weights="random:3")
+    first = load("mini-maskclip", weights="random:3").segmentor
     torch.save(first.encoder.model.state_dict(), tmp_path / "mini.pt")
-    second = build_segmentor("mini-maskclip", weights=str(tmp_path / "mini.pt"), dtype="bfloat16", short_side=64)
+    second = load("mini-maskclip", weights=str(tmp_path / "mini.pt"), dtype="bfloat16", short_side=64).segmentor
     assert second.short_side == 64
     assert next(second.parameters()).dtype == torch.bfloat16
     expected = first.encoder.model.visual.proj
     assert torch.equal(second.encoder.model.visual.proj, expected.bfloat16())
     with pytest.raises(WeightsError):
-        build_segmentor("mini-maskclip", weights=str(tmp_path / "none.pt"))
+        load("mini-maskclip", weights=str(tmp_path / "none.pt")).segmentor
 
 
 def test_random_weights_are_seeded_and_say_so():
-    first, again, other = (build_segmentor("mini-maskclip", weights=f"random:{seed}") for seed in (0, 0, 1))
+    first, again, other = (load("mini-maskclip", weights=f"random:{seed}").segmentor for seed in (0, 0, 1))
     assert torch.equal(first.encoder.model.visual.proj, again.encoder.model.visual.proj)
     assert not torch.equal(first.encoder.model.visual.proj, other.encoder.model.visual.proj)
     assert "random" in first.encoder.model_id
     with pytest.raises(UsageError, match="random:SEED"):
-        build_segmentor("mini-maskclip", weights="random:x")
+        load("mini-maskclip", weights="random:x").segmentor
 
 
 def test_what_cannot_be_built():
     with pytest.raises(UsageError, match="model 'nope' is unknown"):
-        build_segmentor("nope")
+        load("nope").segmentor
     with pytest.raises(UsageError, match="shortside"):
-        build_segmentor("mini-maskclip", weights="random:0", shortside=3)
+        load("mini-maskclip", weights="random:0", shortside=3).segmentor

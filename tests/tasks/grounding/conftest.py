@@ -2,7 +2,7 @@
 
 import pytest
 
-from densevl.api.grounder_building import build_grounder
+from densevl import load
 from densevl.datasets.scenes import render
 
 
@@ -20,4 +20,4 @@ def boxes(scene):
 @pytest.fixture(scope="session")
 def grounder():
     """The mini model's grounder, with GrabCut's masks and as its probabilities come, whatever its own settings are."""
-    return build_grounder("mini", mask_maker="grabcut", calibration=1.0)
+    return load("mini", device="cpu", mask_maker="grabcut", calibration=1.0).grounder

@@ -1,8 +1,8 @@
 """A grounder over the mini CLIP, and a scene."""
 
 import pytest
-from toys.models import build_grounder
 
+from densevl import load
 from densevl.datasets.scenes import render
 
 
@@ -20,4 +20,4 @@ def boxes(scene):
 @pytest.fixture(scope="session")
 def grounder():
     """The mini model's grounder, with GrabCut's masks and as its probabilities come, whatever its own settings are."""
-    return build_grounder("mini", mask_maker="grabcut", calibration=1.0)
+    return load("mini", device="cpu", mask_maker="grabcut", calibration=1.0).grounder

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from toys.models import build_grounder
 
+from densevl import load
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.regions.visual_prompts import draw
@@ -162,10 +162,10 @@ def test_unusable_grounders(grounder, scene):
         Grounder(grounder.embedders, calibration=0)
     with pytest.raises(UsageError, match="proposes no regions"):
         Grounder(grounder.embedders, negatives=None).refer(scene.image, "dog")
-    with pytest.raises(UsageError, match=r"maskclip.*no grounder.*mini"):
-        build_grounder("maskclip")
-    with pytest.raises(UsageError, match="one CLIP model, and this grounder has 2"):
-        build_grounder("fgvp", weights="x.safetensors")
+    with pytest.raises(UsageError, match=r"maskclip.*tells no regions apart.*mini"):
+        _ = load("maskclip", lazy=True).grounder
+    with pytest.raises(UsageError, match="one CLIP model, and this model has 2"):
+        load("fgvp", weights="x.safetensors")
     assert negative_bank("neutral").captions
 
 
@@ -194,7 +194,7 @@ def test_a_detectors_boxes_are_ranked_anew(grounder, scene, boxes):
 
 
 def test_device_and_dtype_reach_the_encoders(grounder):
-    small = build_grounder("mini", mask_maker="grabcut", dtype="bfloat16")
+    small = load("mini", device="cpu", mask_maker="grabcut", dtype="bfloat16").grounder
     assert {parameter.dtype for parameter in small.parameters()} == {torch.bfloat16}
     assert small.protocol["dtype"] == "bfloat16"
     assert grounder.protocol["mask_maker"].startswith("grabcut")

@@ -3,8 +3,8 @@
 import sys
 
 import pytest
-from toys.models import build_grounder
 
+from densevl import load
 from densevl.core.errors import UsageError
 from densevl.tasks.grounding.expression import parse_expression
 from densevl.tasks.grounding.grounder import Grounder
@@ -111,7 +111,7 @@ def test_what_is_missing_is_named(pipeline, monkeypatch):
     from densevl.tasks.grounding.spacy_parser import SpacyParser
 
     with pytest.raises(UsageError, match=r"'en_none'.*pip install spacy.*en_core_web_sm"):
-        build_grounder("mini", mask_maker="grabcut", parser="spacy:en_none")
+        _ = load("mini", device="cpu", mask_maker="grabcut", parser="spacy:en_none").grounder
     with pytest.raises(UsageError, match=r"no dependency parser.*en_core_web_sm"):
         SpacyParser(pipeline)("a text without a tree")
     with pytest.raises(UsageError, match="names nothing"):
@@ -119,8 +119,8 @@ def test_what_is_missing_is_named(pipeline, monkeypatch):
     with pytest.raises(UsageError, match=r"English.*'de'"):
         SpacyParser(spacy.blank("de"))
     with pytest.raises(UsageError, match="did you mean spacy"):
-        build_grounder("mini", mask_maker="grabcut", parser="spaci")
+        _ = load("mini", device="cpu", mask_maker="grabcut", parser="spaci").grounder
     monkeypatch.delitem(sys.modules, "densevl.tasks.grounding.spacy_parser")
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(UsageError, match=r"pip install spacy.*en_core_web_sm"):
-        build_grounder("mini", mask_maker="grabcut", parser="spacy")
+        _ = load("mini", device="cpu", mask_maker="grabcut", parser="spacy").grounder

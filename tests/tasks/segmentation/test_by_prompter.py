@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from densevl.api.part_settings import with_prompter
-from toys.models import build_grounder, build_segmentor
 
+from densevl import load
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
@@ -16,7 +15,7 @@ from densevl.tasks.segmentation.segmentor import Segmentor
 THINGS = Vocabulary.parse("red circle, blue ring|ring, grass")
 RANDOM = {"type": "random-clip", "arch": "mini-clip", "seed": 0}
 SETTINGS = {
-    "type": "RegionSegmentor",
+    "type": "regions",
     "encoder": RANDOM,
     "embedder": {"type": "prompter", "prompter": "random:0", "side": 64},
     "templates": "none",
@@ -25,9 +24,13 @@ SETTINGS = {
 }
 
 
+def made(config):
+    return load(config, device="cpu").segmentor
+
+
 @pytest.fixture(scope="module")
 def segmentor() -> RegionSegmentor:
-    return build_segmentor(SETTINGS)
+    return made(SETTINGS)
 
 
 def picture(height, width, seed=0):
@@ -64,16 +67,16 @@ def test_regions_ask_texts_of_the_prompter_and_bare_pixels_texts_of_the_encoder(
 def test_foreign_texts_are_refused_in_every_place(segmentor):
     (encoded,) = segmentor.encode_regions([picture(40, 56)], [boxes(2, (40, 56))])
     plain = Segmentor(segmentor.encoder, templates="none").embed(THINGS)
-    with pytest.raises(UsageError, match="encode both with the same model"):
+    with pytest.raises(UsageError, match="the same model"):
         segmentor.label(encoded, plain)
-    other = build_segmentor({**SETTINGS, "embedder": {**SETTINGS["embedder"], "prompter": "random:1"}})
-    with pytest.raises(UsageError, match="encode both with the same model"):
+    other = made({**SETTINGS, "embedder": {**SETTINGS["embedder"], "prompter": "random:1"}})
+    with pytest.raises(UsageError, match="the same model"):
         segmentor.label(encoded, other.embed(THINGS))
     (empty,) = segmentor.encode_regions([picture(40, 56)], [boxes(0, (40, 56))])
-    with pytest.raises(UsageError, match="encode both with the same model"):
+    with pytest.raises(UsageError, match="the same model"):
         segmentor.label(empty, other.embed(THINGS))
-    without = build_segmentor({**SETTINGS, "uncovered": "nearest"}).embed(THINGS)
-    with pytest.raises(UsageError, match="encode both with the same model"):
+    without = made({**SETTINGS, "uncovered": "nearest"}).embed(THINGS)
+    with pytest.raises(UsageError, match="the same model"):
         segmentor.label(encoded, without)
 
 
@@ -104,14 +107,14 @@ def test_an_image_without_regions_is_segmented_densely(segmentor):
 
 def test_boxes_need_no_masks_and_masks_do(segmentor):
     assert not segmentor.reads_masks
-    assert build_segmentor({**SETTINGS, "embedder": {**SETTINGS["embedder"], "hint": "mask"}}).reads_masks
-    assert build_segmentor({**SETTINGS, "embedder": {"type": "mask-pooling"}}).reads_masks
-    assert not build_segmentor({**SETTINGS, "embedder": {"type": "mask-pooling", "use_masks": False}}).reads_masks
+    assert made({**SETTINGS, "embedder": {**SETTINGS["embedder"], "hint": "mask"}}).reads_masks
+    assert made({**SETTINGS, "embedder": {"type": "mask-pooling"}}).reads_masks
+    assert not made({**SETTINGS, "embedder": {"type": "mask-pooling", "use_masks": False}}).reads_masks
 
 
 def test_the_grounder_ranks_by_cosine(segmentor):
     settings = {"embedders": [{**SETTINGS["embedder"], "encoder": RANDOM}], "template": "{}", "negatives": None}
-    grounder = build_grounder(settings)
+    grounder = load(settings, device="cpu").grounder
     pictures, names = [picture(40, 56, 1), picture(64, 30, 2)], ["red circle", "ring"]
     regions = [boxes(count, image.shape[:2], count) for count, image in zip((5, 3), pictures, strict=True)]
     batch = grounder.encode_batch(pictures, regions)
@@ -126,19 +129,13 @@ def test_the_grounder_ranks_by_cosine(segmentor):
 
 
 def test_which_prompter_is_taken():
-    own = {"type": "prompter", "prompter": "mine"}
-    bare = {"type": "prompter", "prompter": None}
-    marks = {"type": "marked-images"}
-    assert with_prompter(own, None) == own
-    assert with_prompter(own, "theirs")["prompter"] == "theirs"
-    assert with_prompter(bare, None, "mini-clip")["prompter"] == "mini-cloc"
-    assert with_prompter(own, None, "random:3")["prompter"] == "random:3"
-    assert with_prompter(own, "theirs", "mini-clip")["prompter"] == "theirs"
-    assert with_prompter(own, None, "clip.safetensors") == own
-    assert with_prompter(marks, None, "mini-clip") == marks
-    with pytest.raises(UsageError, match="not embedded by a prompter"):
-        with_prompter(marks, "theirs")
-    with pytest.raises(UsageError, match="no weights of CLOC are public; give prompter=FILE"):
-        build_segmentor({**SETTINGS, "embedder": bare})
-    with pytest.raises(UsageError, match="no weights of CLOC are public; give prompter=FILE"):
-        build_grounder({"embedders": [{**bare, "encoder": RANDOM}]})
+    given = made({**SETTINGS, "embedder": {**SETTINGS["embedder"], "prompter": "random:1"}})
+    changed = load(SETTINGS, device="cpu", **{"segmentor.embedder.prompter": "random:1"}).segmentor
+    assert changed.embedder.encoder.model_id == given.embedder.encoder.model_id
+    assert changed.embedder.encoder.model_id != made(SETTINGS).embedder.encoder.model_id
+    whole = {**SETTINGS, "encoder": {"type": "clip", "weights": "mini-clip"}}
+    random = load(whole, device="cpu", weights="random:1").segmentor
+    assert random.encoder.model_id.endswith("@random:1")
+    assert random.embedder.encoder.model_id == given.embedder.encoder.model_id.replace("random:0", "random:1")
+    with pytest.raises(UsageError, match="takes no argument 'prompter'"):
+        load({**SETTINGS, "embedder": {"type": "marked-images"}}, device="cpu", prompter="random:0")

@@ -5,8 +5,8 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from toys.models import build_segmentor
 
+from densevl import load
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
 from densevl.regions.mask_makers.maker import MaskMaker
@@ -15,7 +15,7 @@ from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import Segmentor
 
 DENSE = {
-    "encoder": {"type": "random-clip", "arch": "mini-clip", "seed": 0},
+    "encoder": {"type": "clip", "arch": "mini-clip", "weights": "random:0"},
     "templates": "none",
     "short_side": 64,
     "window": 32,
@@ -41,10 +41,9 @@ class Corner(MaskMaker):
 
 def make(kind):
     if kind == "dense":
-        return build_segmentor(DENSE)
-    return build_segmentor(
-        {**DENSE, "type": "RegionSegmentor", "embedder": {"type": "mask-pooling"}, "mask_maker": Corner()}
-    )
+        return load(DENSE, device="cpu").segmentor
+    regions = {"type": "regions", "embedder": {"type": "mask-pooling"}, "mask_maker": Corner()}
+    return load({**DENSE, **regions}, device="cpu").segmentor
 
 
 @pytest.mark.parametrize("kind", ["dense", "regions"])

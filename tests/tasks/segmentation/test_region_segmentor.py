@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from open_clip import CLIP, SimpleTokenizer
 from torch import nn
-from toys.models import build_segmentor
 
 from densevl import load
 from densevl.classifiers.text import region_probabilities
@@ -248,15 +247,16 @@ def test_the_mini_model_finds_the_things_of_a_picture(root):
 
 
 @pytest.mark.parametrize("weights", ["random:0", "mini-clip"])
-def test_without_a_network_the_mini_sam_makes_the_masks(weights):
+def test_encoder_and_mask_maker_are_changed_by_name(weights):
     config = {"encoder": {"type": "clip", "weights": "mini-clip"}, "embedder": {"type": "mask-pooling"}}
     maker = {"type": "cached", "maker": {"type": "sam", "weights": "sam-vit-h", "automatic": {"predicted_iou": 0.9}}}
-    config = {"type": "RegionSegmentor", **config, "mask_maker": maker}
-    segmentor = build_segmentor(config, weights, offline=True)
+    config = {"type": "regions", **config, "mask_maker": maker}
+    segmentor = load(config, weights=weights, device="cpu", offline=True, mask_maker="mini-sam").segmentor
     assert segmentor.mask_maker.name == "mini SAM"
     assert segmentor.protocol["encoder"] == segmentor.embedder.encoder.model_id
     assert ("@random" in segmentor.protocol["encoder"]) == (weights == "random:0")
-    assert build_segmentor(config, weights, mask_maker="grabcut").mask_maker.name.lower() == "grabcut"
+    changed = load(config, weights=weights, device="cpu", mask_maker="grabcut").segmentor
+    assert changed.mask_maker.name == "GrabCut"
 
 
 def test_offline_reaches_every_part(monkeypatch):
@@ -272,8 +272,7 @@ def test_offline_reaches_every_part(monkeypatch):
     maker = {"type": "cached", "maker": {"type": "sam", "weights": "sam-vit-b"}}
     pooling = {"type": "mask-pooling", "refiners": [{"type": "dinoiser", "weights": "mini-dinoiser"}]}
     for embedder in ({"type": "marked-images", "weights": [1, 2]}, pooling):
+        config = {"type": "regions", "encoder": mini, "embedder": embedder, "mask_maker": maker}
         with pytest.raises(WeightsError, match="absent"):
-            build_segmentor(
-                {"type": "RegionSegmentor", "encoder": mini, "embedder": embedder, "mask_maker": maker}, offline=True
-            )
+            load(config, device="cpu", offline=True)
     assert asked == [("sam-vit-b", True)] * 2

@@ -194,8 +194,9 @@ def changed(entry: ModelEntry, changes: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: where a path leads nowhere, a name is taken by members of different kinds, or a prompter is missing.
     """
     config: dict[str, Any] = {name: _config(value) for name, value in entry.config.items()}
-    kept = "embedder" in config
-    config.setdefault("embedder", deepcopy(_usual_embedder(config)))  # the usual one takes changes as well
+    kept = "embedder" in config or "embedder" in config.get("segmentor", {}) or "segmentor" not in config
+    if not kept:
+        config["embedder"] = {"type": "mask-pooling"}  # the usual one takes changes as well
     for name, value in changes.items():
         reached = _change(entry.name, config, name, value)
         kept = kept or reached == {"embedder"}
@@ -346,15 +347,6 @@ def _arguments(registry: Registry, kind: Any) -> set[str]:
     return names
 
 
-def _usual_embedder(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The region embedder of a model that names none."""
-    if "segmentor" not in config:
-        embedder: dict[str, Any] = config["grounder"]["embedders"][0]
-        return embedder
-    own = config["segmentor"].get("embedder", {"type": "mask-pooling"})
-    return own if isinstance(own, dict) else {"type": "mask-pooling"}
-
-
 # Building ---------------------------------------------------------------------------------------------------------
 
 
@@ -423,9 +415,11 @@ class _Components:
         own = getattr(self._segmentor, "embedder", None)
         if config is None and own is not None:
             return own
-        config = config or _usual_embedder(self.config)
-        if not isinstance(config, Mapping):
+        if config is None and self._segmentor is None:
+            config = self.config["grounder"]["embedders"][0]
+        if config is not None and not isinstance(config, Mapping):
             return config
+        config = config or {"type": "mask-pooling"}
         return self._placed(build(REGION_EMBEDDERS, self._with_encoder({**self._lent(config), **config}))).eval()
 
     def _placed(self, module: Any) -> Any:

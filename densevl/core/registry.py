@@ -3,19 +3,22 @@
 A registry is MMEngine's, with *rows*: data that say where a member lives, so that declaring it imports nothing. A row
 is ``"module:object"``, or ``("module:object", settings)`` for a member that differs from another in settings alone.
 Each family declares its rows in its ``__init__``; a package of yours adds members with ``@REGISTRY.register_module()``
-or with ``REGISTRY.add({"name": "my_package.module:Class"})``. Names are kebab-case.
+or with ``REGISTRY.add({"name": "my_package.module:Class"})``. Commands find it by an entry point of the group
+``densevl``, or where ``DENSEVL_PLUGINS`` names its module. Names are kebab-case.
 """
 
+import os
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from mmengine.registry import Registry as MMEngineRegistry
 
 from densevl.core.errors import UsageError, suggestion
 
-__all__ = ["Registry", "build"]
+__all__ = ["Registry", "build", "load_plugins"]
 
 Row = str | tuple[str, Mapping[str, Any]]
 
@@ -34,7 +37,8 @@ class Registry(MMEngineRegistry):
 
     @property
     def names(self) -> list[str]:
-        """Names of all members."""
+        """Names of all members, those of plug-ins included."""
+        load_plugins()
         return sorted({*self.rows, *self.module_dict})
 
     def add(self, rows: Mapping[str, Row]) -> None:
@@ -43,6 +47,8 @@ class Registry(MMEngineRegistry):
 
     def get(self, key: str) -> Any:
         """The member of a name, imported where it has not been yet; None where there is none."""
+        if key not in self.module_dict and key not in self.rows:
+            load_plugins()
         found = self.module_dict.get(key)
         if found is None and key in self.rows:
             row = self.rows[key]
@@ -52,6 +58,22 @@ class Registry(MMEngineRegistry):
             found = partial(found, **settings) if settings else found
             self.module_dict[key] = found
         return found
+
+
+@cache
+def load_plugins() -> None:
+    """Import the packages that add members: entry points of the group ``densevl``, and modules of DENSEVL_PLUGINS.
+
+    Raises:
+        UsageError: where a module of ``DENSEVL_PLUGINS`` (comma-separated) cannot be imported.
+    """
+    for entry in entry_points(group="densevl"):
+        entry.load()
+    for name in filter(None, os.environ.get("DENSEVL_PLUGINS", "").split(",")):
+        try:
+            import_module(name.strip())
+        except ImportError as error:
+            raise UsageError(f"DENSEVL_PLUGINS names {name.strip()!r}, which cannot be imported: {error}") from error
 
 
 def build(registry: Registry, part: Any) -> Any:

@@ -20,6 +20,7 @@ from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.embedders.promptable import HINTS, PromptableCLIP
 from densevl.regions.embedders.prompter import Prompter
 from densevl.weights import check_state_dict, fetch, load_state_dict, read_metadata
+from densevl.weights.opened import random_seed
 
 __all__ = ["PromptedRegions", "load_prompter", "save_prompter"]
 
@@ -126,11 +127,14 @@ def load_prompter(path: str | Path, encoder_id: str | None = None) -> Prompter:
 def _built(prompter: Any, encoder: Any) -> Prompter:
     if isinstance(prompter, Prompter):
         return prompter
-    kind, _, seed = str(prompter).partition(":")
-    if kind != "random":
+    if prompter is None:
+        raise UsageError(
+            "there is no prompter: no weights of CLOC are public; give prompter=FILE, that of a training of yours "
+            "(configs/cloc_train_*.py), or weights=mini-clip prompter=mini-cloc, which know drawn scenes alone"
+        )
+    seed = random_seed(prompter)
+    if seed is None:
         return load_prompter(prompter, encoder.model_id)
-    if not seed.isdecimal():
-        raise UsageError(f"write random weights as random:SEED, such as random:0; got {str(prompter)!r}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed))
+        torch.manual_seed(seed)
         return Prompter(encoder.width, encoder.dim).eval().requires_grad_(False)

@@ -92,7 +92,7 @@ def test_weights_by_path_keep_the_architecture(tmp_path):
     expected = first.encoder.model.visual.proj
     assert torch.equal(second.encoder.model.visual.proj, expected.bfloat16())
     with pytest.raises(WeightsError):
-        load("mini-maskclip", weights=str(tmp_path / "none.pt")).segmentor
+        _ = load("mini-maskclip", weights=str(tmp_path / "none.pt")).segmentor
 
 
 def test_random_weights_are_seeded_and_say_so():
@@ -101,11 +101,11 @@ def test_random_weights_are_seeded_and_say_so():
     assert not torch.equal(first.encoder.model.visual.proj, other.encoder.model.visual.proj)
     assert "random" in first.encoder.model_id
     with pytest.raises(UsageError, match="random:SEED"):
-        load("mini-maskclip", weights="random:x").segmentor
+        _ = load("mini-maskclip", weights="random:x").segmentor
 
 
 def test_what_cannot_be_built():
     with pytest.raises(UsageError, match="model 'nope' is unknown"):
-        load("nope").segmentor
+        _ = load("nope").segmentor
     with pytest.raises(UsageError, match="shortside"):
-        load("mini-maskclip", weights="random:0", shortside=3).segmentor
+        _ = load("mini-maskclip", weights="random:0", shortside=3).segmentor

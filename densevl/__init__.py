@@ -18,45 +18,109 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from densevl.api.loading import load
     from densevl.api.model import Model
+    from densevl.api.models import models
+    from densevl.classifiers.contracts import Classifier, Examples
+    from densevl.classifiers.gda import GDA
     from densevl.core.background import Background
     from densevl.core.errors import DensevlError, ImageError, OutputError, UsageError, WeightsError
+    from densevl.core.features import DenseFeatures, TextEmbeddings, TextVectors
     from densevl.core.images import read_image
     from densevl.core.labelmap import LabelMap
+    from densevl.core.regions import RegionEmbeddings, Regions
     from densevl.core.vocabulary import Vocabulary
+    from densevl.dense.encoder import DenseEncoder
+    from densevl.dense.refiners.dinoiser_weights import build_dinoiser
+    from densevl.encoders.clip import CLIPEncoder
+    from densevl.encoders.loading import build_clip
+    from densevl.regions.mask_makers.cache import CachedMasks
+    from densevl.regions.mask_makers.sam import build_sam
+    from densevl.regions.visual_prompts.draw import draw
+    from densevl.regions.visual_prompts.table import Style
+    from densevl.tasks.grounding.grounder import Grounder
+    from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
+    from densevl.tasks.search.index import RegionIndex
+    from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
     from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
 __all__ = [
+    "GDA",
     "Background",
+    "CLIPEncoder",
+    "CachedMasks",
+    "Classifier",
+    "DenseEncoder",
+    "DenseFeatures",
     "DensevlError",
     "EncodedImage",
+    "EncodedRegions",
+    "Examples",
+    "Grounder",
+    "Grounding",
     "ImageError",
     "LabelMap",
     "Model",
     "OutputError",
+    "RegionEmbeddings",
+    "RegionIndex",
+    "RegionSegmentor",
+    "Regions",
     "Segmentor",
+    "Style",
+    "TextEmbeddings",
+    "TextVectors",
     "UsageError",
     "Vocabulary",
     "WeightsError",
     "__version__",
+    "build_clip",
+    "build_dinoiser",
+    "build_sam",
+    "draw",
     "load",
+    "models",
     "read_image",
 ]
 
 _HOMES = {
+    "GDA": "classifiers.gda",
     "Background": "core.background",
+    "CLIPEncoder": "encoders.clip",
+    "CachedMasks": "regions.mask_makers.cache",
+    "Classifier": "classifiers.contracts",
+    "DenseEncoder": "dense.encoder",
+    "DenseFeatures": "core.features",
     "DensevlError": "core.errors",
-    "EncodedImage": "tasks.segmentation",
+    "EncodedImage": "tasks.segmentation.segmentor",
+    "EncodedRegions": "tasks.grounding.grounding",
+    "Examples": "classifiers.contracts",
+    "Grounder": "tasks.grounding.grounder",
+    "Grounding": "tasks.grounding.grounding",
     "ImageError": "core.errors",
     "LabelMap": "core.labelmap",
     "Model": "api.model",
     "OutputError": "core.errors",
-    "Segmentor": "tasks.segmentation",
+    "RegionEmbeddings": "core.regions",
+    "RegionIndex": "tasks.search.index",
+    "RegionSegmentor": "tasks.segmentation.region_segmentor",
+    "Regions": "core.regions",
+    "Segmentor": "tasks.segmentation.segmentor",
+    "Style": "regions.visual_prompts.table",
+    "TextEmbeddings": "core.features",
+    "TextVectors": "core.features",
     "UsageError": "core.errors",
     "Vocabulary": "core.vocabulary",
     "WeightsError": "core.errors",
+    "build_clip": "encoders.loading",
+    "build_dinoiser": "dense.refiners.dinoiser_weights",
+    "build_sam": "regions.mask_makers.sam",
+    "draw": "regions.visual_prompts.draw",
     "load": "api.loading",
+    "models": "api.models",
     "read_image": "core.images",
 }
+"""The module of each public name."""
+
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -120,8 +120,6 @@ _HOMES = {
 }
 """The module of each public name."""
 
-__all__ = ["__version__", *_HOMES]
-
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":

@@ -9,7 +9,6 @@ import pytest
 import densevl
 
 PUBLIC = [
-    "__version__",
     "GDA",
     "Background",
     "CLIPEncoder",
@@ -38,6 +37,7 @@ PUBLIC = [
     "UsageError",
     "Vocabulary",
     "WeightsError",
+    "__version__",
     "build_clip",
     "build_dinoiser",
     "build_sam",

@@ -122,13 +122,15 @@ def _extended(rows: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with changes: mappings are merged, everything else is replaced."""
-    both = {key: _merged(base[key], value) for key, value in changes.items() if _mappings(base.get(key), value)}
+    """Settings with changes: mappings are merged unless their types differ, everything else is replaced."""
+    both = {key: _merged(base[key], value) for key, value in changes.items() if _of_a_kind(base.get(key), value)}
     return {**deepcopy(dict(base)), **deepcopy(dict(changes)), **both}
 
 
-def _mappings(*values: Any) -> bool:
-    return all(isinstance(value, Mapping) for value in values)
+def _of_a_kind(base: Any, value: Any) -> bool:
+    """Both are mappings, and they do not name different types."""
+    mappings = isinstance(base, Mapping) and isinstance(value, Mapping)
+    return mappings and len({base.get("type"), value.get("type")} - {None}) < 2
 
 
 def _named_weights(config: Any) -> Iterator[str]:

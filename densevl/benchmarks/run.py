@@ -146,16 +146,12 @@ def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> 
 
 
 def _check_options(place: str, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that the class named by ``type``, and the bases to which it passes others on, do not take."""
-    known = {"type"}
-    for makes in inspect.getmro(settings["type"]) if inspect.isclass(settings.get("type")) else ():
-        parameters = inspect.signature(makes).parameters.values()
-        known |= {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-        if all(one.kind is not one.VAR_KEYWORD for one in parameters):
-            unknown = [name for name in settings if name not in known]
-            if unknown:
-                raise UsageError(f"{place} takes no {unknown[0]!r}; {suggestion(unknown[0], sorted(known))}")
-            return
+    """Refuse settings that the class named by ``type`` does not take; one that passes others on refuses them itself."""
+    made = settings.get("type")
+    parameters = inspect.signature(made).parameters if inspect.isclass(made) else {}
+    unknown = [name for name in settings if name != "type" and name not in parameters]
+    if unknown and parameters and all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+        raise UsageError(f"{place} takes no {unknown[0]!r}; {suggestion(unknown[0], sorted(parameters))}")
 
 
 def _check_contract(place: str, built: Any, contract: type) -> None:

@@ -93,3 +93,9 @@ def test_a_model_takes_the_place_of_the_configs_own(tmp_path):
     options = {"test_dataloader.dataset.length": 1, "test_dataloader.num_workers": 0}
     assert evaluate("maskclip_scenes", "mini-regions", work_dir=tmp_path, options=options).model == "mini-regions"
     assert issubclass(load_config("cloc_ade").model.type, LoadedModel)
+
+
+@pytest.mark.parametrize("name", ["regions_scenes", "refer_scenes", "retrieval_scenes"])
+def test_settings_that_a_data_set_does_not_take(name, tmp_path):
+    with pytest.raises(UsageError, match=r"dataset takes no 'colour'; there are .*length.*, seed, size"):
+        evaluate(name, "mini-cloc", work_dir=tmp_path, options={"test_dataloader.dataset.colour": 3})

@@ -1,0 +1,192 @@
+"""Members of every family, added from outside: through ``load``, the command line and ``tools/test.py``."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from toys import plugin
+
+import densevl
+from densevl.datasets.scenes.scene import render
+
+WORDS = "grass, brick, sand, red circle, blue ring|ring"
+CONFIG = "configs/maskclip_scenes.py"
+PLACES = {
+    "NACLIP, a dense head": [
+        "densevl/dense/readouts/naclip.py",
+        "densevl/dense/readouts/__init__.py: naclip",
+        "densevl/data/models.json: naclip",
+        "tests/golden/test_golden_naclip.py",
+    ],
+    "timm's towers": [
+        "densevl/encoders/towers/timm.py",
+        "densevl/encoders/clip.py: TimmTower",
+        "tests/golden/test_golden_timm_towers.py",
+    ],
+    "GDA, a few-shot classifier": [
+        "densevl/classifiers/gda.py",
+        "densevl/classifiers/__init__.py: gda",
+        "tests/classifiers/test_gda.py",
+    ],
+}
+"""The files that each of the first members touches, and what to look for in those that it shares."""
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return render(3, 5, size=(64, 96), split="val", count=(3, 3))
+
+
+def areas(model, scene):
+    return model.segment(scene.image, WORDS).areas()
+
+
+@pytest.fixture(scope="module")
+def plain(scene):
+    return areas(densevl.load("mini-maskclip", device="cpu"), scene)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder": "toy-encoder"},
+        {"readout": "toy-guided"},
+        {"readout": {"type": "toy-guided", "sharpness": 5.0}},
+        {"smoothings": ["toy-blur"]},
+        {"classifier": "toy-first"},
+        {"readout": "toy-windows", "window": 32, "stride": 16},
+        {"readout": "toy-texts"},
+    ],
+    ids=str,
+)
+def test_load_builds_what_a_plug_in_adds(changes, scene, plain):
+    model = densevl.load("mini-maskclip", device="cpu", **changes)
+    found = areas(model, scene)
+    assert found != plain
+    protocol = model.segmentor.protocol
+    assert protocol != densevl.load("mini-maskclip", device="cpu").segmentor.protocol
+    assert "toy" in json.dumps(protocol)
+
+
+def test_an_encoder_with_another_prefix_gives_what_the_tokens_say(scene):
+    toy = densevl.load("mini-maskclip", device="cpu", encoder="toy-encoder").segmentor
+    last = toy.encoder.last_block(torch.rand(2, 3, 32, 40))
+    assert (last.prefix, last.grid) == (2, (4, 5))
+    assert last.tokens.shape[1] == 2 + 20
+    assert toy.encode([scene.image])[0].features.grid.shape[1] == toy.encoder.dim
+
+
+def test_a_region_embedder(scene):
+    model = densevl.load("mini", device="cpu", embedder={"type": "toy-centre", "side": 24})
+    vectors = model.embed(scene.image, [list(item.box) for item in scene.objects])
+    assert isinstance(model.embedder, plugin.ToyCentre)
+    assert vectors.vectors.shape == (3, model.segmentor.encoder.dim)
+    assert vectors.cosines(model.embed_texts(["red circle"])).shape == (3, 1)
+
+
+def test_windows_of_an_image_come_together_and_alone(scene):
+    segmentor = densevl.load(
+        "mini-maskclip", device="cpu", readout="toy-windows", window=32, stride=16, window_batch=2
+    ).segmentor
+    other = render(4, 1, size=(64, 64), split="val").image
+    together = segmentor.encode([scene.image, other])
+    for one, image in zip(together, (scene.image, other), strict=True):
+        torch.testing.assert_close(one.features.grid, segmentor.encode([image])[0].features.grid)
+
+
+def test_features_made_for_a_vocabulary_are_asked_no_other(scene):
+    model = densevl.load("mini-maskclip", device="cpu", readout="toy-texts")
+    texts = model.embed_classes(WORDS)
+    (encoded,) = model.segmentor.encode([scene.image], texts)
+    assert model.segment(encoded, texts).labels.shape == scene.image.shape[:2]
+    with pytest.raises(densevl.UsageError, match="encode it again for others"):
+        model.segment(encoded, "grass, sand")
+    with pytest.raises(densevl.UsageError, match="needs the texts while it encodes"):
+        model.encode(scene.image)
+
+
+def test_a_fitted_classifier_is_asked_like_a_vocabulary(scene):
+    model = densevl.load("mini-maskclip", device="cpu")
+    texts = model.embed_classes("grass, brick, sand")
+    (encoded,) = model.segmentor.encode([scene.image])
+    units = torch.nn.functional.normalize(encoded.features.grid[0].flatten(1).mT, dim=1)
+    labels = (units @ texts.vectors.mT).argmax(1)
+    labels[:3] = torch.arange(3)
+    fitted = densevl.GDA().fit(
+        texts, densevl.Examples(units, labels, texts.model_id, model.segmentor.space), model.segmentor.temperature
+    )
+    assert model.segment(scene.image, fitted).labels.shape == scene.image.shape[:2]
+    other = densevl.load("mini-maskclip", device="cpu", readout="naclip")
+    with pytest.raises(densevl.UsageError, match="make them anew"):
+        other.segment(scene.image, fitted)
+
+
+def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, which finds the plug-in by its environment."""
+    environment = {**os.environ, "DENSEVL_PLUGINS": "toys.plugin", "PYTHONPATH": str(root / "tests")}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_line(root, tmp_path):
+    settings = ["--set", "readout=toy-guided", "--set", 'smoothings=["toy-blur"]', "--set", "classifier=toy-first"]
+    command = ["-m", "densevl", "segment", "demo/images/garden.png", WORDS, "--out", str(tmp_path), *settings]
+    done = run(root, *command, "--set", "encoder=toy-encoder", "--model", "mini-maskclip")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "garden.overlay.png").stat().st_size > 1000
+    again = run(root, *command, "--set", "encoder=toy-encoder", "--model", "mini-maskclip")
+    assert "1 done before" in again.stdout + again.stderr
+    other = run(root, *command, "--set", "encoder=toy-encoder", "--set", "stride=200", "--model", "mini-maskclip")
+    assert other.returncode == 0, other.stderr
+    assert "done before" not in other.stdout + other.stderr
+
+
+def test_the_command_line_embeds_regions_with_it(root, tmp_path):
+    command = ["-m", "densevl", "embed", "demo/images", "--model", "mini", "--set", "embedder=toy-centre"]
+    done = run(root, *command, "--regions", "whole", "--out", str(tmp_path / "index"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_tools_test(root, tmp_path):
+    options = ["model.readout=toy-guided", "model.smoothings=['toy-blur']", "model.classifier=toy-first"]
+    command = ["tools/test.py", CONFIG, "--limit", "2", "--work-dir", str(tmp_path), "--cfg-options", *options]
+    done = run(root, *command, "model.encoder=toy-encoder")
+    assert done.returncode == 0, done.stderr
+    protocol = json.loads((tmp_path / "results.json").read_text())["protocol"]
+    assert protocol["readout"] == "toy-guided(sharpness=20.0)"
+    assert protocol["classifier"] == "toy-first(scale=0.5)"
+    assert protocol["encoder"].startswith("toy-mini-clip@")
+
+
+@pytest.mark.parametrize("member", PLACES)
+def test_the_first_members_touch_four_places_at_most(root, member):
+    places = PLACES[member]
+    assert len(places) <= 4
+    for place in places:
+        path, _, word = place.partition(": ")
+        assert word in (root / path).read_text(encoding="utf-8")
+    # no other module of the package names them, but for the lazy public names
+    own = Path(places[0]).stem
+    module = Path(places[0]).with_suffix("").as_posix().replace("/", ".")
+    naming = {
+        path.relative_to(root).as_posix()
+        for path in (root / "densevl").rglob("*.py")
+        if f"from {module} import" in path.read_text(encoding="utf-8")
+    }
+    allowed = {place.partition(": ")[0] for place in places} | {"densevl/__init__.py"}
+    assert naming <= allowed, own
+
+
+def test_a_plug_in_that_cannot_be_imported_is_named(root, monkeypatch):
+    environment = {**os.environ, "DENSEVL_PLUGINS": "no_such_module"}
+    command = [sys.executable, "-m", "densevl", "segment", "demo/images/garden.png", "grass", "--model", "mini"]
+    done = subprocess.run(
+        [*command, "--set", "readout=nope"], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "DENSEVL_PLUGINS names 'no_such_module'" in done.stderr

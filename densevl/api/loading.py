@@ -107,7 +107,8 @@ def load(
     if encoder is not None:
         changes = {"encoder": {"type": "clip", "weights": encoder}, **changes}
     if weights is not None:
-        changes = {"encoder.weights": str(weights), **changes}
+        whole = {name: value for name, value in changes.items() if "." not in name}
+        changes = {**whole, "encoder.weights": str(weights), **changes}  # inner changes come after the weights
     parts = _Components(entry.name, changed(entry, changes), choose_device(device), _dtype(dtype), offline)
     model = Model(
         parts.segmentor if "segmentor" in parts.config else None,

@@ -118,7 +118,7 @@ def test_many_expressions_and_the_marked_images(photo, capsys):
         (["dog " * 200], "describe the thing in fewer words"),
         (["dog", "--model", "minni"], "minni"),
         (["dog", "--model", "maskclip-b32"], "tells no regions apart"),
-        (["dog", "--model", "fgvp", "--weights", "{mini}"], "this grounder has 2"),
+        (["dog", "--model", "fgvp", "--weights", "{mini}"], "this model has 2"),
         (["dog", "--parser", "ruls"], "rules"),
         (["dog", "--parser", "spacy:no_such_pipeline"], "no_such_pipeline"),
         (["dog", "--boxes", "{folder}/none.json"], "none.json"),

@@ -101,7 +101,7 @@ def throughput(
 def encoder_operations(encoder: Any, tokens: int) -> int:
     """Floating-point operations of the image tower for one window, its last block read by its value path."""
     width = encoder.width
-    *blocks, last = encoder.image.blocks
+    *blocks, last = encoder.model.visual.transformer.resblocks
     hidden = [block.mlp.c_fc.out_features for block in (*blocks, last)]
     whole = sum(2 * tokens * (4 * width**2 + 2 * width * wide) + 4 * tokens**2 * width for wide in hidden[:-1])
     return int(whole + 2 * tokens * (2 * width**2 + 2 * width * hidden[-1]))

@@ -25,8 +25,8 @@ LETTERS = "qkv"
 class OpenClipBlock:
     """A block of an open_clip transformer as :class:`densevl.core.attention.Block`; it is referred to, not copied."""
 
-    def __init__(self, block: ResidualAttentionBlock) -> None:
-        self.block: Any = block
+    def __init__(self, block: Any) -> None:
+        self.block = block
 
     def norm_1(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Normalise what enters the attention."""

@@ -20,10 +20,10 @@ def test_operations_are_those_that_torch_counts(segmentor):
     encoder = segmentor.encoder
     x = torch.rand(1, 65, encoder.width, requires_grad=True)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        for block in encoder.image.blocks[:-1]:
+        for block in encoder.model.visual.transformer.resblocks[:-1]:
             x = block(x)
     last = encoder_operations(encoder, 65) - counter.get_total_flops()
-    wide = encoder.image.blocks[-1].mlp.c_fc.out_features
+    wide = encoder.model.visual.transformer.resblocks[-1].mlp.c_fc.out_features
     assert last == 2 * 65 * (2 * encoder.width**2 + 2 * encoder.width * wide)
 
 

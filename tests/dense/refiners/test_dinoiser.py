@@ -141,5 +141,5 @@ def test_another_encoder_is_refused_with_both_names(refiner):
 
 
 def test_features_without_the_map_are_refused(refiner):
-    with pytest.raises(UsageError, match=r"maps=\['blocks\.0\.ln_2'\]"):
+    with pytest.raises(UsageError, match=r"maps=\('blocks\.0\.ln_2',\)"):
         refiner(DenseFeatures(features().grid, 8, "tiny@1"))

@@ -163,7 +163,7 @@ def test_tokens_become_dense_features(mini):
     assert grid.shape == (2, mini.width, 5, 8)
     visual = mini.model.visual
     square = torch.rand(2, 3, 128, 128)
-    pooled = mini.image.project(visual.ln_post(mini.tokens(square).flatten(2).mT).mean(1))
+    pooled = visual.ln_post(mini.tokens(square).flatten(2).mT).mean(1) @ visual.proj
     torch.testing.assert_close(normalize(pooled, dim=1), mini.embed_images(square), rtol=1e-3, atol=1e-5)
 
 

@@ -1,66 +1,35 @@
 """The one builder: from a name or a config, with changes, to a model whose components are built when they are used.
 
-A *change* is a dotted path or a unique name, and a value::
+For example::
 
-    load("dinoiser", gamma=0.3)                                  # the only place that takes it
-    load("dinoiser", **{"refiners.0.weights": "heads.safetensors"})
-    load("mini", **{"segmentor.short_side": 96})                 # of one component alone
-    load("maskclip@clip-vit-l14-openai")                         # a head on another encoder
+    load("dinoiser", gamma=0.3, **{"refiners.0.weights": "heads.safetensors"})  # changes, see densevl.api.changes
+    load("maskclip@clip-vit-l14-openai")                                        # a head on another encoder
 
-A name goes to every component that takes an argument of it (segmentor, grounder, region embedder), and where none does
-to the members below them, which must then be of one kind. An encoder that several components name with the same
-settings is built once, and so is the mask maker.
+An encoder that several components name with the same settings is built once, and so is the mask maker.
 """
 
-import inspect
 import json
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
+from densevl.api.changes import TYPES, arguments_of, changed, named_config
 from densevl.api.model import Model
 from densevl.api.models import COMPONENTS, ModelEntry, default_model, model_entry
-from densevl.classifiers import CLASSIFIERS
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.registry import Registry, build
+from densevl.core.registry import build
 from densevl.core.vocabulary import templates
-from densevl.dense.readouts import READOUTS
-from densevl.dense.refiners import REFINERS
-from densevl.dense.smoothing import SMOOTHINGS
 from densevl.encoders import ENCODERS
-from densevl.regions.detectors import DETECTORS
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.tasks.grounding import GROUNDERS
 from densevl.tasks.segmentation import SEGMENTORS
-from densevl.weights import weights_entry, weights_table
-from densevl.weights.opened import random_seed
+from densevl.weights import weights_table
 
-__all__ = ["changed", "choose_device", "load"]
-
-REGISTRIES = {
-    "segmentor": SEGMENTORS,
-    "grounder": GROUNDERS,
-    "embedder": REGION_EMBEDDERS,
-    "embedders": REGION_EMBEDDERS,
-    "mask_maker": MASK_MAKERS,
-    "maker": MASK_MAKERS,
-    "detector": DETECTORS,
-    "encoder": ENCODERS,
-    "foreground_encoder": ENCODERS,
-    "readout": READOUTS,
-    "refiners": REFINERS,
-    "classifier": CLASSIFIERS,
-    "smoothings": SMOOTHINGS,
-}
-"""The registry behind each argument that holds a member of one, or a list of them."""
-
-TYPES = {"segmentor": "dense", "grounder": "regions"}
-"""The type of a component whose config does not name one."""
+__all__ = ["choose_device", "load"]
 
 SHARED = ("readout", "short_side", "long_side", "positions", "border")
 """Settings of the segmentor that a region embedder shares, where it takes arguments of these names."""
@@ -93,7 +62,7 @@ def load(
         offline: never reach for the network; a missing file is an error that tells where to put it.
         lazy: also build the segmentor, or the grounder of a model without one, only when it is first used, as it is
             always done with the other components.
-        changes: dotted paths or unique names, and their values; see above. A component or a member is replaced by its
+        changes: dotted paths or unique names, and their values; see :mod:`densevl.api.changes`. A component or a member is replaced by its
             registered name or a config, such as ``readout="naclip"``; a mask maker also by the weights of a SAM, as in
             ``mask_maker="sam-vit-b"``.
 
@@ -161,194 +130,7 @@ def _entry(name: str | Mapping[str, Any]) -> tuple[ModelEntry, str | None]:
     unknown = set(config) - set(COMPONENTS)
     if unknown:
         raise UsageError(f"a model is made of {', '.join(COMPONENTS)}; got {', '.join(sorted(unknown))}")
-    return ModelEntry("custom", **{part: _named(part, value) for part, value in config.items()}), None
-
-
-# Changes ----------------------------------------------------------------------------------------------------------
-
-
-class _Member(NamedTuple):
-    """A config inside the config of a model: where it stands, what kind it is, and its settings."""
-
-    path: str
-    kind: str
-    settings: dict[str, Any]
-
-    def takes(self, name: str) -> bool:
-        """Whether it has a setting of this name, or could have one."""
-        return name in self.settings or name in self.arguments
-
-    @property
-    def arguments(self) -> set[str]:
-        """Names of the arguments that its type takes."""
-        return _arguments(REGISTRIES[self.kind], self.settings.get("type", TYPES.get(self.kind)))
-
-
-def changed(entry: ModelEntry, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The configs of the components of a model, with changes.
-
-    Args:
-        entry: the model.
-        changes: dotted paths or unique names, and their values, made in this order.
-
-    Raises:
-        UsageError: where a path leads nowhere, a name is taken by members of different kinds, or a prompter is missing.
-    """
-    config: dict[str, Any] = {name: _config(value) for name, value in entry.config.items()}
-    kept = "embedder" in config or "embedder" in config.get("segmentor", {}) or "segmentor" not in config
-    if not kept:
-        config["embedder"] = {"type": "mask-pooling"}  # the usual one takes changes as well
-    for name, value in changes.items():
-        reached = _change(entry.name, config, name, value)
-        kept = kept or reached == {"embedder"}
-    if not kept:
-        del config["embedder"]
-    if any(one.settings.get("type") == "prompter" and not one.settings.get("prompter") for one in _members(config)):
-        raise UsageError(
-            "there is no prompter: no weights of CLOC are public; give prompter=FILE, that of a training of yours "
-            "(configs/cloc_train_*.py), or prompter=mini-cloc with weights=mini-clip, which know drawn scenes alone"
-        )
-    return config
-
-
-def _change(model: str, config: dict[str, Any], name: str, value: Any) -> set[str]:
-    """Make one change; return the names of the components that it reached."""
-    first, *rest = name.split(".")
-    if first in COMPONENTS and not rest:
-        new = _named(first, value)
-        if isinstance(new, dict) and "type" in new:
-            _ = _arguments(REGISTRIES[first], new["type"])  # an unknown name is said now, not when it is built
-        holders = [member for member in _members(config) if first in member.arguments and member.path in COMPONENTS]
-        for holder in holders:
-            holder.settings[first] = deepcopy(new)
-        config[first] = new
-        return {first}
-    if first in COMPONENTS:
-        holders = [member for member in _members(config) if member.path == first]
-        first, *rest = rest
-    elif rest:
-        holders = [member for member in _members(config) if first in member.settings]
-    else:
-        takers = [member for member in _members(config) if member.takes(first)]
-        depth = min((member.path.count(".") for member in takers), default=0)
-        holders = [member for member in takers if member.path.count(".") == depth]
-        kinds = {member.kind for member in holders}
-        if depth and len(kinds) > 1:
-            paths = ", ".join(sorted(f"{member.path}.{first}" for member in holders))
-            raise UsageError(f"model {model!r} has {first!r} in several places: {paths}; give the path of one")
-    if not holders:
-        known = sorted({argument for member in _members(config) for argument in member.arguments})
-        raise UsageError(f"model {model!r} takes no argument {name!r}; {suggestion(first, known)}")
-    if [first, *rest] == ["encoder", "weights"]:
-        _check_one_encoder(holders)
-    for holder in holders:
-        _set(holder, [first, *rest], value, name)
-    return {holder.path.partition(".")[0] for holder in holders}
-
-
-def _set(holder: _Member, keys: list[str], value: Any, name: str) -> None:
-    """Set a value below a member."""
-    place: Any = holder.settings
-    kind = holder.kind
-    for key in keys[:-1]:
-        if isinstance(place, dict) and key in REGISTRIES and isinstance(place.get(key), str):
-            place[key] = {"type": place[key]}
-        kind = key if key in REGISTRIES else kind
-        try:
-            place = place[int(key)] if isinstance(place, list) else place[key]
-        except (KeyError, IndexError, ValueError, TypeError):
-            raise UsageError(f"{name!r} leads nowhere: there is no {key!r} in {holder.path}") from None
-    if not isinstance(place, dict | list):
-        raise UsageError(f"{name!r} leads nowhere: {holder.path}.{'.'.join(keys[:-1])} is built already")
-    last = keys[-1]
-    if isinstance(place, list):
-        place[int(last)] = value
-    elif last == "weights" and kind in ("encoder", "foreground_encoder"):
-        place.update(_other_weights(place, str(value)))
-    else:
-        place[last] = _named(last, value) if last in REGISTRIES else value
-    if holder.settings is not place and keys[:2] == ["encoder", "weights"]:
-        _follow_random(holder.settings, str(value))
-    if keys == ["encoder"] and isinstance(value, Mapping):
-        _follow_random(holder.settings, str(value.get("weights")))
-
-
-def _other_weights(encoder: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """What changes of an encoder with other weights: a file keeps the architecture, a name brings its own."""
-    arch = encoder.get("arch")
-    if arch is None and encoder.get("weights") in weights_table():
-        entry = weights_entry(encoder["weights"])
-        arch = entry.arch or entry.kind
-    return {"weights": weights, "arch": None if weights in weights_table() else arch}
-
-
-def _follow_random(settings: dict[str, Any], weights: str) -> None:
-    """Make random what was trained on an encoder whose weights are random now."""
-    if random_seed(weights) is None:
-        return
-    for refiner in settings.get("refiners", ()):
-        if isinstance(refiner, dict) and "weights" in refiner:
-            refiner["weights"] = weights
-    below = [settings, settings.get("embedder")]
-    for one in below:
-        if isinstance(one, dict) and one.get("type") == "prompter":
-            one["prompter"] = weights
-
-
-def _check_one_encoder(holders: list[_Member]) -> None:
-    """Refuse to give one file to encoders of different architectures."""
-    known = {json.dumps(holder.settings["encoder"], sort_keys=True, default=str) for holder in holders}
-    if len(known) > 1:
-        raise UsageError(
-            f"weights replace those of one CLIP model, and this model has {len(known)}; "
-            f"give the path of one, such as {holders[0].path}.encoder.weights"
-        )
-
-
-def _members(config: dict[str, Any], above: str = "") -> Iterator[_Member]:
-    """All members of a config, from the components down."""
-    for key, value in config.items():
-        if key not in REGISTRIES:
-            continue
-        several = value if isinstance(value, list) else [value]
-        for index, one in enumerate(several):
-            if isinstance(one, dict):
-                path = f"{above}{key}" + (f".{index}" if isinstance(value, list) else "")
-                yield _Member(path, key, one)
-                yield from _members(one, f"{path}.")
-
-
-def _config(value: Any) -> Any:
-    """A config that can be changed: mappings as dicts, sequences as lists; built members as they are."""
-    if isinstance(value, Mapping):
-        return {key: _config(inner) for key, inner in value.items()}
-    return [_config(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _named(kind: str, value: Any) -> Any:
-    """The config of a member that is given by its name, or of a SAM by that of its weights."""
-    if not isinstance(value, str) or kind not in REGISTRIES:
-        return _config(value)
-    if REGISTRIES[kind] is MASK_MAKERS and value in weights_table():
-        return {"type": "sam", "weights": value}
-    return {"type": value}
-
-
-def _arguments(registry: Registry, kind: Any) -> set[str]:
-    """Names of the arguments that a registered type takes, those that it passes on to its bases included."""
-    found = registry.get(kind) if isinstance(kind, str) else kind
-    if found is None:
-        raise UsageError(f"{registry.name} {kind!r} is unknown; {suggestion(str(kind), registry.names)}")
-    names: set[str] = set()
-    for makes in inspect.getmro(found) if inspect.isclass(found) else (found,):
-        parameters = inspect.signature(makes).parameters.values()
-        names |= {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-        if all(one.kind is not one.VAR_KEYWORD for one in parameters):
-            break
-    return names
-
-
-# Building ---------------------------------------------------------------------------------------------------------
+    return ModelEntry("custom", **{part: named_config(part, value) for part, value in config.items()}), None
 
 
 class _Components:
@@ -433,7 +215,7 @@ class _Components:
         own = self.config["segmentor"]
         lent = {name: own[name] for name in SHARED if name in own}
         lent["refiners"] = list(getattr(self._segmentor, "refiners", ()))
-        taken = _arguments(REGION_EMBEDDERS, config["type"])
+        taken = arguments_of(REGION_EMBEDDERS, config["type"])
         return {"encoder": self._segmentor.encoder, **{name: value for name, value in lent.items() if name in taken}}
 
     def _with_encoder(self, config: Any) -> Any:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from densevl.api.loading import changed, load
+from densevl.api.changes import changed
+from densevl.api.loading import load
 from densevl.api.models import ModelEntry, model_entry
 from densevl.core.errors import UsageError, WeightsError
 from densevl.dense.refiners.dinoiser import DinoiserRefiner

@@ -62,8 +62,8 @@ def load(
         offline: never reach for the network; a missing file is an error that tells where to put it.
         lazy: also build the segmentor, or the grounder of a model without one, only when it is first used, as it is
             always done with the other components.
-        changes: dotted paths or unique names, and their values; see :mod:`densevl.api.changes`. A component or a member is replaced by its
-            registered name or a config, such as ``readout="naclip"``; a mask maker also by the weights of a SAM, as in
+        changes: dotted paths or unique names, and their values; see :mod:`densevl.api.changes`. A component or a
+            member is replaced by its registered name or a config, such as ``readout="naclip"``; a mask maker also by the weights of a SAM, as in
             ``mask_maker="sam-vit-b"``.
 
     Raises:

@@ -63,8 +63,8 @@ def load(
         lazy: also build the segmentor, or the grounder of a model without one, only when it is first used, as it is
             always done with the other components.
         changes: dotted paths or unique names, and their values; see :mod:`densevl.api.changes`. A component or a
-            member is replaced by its registered name or a config, such as ``readout="naclip"``; a mask maker also by the weights of a SAM, as in
-            ``mask_maker="sam-vit-b"``.
+            member is replaced by its registered name or a config, such as ``readout="naclip"``; a mask maker also by
+            the weights of a SAM, as in ``mask_maker="sam-vit-b"``.
 
     Raises:
         UsageError: where the name, the device, the dtype or a change is unknown.

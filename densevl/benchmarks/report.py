@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from densevl.benchmarks.lenses.contracts import Section
 from densevl.benchmarks.protocols import Scores
 from densevl.core.failures import Failure
 from densevl.core.files import atomic_write
@@ -32,6 +33,7 @@ class Report:
         failures: the images that could not.
         seconds: wall time of the evaluation.
         remarks: further caveats, of the data set.
+        lenses: further sections, by the name of their lens.
     """
 
     config: str
@@ -45,6 +47,7 @@ class Report:
     failures: Sequence[Failure]
     seconds: float
     remarks: Sequence[str] = ()
+    lenses: Mapping[str, Section] = field(default_factory=dict)
 
     @property
     def caveats(self) -> list[str]:
@@ -70,6 +73,7 @@ class Report:
             "protocol": self.protocol,
             "dataset": {"name": self.dataset, "source": self.source, "images": self.images, "expected": self.expected},
             "scores": self.scores.as_dict(),
+            "lenses": {name: dict(section.values) for name, section in self.lenses.items()},
             "caveats": self.caveats,
             "failures": [{"image": failure.name, "reason": failure.reason} for failure in self.failures],
             "seconds": round(self.seconds, 3),
@@ -88,6 +92,8 @@ class Report:
         width = max(map(len, head))
         lines = [f"{key:<{width}}  {_plain(value)}" for key, value in head.items()]
         lines += ["", *self.scores.lines()]
+        for name, section in self.lenses.items():
+            lines += ["", f"lens {name}", *section.lines]
         lines += [f"*** {caveat} ***" for caveat in self.caveats]
         return "\n".join(lines)
 

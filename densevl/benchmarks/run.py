@@ -2,8 +2,9 @@
 
 import inspect
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from densevl.benchmarks.lenses.hook import LensHook
 from densevl.benchmarks.progress import Progress
 from densevl.benchmarks.protocols import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
 from densevl.benchmarks.report import Report
@@ -53,6 +55,7 @@ def evaluate(
     limit: int | None = None,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
+    lenses: Sequence[Any] = (),
 ) -> Report:
     """Evaluate a model on a data set, as a config says.
 
@@ -69,13 +72,16 @@ def evaluate(
         limit: use the first images only, for a quick look.
         options: dotted config keys, or :data:`SHORT_NAMES`, and their new values.
         launcher: ``"pytorch"`` under ``torchrun``; the figures are those of one process.
+        lenses: further sections of the report: names of :data:`~densevl.benchmarks.lenses.LENSES`, configs with the
+            name as ``type``, or built ones. They change no figure.
 
     Raises:
-        UsageError: where the config, an option or the data cannot be used.
+        UsageError: where the config, an option, a lens or the data cannot be used.
         WeightsError: where the weights cannot.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1; got {limit}")
+    lens_hook = LensHook(lenses)
     cfg = load_config(config, options, SHORT_NAMES, NEEDED + OPTIONAL)
     if absent := [key for key in NEEDED if cfg.get(key) is None]:
         raise UsageError(f"config {config} has no {' and no '.join(absent)}: it does not describe a benchmark")
@@ -89,16 +95,22 @@ def evaluate(
     if limit is not None:
         cfg.test_dataloader.dataset.indices = limit
     start_distributed(cfg, launcher)
-    tested, runner = _build(cfg, out, show_dir)
+    tested, runner = _build(cfg, out, show_dir, lens_hook)
     started = time.perf_counter()
     runner.test()
     report = _report(Path(config).stem, cfg, tested, runner, time.perf_counter() - started)
     if is_main_process():
         report.save(Path(cfg.work_dir) / "results.json")
+    if sections := lens_hook.sections(getattr(runner.test_dataloader.dataset, "metainfo", {})):
+        report = replace(report, lenses=sections)
+        if is_main_process():  # again, so that the scores are kept where a lens fails
+            report.save(Path(cfg.work_dir) / "results.json")
     return report
 
 
-def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> tuple[BenchmarkModel[Any], Runner]:
+def _build(
+    cfg: Config, out: str | Path | None, show_dir: str | Path | None, lens_hook: LensHook
+) -> tuple[BenchmarkModel[Any], Runner]:
     """The model, prepared for the data set, and the runner of the evaluation."""
     _check_options(
         "test_dataloader",
@@ -123,7 +135,7 @@ def _build(cfg: Config, out: str | Path | None, show_dir: str | Path | None) -> 
             test_evaluator=cfg.test_evaluator,
             test_cfg={},
             default_hooks=dict.fromkeys(("timer", "logger", "param_scheduler", "checkpoint")),
-            custom_hooks=[Progress(), *model.hooks(out, show_dir)],
+            custom_hooks=[Progress(), *model.hooks(out, show_dir), lens_hook],
             env_cfg=cfg.get("env_cfg", {}),
             log_level="WARNING",
             default_scope=None,

@@ -9,6 +9,7 @@ __all__ = ["add"]
 EXAMPLES = """\
   densevl test dinoiser_scenes                                            nothing to download
   densevl test dinoiser_ade --cfg-options data_root=data/ade --out results
+  densevl test dinoiser_scenes --lens hardest                             and the images it labels worst
   torchrun --nproc-per-node 2 -m densevl test dinoiser_scenes --launcher pytorch
 """
 
@@ -22,15 +23,20 @@ def add(commands: Any) -> None:
     parser.add_argument("--show-dir", metavar="FOLDER", help="draw the results of each image")
     parser.add_argument("--tta", action="store_true", help="average over each image and its mirror image")
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N images only")
+    parser.add_argument(
+        "--lens", action="append", dest="lenses", metavar="NAME", help="add a section to the report, such as hardest"
+    )
 
 
-def _test(model: str | None, **arguments: Any) -> int:
+def _test(model: str | None, lenses: list[str] | None, **arguments: Any) -> int:
     from mmengine.dist import is_main_process
 
     from densevl.benchmarks.run import evaluate
 
     if model is not None:
         arguments["model"] = model
+    if lenses is not None:
+        arguments["lenses"] = lenses
     report = evaluate(**arguments)
     if is_main_process():
         print(report)

@@ -47,6 +47,12 @@ def test_a_model_is_passed_on_where_it_is_given(evaluations):
     assert "local_rank" not in evaluations[1]
 
 
+def test_lenses_are_passed_on_where_they_are_given(evaluations):
+    assert main(["test", "ade"]) == 0
+    assert main(["test", "ade", "--lens", "hardest", "--lens", "other"]) == 0
+    assert [evaluation.get("lenses") for evaluation in evaluations] == [None, ["hardest", "other"]]
+
+
 def test_images_that_could_not_be_used_are_exit_code_1(evaluations):
     assert main(["test", "ade", "--limit", "7"]) == 1
 
@@ -115,11 +121,13 @@ def test_the_command_runs_under_torchrun_as_alone(tmp_path):
     options += ["test_dataloader.dataset.length=3", "test_dataloader.dataset.size=64"]
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29633"]
     for name, start, end in (("one", [], []), ("two", launch, ["--launcher", "pytorch"])):
-        command = [sys.executable, *start, "-m", "densevl", "test", "maskclip_scenes", "--work-dir", name]
+        command = [sys.executable, *start, "-m", "densevl", "test", "maskclip_scenes", "--lens", "hardest"]
+        command += ["--work-dir", name]
         done = subprocess.run(
             [*command, *end, "--cfg-options", *options], cwd=tmp_path, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("mIoU of grounds") == 1
-    one, two = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in ("one", "two"))
-    assert one == two
+    one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
+    assert one["scores"] == two["scores"]
+    assert one["lenses"] == two["lenses"] != {}

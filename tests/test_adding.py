@@ -27,6 +27,11 @@ PLACES = {
         "densevl/encoders/clip.py: TimmTower",
         "tests/golden/test_golden_timm_towers.py",
     ],
+    "hardest, a lens": [
+        "densevl/benchmarks/lenses/hardest.py",
+        "densevl/benchmarks/lenses/__init__.py: hardest",
+        "tests/benchmarks/lenses/test_hardest.py",
+    ],
     "GDA, a few-shot classifier": [
         "densevl/classifiers/gda.py",
         "densevl/classifiers/__init__.py: gda",
@@ -154,10 +159,13 @@ def test_the_command_line_embeds_regions_with_it(root, tmp_path):
 
 def test_tools_test(root, tmp_path):
     options = ["model.readout=toy-guided", "model.smoothings=['toy-blur']", "model.classifier=toy-first"]
-    command = ["tools/test.py", CONFIG, "--limit", "2", "--work-dir", str(tmp_path), "--cfg-options", *options]
-    done = run(root, *command, "model.encoder=toy-encoder")
+    command = ["tools/test.py", CONFIG, "--limit", "2", "--work-dir", str(tmp_path), "--lens", "toy-count"]
+    done = run(root, *command, "--cfg-options", *options, "model.encoder=toy-encoder")
     assert done.returncode == 0, done.stderr
-    protocol = json.loads((tmp_path / "results.json").read_text())["protocol"]
+    assert "2 images were counted" in done.stdout
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["lenses"]["toy-count"]["count"] == 2
+    protocol = results["protocol"]
     assert protocol["readout"] == "toy-guided(sharpness=20.0)"
     assert protocol["classifier"] == "toy-first(scale=0.5)"
     assert protocol["encoder"].startswith("toy-mini-clip@")

@@ -1,6 +1,6 @@
 """A package outside of densevl that adds a member of each family; tests name it in DENSEVL_PLUGINS."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densevl.benchmarks.lenses import LENSES
+from densevl.benchmarks.lenses.contracts import Section
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Examples, LinearClassifier
 from densevl.core.features import DenseFeatures, TextEmbeddings
@@ -201,3 +203,17 @@ class ToyCentre(nn.Module, RegionEmbedder):
             crop = pixels[:, top : top + self.side, left : left + self.side]
             crops.append(F.interpolate(crop[None], (32, 32), mode="bilinear")[0])
         return RegionEmbeddings(self.encoder.embed_images(torch.stack(crops)), self.encoder.model_id)
+
+
+@LENSES.register_module("toy-count")
+@dataclass(frozen=True)
+class ToyCount:
+    """The number of images that could be used."""
+
+    name = "toy-count"
+
+    def measure(self, sample: Mapping[str, Any]) -> int:
+        return 1
+
+    def section(self, found: Sequence[int], facts: Mapping[str, Any]) -> Section:
+        return Section({"count": sum(found)}, [f"{sum(found)} images were counted"])

@@ -89,29 +89,29 @@ class Regions:
         return self.boxes.device
 
     def with_masks(self, masks: Bool[Tensor, "_ _ _"] | None) -> "Regions":
-        """The same boxes with these masks, "n H W".
+        """The same boxes with these masks, "n H W", on the device of the boxes.
 
         Raises:
             UsageError: where there is not one mask a region, or they have another size than the image.
         """
         _check_masks(masks, len(self), self.size)
-        return replace(self, masks=masks)
+        return replace(self, masks=None if masks is None else masks.to(self.device))
 
     def with_filled_boxes(self) -> "Regions":
         """The same boxes, each with all pixels of the box as its mask; edges are rounded to whole pixels."""
-        masks = torch.zeros(len(self), *self.size, dtype=torch.bool)
+        masks = torch.zeros(len(self), *self.size, dtype=torch.bool, device=self.device)
         for mask, (left, top, right, bottom) in zip(masks, self.boxes.round().long().tolist(), strict=True):
             mask[top:bottom, left:right] = True
         return self.with_masks(masks)
 
     def with_scores(self, scores: Float[Tensor, "*_"] | None) -> "Regions":
-        """The same regions with these scores.
+        """The same regions with these scores, on the device of the boxes.
 
         Raises:
             UsageError: where there is not one score a region.
         """
         _check_scores(scores, len(self))
-        return replace(self, scores=scores)
+        return replace(self, scores=None if scores is None else scores.to(self.device))
 
     def to(self, device: str | torch.device) -> "Regions":
         """The same regions on another device."""
@@ -171,7 +171,7 @@ class Regions:
         masks = masks if masks.dtype == torch.bool else masks > 0
         count, height, width = masks.shape
         if count == 0:
-            return cls(torch.zeros(0, 4), (height, width), masks)
+            return cls(torch.zeros(0, 4, device=masks.device), (height, width), masks)
         rows, columns = masks.any(2), masks.any(1)
         empty = (~rows.any(1)).nonzero().flatten().tolist()
         if empty:

@@ -5,7 +5,8 @@ no values for an index by a mask or for ``item()``. These tensors have values, s
 device must also equal what is computed on the CPU. The device is called "meta", the one name besides "cpu" that
 ``backward`` and the factories of torch accept without hardware.
 
-As on a GPU, a tensor of the CPU may still take part as a single number or as an index.
+As on a GPU, a tensor of the CPU may still take part as a single number or as an index, but nothing of the device is an
+index of a tensor of the CPU. Inference mode only turns gradients off there.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,13 +18,16 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = ["DEVICE", "pretended_device"]
 
 DEVICE = torch.device("meta")
-MIXED = {"copy_", "_to_copy", "index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
-"""Operators that take tensors of two devices."""
+COPIES = {"copy_", "_to_copy"}
+"""Operators that take tensors of two devices; the result lies on that of the first."""
+
+INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
+"""Operators whose second argument, the indices, may lie on the CPU whatever the device of the others."""
 
 
 class Away(Tensor):
@@ -76,19 +80,25 @@ class Lists(TorchFunctionMode):
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Compute on the values, and put the result where it belongs."""
-    tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
-    away = [value for value in tensors if isinstance(value, Away)]
-    strangers = [value for value in tensors if not isinstance(value, Away) and value.ndim > 0]
+    name, device = func.overloadpacket.__name__, kwargs.get("device")
+    away = any(isinstance(value, Away) for value in tree_leaves((args, kwargs)))
+    must_agree = args[:1] + args[2:] if name in INDEXING and isinstance(args[0], Away) else (args, kwargs)
+    strangers = [value for value in tree_leaves(must_agree) if _on_cpu(value)]
     assert not any(one.is_meta for one in strangers), f"{func}: a tensor without values"
-    if away and strangers and func.overloadpacket.__name__ not in MIXED:
+    if away and strangers and name not in COPIES:
         raise RuntimeError(f"{func}: tensors of two devices; of the CPU are {[tuple(one.shape) for one in strangers]}")
-    kwargs, device = dict(kwargs), kwargs.get("device")
     if device is not None:
-        kwargs["device"] = torch.device("cpu")
+        away, kwargs = torch.device(device) == DEVICE, {**kwargs, "device": torch.device("cpu")}
+    elif name == "copy_":
+        away = isinstance(args[0], Away)
     args, kwargs = tree_map(lambda value: value.held if isinstance(value, Away) else value, (args, kwargs))
     found = func(*args, **kwargs)
-    goes_away = bool(away) if device is None else torch.device(device) == DEVICE
-    return tree_map(lambda value: Away(value) if goes_away and isinstance(value, Tensor) else value, found)
+    return tree_map(lambda value: Away(value) if away and isinstance(value, Tensor) else value, found)
+
+
+def _on_cpu(value: Any) -> bool:
+    """Whether it is a tensor that must not meet the device: not there, and more than a number."""
+    return isinstance(value, Tensor) and not isinstance(value, Away) and value.ndim > 0
 
 
 @contextmanager
@@ -99,5 +109,9 @@ def pretended_device() -> Iterator[torch.device]:
     def chosen(kind: str, *args: Any, **kwargs: Any) -> Any:
         return nullcontext() if kind == DEVICE.type else autocast(kind, *args, **kwargs)
 
-    with Lists(), Operators(), mock.patch.object(torch, "autocast", chosen):
+    def without_gradients(_: bool) -> torch.no_grad:
+        return torch.no_grad()
+
+    inference = mock.patch.object(torch._C, "_InferenceMode", without_gradients)
+    with Lists(), Operators(), inference, mock.patch.object(torch, "autocast", chosen):
         yield DEVICE

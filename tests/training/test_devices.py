@@ -115,12 +115,3 @@ def test_readers_are_trained_elsewhere(kind):
         torch.testing.assert_close(
             trained[1][key], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()), msg=key
         )
-
-
-def test_the_pretended_device_refuses_the_cpu():
-    with pretended_device() as device:
-        there = torch.ones(3, device=device)
-        assert (there + torch.tensor(1.0)).sum().item() == 6
-        assert there[torch.tensor([0, 2])].tolist() == [1, 1]
-        with pytest.raises(RuntimeError, match="two devices"):
-            there + torch.ones(3)

@@ -86,16 +86,18 @@ def named_regions(
     """The boxes above a threshold, the best first; of one text, those that overlap above :data:`SAME_BOX` are one.
 
     Args:
-        boxes: xyxy in pixels; they are cut at the image's edges, and what is left of them below a pixel is left out.
+        boxes: xyxy in pixels, on any device; they are cut at the image's edges, and what is left of them below a pixel
+            is left out.
         scores: of the boxes; those that are not finite are left out.
         names: index of the text of each box.
         size: (height, width) of the image.
         threshold: least score, itself left out.
     """
     height, width = size
-    corners = boxes.float().clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]).float())
+    boxes, scores, names = boxes.cpu().float(), scores.cpu().float(), names.cpu()
+    corners = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
     kept = (corners[:, 2:] - corners[:, :2] >= 1).all(1) & scores.isfinite() & (scores > threshold)
-    corners, scores, names = corners[kept].cpu(), scores[kept].float().cpu(), names[kept].cpu()
+    corners, scores, names = corners[kept], scores[kept], names[kept]
     order = batched_nms(corners, scores, names, SAME_BOX)
     return Found(Regions(corners[order], size, scores=scores[order]), tuple(names[order].tolist()))
 

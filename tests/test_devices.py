@@ -5,7 +5,7 @@ search for everything, runs to its end, and each result is compared with that of
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ from densevl.encoders.dino import DINOEncoder, build_dino_model
 from densevl.encoders.loading import build_clip, build_whole_clip
 from densevl.encoders.mini import mini_tokenizer
 from densevl.encoders.texts.cache import TextCache
+from densevl.metrics.choices import choose
+from densevl.metrics.confusion import confusion_matrix, scores_of
+from densevl.metrics.retrieval import retrieval_recalls
 from densevl.regions.detectors import DETECTORS
 from densevl.regions.detectors.named_proposals import build_mini_detector
 from densevl.regions.embedders import REGION_EMBEDDERS
@@ -373,7 +376,8 @@ def test_labels_painted_from_regions(overlap, uncovered):
         found = painter.encode_regions([SCENE.image], [regions()], texts)[0]
         boxes = painter.encode_regions([SCENE.image], [regions(device, masks=False)], texts)[0]
         (seen,) = painter.encode([SCENE.image])
-        return [(painter.scores(one, texts), painter.label(one, texts)) for one in (found, boxes, seen)]
+        (other,) = painter.encode_resized([BATCH[0].to(device)], [(50, 70)])
+        return [(painter.scores(one, texts), painter.label(one, texts)) for one in (found, boxes, seen, other)]
 
     check(case)
 
@@ -448,6 +452,13 @@ def test_points_and_places_of_texts():
 
     check(case)
     check(lambda device: encoded(device)[0].locate(encoded(device)[1], ["red circle", "square"]), stays=False)
+    texts = segmentor(CPU).embed(CLASSES)  # embedded elsewhere
+
+    def located(device):
+        made, images = encoded(device)
+        return made.locate(images, replace(texts, vectors=texts.vectors.clone(), model_id=images.model_id))
+
+    check(located, stays=False)
 
 
 def mask_makers(device: Where, folder: Path) -> Any:
@@ -493,9 +504,15 @@ def test_grounding(subtract, near):
     def case(device):
         grounder = mini(device, subtract=subtract).grounder
         given = [regions(device if near else CPU), regions(device if near else CPU, masks=False)]
-        expressions = ["the red circle left of the square", "the largest one", "a dog"]
+        expressions = [
+            "the red circle left of the square",
+            "the dog between the circle and the square",
+            "the largest dog",
+        ]
         found = [one for some in given for one in grounder.refer(SCENE.image, expressions, some)]
-        return [(one.scores, one.probabilities, one.parts, [step.factor for step in one.steps]) for one in found]
+        masks = [torch.from_numpy(one.mask) for one in found]
+        scores = [(one.scores, one.probabilities, one.parts, [step.factor for step in one.steps]) for one in found]
+        return scores, masks
 
     check(case, stays=False, tolerance=0.05)
 
@@ -511,7 +528,7 @@ def test_models():
     def case(device):
         model = mini(device)
         found = model.segment(
-            [SCENE.image, SCENE.image[:, :70]], "red circle, blue square", background="head", scores=True
+            [SCENE.image, BATCH[0, :, :, :70].to(device)], "red circle, blue square", background="head", scores=True
         )
         vectors = model.embed([SCENE.image, SCENE.image], [regions(), regions(device)])
         index = RegionIndex.of(["a", "b"], [regions(), regions(device)], vectors)
@@ -521,6 +538,30 @@ def test_models():
         return arrays, torch.tensor([hit.score for hit in hits]), panels, index.vectors, index.parts[0].boxes
 
     check(case, stays=False, tolerance=0.02)
+
+
+def test_regions_of_none_and_cosines_with_vectors_of_the_cpu():
+    texts = F.normalize(torch.randn(3, clip(CPU).dim, generator=torch.Generator().manual_seed(0)), dim=1)
+
+    def case(device):
+        some, none = mini(device).embed_regions([SCENE.image] * 2, [regions(), regions()[:0]])
+        return some.cosines(texts), none.cosines(texts), some[[0]], none
+
+    check(case)
+
+
+def test_metrics():
+    """Scores may lie on the device while the truth of retrieval is on the CPU."""
+    scores = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    truths = torch.arange(9) % 4
+
+    def case(device):
+        choices = choose(scores.to(device), truths.tolist())
+        recalls = retrieval_recalls(scores.to(device), truths)
+        matrix = confusion_matrix(truths.to(device), scores.argmax(1).to(device), 4)
+        return torch.tensor([one.rank for one in choices]), torch.tensor([*recalls.values()]), scores_of(matrix, "abcd")
+
+    check(case, stays=False)
 
 
 # The pretended device itself --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.encoders import ENCODERS
 from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Encoder, Needs, Window, join_needs
+from densevl.encoders.images import whole_patches
 from densevl.weights.opened import random_seed
 
 __all__ = ["DenseEncoder", "read_dense"]
@@ -109,6 +110,8 @@ class DenseEncoder(nn.Module):
         Raises:
             UsageError: where a need is not met, or the images have another layout.
         """
+        if self.border == "drop":  # refiners see what the encoder sees
+            images = whole_patches(images, self.encoder.patch_size, self.border)
         features = read_dense(
             self.encoder,
             images,

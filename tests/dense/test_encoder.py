@@ -62,4 +62,4 @@ def test_what_is_missing_is_refused(clip):
         with pytest.raises(UsageError, match=message):
             read_dense(clip, torch.rand(1, 3, 32, 32), PlainReadout(), needs)
     with pytest.raises(UsageError, match="embeds no patches"):
-        DenseEncoder(object())
+        DenseEncoder({"type": "whole-clip", "weights": "mini-clip"})

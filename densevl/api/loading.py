@@ -120,7 +120,9 @@ def _entry(name: str | Mapping[str, Any]) -> tuple[ModelEntry, str | None]:
     if isinstance(name, str):
         head, _, encoder = name.partition("@")
         if encoder and encoder not in weights_table():
-            raise UsageError(f"encoder {encoder!r} is unknown; {suggestion(encoder, weights_table())}")
+            raise UsageError(f"encoder {encoder!r} is unknown; {suggestion(encoder, _encoders())}")
+        if encoder and encoder not in _encoders():
+            raise UsageError(f"{encoder!r} is no image-text encoder; {suggestion(encoder, _encoders())}")
         return model_entry(head), encoder or None
     config = dict(name)
     if not set(config) & {"segmentor", "grounder", "embedder"}:
@@ -131,6 +133,11 @@ def _entry(name: str | Mapping[str, Any]) -> tuple[ModelEntry, str | None]:
     if unknown:
         raise UsageError(f"a model is made of {', '.join(COMPONENTS)}; got {', '.join(sorted(unknown))}")
     return ModelEntry("custom", **{part: named_config(part, value) for part, value in config.items()}), None
+
+
+def _encoders() -> list[str]:
+    """Names of the weights of image-text encoders."""
+    return [name for name, entry in weights_table().items() if entry.kind in ("clip", "mini-clip")]
 
 
 class _Components:

@@ -7,12 +7,14 @@ or with ``REGISTRY.add({"name": "my_package.module:Class"})``. Commands find it 
 ``densevl``, or where ``DENSEVL_PLUGINS`` names its module. Names are kebab-case.
 """
 
+import inspect
 import os
 from collections.abc import Mapping
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mmengine.registry import Registry as MMEngineRegistry
 
@@ -21,6 +23,9 @@ from densevl.core.errors import UsageError, suggestion
 __all__ = ["Registry", "build", "load_plugins"]
 
 Row = str | tuple[str, Mapping[str, Any]]
+
+SIMPLE: tuple[type, ...] = (bool, int, float, str, type(None))
+"""Types of settings that are checked before a member is built: users type them on the command line."""
 
 
 class Registry(MMEngineRegistry):
@@ -95,7 +100,30 @@ def build(registry: Registry, part: Any) -> Any:
     member = registry.get(kind) if isinstance(kind, str) else kind
     if member is None:
         raise UsageError(f"{registry.name} {kind!r} is unknown; {suggestion(str(kind), registry.names)}")
+    _check_types(registry.name, str(kind), member, settings)
     try:
         return member(**settings)
     except TypeError as error:
         raise UsageError(f"{registry.name} {kind!r} cannot be built: {error}") from error
+
+
+def _check_types(family: str, kind: str, member: Any, settings: Mapping[str, Any]) -> None:
+    """Refuse numbers, texts and truth values of another type than a member declares.
+
+    Raises:
+        UsageError: where a setting is of another type.
+    """
+    made = member.func if isinstance(member, partial) else member
+    try:
+        hints = get_type_hints(made.__init__ if inspect.isclass(made) else made)
+    except (NameError, TypeError, AttributeError):  # annotations of a plug-in that cannot be resolved
+        return
+    for name, value in settings.items():
+        hint = hints.get(name)
+        allowed = get_args(hint) if isinstance(hint, UnionType) or get_origin(hint) is Union else (hint,)
+        if hint is None or not set(allowed) <= set(SIMPLE) or type(value) in allowed:
+            continue
+        if type(value) is int and float in allowed:
+            continue
+        names = " or ".join("null" if one is type(None) else one.__name__ for one in allowed)
+        raise UsageError(f"{family} {kind!r}: {name} must be {names}; got {value!r}")

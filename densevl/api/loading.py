@@ -10,7 +10,6 @@ An encoder that several components name with the same settings is built once, an
 
 import json
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from densevl.api.changes import TYPES, arguments_of, changed, named_config
 from densevl.api.model import Model
 from densevl.api.models import COMPONENTS, ModelEntry, default_model, model_entry
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.lazy import Lazy
 from densevl.core.registry import build
 from densevl.core.vocabulary import templates
 from densevl.encoders import ENCODERS
@@ -78,17 +78,17 @@ def load(
     if weights is not None:
         whole = {name: value for name, value in changes.items() if "." not in name}
         changes = {**whole, "encoder.weights": str(weights), **changes}  # inner changes come after the weights
-    parts = _Components(entry.name, changed(entry, changes), choose_device(device), _dtype(dtype), offline)
+    made = _Components(changed(entry, changes), choose_device(device), _dtype(dtype), offline)
     model = Model(
-        parts.segmentor if "segmentor" in parts.config else None,
+        made.segmentor if "segmentor" in made.config else None,
         entry.name if encoder is None else str(name),
-        parts.grounder if "grounder" in parts.config else None,
-        parts.embedder,
-        parts.mask_maker,
-        parts.templates,
+        made.grounder if "grounder" in made.config else None,
+        made.embedder,
+        made.mask_maker,
+        made.templates,
     )
     if not lazy:
-        _ = model.segmentor if "segmentor" in parts.config else model.grounder
+        _ = model.segmentor if "segmentor" in made.config else model.grounder
     return model
 
 
@@ -147,11 +147,11 @@ class _Components:
     lends its features, which are pooled over each region.
     """
 
-    def __init__(
-        self, name: str, config: dict[str, Any], device: torch.device, dtype: torch.dtype, offline: bool
-    ) -> None:
-        self.name, self.device, self.dtype = name, device, dtype
+    def __init__(self, config: dict[str, Any], device: torch.device, dtype: torch.dtype, offline: bool) -> None:
         self.config = _offline(config) if offline else config
+        self.device, self.dtype = device, dtype
+        self.segmentor, self.grounder = Lazy(self._segmentor), Lazy(self._grounder)
+        self.embedder, self.mask_maker = Lazy(self._embedder), Lazy(self._mask_maker)
         self._encoders: dict[str, Any] = {}
 
     @property
@@ -161,51 +161,34 @@ class _Components:
             return tuple(templates(self.config["segmentor"].get("templates", "imagenet80")))
         return (self.config["grounder"].get("template", "a photo of {}") if "grounder" in self.config else "{}",)
 
-    @cached_property
     def _segmentor(self) -> Any:
         if "segmentor" not in self.config:
             return None
         config = {"type": TYPES["segmentor"], **self.config["segmentor"]}
         return self._placed(build(SEGMENTORS, {**config, "encoder": self._encoder(config["encoder"])}))
 
-    def segmentor(self) -> Any:
-        """The segmentor; None for none."""
-        return self._segmentor
-
-    @cached_property
     def _mask_maker(self) -> Any:
-        own = getattr(self._segmentor, "mask_maker", None)
+        own = getattr(self.segmentor.value, "mask_maker", None)
         config = self.config.get("mask_maker") or self.config.get("grounder", {}).get("mask_maker")
         if own is not None or config is None:
             return own
-        maker = build(MASK_MAKERS, config)
-        return maker.to(self.device, self.dtype) if hasattr(maker, "to") else maker
+        return build(MASK_MAKERS, config).to(self.device, self.dtype)
 
-    def mask_maker(self) -> Any:
-        """The mask maker, which proposes regions and makes masks; None for none."""
-        return self._mask_maker
-
-    @cached_property
     def _grounder(self) -> Any:
         if "grounder" not in self.config:
             return None
         config = {"type": TYPES["grounder"], **self.config["grounder"]}
         config["embedders"] = [self._with_encoder(one) for one in config.get("embedders", ())]
         grounder = self._placed(build(GROUNDERS, {**config, "mask_maker": None}))
-        grounder.mask_maker = self._mask_maker  # last: what cannot be used is said before its weights are fetched
+        grounder.mask_maker = self.mask_maker.value  # last: an error is said before weights are fetched
         return grounder
 
-    def grounder(self) -> Any:
-        """The grounder; None for none."""
-        return self._grounder
-
-    def embedder(self) -> Any:
-        """The region embedder."""
+    def _embedder(self) -> Any:
         config = self.config.get("embedder")
-        own = getattr(self._segmentor, "embedder", None)
+        own = getattr(self.segmentor.value, "embedder", None)
         if config is None and own is not None:
             return own
-        if config is None and self._segmentor is None:
+        if config is None and self.segmentor.value is None:
             config = self.config["grounder"]["embedders"][0]
         if config is not None and not isinstance(config, Mapping):
             return config
@@ -217,13 +200,14 @@ class _Components:
 
     def _lent(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What the other components lend a region embedder."""
-        if self._segmentor is None:
+        segmentor = self.segmentor.value
+        if segmentor is None:
             return {"encoder": self.config["grounder"]["embedders"][0]["encoder"]}
         own = self.config["segmentor"]
         lent = {name: own[name] for name in SHARED if name in own}
-        lent["refiners"] = list(getattr(self._segmentor, "refiners", ()))
+        lent["refiners"] = list(segmentor.refiners)
         taken = arguments_of(REGION_EMBEDDERS, config["type"])
-        return {"encoder": self._segmentor.encoder, **{name: value for name, value in lent.items() if name in taken}}
+        return {"encoder": segmentor.encoder, **{name: value for name, value in lent.items() if name in taken}}
 
     def _with_encoder(self, config: Any) -> Any:
         """The config of an embedder with its encoder built, once for all components; a built embedder as it is."""

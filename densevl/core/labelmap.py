@@ -72,7 +72,7 @@ class LabelMap:
     def areas(self) -> dict[str, float]:
         """Share of the image in (0, 1] of each class that is in it, the largest first.
 
-        The shares sum to one where every pixel is labelled.
+        The fractions sum to one where every pixel is labelled.
         """
         return {self.names[label]: float(self._counts[label] / self.labels.size) for label in self._present()}
 
@@ -103,7 +103,7 @@ class LabelMap:
             UsageError: where the label map does not hold the image.
         """
         if self.image is None:
-            raise UsageError("this label map does not hold the picture; give LabelMap(..., image=...) to draw it")
+            raise UsageError("this label map does not hold the image; give LabelMap(..., image=...) to draw it")
         palette = self.vocabulary.palette
         return draw_overlay(self.image, self.labels, self.names, palette, alpha=alpha, legend=legend)
 

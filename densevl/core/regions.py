@@ -32,7 +32,7 @@ class Regions:
         boxes: xyxy, half-open, inside the image and not empty.
         size: (height, width) of the image.
         masks: which pixels belong to each region; None where only boxes are known. A mask may be empty, where its
-            maker found nothing in the box, and may reach out of its box.
+            maker found nothing in the box, and may extend beyond its box.
         scores: how sure the maker of the proposals was, the higher the better; None where it does not say.
 
     Raises:
@@ -85,7 +85,7 @@ class Regions:
 
     @property
     def device(self) -> torch.device:
-        """Where the boxes are."""
+        """The device of the boxes."""
         return self.boxes.device
 
     def with_masks(self, masks: Bool[Tensor, "_ _ _"] | None) -> "Regions":
@@ -131,7 +131,7 @@ class Regions:
             boxes: (n, 4) numbers, or one box (4,), in pixels.
             size: (height, width) of the image.
             form: ``"xyxy"``, or ``"xywh"`` as COCO writes boxes: corner, width and height.
-            clip: cut boxes that reach out of the image; without it they are an error. A box that lies outside
+            clip: cut boxes that extend beyond the image; without it they are an error. A box that lies outside
                 altogether is an error in both cases.
             scores: of the boxes, where they have some.
 

@@ -65,8 +65,8 @@ class Refiner(Protocol):
         """Refine features of any batch.
 
         Args:
-            features: with the maps and keys that were asked for.
-            images: behind the features, RGB in [0, 1]; None where they were not asked for.
+            features: with the maps and keys that were needed.
+            images: behind the features, RGB in [0, 1]; None where they were not needed.
         """
         ...
 

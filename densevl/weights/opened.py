@@ -38,7 +38,7 @@ class OpenedWeights:
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """What the file says of itself; empty where it says nothing."""
+        """The metadata of the file; empty where it has none."""
         return read_metadata(self.path)
 
     @cached_property

@@ -73,7 +73,7 @@ def check_state_dict(state: Mapping[str, Tensor], model_state: Mapping[str, Tens
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """What the header of a ``.safetensors`` file says beside the tensors; nothing for other files of weights.
+    """The metadata in the header of a ``.safetensors`` file; empty for other files of weights.
 
     Raises:
         WeightsError: as :func:`load_state_dict`.

@@ -149,7 +149,7 @@ def test_save_and_overlay(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_label_map(tmp_path / "a" / "labels.png"), found.labels)
     assert found.overlay().shape[0] > 160
     assert found.overlay(legend=False).shape == image.shape
-    with pytest.raises(UsageError, match="does not hold the picture"):
+    with pytest.raises(UsageError, match="does not hold the image"):
         example().overlay()
 
 

@@ -1,4 +1,4 @@
-"""The work of CLIP-DINOiser's heads on an image, side by side in one picture.
+"""The work of CLIP-DINOiser's heads on an image, side by side in one image.
 
 The panels: the image with a point; what that point is alike to; where things are seen; the features of MaskCLIP and the
 refined ones, in three colours; the labels that come of each; and the label map.

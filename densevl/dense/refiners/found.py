@@ -6,7 +6,7 @@ concatenated and not normalised::
 
     s = w · k + b          logit of a patch showing a thing rather than background
 
-Thresholds and refinements of that method's pictures (bilateral solver) are not part of this.
+Thresholds and refinements of that method (bilateral solver) are left out.
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Convention: boxes are xyxy pixels of the image, half-open; points are (x, y) of a pixel's centre with the first pixel at
 (0, 0), as segment_anything counts; masks are bool "n H W" of the image's size, on the CPU. A mask may be empty, and may
-reach out of its box.
+extend beyond its box.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The canvas for uint8 images in main memory: the same pictures as anywhere, drawn by OpenCV several times as fast.
+"""The canvas for uint8 images in main memory: the same images as anywhere, drawn by OpenCV several times as fast.
 
 Values are within one grey level of those that :class:`~densevl.regions.visual_prompts.Canvas` draws on floats, since
 bytes are rounded after each step. Outlines are the same; a resized mask may differ in pixels that are half covered but
@@ -24,11 +24,11 @@ FULL = 254
 
 
 class ByteCanvas(Canvas):
-    """A surface for the regions of one image; the colours of a pixel lie side by side in all its pictures.
+    """A surface for the regions of one image; the colours of a pixel lie side by side in all its images.
 
     Args:
         image: RGB, in main memory.
-        size: short side that the picture is brought to before it is drawn on; None for its own.
+        size: short side that the image is brought to before it is drawn on; None for its own.
         style: colours and strengths.
     """
 

@@ -29,7 +29,7 @@ class Canvas:
 
     Args:
         image: RGB, uint8 or float in [0, 1], on any device; the result is of the same kind.
-        size: short side that the picture is brought to before it is drawn on; None for its own.
+        size: short side that the image is brought to before it is drawn on; None for its own.
         style: colours and strengths.
     """
 
@@ -52,7 +52,7 @@ class Canvas:
         return self._resized(self.image[None], size)
 
     def draw(self, regions: Regions, prompt: VisualPrompt) -> Shaped[Tensor, "n 3 h w"]:
-        """Mark each region on a picture of its own; crops come as squares."""
+        """Mark each region on an image of its own; crops come as squares."""
         if len(regions) == 0:
             side = self.short_side
             return self.image.new_zeros(0, 3, *((side, side) if prompt.frame == "crop" else self.picture.shape[2:]))
@@ -67,7 +67,7 @@ class Canvas:
         return marked.expand(len(regions), -1, -1, -1)
 
     def _areas(self, regions: Regions, kind: str) -> Bool[Tensor, "n h w"]:
-        """Areas in the picture; those of the regions drawn last are kept, for the next visual prompt."""
+        """Areas in the image; those of the regions drawn last are kept, for the next visual prompt."""
         if self._drawn_last is not regions:
             self._drawn_last, self._kept_areas = regions, {}
         if kind not in self._kept_areas:
@@ -121,7 +121,7 @@ class Canvas:
         return {}
 
     def _make(self, pictures: Tensor, look: str) -> Tensor:
-        """Pictures tinted, greyed, blurred or painted over."""
+        """Images tinted, greyed, blurred or painted over."""
         if look == "image":
             return pictures
         if look == "flat":

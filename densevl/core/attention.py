@@ -81,7 +81,7 @@ def attend(
     """Scaled dot-product attention of each head: ``softmax(q kᵀ / √e) v``.
 
     Args:
-        query: of each token that asks.
+        query: of each token that attends.
         key: of each token that is attended to.
         value: what is gathered.
         causal: each token attends to itself and to earlier tokens only.

@@ -17,7 +17,7 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors, check_same_model
 from densevl.core.geometry import Size
 
-__all__ = ["RegionEmbeddings", "Regions", "shared_areas"]
+__all__ = ["RegionEmbeddings", "Regions", "numbers", "shared_areas"]
 
 FORMS = ("xyxy", "xywh")
 
@@ -140,7 +140,7 @@ class Regions:
         """
         if form not in FORMS:
             raise UsageError(f"form must be `xyxy` or `xywh`; got {form!r}")
-        array = _numbers(boxes, "boxes").reshape(-1, 4) if len(boxes) == 0 else _numbers(boxes, "boxes")
+        array = numbers(boxes, "boxes").reshape(-1, 4) if len(boxes) == 0 else numbers(boxes, "boxes")
         array = array[None] if array.shape == (4,) else array
         if array.ndim != 2 or array.shape[1] != 4:
             raise UsageError(f"boxes must have shape (n, 4); got {tuple(array.shape)}")
@@ -152,7 +152,7 @@ class Regions:
             height, width = size
             limits = array.new_tensor([width, height, width, height])
             array = torch.where(array.isfinite(), array.clamp(min=0).minimum(limits), array)
-        return cls(array, size).with_scores(None if scores is None else _numbers(scores, "scores"))
+        return cls(array, size).with_scores(None if scores is None else numbers(scores, "scores"))
 
     @classmethod
     def from_masks(cls, masks: Any, scores: Any | None = None) -> "Regions":
@@ -179,7 +179,7 @@ class Regions:
         ends = [columns.byte().argmax(1), rows.byte().argmax(1)]
         ends += [width - columns.flip(1).byte().argmax(1), height - rows.flip(1).byte().argmax(1)]
         boxes = torch.stack(ends, dim=1).float()
-        return cls(boxes, (height, width), masks).with_scores(None if scores is None else _numbers(scores, "scores"))
+        return cls(boxes, (height, width), masks).with_scores(None if scores is None else numbers(scores, "scores"))
 
     @classmethod
     def whole(cls, size: Size) -> "Regions":
@@ -247,7 +247,12 @@ def _all_bool(chosen: Sequence[Any]) -> bool:
     return len(chosen) > 0 and all(isinstance(value, bool) for value in chosen)
 
 
-def _numbers(values: Any, name: str) -> Tensor:
+def numbers(values: Any, name: str) -> Tensor:
+    """Values that a user gave, in float32.
+
+    Raises:
+        UsageError: where they are no numbers.
+    """
     try:
         return torch.as_tensor(values, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -114,6 +114,21 @@ class LastBlock:
         count = self.grid[0] * self.grid[1]
         return tokens[:, tokens.shape[1] - count :].mT.unflatten(2, self.grid)
 
+    def behind(self, values: Float[Tensor, "b heads n e"], residual: bool, mlp: bool) -> Float[Tensor, "b c h w"]:
+        """Tokens behind the block on the grid, of values that a readout has mixed in the place of its attention.
+
+        Args:
+            values: of each head.
+            residual: add the input of the block.
+            mlp: add the feed-forward layers.
+        """
+        tokens = self.block.out(values)
+        if residual:
+            tokens = self.tokens + tokens
+        if mlp:
+            tokens = tokens + self.block.mlp(self.block.norm_2(tokens))
+        return self.on_grid(tokens)
+
     def keys(self) -> Float[Tensor, "b c h w"]:
         """The keys of the block's attention on the grid, heads side by side."""
         (keys,) = self.block.qkv(self.block.norm_1(self.tokens), "k")

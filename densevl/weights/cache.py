@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from densevl.core.errors import OutputError, WeightsError
+from densevl.core.errors import OutputError, WeightsError, first_line
 from densevl.core.files import atomic_write
 from densevl.weights.download import TIMEOUT, TransferError, download, file_digest, file_sha256, hash_name
 from densevl.weights.table import DATA, WeightsEntry, weights_entry, weights_table
@@ -169,7 +169,7 @@ def _declared(entry: WeightsEntry) -> tuple[str, int | None]:
     try:
         metadata = get_hf_file_metadata(entry.address, token=False, timeout=TIMEOUT)
     except Exception as error:  # requests, httpx or httpx2, by the version of huggingface_hub
-        raise TransferError(f"{address.netloc}: {next(iter(str(error).splitlines()), type(error).__name__)}") from error
+        raise TransferError(f"{address.netloc}: {first_line(error)}") from error
     if not _is_sha256(metadata.etag or ""):
         raise TransferError(f"{address.netloc} declares no sha256 of the file")
     return str(metadata.etag), metadata.size

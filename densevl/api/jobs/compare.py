@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from densevl.api.model import Classes, ImageSource, Model
-from densevl.core.drawing.lettering import letter, line_height
+from densevl.core.drawing.lettering import PAPER, letter, line_height, write
 from densevl.core.drawing.overlay import LegendEntry, attach_legend, draw_overlay
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
@@ -39,7 +39,7 @@ PANEL = 420
 
 COLUMNS = 4
 GAP = 10
-INK, PAPER, MARK = (32, 33, 36), (255, 255, 255), (255, 64, 64)
+MARK = (255, 64, 64)
 
 
 def compare(
@@ -205,9 +205,6 @@ def _mosaic(panels: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarra
     for index, (caption, panel) in enumerate(panels.items()):
         row, column = divmod(index, COLUMNS)
         y, x = row * (top + height + GAP), column * (width + GAP)
-        ink = letter(caption, size, width)
-        amount = ink[..., None] / 255
-        place = paper[y : y + ink.shape[0], x : x + ink.shape[1]]
-        place[:] = np.rint(place * (1 - amount) + np.array(INK) * amount)
+        write(paper, letter(caption, size, width), y, x)
         paper[y + top : y + top + height, x : x + width] = panel
     return paper

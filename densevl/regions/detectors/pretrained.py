@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from densevl.core.errors import UsageError, WeightsError
+from densevl.core.errors import UsageError, WeightsError, first_line
 
 try:
     import transformers
@@ -79,10 +79,9 @@ def load_parts(
         )
         processor = getattr(transformers, processor_class).from_pretrained(weights, **place)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
-            f"{kind} cannot be loaded from {weights}: {reason}; fetch config.json, model.safetensors and the files of "
-            f"processor and tokenizer of a repository such as {example} into a folder, and name the folder"
+            f"{kind} cannot be loaded from {weights}: {first_line(error)}; fetch config.json, model.safetensors and "
+            f"the files of processor and tokenizer of a repository such as {example} into a folder, and name the folder"
         ) from error
     absent = sorted(notes["missing_keys"]) + sorted(notes["mismatched_keys"])
     if absent:

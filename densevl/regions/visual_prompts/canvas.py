@@ -33,6 +33,8 @@ class Canvas:
         style: colours and strengths.
     """
 
+    _resized_masks, _outlines, _compose = staticmethod(resized_masks), staticmethod(outlines), staticmethod(compose)
+
     def __init__(self, image: Shaped[Tensor, "3 H W"], size: int | None, style: Style) -> None:
         self.image = image
         self.style = style
@@ -161,15 +163,6 @@ class Canvas:
         if pictures.shape[2:] == size:
             return pictures
         return self._like_image(F.interpolate(pictures.float(), size, mode="bilinear", antialias=True))
-
-    def _resized_masks(self, masks: Bool[Tensor, "n H W"], size: Size) -> Bool[Tensor, "n h w"]:
-        return resized_masks(masks, size)
-
-    def _outlines(self, areas: Bool[Tensor, "n h w"], width: int) -> Bool[Tensor, "n h w"]:
-        return outlines(areas, width)
-
-    def _compose(self, areas: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
-        return compose(areas, inside, outside)
 
     def _like_image(self, values: Float[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
         """Computed values in the dtype of the image."""

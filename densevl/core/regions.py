@@ -58,7 +58,8 @@ class Regions:
                 raise IndexError(f"region {chosen} of {len(self)}")
             chosen = [chosen]
         if isinstance(chosen, Sequence):
-            chosen = torch.tensor(chosen, dtype=torch.bool if _all_bool(chosen) else torch.long)
+            flags = len(chosen) > 0 and all(isinstance(value, bool) for value in chosen)
+            chosen = torch.tensor(chosen, dtype=torch.bool if flags else torch.long)
         return replace(
             self,
             boxes=self.boxes[chosen],
@@ -241,10 +242,6 @@ def shared_areas(boxes: Float[Tensor, "n 4"], others: Float[Tensor, "m 4"]) -> F
     """Area of the intersection of each box with each of the others; boxes are xyxy."""
     low, high = torch.maximum(boxes[:, None, :2], others[:, :2]), torch.minimum(boxes[:, None, 2:], others[:, 2:])
     return (high - low).clamp(min=0).prod(2)
-
-
-def _all_bool(chosen: Sequence[Any]) -> bool:
-    return len(chosen) > 0 and all(isinstance(value, bool) for value in chosen)
 
 
 def numbers(values: Any, name: str) -> Tensor:

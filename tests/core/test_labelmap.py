@@ -113,7 +113,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     Image.new("RGB", (3, 2)).save(tmp_path / "colours.png")
     Image.new("F", (3, 2)).save(tmp_path / "floats.tif")
     for name, message in (
-        ("text.png", "no picture in a known format"),
+        ("text.png", "no image in a known format"),
         ("lost.png", "no such file"),
         ("colours.png", "holds RGB values"),
         ("floats.tif", "holds F values"),

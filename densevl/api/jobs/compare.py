@@ -76,6 +76,7 @@ def compare(
         after = replace(before, features=heads(before.features, images))
         likeness = _affinity(heads, before, whole_patches(images, before.features.patch_size), (x, y))
     labels = [_labels(segmentor, encoded, texts) for encoded in (before, after)]
+    colours = principal_colours(before.features.grid[0], after.features.grid[0])
     picture = _shrink(pixels)
     marked = cv2.circle(picture.copy(), _on(picture, (x, y), pixels), 6, MARK, 2, cv2.LINE_AA)
     panels = {
@@ -83,7 +84,8 @@ def compare(
         "patches like the point": _heat(picture, likeness),
         "foreground": _heat(picture, after.features.foreground[0].float().sigmoid()),  # type: ignore[index]
         "label map": _overlay(pixels, labels[1], texts, alpha=1.0),
-        **dict(zip(("features of MaskCLIP", "refined features"), _colours(picture, before, after), strict=True)),
+        "features of MaskCLIP": _enlarge(colours[0], picture),
+        "refined features": _enlarge(colours[1], picture),
         "labels of MaskCLIP": _overlay(pixels, labels[0], texts),
         "refined labels": _overlay(pixels, labels[1], texts),
     }
@@ -126,11 +128,6 @@ def _labels(segmentor: Segmentor, encoded: EncodedImage, texts: TextEmbeddings) 
     """Labels, without the background head where there is none."""
     words = texts if encoded.features.foreground is not None else replace(texts, delta=None)
     return segmentor.label(encoded, words)[0].cpu().numpy()
-
-
-def _colours(picture: np.ndarray, *encoded: EncodedImage) -> list[np.ndarray]:
-    colours = principal_colours(*(one.features.grid[0] for one in encoded))
-    return [_enlarge(colour, picture) for colour in colours]
 
 
 def principal_colours(*grids: Float[Tensor, "d _ _"]) -> list[UInt8[np.ndarray, "_ _ 3"]]:

@@ -12,7 +12,7 @@ try:
 except ImportError as error:
     raise UsageError("detectors need transformers; install it: pip install 'densevl[detect]'") from error
 
-__all__ = ["PretrainedDetector", "load_parts"]
+__all__ = ["PretrainedDetector", "load_pretrained"]
 
 
 class PretrainedDetector(torch.nn.Module):
@@ -51,11 +51,11 @@ class PretrainedDetector(torch.nn.Module):
             WeightsError: where the model cannot be had, or weights are missing.
         """
         classes = f"{cls.kind}ForObjectDetection", f"{cls.kind}Processor"
-        model, processor = load_parts(*classes, weights, revision, offline, cls.example)
+        model, processor = load_pretrained(*classes, weights, revision, offline, cls.example)
         return cls(model, processor, f"{cls.title} ({str(weights).rstrip('/').rsplit('/', 1)[-1]})", **settings)
 
 
-def load_parts(
+def load_pretrained(
     model_class: str, processor_class: str, weights: str | Path, revision: str | None, offline: bool, example: str
 ) -> tuple[torch.nn.Module, Any]:
     """A model of transformers in float32 for inference, and its processor.

@@ -20,7 +20,7 @@ from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.masks import Rle, decode_masks, encode_masks
 from densevl.core.regions import Regions
-from densevl.regions.mask_makers.clean import least_area, without_small_parts
+from densevl.regions.mask_makers.clean import least_area, without_small_pieces
 
 __all__ = ["Automatic", "everything"]
 
@@ -76,7 +76,7 @@ def everything(predict: Predict, size: Size, settings: Automatic, small: int | f
 
 def _cleaned(codes: list[Rle], scores: Float[Tensor, " n"], size: Size, settings: Automatic, least: int) -> Regions:
     """Without small pieces and what has become alike; masks that had no small pieces take precedence."""
-    masks, changed = without_small_parts(decode_masks(codes, size), least)
+    masks, changed = without_small_pieces(decode_masks(codes, size), least)
     if least > 1 and len(masks):
         kept = nms(batched_mask_to_box(masks).float(), (~changed).float(), settings.nms)
         masks, scores = masks[kept], scores[kept]

@@ -45,7 +45,7 @@ class Refiner(Protocol):
     Attributes:
         needs: maps, images or keys that it reads.
         name: its kind, weights and every setting, for reports and fingerprints.
-        finds_foreground: whether its features tell things from background, as the background mode ``head`` needs.
+        finds_foreground: whether its features separate things from background, as the background mode ``head`` needs.
     """
 
     @property

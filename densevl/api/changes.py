@@ -63,7 +63,7 @@ class _Member(NamedTuple):
     settings: dict[str, Any]
 
     def takes(self, name: str) -> bool:
-        """Whether it has a setting of this name, or could have one."""
+        """True where it has a setting of this name, or could have one."""
         return name in self.settings or name in self.arguments
 
     @property
@@ -162,7 +162,7 @@ def _set(holder: _Member, keys: list[str], value: Any, name: str) -> None:
 
 
 def _other_weights(encoder: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """What changes of an encoder with other weights: a file keeps the architecture, a name brings its own."""
+    """The changes of an encoder with other weights: a file keeps the architecture, a name brings its own."""
     arch = encoder.get("arch")
     if arch is None and encoder.get("weights") in weights_table():
         entry = weights_entry(encoder["weights"])

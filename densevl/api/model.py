@@ -220,12 +220,12 @@ class Model:
         """
         if not isinstance(images, list | tuple):
             return self.segment([images], classes, background=background, scores=scores)[0]  # type: ignore[list-item]
-        asked = classes if isinstance(classes, Classifier) else self.embed_classes(classes, background)
+        texts = classes if isinstance(classes, Classifier) else self.embed_classes(classes, background)
         fresh = [as_image(image) for image in images if not isinstance(image, EncodedImage)]
-        made_for = asked if self.segmentor.encodes_for_texts and isinstance(asked, TextEmbeddings) else None
+        made_for = texts if self.segmentor.encodes_for_texts and isinstance(texts, TextEmbeddings) else None
         encoded = iter(self.segmentor.encode(fresh, made_for))
         return [
-            self._label(image if isinstance(image, EncodedImage) else next(encoded), asked, scores) for image in images
+            self._label(image if isinstance(image, EncodedImage) else next(encoded), texts, scores) for image in images
         ]
 
     def embed_classes(self, classes: Classes, background: Any = None) -> TextEmbeddings:
@@ -233,7 +233,7 @@ class Model:
         if isinstance(classes, TextEmbeddings):
             return classes
         if isinstance(classes, Classifier):
-            raise UsageError("a classifier is asked as it is; it has no texts to embed")
+            raise UsageError("a classifier is used as it is; it has no texts to embed")
         vocabulary = Vocabulary.of(classes)
         key = (vocabulary, str(Background.parse(background)) if background is not None else "")
         if key not in self._texts:

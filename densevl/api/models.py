@@ -62,7 +62,7 @@ class ModelEntry:
 
     @property
     def cached(self) -> bool:
-        """Whether all its weights are on this machine."""
+        """True where all its weights are on this machine."""
         return all(map(is_cached, self.files))
 
     @property
@@ -88,7 +88,7 @@ def default_model(offline: bool = False) -> tuple[str, str]:
     best, simpler = (_table()[name] for name in DEFAULTS)
     if is_offline(offline) and simpler.cached and not best.cached:
         absent = ", ".join(file.name for file in best.files if not is_cached(file))
-        return simpler.name, f"the weights {absent} of {best.name} are not here, and densevl is told to stay offline"
+        return simpler.name, f"the weights {absent} of {best.name} are not here, and densevl is set to stay offline"
     return best.name, "the default"
 
 

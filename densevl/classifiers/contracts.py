@@ -44,7 +44,7 @@ class Classifier(Protocol):
 
 
 class Examples(NamedTuple):
-    """What a classifier learns from.
+    """Labelled vectors that a classifier learns from.
 
     Attributes:
         vectors: unit vectors.
@@ -153,7 +153,7 @@ def check_classifier(classifier: Classifier, model_id: str, space: str | None) -
     """Refuse a classifier for vectors that it was not made for.
 
     Args:
-        classifier: what is asked.
+        classifier: the classifier to check.
         model_id: identity of the model whose vectors it shall take.
         space: which vectors of it they are.
 

@@ -14,7 +14,7 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings
 from densevl.core.vocabulary import Vocabulary
 
-__all__ = ["TextClassifier", "TextMatching", "class_probabilities", "grid_logits", "region_probabilities"]
+__all__ = ["TextClassifier", "TextMatching", "grid_logits", "region_probabilities"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +58,10 @@ class TextClassifier:
             scores: of the queries.
             absent: score of a class without a query.
         """
-        owners, classes = self.texts.query_classes, len(self.vocabulary)
-        if owners.numel() == classes and torch.equal(owners.cpu(), torch.arange(classes)):
+        query_classes, classes = self.texts.query_classes, len(self.vocabulary)
+        if query_classes.numel() == classes and torch.equal(query_classes.cpu(), torch.arange(classes)):
             return scores
-        index = owners.to(scores.device).expand_as(scores)
+        index = query_classes.to(scores.device).expand_as(scores)
         lowest = scores.new_full((*scores.shape[:-1], classes), absent)
         return lowest.scatter_reduce(-1, index, scores, "amax")
 
@@ -94,19 +94,6 @@ def grid_logits(grid: Float[Tensor, "n d h w"], classifier: Callable[[Tensor], T
     """
     units = F.normalize(grid.float().flatten(2), dim=1).mT
     return classifier(units).mT.unflatten(2, grid.shape[2:])
-
-
-def class_probabilities(
-    grid: Float[Tensor, "n d h w"], texts: TextEmbeddings, temperature: float = 100.0
-) -> Float32[Tensor, "n k h w"]:
-    """Probability of each class at each patch: the softmax over the logits of :class:`TextClassifier`.
-
-    Args:
-        grid: patch features, not normalised.
-        texts: unit vectors of the queries of k classes.
-        temperature: factor of the cosines.
-    """
-    return grid_logits(grid, TextClassifier(texts, temperature)).softmax(dim=1)
 
 
 def region_probabilities(

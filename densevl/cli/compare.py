@@ -1,4 +1,4 @@
-"""``densevl compare``: MaskCLIP and CLIP-DINOiser side by side in one picture."""
+"""``densevl compare``: MaskCLIP and CLIP-DINOiser side by side in one image."""
 
 import argparse
 from pathlib import Path
@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
         "compare",
         _compare,
         "show what the heads of a model do to an image, side by side",
-        "Draw MaskCLIP and the refined features, affinities, foreground and labels in one picture.",
+        "Draw MaskCLIP and the refined features, affinities, foreground and labels in one image.",
         EXAMPLES,
     )
     parser.add_argument("image", type=Path, metavar="IMAGE")

@@ -81,8 +81,8 @@ def attend(
     """Scaled dot-product attention of each head: ``softmax(q kᵀ / √e) v``.
 
     Args:
-        query: of each token that asks.
-        key: of each token that is asked.
+        query: of each token that attends.
+        key: of each token that is attended to.
         value: what is gathered.
         causal: each token attends to itself and to earlier tokens only.
     """
@@ -129,7 +129,7 @@ def linear(
     *,
     gelu: bool = False,
 ) -> Float[Tensor, "*b m"]:
-    """``x @ weight.T + bias``, and then the exact GELU where it is asked for.
+    """``x @ weight.T + bias``, and then the exact GELU where it is wanted.
 
     Args:
         x: tokens.

@@ -16,6 +16,7 @@ __all__ = [
     "TextTooLong",
     "UsageError",
     "WeightsError",
+    "first_line",
     "shortened",
     "suggestion",
 ]
@@ -61,6 +62,11 @@ class OutputError(DensevlError):
 
 MOST_LISTED = 20
 """Names in a message; longer lists hide what it says."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what another library's error says, or else its kind."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def shortened(text: str, most: int = 120) -> str:

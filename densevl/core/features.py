@@ -26,7 +26,7 @@ class DenseFeatures:
         grid: one vector for each patch, not normalised; rows run down, columns run right.
         patch_size: side of a patch in pixels of the encoded input.
         model_id: identity of the encoder and its weights.
-        keys: keys of the last attention, heads concatenated, where the readout was asked for them.
+        keys: keys of the last attention, heads concatenated, where they were needed.
         maps: maps of earlier blocks on the same grid by name, such as ``"blocks.-3.ln_2"``.
         foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
     """
@@ -39,20 +39,20 @@ class DenseFeatures:
     foreground: Float[Tensor, "n h w"] | None = None
 
     @classmethod
-    def cat(cls, parts: "Sequence[DenseFeatures]") -> "DenseFeatures":
+    def cat(cls, batches: "Sequence[DenseFeatures]") -> "DenseFeatures":
         """Join features of equal grids along the batch."""
-        first = parts[0]
-        if len(parts) == 1:
+        first = batches[0]
+        if len(batches) == 1:
             return first
-        keys = None if first.keys is None else torch.cat([p.keys for p in parts if p.keys is not None])
+        keys = None if first.keys is None else torch.cat([p.keys for p in batches if p.keys is not None])
         logits = None
         if first.foreground is not None:
-            logits = torch.cat([p.foreground for p in parts if p.foreground is not None])
-        maps = {name: torch.cat([p.maps[name] for p in parts]) for name in first.maps}
-        return cls(torch.cat([p.grid for p in parts]), first.patch_size, first.model_id, keys, maps, logits)
+            logits = torch.cat([p.foreground for p in batches if p.foreground is not None])
+        maps = {name: torch.cat([p.maps[name] for p in batches]) for name in first.maps}
+        return cls(torch.cat([p.grid for p in batches]), first.patch_size, first.model_id, keys, maps, logits)
 
     def split(self, sizes: Sequence[int]) -> "list[DenseFeatures]":
-        """Cut along the batch into parts of the given sizes; the inverse of :meth:`cat`."""
+        """Cut along the batch into pieces of the given sizes; the inverse of :meth:`cat`."""
         count = list(sizes)
         grids = self.grid.split(count)
         keys = [None] * len(count) if self.keys is None else self.keys.split(count)

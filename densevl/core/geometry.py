@@ -22,7 +22,6 @@ __all__ = [
     "fitted_size",
     "mask_coverage",
     "pad_to_multiple",
-    "padded_size",
     "resized_size",
 ]
 
@@ -48,12 +47,6 @@ def fitted_size(size: Size, side: int) -> Size:
     """Size after scaling to the long side ``side``, keeping the ratio; no side falls below one pixel."""
     scale = side / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def padded_size(size: Size, multiple: int) -> Size:
-    """The smallest size that holds ``size`` and is divisible by ``multiple``."""
-    height, width = size
-    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
 def pad_to_multiple(images: Shaped[Tensor, "*b H W"], multiple: int) -> Shaped[Tensor, "*b h w"]:

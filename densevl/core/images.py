@@ -176,7 +176,7 @@ def _open(file: BinaryIO | BytesIO, path: Path | str) -> Image.Image:
             raise ImageError(f"{path} is empty (0 bytes); copy or download it again") from None
         if start.startswith(_SIGNATURES):
             raise _unreadable(str(path), "unknown or cut header") from error
-        message = f"{path} is no picture in a known format (it starts with {start!r}); convert it to PNG or JPEG"
+        message = f"{path} is no image in a known format (it starts with {start!r}); convert it to PNG or JPEG"
         raise ImageError(message) from None
     except Exception as error:  # a damaged header makes Pillow's readers raise whatever they stumble over
         raise _unreadable(str(path), error) from error

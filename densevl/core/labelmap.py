@@ -67,12 +67,12 @@ class LabelMap:
 
     @cached_property
     def _counts(self) -> Int[np.ndarray, " k"]:
-        return _count_labels(self.labels, len(self.vocabulary))
+        return np.bincount(self.labels.ravel().astype(np.int64) + 1, minlength=len(self.vocabulary) + 1)[1:]
 
     def areas(self) -> dict[str, float]:
-        """Share of the image in (0, 1] of each class that is in it, the largest first.
+        """Fraction of the image in (0, 1] of each class that is in it, the largest first.
 
-        The shares sum to one where every pixel is labelled.
+        The fractions sum to one where every pixel is labelled.
         """
         return {self.names[label]: float(self._counts[label] / self.labels.size) for label in self._present()}
 
@@ -103,7 +103,7 @@ class LabelMap:
             UsageError: where the label map does not hold the image.
         """
         if self.image is None:
-            raise UsageError("this label map does not hold the picture; give LabelMap(..., image=...) to draw it")
+            raise UsageError("this label map does not hold the image; give LabelMap(..., image=...) to draw it")
         palette = self.vocabulary.palette
         return draw_overlay(self.image, self.labels, self.names, palette, alpha=alpha, legend=legend)
 
@@ -203,10 +203,6 @@ def _check_labels(labels: np.ndarray, classes: int) -> None:
     if not -1 <= int(labels.min()) <= int(labels.max()) < classes:
         found = f"{labels.min()} to {labels.max()}"
         raise UsageError(f"labels run from 0 to {classes - 1}, the last class, with -1 for unlabelled; got {found}")
-
-
-def _count_labels(labels: np.ndarray, classes: int) -> np.ndarray:
-    return np.bincount(labels.ravel().astype(np.int64) + 1, minlength=classes + 1)[1:]
 
 
 IGNORED = 255

@@ -28,7 +28,7 @@ class Lazy(Generic[T]):
 
     @property
     def made(self) -> bool:
-        """Whether the value is there."""
+        """True where the value is there."""
         return "value" in vars(self)
 
     @cached_property

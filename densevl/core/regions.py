@@ -17,7 +17,7 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors, check_same_model
 from densevl.core.geometry import Size
 
-__all__ = ["RegionEmbeddings", "Regions", "shared_areas"]
+__all__ = ["RegionEmbeddings", "Regions", "numbers", "shared_areas"]
 
 FORMS = ("xyxy", "xywh")
 
@@ -32,7 +32,7 @@ class Regions:
         boxes: xyxy, half-open, inside the image and not empty.
         size: (height, width) of the image.
         masks: which pixels belong to each region; None where only boxes are known. A mask may be empty, where its
-            maker found nothing in the box, and may reach out of its box.
+            maker found nothing in the box, and may extend beyond its box.
         scores: how sure the maker of the proposals was, the higher the better; None where it does not say.
 
     Raises:
@@ -58,7 +58,8 @@ class Regions:
                 raise IndexError(f"region {chosen} of {len(self)}")
             chosen = [chosen]
         if isinstance(chosen, Sequence):
-            chosen = torch.tensor(chosen, dtype=torch.bool if _all_bool(chosen) else torch.long)
+            flags = len(chosen) > 0 and all(isinstance(value, bool) for value in chosen)
+            chosen = torch.tensor(chosen, dtype=torch.bool if flags else torch.long)
         return replace(
             self,
             boxes=self.boxes[chosen],
@@ -85,7 +86,7 @@ class Regions:
 
     @property
     def device(self) -> torch.device:
-        """Where the boxes are."""
+        """The device of the boxes."""
         return self.boxes.device
 
     def with_masks(self, masks: Bool[Tensor, "_ _ _"] | None) -> "Regions":
@@ -131,7 +132,7 @@ class Regions:
             boxes: (n, 4) numbers, or one box (4,), in pixels.
             size: (height, width) of the image.
             form: ``"xyxy"``, or ``"xywh"`` as COCO writes boxes: corner, width and height.
-            clip: cut boxes that reach out of the image; without it they are an error. A box that lies outside
+            clip: cut boxes that extend beyond the image; without it they are an error. A box that lies outside
                 altogether is an error in both cases.
             scores: of the boxes, where they have some.
 
@@ -140,7 +141,7 @@ class Regions:
         """
         if form not in FORMS:
             raise UsageError(f"form must be `xyxy` or `xywh`; got {form!r}")
-        array = _numbers(boxes, "boxes").reshape(-1, 4) if len(boxes) == 0 else _numbers(boxes, "boxes")
+        array = numbers(boxes, "boxes").reshape(-1, 4) if len(boxes) == 0 else numbers(boxes, "boxes")
         array = array[None] if array.shape == (4,) else array
         if array.ndim != 2 or array.shape[1] != 4:
             raise UsageError(f"boxes must have shape (n, 4); got {tuple(array.shape)}")
@@ -152,7 +153,7 @@ class Regions:
             height, width = size
             limits = array.new_tensor([width, height, width, height])
             array = torch.where(array.isfinite(), array.clamp(min=0).minimum(limits), array)
-        return cls(array, size).with_scores(None if scores is None else _numbers(scores, "scores"))
+        return cls(array, size).with_scores(None if scores is None else numbers(scores, "scores"))
 
     @classmethod
     def from_masks(cls, masks: Any, scores: Any | None = None) -> "Regions":
@@ -179,7 +180,7 @@ class Regions:
         ends = [columns.byte().argmax(1), rows.byte().argmax(1)]
         ends += [width - columns.flip(1).byte().argmax(1), height - rows.flip(1).byte().argmax(1)]
         boxes = torch.stack(ends, dim=1).float()
-        return cls(boxes, (height, width), masks).with_scores(None if scores is None else _numbers(scores, "scores"))
+        return cls(boxes, (height, width), masks).with_scores(None if scores is None else numbers(scores, "scores"))
 
     @classmethod
     def whole(cls, size: Size) -> "Regions":
@@ -243,11 +244,12 @@ def shared_areas(boxes: Float[Tensor, "n 4"], others: Float[Tensor, "m 4"]) -> F
     return (high - low).clamp(min=0).prod(2)
 
 
-def _all_bool(chosen: Sequence[Any]) -> bool:
-    return len(chosen) > 0 and all(isinstance(value, bool) for value in chosen)
+def numbers(values: Any, name: str) -> Tensor:
+    """Values that a user gave, in float32.
 
-
-def _numbers(values: Any, name: str) -> Tensor:
+    Raises:
+        UsageError: where they are no numbers.
+    """
     try:
         return torch.as_tensor(values, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -29,7 +29,7 @@ SIMPLE: tuple[type, ...] = (bool, int, float, str, type(None))
 
 
 class Registry(MMEngineRegistry):
-    """A registry whose members are imported when they are first asked for.
+    """A registry whose members are imported when they are first used.
 
     Args:
         name: what errors call a member, such as ``"readout"``.
@@ -81,21 +81,21 @@ def load_plugins() -> None:
             raise UsageError(f"DENSEVL_PLUGINS names {name.strip()!r}, which cannot be imported: {error}") from error
 
 
-def build(registry: Registry, part: Any) -> Any:
+def build(registry: Registry, config: Any) -> Any:
     """Build a member of a registry.
 
     Args:
         registry: where its name is looked up.
-        part: a registered name, a config with its name as ``type``, or a built member, which is returned as it is.
+        config: a registered name, a config with its name as ``type``, or a built member, which is returned as it is.
 
     Raises:
         UsageError: where the name is unknown, or the config has arguments that the member does not take.
     """
-    if isinstance(part, str):
-        part = {"type": part}
-    if not isinstance(part, Mapping):
-        return part
-    settings = dict(part)
+    if isinstance(config, str):
+        config = {"type": config}
+    if not isinstance(config, Mapping):
+        return config
+    settings = dict(config)
     kind = settings.pop("type", None)
     member = registry.get(kind) if isinstance(kind, str) else kind
     if member is None:

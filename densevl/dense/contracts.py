@@ -45,7 +45,7 @@ class Refiner(Protocol):
     Attributes:
         needs: maps, images or keys that it reads.
         name: its kind, weights and every setting, for reports and fingerprints.
-        finds_foreground: whether its features tell things from background, as the background mode ``head`` needs.
+        finds_foreground: whether its features separate things from background, as the background mode ``head`` needs.
     """
 
     @property
@@ -65,8 +65,8 @@ class Refiner(Protocol):
         """Refine features of any batch.
 
         Args:
-            features: with the maps and keys that were asked for.
-            images: behind the features, RGB in [0, 1]; None where they were not asked for.
+            features: with the maps and keys that were needed.
+            images: behind the features, RGB in [0, 1]; None where they were not needed.
         """
         ...
 

@@ -67,22 +67,22 @@ class DenseEncoder(nn.Module):
 
     @property
     def needs(self) -> Needs:
-        """What readout and refiners need together."""
+        """The needs of readout and refiners together."""
         return join_needs([self.readout.needs, *(refiner.needs for refiner in self._refiners)])
 
     @property
     def finds_foreground(self) -> bool:
-        """Whether a refiner tells things from background."""
+        """True where a refiner separates things from background."""
         return any(refiner.finds_foreground for refiner in self._refiners)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.encoder.device
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Everything that decides the features, for reports: plain values only."""
+        """Everything that decides the features, for reports: JSON values only."""
         return {
             "encoder": self.encoder.model_id,
             "readout": self.readout.name,

@@ -1,4 +1,4 @@
-"""What turns pixels and texts into vectors; one file a library."""
+"""Models that turn pixels and texts into vectors; one file a library."""
 
 from densevl.core.registry import Registry
 

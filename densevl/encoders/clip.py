@@ -74,7 +74,7 @@ class WholeImageEncoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.model.parameters()).device
 
     @property
@@ -222,7 +222,7 @@ class CLIPEncoder(WholeImageEncoder):
 
     @torch.no_grad()
     def tokens(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """What the last block puts out for each patch: before pooling, the last normalisation and the projection.
+        """The output of the last block for each patch, before pooling, the last normalisation and the projection.
 
         Args:
             images: RGB in [0, 1], of one size.

@@ -1,4 +1,4 @@
-"""The contracts of the encoders: what an image tower, a text tower and an encoder hand out, and what is asked of them.
+"""The contracts of the encoders: what an image tower, a text tower and an encoder hand out, and what they are given.
 
 An encoder does not take a readout. It hands out its *last block* with the tokens that enter it, and whoever reads it
 (a readout of ``densevl.dense``, a prompter of ``densevl.regions``) decides what becomes of them. What a reader
@@ -46,7 +46,7 @@ Window = tuple[int, int, int, int]
 
 
 class Needs(NamedTuple):
-    """What a reader of dense features needs beside them: said by readouts, refiners and smoothings.
+    """The inputs that a readout, a refiner or a smoothing needs beside the dense features.
 
     Attributes:
         maps: maps of earlier blocks by name: ``"blocks.-3.ln_2"`` is what ``ln_2`` of the third-last block puts out,
@@ -56,7 +56,7 @@ class Needs(NamedTuple):
         guide: a second encoder, such as DINO or SAM, that describes the same images.
         windows: all windows of one image together, with the boxes where they lie.
         texts: the embeddings of the vocabulary. Features then belong to it: an image encoded for one vocabulary cannot
-            be asked another.
+            be labelled with another.
     """
 
     maps: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ NOTHING = Needs()
 
 
 def join_needs(needs: Sequence[Needs]) -> Needs:
-    """What several readers need together; the guide is that of the first that has one."""
+    """The needs of several readers together; the guide is that of the first that has one."""
     return Needs(
         tuple(sorted({name for one in needs for name in one.maps})),
         any(one.images for one in needs),
@@ -92,11 +92,11 @@ class LastBlock:
         block: the block.
         grid: patches (down, right).
         prefix: number of tokens before the patches.
-        maps: maps of earlier blocks by name, as the needs asked.
-        images: RGB in [0, 1] as they were given, where the needs asked for them.
-        guide: the features of a second encoder, where the needs asked for one.
-        windows: the box of each image of the batch in the image that all of them were cut from, where asked for.
-        texts: the vocabulary that the features shall serve, where asked for.
+        maps: maps of earlier blocks by name, those that the needs name.
+        images: RGB in [0, 1] as they were given, where the needs include them.
+        guide: the features of a second encoder, where the needs include one.
+        windows: the box of each image in the image that all of the batch were cut from, where the needs include it.
+        texts: the vocabulary that the features shall serve, where the needs include it.
     """
 
     tokens: Float[Tensor, "b n c"]
@@ -113,6 +113,21 @@ class LastBlock:
         """The patches among tokens, on their grid; tokens without a prefix are taken as patches alone."""
         count = self.grid[0] * self.grid[1]
         return tokens[:, tokens.shape[1] - count :].mT.unflatten(2, self.grid)
+
+    def behind(self, values: Float[Tensor, "b heads n e"], residual: bool, mlp: bool) -> Float[Tensor, "b c h w"]:
+        """Tokens behind the block on the grid, of values that a readout has mixed in the place of its attention.
+
+        Args:
+            values: of each head.
+            residual: add the input of the block.
+            mlp: add the feed-forward layers.
+        """
+        tokens = self.block.out(values)
+        if residual:
+            tokens = self.tokens + tokens
+        if mlp:
+            tokens = tokens + self.block.mlp(self.block.norm_2(tokens))
+        return self.on_grid(tokens)
 
     def keys(self) -> Float[Tensor, "b c h w"]:
         """The keys of the block's attention on the grid, heads side by side."""
@@ -256,7 +271,7 @@ class Encoder(Protocol):
         ...
 
     def tokens(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """What the last block puts out for each patch: before the last normalisation and the projection."""
+        """The output of the last block for each patch, before the last normalisation and the projection."""
         ...
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str = "crop") -> Float32[Tensor, "b d"]:

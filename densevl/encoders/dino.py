@@ -121,11 +121,11 @@ def build_dino(
     Args:
         weights: a name of the weights table, or a file.
         arch: architecture by its name in timm, such as ``"vit_small_patch8_224"``, or the arguments of timm's
-            ``VisionTransformer`` (as for :func:`build_dino_model`). Where it is None, a name of the weights table knows
+            ``VisionTransformer`` (see :func:`build_dino_model`). Where it is None, a name of the weights table knows
             it, and beside a file it is read from the JSON file of the same name.
         offline: never reach for the network.
-        mean: mean of each channel in training, where it is not the one of the weights table, or ImageNet's.
-        std: standard deviation of each channel, likewise.
+        mean: mean of each channel in training; None for that of the weights table, else ImageNet's.
+        std: standard deviation of each channel in training; None for that of the weights table, else ImageNet's.
 
     Raises:
         UsageError: where the name or the architecture is unknown.

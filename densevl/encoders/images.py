@@ -1,4 +1,4 @@
-"""Images on their way into an encoder: checked, brought to a size, continued to whole patches.
+"""Images prepared for an encoder: checked, brought to a size, continued to whole patches.
 
 Convention: images are RGB in [0, 1].
 """

@@ -14,7 +14,7 @@ from densevl.core.errors import UsageError, suggestion
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.texts.cache import TextCache
-from densevl.weights import check_state_dict, load_state_dict, weights_entry, weights_table
+from densevl.weights import check_state_dict, load_state_dict, weights_table
 from densevl.weights.opened import open_weights, random_seed
 
 __all__ = ["build_clip", "build_clip_model", "build_random_clip", "build_whole_clip"]
@@ -57,7 +57,7 @@ def build_clip(
     seed = random_seed(weights)
     if seed is not None:
         return build_random_clip(arch or "ViT-B-16", seed)
-    named = weights_entry(str(weights)) if str(weights) in weights_table() else None
+    named = weights_table().get(str(weights))
     if arch is None and named is not None:
         arch = named.arch or named.kind
     if arch is not None and not whole:

@@ -5,7 +5,6 @@ lists by image are corner, width and height, as those formats are; a bare list o
 ``"form": "xywh"``.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +15,11 @@ import torch
 from torch import Tensor
 
 from densevl.core.errors import UsageError
+from densevl.core.files import read_json
 from densevl.core.geometry import Size
 from densevl.core.regions import Regions
 
-__all__ = ["ProposalFile", "Proposals", "as_regions", "grid_regions", "read_proposals"]
+__all__ = ["ProposalFile", "Proposals", "as_regions", "grid_regions"]
 
 GRID = (1, 2, 4)
 """Pieces into which the sides of an image are cut, for each size of the boxes of a grid."""
@@ -44,7 +44,7 @@ def as_regions(proposals: Proposals, size: Size, image_name: str | None = None) 
             raise UsageError(f"the regions are of an image of size {proposals.size}; this one has {tuple(size)}")
         return proposals
     if isinstance(proposals, str | Path):
-        return read_proposals(proposals, size, image_name)
+        return ProposalFile(proposals).regions(size, image_name)
     if isinstance(proposals, Tensor | np.ndarray) and proposals.ndim == 3:
         if proposals.dtype not in (torch.bool, np.bool_):
             raise UsageError(f"masks must be bool; got {proposals.dtype}; compare them with a threshold")
@@ -70,15 +70,6 @@ def grid_regions(size: Size) -> Regions:
     return Regions(found[(found[:, 2:] > found[:, :2]).all(1)], size)
 
 
-def read_proposals(path: str | Path, size: Size, image_name: str | None = None) -> Regions:
-    """The boxes of an image in a JSON file; see :class:`ProposalFile`.
-
-    Raises:
-        UsageError: as that class and its method.
-    """
-    return ProposalFile(path).regions(size, image_name)
-
-
 class ProposalFile:
     """The boxes of one or many images in a JSON file, which is read once.
 
@@ -96,12 +87,7 @@ class ProposalFile:
 
     def __init__(self, path: str | Path, named: bool = False) -> None:
         self.path, self._named = Path(path), named
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"the file of boxes {path} cannot be read: {error.strerror or error}") from None
-        except ValueError as error:
-            raise UsageError(f"the file of boxes {path} is no JSON ({error})") from None
+        content = read_json(path)
         self._bare: tuple[Any, str, Any] | None = None
         self._records: dict[Any, list[Any]] = {}
         self._names: dict[Any, str] = {}

@@ -1,4 +1,4 @@
-"""The one folder where fetched weights lie, and the way into it.
+"""The one folder where fetched weights lie, and the functions that fill it.
 
 Each file lies at ``<cache>/<name>/<file>`` under its name on the hub, and beside it what was found when it was
 checked. A file that was put there by hand is as good as a fetched one. A copy that other programs left in the hub's own
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from densevl.core.errors import OutputError, WeightsError
+from densevl.core.errors import OutputError, WeightsError, first_line
 from densevl.core.files import atomic_write
 from densevl.weights.download import TIMEOUT, TransferError, download, file_digest, file_sha256, hash_name
 from densevl.weights.table import DATA, WeightsEntry, weights_entry, weights_table
@@ -35,20 +35,20 @@ def cache_dir() -> Path:
 
 
 def location(entry: WeightsEntry, cache: str | Path | None = None) -> Path:
-    """Where the file of an entry belongs, whether it is there or not."""
+    """The path at which the file of an entry belongs. Nothing need be there."""
     if entry.packaged:
         return DATA / entry.file
     return (Path(cache).expanduser() if cache else cache_dir()) / "weights" / entry.name / entry.file
 
 
 def is_cached(entry: WeightsEntry, cache: str | Path | None = None) -> bool:
-    """Whether a file of these weights is on this machine; it is not checked."""
+    """True where a file of these weights is on this machine. Its content is not checked."""
     return location(entry, cache).is_file() or _in_hub_cache(entry) is not None
 
 
-def is_offline(told: bool = False) -> bool:
-    """Whether the network is not to be used: because the caller says so, or the environment."""
-    return told or any(os.environ.get(name, "").lower() in YES for name in ("DENSEVL_OFFLINE", "HF_HUB_OFFLINE"))
+def is_offline(offline: bool = False) -> bool:
+    """True where the caller or the environment forbids the network."""
+    return offline or any(os.environ.get(name, "").lower() in YES for name in ("DENSEVL_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def fetch(
@@ -85,7 +85,7 @@ def fetch(
     if here is not None:
         return here
     if offline:
-        raise WeightsError(_by_hand(weights, target, "and densevl is told to stay offline"))
+        raise WeightsError(_by_hand(weights, target, "and densevl is set to stay offline"))
     with _lock(target, progress):
         return _present(weights, target, offline) or _download(weights, target, progress)
 
@@ -169,7 +169,7 @@ def _declared(entry: WeightsEntry) -> tuple[str, int | None]:
     try:
         metadata = get_hf_file_metadata(entry.address, token=False, timeout=TIMEOUT)
     except Exception as error:  # requests, httpx or httpx2, by the version of huggingface_hub
-        raise TransferError(f"{address.netloc}: {next(iter(str(error).splitlines()), type(error).__name__)}") from error
+        raise TransferError(f"{address.netloc}: {first_line(error)}") from error
     if not _is_sha256(metadata.etag or ""):
         raise TransferError(f"{address.netloc} declares no sha256 of the file")
     return str(metadata.etag), metadata.size
@@ -239,7 +239,7 @@ def _again(entry: WeightsEntry) -> str:
 
 
 def _by_hand(entry: WeightsEntry, target: Path, why: str) -> str:
-    """What to do where the file cannot be fetched from here."""
+    """Instructions for a file that cannot be fetched from here."""
     length = f"{entry.size} bytes" if entry.size else f"about {entry.bytes / 1e6:.0f} MB"
     origin = f"{entry.repository}, revision {entry.revision}, file {entry.file}" if entry.repository else entry.file
     if entry.digest is None and entry.repository is None:

@@ -79,7 +79,7 @@ def download(url: str, target: Path, *, digest: str, size: int | None = None, pr
 
 
 def hash_name(digest: str) -> str:
-    """What a hexadecimal hash is, by its length: ``"sha256"`` or ``"git blob id"``."""
+    """The kind of a hexadecimal hash, by its length: ``"sha256"`` or ``"git blob id"``."""
     return "sha256" if len(digest) == 64 else "git blob id"
 
 

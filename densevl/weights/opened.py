@@ -10,7 +10,7 @@ from densevl.core.errors import UsageError
 from densevl.weights.cache import fetch
 from densevl.weights.download import file_sha256
 from densevl.weights.state_dicts import load_state_dict, read_metadata
-from densevl.weights.table import WeightsEntry, weights_entry, weights_table
+from densevl.weights.table import WeightsEntry, weights_table
 
 __all__ = ["OpenedWeights", "open_weights", "random_seed"]
 
@@ -38,7 +38,7 @@ class OpenedWeights:
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """What the file says of itself; empty where it says nothing."""
+        """The metadata of the file; empty where it has none."""
         return read_metadata(self.path)
 
     @cached_property
@@ -62,7 +62,7 @@ def open_weights(weights: str | Path, offline: bool = False) -> OpenedWeights:
         UsageError: where the name is unknown.
         WeightsError: where the weights are missing or damaged.
     """
-    entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
+    entry = weights_table().get(str(weights))
     return OpenedWeights(fetch(weights if entry is None else entry, offline=offline), entry)
 
 

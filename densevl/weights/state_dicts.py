@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from densevl.core.errors import WeightsError
+from densevl.core.errors import WeightsError, first_line
 
 __all__ = ["check_state_dict", "load_state_dict", "read_metadata"]
 
@@ -73,7 +73,7 @@ def check_state_dict(state: Mapping[str, Tensor], model_state: Mapping[str, Tens
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """What the header of a ``.safetensors`` file says beside the tensors; nothing for other files of weights.
+    """The metadata in the header of a ``.safetensors`` file; empty for other files of weights.
 
     Raises:
         WeightsError: as :func:`load_state_dict`.
@@ -126,7 +126,7 @@ def _read_torch(path: Path) -> Any:
             f"{path} {what}, so it was not loaded; give a safetensors file of these weights, or save its tensors alone"
         ) from error
     except (RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError) as error:
-        raise WeightsError(f"{path} is truncated or damaged ({_reason(error)}); fetch it again") from error
+        raise WeightsError(f"{path} is truncated or damaged ({first_line(error)}); fetch it again") from error
 
 
 def _refuse_torchscript(path: Path) -> None:
@@ -155,10 +155,6 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} holds values that are no tensors: {_few(strange)}; save the state dict alone")
     prefix = "module." if all(name.startswith("module.") for name in content) else ""
     return {name.removeprefix(prefix): tensor.detach() for name, tensor in content.items()}
-
-
-def _reason(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _few(names: list[str]) -> str:

@@ -64,12 +64,12 @@ class WeightsEntry:
 
     @property
     def digest(self) -> str | None:
-        """What the file is checked by, hexadecimal: its sha256 (64 digits), else its git blob id (40 digits)."""
+        """The hexadecimal hash that the file is checked by: sha256 (64 digits), else git blob id (40 digits)."""
         return self.sha256 or self.git_blob
 
     @property
     def address(self) -> str:
-        """Where the file is fetched from; ``HF_ENDPOINT`` names a mirror of the hub."""
+        """The URL that the file is fetched from; ``HF_ENDPOINT`` names a mirror of the hub."""
         if self.url is not None:
             return self.url
         hub = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB

@@ -79,7 +79,7 @@ def test_the_default_is_dinoiser_unless_only_maskclip_can_be_had(
     clip.write_bytes(b"x")
     name, reason = default_model(offline=True)
     assert name == "maskclip"
-    assert reason == "the weights dinoiser-b16 of dinoiser are not here, and densevl is told to stay offline"
+    assert reason == "the weights dinoiser-b16 of dinoiser are not here, and densevl is set to stay offline"
     monkeypatch.delenv("DENSEVL_OFFLINE")
     assert default_model() == ("dinoiser", "the default")  # the heads are fetched
     heads.parent.mkdir(parents=True)

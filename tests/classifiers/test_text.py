@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from densevl.classifiers.contracts import Examples, LinearClassifier, SumClassifier
-from densevl.classifiers.text import TextClassifier, TextMatching, class_probabilities, region_probabilities
+from densevl.classifiers.text import TextClassifier, TextMatching, grid_logits, region_probabilities
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings
@@ -31,7 +31,7 @@ def test_a_class_has_the_largest_of_its_queries(texts):
 
 def test_patches_and_regions_agree(texts):
     vectors = F.normalize(torch.randn(6, 6, generator=torch.Generator().manual_seed(5)), dim=1)
-    grid = class_probabilities(vectors.mT.reshape(1, 6, 2, 3), texts, 20.0)
+    grid = grid_logits(vectors.mT.reshape(1, 6, 2, 3), TextClassifier(texts, 20.0)).softmax(1)
     regions = region_probabilities(RegionEmbeddings(vectors, "tiny"), texts, 20.0)
     torch.testing.assert_close(grid[0].flatten(1).mT, regions)
 
@@ -47,7 +47,7 @@ def test_looks_at_a_region_are_summed(texts):
 def test_a_class_without_a_query_has_no_probability(texts):
     vocabulary = Vocabulary("with background", (("background",), *THINGS.classes), background=0)
     silent = TextEmbeddings(texts.vectors, texts.query_classes + 1, vocabulary, "tiny", "none")
-    assert class_probabilities(torch.randn(1, 6, 2, 2), silent)[:, 0].eq(0).all()
+    assert grid_logits(torch.randn(1, 6, 2, 2), TextClassifier(silent)).softmax(1)[:, 0].eq(0).all()
 
 
 def test_other_models_and_examples_are_refused(texts):

@@ -113,7 +113,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     Image.new("RGB", (3, 2)).save(tmp_path / "colours.png")
     Image.new("F", (3, 2)).save(tmp_path / "floats.tif")
     for name, message in (
-        ("text.png", "no picture in a known format"),
+        ("text.png", "no image in a known format"),
         ("lost.png", "no such file"),
         ("colours.png", "holds RGB values"),
         ("floats.tif", "holds F values"),
@@ -149,7 +149,7 @@ def test_save_and_overlay(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_label_map(tmp_path / "a" / "labels.png"), found.labels)
     assert found.overlay().shape[0] > 160
     assert found.overlay(legend=False).shape == image.shape
-    with pytest.raises(UsageError, match="does not hold the picture"):
+    with pytest.raises(UsageError, match="does not hold the image"):
         example().overlay()
 
 

@@ -108,7 +108,7 @@ class LabelRegionsJob:
         return in_processes(self.worker, todo, self.workers) if self.workers > 1 else map(self.worker, todo)
 
     def _done(self, part: Part) -> bool:
-        """True where the shard of a part is there, whole and of the same inputs."""
+        """True where the shard is there, whole and of the same inputs."""
         try:
             head = shard_head(shard_path(self.out, part.index, self.kind))
         except ShardError:
@@ -147,5 +147,5 @@ def _differences(before: Any, now: dict[str, Any]) -> str:
 
 
 def _images(part: Part) -> int:
-    """Images that a part counts as; a shard says how many it has when it is read."""
+    """Images that a shard counts as; it says how many it has when it is read."""
     return max(1, len(part.images))

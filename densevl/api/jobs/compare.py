@@ -1,4 +1,4 @@
-"""The work of CLIP-DINOiser's heads on an image, side by side in one picture.
+"""The work of CLIP-DINOiser's heads on an image, side by side in one image.
 
 The panels: the image with a point; what that point is alike to; where things are seen; the features of MaskCLIP and the
 refined ones, in three colours; the labels that come of each; and the label map.
@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from densevl.api.model import Classes, ImageSource, Model
-from densevl.core.drawing.lettering import letter, line_height
+from densevl.core.drawing.lettering import PAPER, letter, line_height, write
 from densevl.core.drawing.overlay import LegendEntry, attach_legend, draw_overlay
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
@@ -39,7 +39,7 @@ PANEL = 420
 
 COLUMNS = 4
 GAP = 10
-INK, PAPER, MARK = (32, 33, 36), (255, 255, 255), (255, 64, 64)
+MARK = (255, 64, 64)
 
 
 def compare(
@@ -76,6 +76,7 @@ def compare(
         after = replace(before, features=heads(before.features, images))
         likeness = _affinity(heads, before, whole_patches(images, before.features.patch_size), (x, y))
     labels = [_labels(segmentor, encoded, texts) for encoded in (before, after)]
+    colours = principal_colours(before.features.grid[0], after.features.grid[0])
     picture = _shrink(pixels)
     marked = cv2.circle(picture.copy(), _on(picture, (x, y), pixels), 6, MARK, 2, cv2.LINE_AA)
     panels = {
@@ -83,7 +84,8 @@ def compare(
         "patches like the point": _heat(picture, likeness),
         "foreground": _heat(picture, after.features.foreground[0].float().sigmoid()),  # type: ignore[index]
         "label map": _overlay(pixels, labels[1], texts, alpha=1.0),
-        **dict(zip(("features of MaskCLIP", "refined features"), _colours(picture, before, after), strict=True)),
+        "features of MaskCLIP": _enlarge(colours[0], picture),
+        "refined features": _enlarge(colours[1], picture),
         "labels of MaskCLIP": _overlay(pixels, labels[0], texts),
         "refined labels": _overlay(pixels, labels[1], texts),
     }
@@ -126,11 +128,6 @@ def _labels(segmentor: Segmentor, encoded: EncodedImage, texts: TextEmbeddings) 
     """Labels, without the background head where there is none."""
     words = texts if encoded.features.foreground is not None else replace(texts, delta=None)
     return segmentor.label(encoded, words)[0].cpu().numpy()
-
-
-def _colours(picture: np.ndarray, *encoded: EncodedImage) -> list[np.ndarray]:
-    colours = principal_colours(*(one.features.grid[0] for one in encoded))
-    return [_enlarge(colour, picture) for colour in colours]
 
 
 def principal_colours(*grids: Float[Tensor, "d _ _"]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
@@ -205,9 +202,6 @@ def _mosaic(panels: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarra
     for index, (caption, panel) in enumerate(panels.items()):
         row, column = divmod(index, COLUMNS)
         y, x = row * (top + height + GAP), column * (width + GAP)
-        ink = letter(caption, size, width)
-        amount = ink[..., None] / 255
-        place = paper[y : y + ink.shape[0], x : x + ink.shape[1]]
-        place[:] = np.rint(place * (1 - amount) + np.array(INK) * amount)
+        write(paper, letter(caption, size, width), y, x)
         paper[y + top : y + top + height, x : x + width] = panel
     return paper

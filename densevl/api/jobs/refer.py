@@ -4,7 +4,7 @@ For an image ``cat.jpg`` it writes
 
 * ``cat.refer.png``: the best regions and their probabilities; ``cat.refer.1.png`` and so on for several expressions;
 * ``cat.marked.png``, with ``show_marked``: the same regions under each visual prompt of the model, as a contact sheet;
-  ``cat.marked.1.png`` and so on for several expressions, numbered as the pictures are;
+  ``cat.marked.1.png`` and so on for several expressions, numbered as the images are;
 * ``cat.refer.json``: every region of every expression with its box (xyxy), mask, scores and probability, written last.
 """
 
@@ -36,7 +36,7 @@ class ReferJob:
     Args:
         model: a model with a grounder.
         out: folder of the results; made where it is missing.
-        top: how many regions the pictures show.
+        top: how many regions the images show.
         show_marked: also write the marked images.
     """
 
@@ -68,7 +68,7 @@ class ReferJob:
         return found
 
     def pictures(self, path: Path, count: int) -> list[Path]:
-        """The files of the ranked pictures."""
+        """The files of the images with the ranking."""
         return self._files(path, "refer", count)
 
     def sheets(self, path: Path, count: int) -> list[Path]:

@@ -1,3 +1,3 @@
-"""Pictures for people: overlays, lettering, charts and contact sheets."""
+"""Images for people: overlays, lettering, charts and contact sheets."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Pictures for people: labels over an image, with a legend that a stranger can read."""
+"""Images for people: labels over an image, with a legend that a stranger can read."""
 
 import math
 import os
@@ -20,13 +20,13 @@ MOST_ENTRIES = 30
 """Classes in a legend; the others are counted in its last line."""
 
 LEAST_SIDE = 320
-"""Smaller pictures are enlarged by a whole factor, so that their legend is not larger than they are."""
+"""Smaller images are enlarged by a whole factor, so that their legend is not larger than they are."""
 
 LEAST_LETTER = 13
 """Height of the smallest letters, in pixels."""
 
 MUTING = 0.7
-"""Fraction of its own colour that the picture loses under the labels."""
+"""Fraction of its own colour that the image loses under the labels."""
 
 
 def draw_overlay(
@@ -38,18 +38,18 @@ def draw_overlay(
     alpha: float = 0.55,
     legend: bool = True,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """An RGB picture with the colours of its labels laid over it, and a legend under or beside it.
+    """An RGB image with the colours of its labels laid over it, and a legend under or beside it.
 
-    The legend lists the classes that are there with their fraction of the picture, the largest first. It stands under
-    wide pictures and to the right of others. Pictures below 320 pixels are enlarged by a whole factor first.
+    The legend lists the classes that are there with their fraction of the image, the largest first. It stands under
+    wide images and to the right of others. Images below 320 pixels are enlarged by a whole factor first.
 
     Args:
-        image: the picture.
+        image: the image, RGB.
         labels: class of each pixel; what lies outside 0 .. len(names) - 1 counts as unlabelled and keeps its colour.
         names: what the legend calls the classes.
         palette: colour of each class.
         alpha: weight of the label colour in the mixture, in [0, 1].
-        legend: without it the result has the size of the picture.
+        legend: without it the result has the size of the image.
 
     Raises:
         UsageError: where sizes or lengths disagree, or alpha is out of range.
@@ -74,7 +74,7 @@ def blend_labels(
     palette: Sequence[tuple[int, int, int]],
     alpha: float,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """``(1 - alpha) * muted image + alpha * colour``; negative labels leave the picture as it is.
+    """``(1 - alpha) * muted image + alpha * colour``; negative labels leave the image as it is.
 
     The image loses most of its own colour first, so that each area looks like its swatch in the legend.
     """
@@ -89,7 +89,7 @@ def blend_labels(
 def _outline(
     picture: UInt8[np.ndarray, "H W 3"], labels: Integer[np.ndarray, "H W"], palette: Sequence[tuple[int, int, int]]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw the border of each area in its full colour, about one pixel for each 600 of the picture's side."""
+    """Draw the border of each area in its full colour, about one pixel for each 600 of the image's side."""
     border = np.zeros(labels.shape, np.uint8)
     down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     border[1:] |= down
@@ -110,7 +110,7 @@ class LegendEntry:
 
     Attributes:
         name: on the left.
-        share: fraction of the picture as text, on the right.
+        share: fraction of the image as text, on the right.
         colour: of the swatch; None for what has none, such as the unlabelled.
     """
 
@@ -140,7 +140,7 @@ def _percent(share: float) -> str:
 
 
 def attach_legend(picture: UInt8[np.ndarray, "H W 3"], entries: Sequence[LegendEntry]) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture with a legend under it where it is wide, else to its right."""
+    """The image with a legend under it where it is wide, else to its right."""
     height, width = picture.shape[:2]
     size = max(LEAST_LETTER, round(0.026 * math.sqrt(height * width)))
     below = width > 1.2 * height
@@ -201,7 +201,7 @@ def _join(picture: np.ndarray, strip: np.ndarray, axis: int) -> np.ndarray:
 
 
 def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> None:
-    """Write an RGB picture; the suffix chooses the format: ``.png``, ``.jpg``, ``.webp`` and what else OpenCV writes.
+    """Write an RGB image; the suffix chooses the format: ``.png``, ``.jpg``, ``.webp`` and what else OpenCV writes.
 
     Raises:
         OutputError: where the file cannot be written.

@@ -1,4 +1,4 @@
-"""Pictures on one sheet for people: a table with named rows and columns, or tiles with captions below them."""
+"""Images on one sheet for people: a table with named rows and columns, or tiles with captions below them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ TITLE = 22
 """Height of the letters of a title."""
 
 GAP = 6
-"""Paper between pictures, in pixels."""
+"""Paper between images, in pixels."""
 
 
 def contact_sheet(
     rows: Mapping[str, Sequence[UInt8[np.ndarray, "_ _ 3"]]], columns: Sequence[str], side: int = 160
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Pictures in a table, each scaled to the same height, with the names of its rows and columns.
+    """Images in a table, each scaled to the same height, with the names of its rows and columns.
 
     Args:
-        rows: the pictures of each row, of any sizes, by the row's name.
+        rows: the images of each row, of any sizes, by the row's name.
         columns: name of each column.
-        side: height of the pictures on the sheet, in pixels.
+        side: height of the images on the sheet, in pixels.
 
     Raises:
-        UsageError: where there is no picture, or a row has not one for each column.
+        UsageError: where there is no image, or a row has not one for each column.
     """
     for name, pictures in rows.items():
         if len(pictures) != len(columns):
@@ -58,7 +58,7 @@ def contact_sheet(
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A picture with two lines below it.
+    """An image with two lines below it.
 
     Attributes:
         picture: square, of the size that it shall have.
@@ -72,7 +72,7 @@ class Tile:
 
 
 def tile_sheet(tiles: Sequence[Tile], title: str, note: str = "", columns: int = 5) -> UInt8[np.ndarray, "h w 3"]:
-    """Pictures in rows with captions below them, under a title.
+    """Images in rows with captions below them, under a title.
 
     Args:
         tiles: of one size; with none the sheet is the title alone.

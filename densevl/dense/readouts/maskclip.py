@@ -8,8 +8,8 @@ of the last block::
     v = v + mlp(ln_2(v))                   feed-forward
 
 and the encoder projects ``ln_post(v)`` to the joint space. Both reference codes (MaskCLIP's and CLIP-DINOiser's, the
-latter at commit a954aae) keep the residual and the feed-forward part: ``maskclip``. Other papers report the value path
-alone under the same name: ``maskclip-reduced``.
+latter at commit a954aae) keep the residual and the feed-forward layers: ``maskclip``. Other papers report the value
+path alone under the same name: ``maskclip-reduced``.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class MaskCLIPReadout:
 
     Attributes:
         residual: add the input of the block, as both reference codes do.
-        mlp: add the feed-forward part, as both reference codes do.
+        mlp: add the feed-forward layers, as both reference codes do.
     """
 
     residual: bool = True
@@ -46,9 +46,4 @@ class MaskCLIPReadout:
         """Tokens of the block on the patch grid."""
         block = last.block
         (values,) = block.qkv(block.norm_1(last.tokens), "v")
-        tokens = block.out(values)
-        if self.residual:
-            tokens = last.tokens + tokens
-        if self.mlp:
-            tokens = tokens + block.mlp(block.norm_2(tokens))
-        return last.on_grid(tokens)
+        return last.behind(values, self.residual, self.mlp)

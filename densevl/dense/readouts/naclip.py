@@ -58,12 +58,8 @@ class NACLIPReadout:
         if self.sigma is not None:
             places = neighbour_bias(last.grid, self.sigma, keys.device)
             bias = F.pad(places, (last.prefix, 0, last.prefix, 0)).to(keys.dtype)
-        tokens = block.out(F.scaled_dot_product_attention(keys, keys, values, attn_mask=bias))
-        if self.residual:
-            tokens = last.tokens + tokens
-        if self.mlp:
-            tokens = tokens + block.mlp(block.norm_2(tokens))
-        return last.on_grid(tokens)
+        mixed = F.scaled_dot_product_attention(keys, keys, values, attn_mask=bias)
+        return last.behind(mixed, self.residual, self.mlp)
 
 
 @lru_cache(maxsize=16)

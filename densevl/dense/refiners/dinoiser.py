@@ -163,7 +163,7 @@ class DinoiserRefiner(nn.Module):
     def descriptors(
         self, tapped: Float[Tensor, "b c h w"], images: Float[Tensor, "b 3 H W"] | None = None
     ) -> Float[Tensor, "b e h2 w2"]:
-        """What affinities are cosines of, not normalised, on patches or, where there are some, on sub-patches.
+        """The vectors whose cosines are the affinities, not normalised, on sub-patches if any, else on patches.
 
         Args:
             tapped: the encoder's map.
@@ -190,9 +190,9 @@ class DinoiserRefiner(nn.Module):
         """Cosines of all pairs of patches, in reading order and before the threshold.
 
         Args:
-            tapped: as for :meth:`descriptors`.
-            images: as for :meth:`descriptors`.
-            radius: of the pairs, as for :func:`densevl.dense.refiners.affinity.pair_cosines`.
+            tapped: the encoder's map.
+            images: RGB in [0, 1], continued in black to whole patches; read where there are sub-patches alone.
+            radius: of the pairs, in patches of the map; None for all pairs.
         """
         return pair_cosines(self.descriptors(tapped, images), radius)
 

@@ -6,7 +6,7 @@ concatenated and not normalised::
 
     s = w · k + b          logit of a patch showing a thing rather than background
 
-Thresholds and refinements of that method's pictures (bilateral solver) are not part of this.
+Thresholds and refinements of that method (bilateral solver) are left out.
 """
 
 from pathlib import Path
@@ -14,7 +14,8 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from densevl.weights import check_state_dict, fetch, load_state_dict
+from densevl.weights import check_state_dict
+from densevl.weights.opened import open_weights
 
 __all__ = ["FoundDecoder", "build_found"]
 
@@ -45,10 +46,9 @@ def build_found(weights: str | Path = "found", *, offline: bool = False) -> Foun
         UsageError: where the name is unknown.
         WeightsError: where the weights are missing, damaged or of another shape.
     """
-    path = fetch(weights, offline=offline)
-    state = load_state_dict(path)
-    weight = state.get("weight")
+    opened = open_weights(weights, offline)
+    weight = opened.state.get("weight")
     decoder = FoundDecoder(384 if weight is None or weight.ndim != 4 else weight.shape[1])
-    check_state_dict(state, decoder.state_dict(), path)
-    decoder.load_state_dict(state)
+    check_state_dict(opened.state, decoder.state_dict(), opened.path)
+    decoder.load_state_dict(opened.state)
     return decoder.float().eval().requires_grad_(False)

@@ -97,12 +97,12 @@ class Teachers(nn.Module):
 
     @property
     def finds_foreground(self) -> bool:
-        """Whether there is a decoder."""
+        """True where there is a decoder."""
         return self.decoder is not None
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """The name in reports."""
         seer = "" if self.decoder is None else f", foreground by {(self.foreground_encoder or self.encoder).model_id}"
         return f"teachers {self.encoder.model_id}, {self.part}, gamma {self.gamma:g}{seer}"
 
@@ -111,7 +111,7 @@ class Teachers(nn.Module):
 
     @torch.no_grad()
     def descriptors(self, images: Float[Tensor, "b 3 H W"], patch_size: int) -> Float[Tensor, "b c h w"]:
-        """What affinities are cosines of, at the patches of an encoder.
+        """The vectors whose cosines are the affinities, at the patches of an encoder.
 
         Args:
             images: RGB in [0, 1]; continued in black at the right and the bottom to whole patches of the encoder.
@@ -126,7 +126,7 @@ class Teachers(nn.Module):
         """Probability of each patch of an encoder showing a thing; None where there is no decoder.
 
         Args:
-            images: as for :meth:`descriptors`.
+            images: RGB in [0, 1]; continued in black to whole patches of the encoder.
             patch_size: of the encoder.
         """
         if self.decoder is None:
@@ -143,10 +143,10 @@ class Teachers(nn.Module):
         sub_patch: int | None = None,
         radius: int | float | None = None,
     ) -> tuple[Bool[Tensor, "b n k"], Bool[Tensor, "b h w"] | None]:
-        """Which pairs of an encoder's patches are alike, in reading order, and which patches show a thing.
+        """The pairs of an encoder's patches that are alike, in reading order, and the patches that show a thing.
 
         Args:
-            images: as for :meth:`descriptors`.
+            images: RGB in [0, 1]; continued in black to whole patches of the encoder.
             patch_size: of the encoder.
             sub_patch: side of the sub-patches of the pairs; None, as published, for patches.
             radius: of the pairs; None, as published, for all.
@@ -161,7 +161,7 @@ class Teachers(nn.Module):
 
         Args:
             features: of the images.
-            images: as for :meth:`descriptors`.
+            images: RGB in [0, 1]; continued in black to whole patches of the encoder.
         """
         descriptors = self.descriptors(images, features.patch_size)
         grid = pool_by_cosine(features.grid, descriptors, self.gamma).to(features.grid)

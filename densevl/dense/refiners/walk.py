@@ -1,17 +1,17 @@
-"""Which patches belong together, told by a random walk over the patches of a picture: a teacher without any label.
+"""A teacher without any label: a random walk over the patches of an image shows which of them belong together.
 
 The walk goes from a patch to itself or one of its eight neighbours, the sooner the more alike they are in a map g of
-the encoder and, where asked for, in their mean colours c (Meila & Shi, A Random Walks View of Spectral Segmentation,
+the encoder and, if wanted, in their mean colours c (Meila & Shi, A Random Walks View of Spectral Segmentation,
 AISTATS 2001)::
 
     W_pq = exp(-((1 - cos(g_p, g_q)) / σ)²) · exp(-(|c_p - c_q| / κ)²)    of neighbours, else 0
     P    = W / its row sums,   D = P^t
     A_pq = cos(D_p, D_q)                        walks from p and q end in the same places
 
-A patch shows a thing where long walks from it seldom end at the border of the picture, measured by what share of all
+A patch shows a thing where long walks from it seldom end at the border of the image, measured by what fraction of all
 places the border has (boundary prior: Wei et al., Geodesic Saliency Using Background Priors, ECCV 2012).
 
-Two patches of one colour that a line parts are told apart, which no comparison of patches by themselves can do. On
+The walk separates two patches of one colour with a line between them; a comparison of the two alone cannot. On
 sub-patches, where there are many, D is known by ``marks`` random numbers for each place instead of one column for each:
 D R, whose cosines are those of D but for noise of about 1 / √marks (Johnson & Lindenstrauss).
 """
@@ -82,13 +82,13 @@ def transitions(
 def ends_of_walks(
     steps: Float[Tensor, "b n k"], grid: Sequence[int], count: int, marks: int | None = None
 ) -> Float32[Tensor, "b m h w"]:
-    """Where walks from each patch end: its row of D or, with marks, of D R.
+    """The distribution of the ends of walks from each patch: its row of D or, with marks, of D R.
 
     Args:
         steps: probabilities of one step.
         grid: patches (down, right).
         count: length of the walks.
-        marks: random numbers for each place, the same for every picture of this grid; None for D itself.
+        marks: random numbers for each place, the same for every image of this grid; None for D itself.
     """
     height, width = grid
     if marks is None:
@@ -100,7 +100,7 @@ def ends_of_walks(
 
 
 def border_share(steps: Float[Tensor, "b n k"], grid: Sequence[int], count: int) -> Float32[Tensor, "b h w"]:
-    """How often walks end at the border of the picture, over how often they would if they ended anywhere.
+    """The rate at which walks end at the border of the image, over the rate if they ended anywhere.
 
     Args:
         steps: probabilities of one step.
@@ -225,7 +225,7 @@ class WalkTeacher(nn.Module):
         sub_patch: int | None = None,
         radius: int | float | None = None,
     ) -> tuple[Bool[Tensor, "b n k"], Bool[Tensor, "b h w"]]:
-        """Which pairs of patches or sub-patches are alike, in reading order, and which patches show a thing.
+        """The pairs of patches or sub-patches that are alike, in reading order, and the patches that show a thing.
 
         Args:
             images: RGB in [0, 1].

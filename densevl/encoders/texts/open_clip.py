@@ -42,21 +42,21 @@ class OpenClipTexts:
     def __init__(self, model: CLIP | CustomTextCLIP | CoCa, tokenizer: Callable[..., Tensor]) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        # The plain CLIP of open_clip holds the parts of its text tower itself.
-        self.parts: Any = getattr(model, "text", model)
-        self.pool_type = getattr(self.parts, "text_pool_type", None) or getattr(self.parts, "pool_type", None)
+        # The standard CLIP of open_clip holds the parts of its text tower itself.
+        self.tower: Any = getattr(model, "text", model)
+        self.pool_type = getattr(self.tower, "text_pool_type", None) or getattr(self.tower, "pool_type", None)
         self.short_context = self._reads_nothing_behind()
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parts.parameters()).device
+        """The device of the weights."""
+        return next(self.tower.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the arithmetic."""
-        cast = getattr(getattr(self.parts, "transformer", None), "get_cast_dtype", None)
-        return next(self.parts.parameters()).dtype if cast is None else cast()
+        cast = getattr(getattr(self.tower, "transformer", None), "get_cast_dtype", None)
+        return next(self.tower.parameters()).dtype if cast is None else cast()
 
     def embed(
         self, texts: Sequence[str], templates: Sequence[str], advance: Callable[[int], object]
@@ -66,7 +66,7 @@ class OpenClipTexts:
         Args:
             texts: what is set into the templates, one by one.
             templates: texts with ``{}`` where the text goes.
-            advance: told the number of sentences done, batch by batch.
+            advance: called with the number of sentences done, batch by batch.
 
         Raises:
             UsageError: where a text in a template exceeds the context.
@@ -140,7 +140,7 @@ class OpenClipTexts:
             return self.model.encode_text(tokens)
         ends = tokens.argmax(dim=1) if self.pool_type == "argmax" else (tokens == self._end).int().argmax(dim=1)
         tokens = tokens[:, : int(ends.max()) + 1]
-        tower = self.parts
+        tower = self.tower
         x = tower.token_embedding(tokens).to(self.dtype) + tower.positional_embedding[: tokens.shape[1]].to(self.dtype)
         for block in tower.transformer.resblocks:
             x = run_block(OpenClipBlock(block), x, causal=True)["out"]
@@ -153,16 +153,16 @@ class OpenClipTexts:
     @property
     def _end(self) -> int:
         """Id of the end-of-text token, where the pool type is ``eos``."""
-        return self.parts.text_eos_id if self.parts is self.model else self.parts.eos_id
+        return self.tower.text_eos_id if self.tower is self.model else self.tower.eos_id
 
     def _reads_nothing_behind(self) -> bool:
-        mask = getattr(self.parts, "attn_mask", None)
+        mask = getattr(self.tower, "attn_mask", None)
         return (
             mask is not None
             and torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1))
-            and getattr(self.parts, "cls_emb", None) is None
+            and getattr(self.tower, "cls_emb", None) is None
             and self.pool_type in ("argmax", "eos")
-            and all(isinstance(block, ResidualAttentionBlock) for block in self.parts.transformer.resblocks)
+            and all(isinstance(block, ResidualAttentionBlock) for block in self.tower.transformer.resblocks)
         )
 
 

@@ -5,14 +5,14 @@ from typing import Any, ClassVar
 
 import torch
 
-from densevl.core.errors import UsageError, WeightsError
+from densevl.core.errors import UsageError, WeightsError, first_line
 
 try:
     import transformers
 except ImportError as error:
     raise UsageError("detectors need transformers; install it: pip install 'densevl[detect]'") from error
 
-__all__ = ["PretrainedDetector", "load_parts"]
+__all__ = ["PretrainedDetector", "load_pretrained"]
 
 
 class PretrainedDetector(torch.nn.Module):
@@ -51,11 +51,11 @@ class PretrainedDetector(torch.nn.Module):
             WeightsError: where the model cannot be had, or weights are missing.
         """
         classes = f"{cls.kind}ForObjectDetection", f"{cls.kind}Processor"
-        model, processor = load_parts(*classes, weights, revision, offline, cls.example)
+        model, processor = load_pretrained(*classes, weights, revision, offline, cls.example)
         return cls(model, processor, f"{cls.title} ({str(weights).rstrip('/').rsplit('/', 1)[-1]})", **settings)
 
 
-def load_parts(
+def load_pretrained(
     model_class: str, processor_class: str, weights: str | Path, revision: str | None, offline: bool, example: str
 ) -> tuple[torch.nn.Module, Any]:
     """A model of transformers in float32 for inference, and its processor.
@@ -79,10 +79,9 @@ def load_parts(
         )
         processor = getattr(transformers, processor_class).from_pretrained(weights, **place)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
-            f"{kind} cannot be loaded from {weights}: {reason}; fetch config.json, model.safetensors and the files of "
-            f"processor and tokenizer of a repository such as {example} into a folder, and name the folder"
+            f"{kind} cannot be loaded from {weights}: {first_line(error)}; fetch config.json, model.safetensors and "
+            f"the files of processor and tokenizer of a repository such as {example} into a folder, and name the folder"
         ) from error
     absent = sorted(notes["missing_keys"]) + sorted(notes["mismatched_keys"])
     if absent:

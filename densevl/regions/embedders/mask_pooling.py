@@ -34,8 +34,8 @@ class MaskPooling(nn.Module, RegionEmbedder):
 
     Args:
         encoder: gives dense features and embeds texts; built, or a config.
-        readout: how its last block is read; likewise.
-        refiners: change the features; likewise.
+        readout: how its last block is read; built, or a config.
+        refiners: change the features; each built, or a config.
         short_side: the image is scaled to it; None leaves its size. The image is encoded whole.
         long_side: no side becomes longer.
         use_masks: False pools over boxes also where there are masks.
@@ -62,12 +62,12 @@ class MaskPooling(nn.Module, RegionEmbedder):
 
     @property
     def reads_masks(self) -> bool:
-        """Whether a vector depends on the mask of its region, where there is one."""
+        """True where a vector depends on the mask of its region, if it has one."""
         return self.use_masks
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Everything that decides a vector, for reports: plain values only."""
+        """Everything that decides a vector, for reports: JSON values only."""
         return {
             "type": "mask-pooling",
             **self.dense.protocol,
@@ -115,7 +115,7 @@ def pool_regions(
     Args:
         grid: one vector a patch; the first patch begins at the image's upper left corner.
         regions: of the image; where a mask is empty, its box counts.
-        patch: (height, width) of a patch in pixels of the image as given; the last row and column may reach out.
+        patch: (height, width) of a patch in pixels of the image as given; the last row and column may extend beyond it.
     """
     height, width = regions.size
     edges = (torch.arange(n + 1, dtype=torch.float32, device=grid.device) for n in grid.shape[1:])
@@ -133,5 +133,5 @@ def pool_regions(
 def _overlap(
     edges: Float[Tensor, " e"], low: Float[Tensor, "n 1"], high: Float[Tensor, "n 1"]
 ) -> Float[Tensor, "n e-1"]:
-    """Length that each interval shares with each bin."""
+    """Length of the overlap of each interval with each bin."""
     return (torch.minimum(edges[1:], high) - torch.maximum(edges[:-1], low)).clamp(min=0)

@@ -19,8 +19,8 @@ from densevl.encoders import ENCODERS
 from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.embedders.promptable import HINTS, PromptableCLIP
 from densevl.regions.embedders.prompter import Prompter
-from densevl.weights import check_state_dict, fetch, load_state_dict, read_metadata
-from densevl.weights.opened import random_seed
+from densevl.weights import check_state_dict
+from densevl.weights.opened import open_weights, random_seed
 
 __all__ = ["PromptedRegions", "load_prompter", "save_prompter"]
 
@@ -109,8 +109,8 @@ def load_prompter(path: str | Path, encoder_id: str | None = None) -> Prompter:
         UsageError: where it was trained on another encoder.
         WeightsError: where the file is missing, damaged or no prompter.
     """
-    path = fetch(path)
-    state, metadata = load_state_dict(path), read_metadata(path)
+    opened = open_weights(path)
+    path, metadata = opened.path, opened.metadata
     try:
         prompter = Prompter(**json.loads(metadata["prompter"]))
     except (KeyError, ValueError, TypeError) as error:
@@ -119,8 +119,8 @@ def load_prompter(path: str | Path, encoder_id: str | None = None) -> Prompter:
         raise UsageError(
             f"the prompter {path} was trained on {metadata.get('encoder')!r}, not on {encoder_id!r}; take that encoder"
         )
-    check_state_dict(state, prompter.state_dict(), path)
-    prompter.load_state_dict(state)
+    check_state_dict(opened.state, prompter.state_dict(), path)
+    prompter.load_state_dict(opened.state)
     return prompter.eval().requires_grad_(False)
 
 

@@ -125,13 +125,13 @@ class Prompter(nn.Module):
         tokens, places = grid.flatten(2).mT, self._places(grid)
         if self.pool == "hint":
             units = _normalised(tokens, self.ln_1)
-            parts = _parts(hints, real, HINTS_AT_ONCE // max(1, len(tokens)))
-            return torch.cat([self._embed_hints(units, places, *part) for part in parts], dim=1)
+            batches = _batches(hints, real, HINTS_AT_ONCE // max(1, len(tokens)))
+            return torch.cat([self._embed_hints(units, places, *batch) for batch in batches], dim=1)
         projected = self.attend(self.ln_1(tokens))
         if self.attend_places is not None:
             projected = projected + self.attend_places(places)
-        parts = _parts(hints, real, AT_ONCE // max(1, len(tokens)))
-        return torch.cat([self._embed(tokens, projected, *part) for part in parts], dim=1)
+        batches = _batches(hints, real, AT_ONCE // max(1, len(tokens)))
+        return torch.cat([self._embed(tokens, projected, *batch) for batch in batches], dim=1)
 
     def boxes(self, boxes: Float[Tensor, "b m 4"]) -> Float[Tensor, "b m k c"]:
         """Hints of boxes (x0, y0, x1, y1)."""
@@ -150,7 +150,7 @@ class Prompter(nn.Module):
 
         Args:
             grid: tokens of the images.
-            shares: how much of each patch the mask covers; where it covers nothing, the mean is 0.
+            shares: fraction of each patch that the mask covers; where it covers nothing, the mean is 0.
         """
         norm: Any = self.of_mask[0]
         weights = shares.flatten(2)
@@ -188,25 +188,25 @@ class Prompter(nn.Module):
         Args:
             units: tokens normalised by ``ln_1``, before its gain g and bias b.
             places: encodings of their centres.
-            hints: as for :meth:`forward`.
+            hints: up to k tokens a hint, of any kinds.
             real: which tokens of the hints are there.
         """
         norm, shape = self.ln_1, hints.shape[1:3]
         query, key, value = self.attend(norm(hints)).chunk(3, dim=-1)
         query = query * query.shape[-1] ** -0.5
         (_, of_key, of_value), (_, key_bias, value_bias) = self.attend.weight.chunk(3), self.attend.bias.chunk(3)
-        asked = query @ of_key
-        likeness = ((asked * norm.weight).flatten(1, 2) @ units.mT).unflatten(1, shape)
-        likeness = likeness + (asked @ norm.bias + query @ key_bias)[..., None]
+        pulled = query @ of_key
+        likeness = ((pulled * norm.weight).flatten(1, 2) @ units.mT).unflatten(1, shape)
+        likeness = likeness + (pulled @ norm.bias + query @ key_bias)[..., None]
         if self.attend_places is not None:
             _, key_places, value_places = self.attend_places.weight.chunk(3)
             likeness = likeness + (query @ key_places) @ places.mT
         own = (query @ key.mT).masked_fill(~real[:, :, None], float("-inf"))
         weights = torch.cat([own, likeness], dim=-1).softmax(dim=-1)
         own, seen = weights[..., : key.shape[2]], weights[..., key.shape[2] :]
-        share = seen.sum(-1, keepdim=True)
-        mean = (seen.flatten(1, 2) @ units).unflatten(1, shape) * norm.weight + share * norm.bias
-        read = own @ value + mean @ of_value.mT + share * value_bias
+        seen_weight = seen.sum(-1, keepdim=True)
+        mean = (seen.flatten(1, 2) @ units).unflatten(1, shape) * norm.weight + seen_weight * norm.bias
+        read = own @ value + mean @ of_value.mT + seen_weight * value_bias
         if self.attend_places is not None:
             read = read + (seen @ places) @ value_places.mT
         return self._answer(hints + self.mix(read), real)
@@ -243,7 +243,9 @@ def _normalised(tokens: Float[Tensor, "b n c"], norm: nn.LayerNorm) -> Float[Ten
     return F.layer_norm(tokens, norm.normalized_shape, eps=norm.eps)
 
 
-def _parts(hints: Float[Tensor, "b m k c"], real: Bool[Tensor, "b m k"], count: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    hints: Float[Tensor, "b m k c"], real: Bool[Tensor, "b m k"], count: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Hints and which of their tokens are there, ``count`` hints of each image at a time."""
     return zip(hints.split(max(1, count), dim=1), real.split(max(1, count), dim=1), strict=True)
 

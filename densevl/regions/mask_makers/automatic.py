@@ -2,7 +2,7 @@
 
 Kirillov et al., Segment Anything, ICCV 2023, appendix B, without crops. Every point of the grid gives three masks;
 those stay whose predicted IoU is high and which hardly change with the threshold; of masks whose boxes overlap the one
-with the highest predicted IoU stays; then small parts are removed and what has become alike is dropped. The steps are
+with the highest predicted IoU stays; then small pieces are removed and what has become alike is dropped. The steps are
 those of segment_anything's ``SamAutomaticMaskGenerator``; here they follow any promptable model, and the image has been
 encoded before.
 """
@@ -20,7 +20,7 @@ from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.masks import Rle, decode_masks, encode_masks
 from densevl.core.regions import Regions
-from densevl.regions.mask_makers.clean import least_area, without_small_parts
+from densevl.regions.mask_makers.clean import least_area, without_small_pieces
 
 __all__ = ["Automatic", "everything"]
 
@@ -75,8 +75,8 @@ def everything(predict: Predict, size: Size, settings: Automatic, small: int | f
 
 
 def _cleaned(codes: list[Rle], scores: Float[Tensor, " n"], size: Size, settings: Automatic, least: int) -> Regions:
-    """Without small parts and what has become alike; masks that had no small parts take precedence."""
-    masks, changed = without_small_parts(decode_masks(codes, size), least)
+    """Without small pieces and what has become alike; masks that had no small pieces take precedence."""
+    masks, changed = without_small_pieces(decode_masks(codes, size), least)
     if least > 1 and len(masks):
         kept = nms(batched_mask_to_box(masks).float(), (~changed).float(), settings.nms)
         masks, scores = masks[kept], scores[kept]

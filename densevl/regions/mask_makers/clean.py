@@ -7,7 +7,7 @@ from torch import Tensor
 
 from densevl.core.geometry import Size
 
-__all__ = ["SMALL", "least_area", "without_small_parts"]
+__all__ = ["SMALL", "least_area", "without_small_pieces"]
 
 SMALL = 400 / (480 * 640)
 """Fraction of the image below which holes and islands are removed: 400 pixels of a photograph of COCO."""
@@ -18,7 +18,7 @@ def least_area(size: Size, fraction: int | float) -> int:
     return round(fraction * size[0] * size[1])
 
 
-def without_small_parts(masks: Bool[Tensor, "n H W"], least: int) -> tuple[Bool[Tensor, "n H W"], Bool[Tensor, " n"]]:
+def without_small_pieces(masks: Bool[Tensor, "n H W"], least: int) -> tuple[Bool[Tensor, "n H W"], Bool[Tensor, " n"]]:
     """Fill holes and remove islands of fewer pixels, neighbours being eight; the largest island always stays.
 
     Args:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
-from densevl.regions.mask_makers.clean import SMALL, least_area, without_small_parts
+from densevl.regions.mask_makers.clean import SMALL, least_area, without_small_pieces
 from densevl.regions.mask_makers.maker import Boxes, Picture, PreparedImage, as_prepared, checked_boxes
 
 __all__ = ["GrabCut"]
@@ -70,7 +70,7 @@ class GrabCut:
             x0, y0 = np.floor(box[:2]).astype(int).tolist()
             x1, y1 = np.ceil(box[2:]).astype(int).tolist()
             mask[y0:y1, x0:x1] = torch.from_numpy(self._cut(prepared.image, (x0, y0, x1, y1)))
-        return without_small_parts(masks, least_area(prepared.size, self.small))[0]
+        return without_small_pieces(masks, least_area(prepared.size, self.small))[0]
 
     def from_points(self, image: Picture, points: Any, labels: Any | None = None) -> Bool[Tensor, "n H W"]:
         """Not known.

@@ -2,10 +2,9 @@
 
 Convention: boxes are xyxy pixels of the image, half-open; points are (x, y) of a pixel's centre with the first pixel at
 (0, 0), as segment_anything counts; masks are bool "n H W" of the image's size, on the CPU. A mask may be empty, and may
-reach out of its box.
+extend beyond its box.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +16,7 @@ from torch import Tensor
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.images import as_image
-from densevl.core.regions import Regions
+from densevl.core.regions import Regions, numbers
 
 __all__ = ["Boxes", "MaskMaker", "Picture", "PreparedImage", "as_prepared", "checked_boxes", "checked_points"]
 
@@ -120,10 +119,12 @@ def checked_points(points: Any, labels: Any | None, size: Size) -> tuple[Float[T
     Raises:
         UsageError: where the layout is another, a point is outside the image, or a label is neither 0 nor 1.
     """
-    places = _array(points, "points").float()
+    places = numbers(points, "points").cpu()
     if places.ndim != 3 or places.shape[-1] != 2 or 0 in places.shape[1:]:
         raise UsageError(f"points must have shape (n, k, 2), k points a mask; got {tuple(places.shape)}")
-    inside = torch.ones(places.shape[:2], dtype=torch.long) if labels is None else _array(labels, "labels").long()
+    inside = (
+        torch.ones(places.shape[:2], dtype=torch.long) if labels is None else numbers(labels, "labels").cpu().long()
+    )
     if inside.shape != places.shape[:2]:
         raise UsageError(f"labels must have shape {tuple(places.shape[:2])}, as the points; got {tuple(inside.shape)}")
     if not ((inside == 0) | (inside == 1)).all():
@@ -134,10 +135,3 @@ def checked_points(points: Any, labels: Any | None, size: Size) -> tuple[Float[T
         x, y = places[tuple(outside[0])].tolist()
         raise UsageError(f"point ({x:g}, {y:g}) is outside the image, which is {size[1]} wide and {size[0]} high")
     return places, inside
-
-
-def _array(values: Sequence[Any] | np.ndarray | Tensor, name: str) -> Tensor:
-    try:
-        return torch.as_tensor(values).cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{name} must be numbers; got {values!r:.80} ({error})") from None

@@ -14,7 +14,7 @@ from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.regions import Regions
 from densevl.regions.mask_makers.automatic import Automatic, everything
-from densevl.regions.mask_makers.clean import SMALL, least_area, without_small_parts
+from densevl.regions.mask_makers.clean import SMALL, least_area, without_small_pieces
 from densevl.regions.mask_makers.maker import (
     Boxes,
     Picture,
@@ -145,7 +145,7 @@ class PromptableMaskMaker(ABC):
 
     def _finished(self, masks: list[Tensor], size: Size) -> Bool[Tensor, "n H W"]:
         least = least_area(size, self.small)
-        cleaned = [without_small_parts(some, least)[0] for some in masks]
+        cleaned = [without_small_pieces(some, least)[0] for some in masks]
         return torch.cat([torch.zeros(0, *size, dtype=torch.bool), *cleaned])
 
 

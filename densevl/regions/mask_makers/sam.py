@@ -22,8 +22,8 @@ from densevl.regions.mask_makers.automatic import Automatic
 from densevl.regions.mask_makers.maker import PreparedImage
 from densevl.regions.mask_makers.mini_sam import build_mini_sam
 from densevl.regions.mask_makers.promptable import PromptableMaskMaker
-from densevl.weights import check_state_dict, fetch, load_state_dict, weights_entry, weights_table
-from densevl.weights.download import file_sha256
+from densevl.weights import check_state_dict, weights_table
+from densevl.weights.opened import open_weights
 
 __all__ = ["Sam", "build_sam", "build_sam_model"]
 
@@ -114,18 +114,16 @@ def build_sam(
         UsageError: where the name or the architecture is unknown.
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
-    entry = weights_entry(str(weights)) if str(weights) in weights_table() else None
+    entry = weights_table().get(str(weights))
     if entry is not None and entry.kind not in ("sam", MINI):
         raise UsageError(f"weights {entry.name!r} are no SAM but {entry.kind}; take mini-sam or sam-vit-b, -l or -h")
-    path = fetch(weights if entry is None else entry, offline=offline)
-    state = load_state_dict(path)
-    arch = arch or (entry and (entry.arch or entry.kind)) or _arch_of(state, path)
-    model = build_sam_model(arch, state, path)
-    digest = (entry and entry.sha256) or file_sha256(path)
+    opened = open_weights(weights, offline)
+    arch = arch or (entry and (entry.arch or entry.kind)) or _arch_of(opened.state, opened.path)
+    model = build_sam_model(arch, opened.state, opened.path)
     if arch == MINI:
         settings.setdefault("automatic", MINI_AUTOMATIC)
     name = "mini SAM" if arch == MINI else f"SAM ViT-{arch[-1].upper()}"
-    return Sam(model, name, f"sam-{arch.removesuffix('-sam')}@{digest[:12]}", **settings).to(device, dtype)
+    return Sam(model, name, opened.identity(f"sam-{arch.removesuffix('-sam')}"), **settings).to(device, dtype)
 
 
 def build_sam_model(arch: str, state: dict[str, Tensor], path: str | Path) -> SamModel:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-from densevl.core.errors import UsageError, WeightsError
+from densevl.core.errors import UsageError, WeightsError, first_line
 from densevl.core.geometry import Size
 from densevl.regions.mask_makers.maker import PreparedImage
 from densevl.regions.mask_makers.promptable import PromptableMaskMaker
@@ -107,10 +107,9 @@ def build_sam2(
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
-            f"SAM 2 cannot be loaded from {weights}: {reason}; fetch config.json and model.safetensors of a repository "
-            "such as facebook/sam2.1-hiera-tiny into a folder, and name the folder"
+            f"SAM 2 cannot be loaded from {weights}: {first_line(error)}; fetch config.json and model.safetensors of a "
+            "repository such as facebook/sam2.1-hiera-tiny into a folder, and name the folder"
         ) from error
     model, notes = loaded
     absent = sorted(notes["missing_keys"]) + sorted(notes["mismatched_keys"])

@@ -1,7 +1,7 @@
-"""Which pixels belong to a region, and which are its outline, for any number of regions at once, on any device.
+"""The pixels of regions and of their outlines, for any number of regions at once, on any device.
 
 Convention: a pixel belongs to a box or an ellipse where its centre lies inside. Boxes are xyxy, half-open, in pixels of
-the picture that is drawn on.
+the image that is drawn on.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def skips_pixels(before: Sequence[int], after: Sequence[int]) -> bool:
 
 
 def empty(areas: Bool[Tensor, "n h w"]) -> Bool[Tensor, " n"]:
-    """Which areas have no pixel."""
+    """True for each area without a pixel."""
     if areas.device.type == "cpu":  # NumPy stops at the first pixel
         return torch.from_numpy(~areas.numpy().reshape(len(areas), -1).any(1))
     return ~areas.flatten(1).any(1)
@@ -73,7 +73,7 @@ def empty(areas: Bool[Tensor, "n h w"]) -> Bool[Tensor, " n"]:
 def outlines(areas: Bool[Tensor, "n h w"], width: int) -> Bool[Tensor, "n h w"]:
     """Lines of so many pixels along the border of each area, half outside and half inside.
 
-    Where an area ends at the edge of the picture, its line runs along that edge.
+    Where an area ends at the edge of the image, its line runs along that edge.
     """
     outer = width // 2
     inner = width - outer
@@ -97,10 +97,10 @@ def _spread(areas: Bool[Tensor, "n h w"], reach: int) -> Bool[Tensor, "n h w"]:
 def compose(
     areas: Bool[Tensor, "n h w"], inside: Shaped[Tensor, "_ 3 _ _"], outside: Shaped[Tensor, "_ 3 _ _"]
 ) -> Shaped[Tensor, "n 3 h w"]:
-    """Pictures that show ``inside`` in their areas and ``outside`` elsewhere, in new memory.
+    """Images that show ``inside`` in their areas and ``outside`` elsewhere, in new memory.
 
     Args:
-        areas: one a picture.
+        areas: one an image.
         inside: one for all or one for each; of the areas' size, or a single pixel.
         outside: one for all or one for each; of the areas' size, or a single pixel.
     """

@@ -1,4 +1,4 @@
-"""The canvas for uint8 images in main memory: the same pictures as anywhere, drawn by OpenCV several times as fast.
+"""The canvas for uint8 images in main memory: the same images as anywhere, drawn by OpenCV several times as fast.
 
 Values are within one grey level of those that :class:`~densevl.regions.visual_prompts.Canvas` draws on floats, since
 bytes are rounded after each step. Outlines are the same; a resized mask may differ in pixels that are half covered but
@@ -21,40 +21,6 @@ __all__ = ["ByteCanvas", "compose", "outlines", "resized_masks"]
 
 FULL = 254
 """Value of a covered pixel: of all even bytes the one with most steps, so that half of it is whole."""
-
-
-class ByteCanvas(Canvas):
-    """A surface for the regions of one image; the colours of a pixel lie side by side in all its pictures.
-
-    Args:
-        image: RGB, in main memory.
-        size: short side that the picture is brought to before it is drawn on; None for its own.
-        style: colours and strengths.
-    """
-
-    def __init__(self, image: UInt8[Tensor, "3 H W"], size: int | None, style: Style) -> None:
-        super().__init__(image[None].contiguous(memory_format=torch.channels_last)[0], size, style)
-
-    def _resized(self, pictures: UInt8[Tensor, "n 3 _ _"], size: Size) -> UInt8[Tensor, "n 3 h w"]:
-        if pictures.shape[2:] == size:
-            return pictures
-        return F.interpolate(pictures, size, mode="bilinear", antialias=True)
-
-    def _resized_masks(self, masks: Bool[Tensor, "n H W"], size: Size) -> Bool[Tensor, "n h w"]:
-        return resized_masks(masks, size)
-
-    def _outlines(self, areas: Bool[Tensor, "n h w"], width: int) -> Bool[Tensor, "n h w"]:
-        return outlines(areas, width)
-
-    def _compose(self, areas: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
-        return compose(areas, inside, outside)
-
-    def _tinted(self, pictures: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
-        """A tint changes each byte without regard to the others, so a table of 256 says all."""
-        table = super()._tinted(torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, -1))[0].permute(1, 2, 0).numpy()
-        arrays = pictures.permute(0, 2, 3, 1).contiguous().numpy()
-        tinted = np.stack([cv2.LUT(picture, np.ascontiguousarray(table)) for picture in arrays])
-        return torch.from_numpy(tinted).permute(0, 3, 1, 2)
 
 
 def resized_masks(masks: Bool[Tensor, "n H W"], size: Size) -> Bool[Tensor, "n h w"]:
@@ -102,3 +68,30 @@ def compose(
 
 def _pixels(images: UInt8[Tensor, "m 3 _ _"], size: Size) -> UInt8[np.ndarray, "m h w 3"]:
     return images.expand(-1, -1, *size).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+class ByteCanvas(Canvas):
+    """A surface for the regions of one image; the colours of a pixel lie side by side in all its images.
+
+    Args:
+        image: RGB, in main memory.
+        size: short side that the image is brought to before it is drawn on; None for its own.
+        style: colours and strengths.
+    """
+
+    _resized_masks, _outlines, _compose = staticmethod(resized_masks), staticmethod(outlines), staticmethod(compose)
+
+    def __init__(self, image: UInt8[Tensor, "3 H W"], size: int | None, style: Style) -> None:
+        super().__init__(image[None].contiguous(memory_format=torch.channels_last)[0], size, style)
+
+    def _resized(self, pictures: UInt8[Tensor, "n 3 _ _"], size: Size) -> UInt8[Tensor, "n 3 h w"]:
+        if pictures.shape[2:] == size:
+            return pictures
+        return F.interpolate(pictures, size, mode="bilinear", antialias=True)
+
+    def _tinted(self, pictures: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
+        """A tint changes each byte without regard to the others, so a table of 256 says all."""
+        table = super()._tinted(torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, -1))[0].permute(1, 2, 0).numpy()
+        arrays = pictures.permute(0, 2, 3, 1).contiguous().numpy()
+        tinted = np.stack([cv2.LUT(picture, np.ascontiguousarray(table)) for picture in arrays])
+        return torch.from_numpy(tinted).permute(0, 3, 1, 2)

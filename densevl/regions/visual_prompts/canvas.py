@@ -29,9 +29,11 @@ class Canvas:
 
     Args:
         image: RGB, uint8 or float in [0, 1], on any device; the result is of the same kind.
-        size: short side that the picture is brought to before it is drawn on; None for its own.
+        size: short side that the image is brought to before it is drawn on; None for its own.
         style: colours and strengths.
     """
+
+    _resized_masks, _outlines, _compose = staticmethod(resized_masks), staticmethod(outlines), staticmethod(compose)
 
     def __init__(self, image: Shaped[Tensor, "3 H W"], size: int | None, style: Style) -> None:
         self.image = image
@@ -52,7 +54,7 @@ class Canvas:
         return self._resized(self.image[None], size)
 
     def draw(self, regions: Regions, prompt: VisualPrompt) -> Shaped[Tensor, "n 3 h w"]:
-        """Mark each region on a picture of its own; crops come as squares."""
+        """Mark each region on an image of its own; crops come as squares."""
         if len(regions) == 0:
             side = self.short_side
             return self.image.new_zeros(0, 3, *((side, side) if prompt.frame == "crop" else self.picture.shape[2:]))
@@ -67,7 +69,7 @@ class Canvas:
         return marked.expand(len(regions), -1, -1, -1)
 
     def _areas(self, regions: Regions, kind: str) -> Bool[Tensor, "n h w"]:
-        """Areas in the picture; those of the regions drawn last are kept, for the next visual prompt."""
+        """Areas in the image; those of the regions drawn last are kept, for the next visual prompt."""
         if self._drawn_last is not regions:
             self._drawn_last, self._kept_areas = regions, {}
         if kind not in self._kept_areas:
@@ -121,7 +123,7 @@ class Canvas:
         return {}
 
     def _make(self, pictures: Tensor, look: str) -> Tensor:
-        """Pictures tinted, greyed, blurred or painted over."""
+        """Images tinted, greyed, blurred or painted over."""
         if look == "image":
             return pictures
         if look == "flat":
@@ -161,15 +163,6 @@ class Canvas:
         if pictures.shape[2:] == size:
             return pictures
         return self._like_image(F.interpolate(pictures.float(), size, mode="bilinear", antialias=True))
-
-    def _resized_masks(self, masks: Bool[Tensor, "n H W"], size: Size) -> Bool[Tensor, "n h w"]:
-        return resized_masks(masks, size)
-
-    def _outlines(self, areas: Bool[Tensor, "n h w"], width: int) -> Bool[Tensor, "n h w"]:
-        return outlines(areas, width)
-
-    def _compose(self, areas: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
-        return compose(areas, inside, outside)
 
     def _like_image(self, values: Float[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
         """Computed values in the dtype of the image."""

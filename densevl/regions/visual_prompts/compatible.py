@@ -40,7 +40,7 @@ class CompatibleCanvas(ByteCanvas):
         super().__init__(image, size, style)
 
     def draw(self, regions: Regions, prompt: VisualPrompt) -> UInt8[Tensor, "n 3 h w"]:
-        """Mark each region on a picture of its own; crops come as squares."""
+        """Mark each region on an image of its own; crops come as squares."""
         if len(regions) == 0 or (prompt.frame == "image" and not prompt.outline):
             return super().draw(regions, prompt)
         if prompt.frame == "crop":
@@ -81,7 +81,7 @@ class CompatibleCanvas(ByteCanvas):
         return torch.from_numpy(areas.view(bool))
 
     def _places(self, regions: Regions) -> np.ndarray:
-        """Boxes in pixels of the picture, (n, 4), as they are drawn."""
+        """Boxes in pixels of the image, (n, 4), as they are drawn."""
         height, width = self.picture.shape[2:]
         down, right = height / self.given_size[0], width / self.given_size[1]
         boxes = regions.boxes * torch.tensor([right, down, right, down])

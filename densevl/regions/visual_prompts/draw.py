@@ -26,7 +26,7 @@ def canvas(image: UInt8[np.ndarray, "H W 3"] | Shaped[Tensor, "3 H W"], size: in
 
     Args:
         image: RGB.
-        size: short side that the picture is brought to; None for its own.
+        size: short side that the image is brought to; None for its own.
         style: colours and strengths.
     """
     if isinstance(image, np.ndarray):
@@ -73,7 +73,7 @@ def draw(
         style: colours and strengths.
 
     Returns:
-        One picture a region. A region whose mask is empty is marked by its box.
+        One image a region. A region whose mask is empty is marked by its box.
 
     Raises:
         UsageError: where the name is unknown, the regions are of another image, or masks are missing.
@@ -91,7 +91,7 @@ def marked_batches(
     style: Style = Style(),  # noqa: B008  (frozen)
     at_once: int = AT_ONCE,
 ) -> Iterator[Shaped[Tensor, "n 3 h w"]]:
-    """The marked images of any number of regions, a few at a time, channels first; arguments as for :func:`draw`.
+    """The marked images of any number of regions, a few at a time, channels first.
 
     Args:
         image: RGB, an array or a tensor, or a canvas, whose size and style then count.
@@ -110,7 +110,7 @@ def marked_by_each(
 ) -> Iterator[tuple[VisualPrompt, Shaped[Tensor, "n 3 h w"]]]:
     """A few regions marked with each visual prompt in turn, then the next few.
 
-    In this order every mask is brought to the size of the picture once for all visual prompts.
+    In this order every mask is brought to the size of the image once for all visual prompts.
 
     Args:
         surface: made of the image by :func:`canvas`.

@@ -57,7 +57,7 @@ class VisualPrompt:
 class Style:
     """Colours and strengths of visual prompts.
 
-    Lengths are given at a short side of 384 pixels and scale with the picture, so that a style means the same at
+    Lengths are given at a short side of 384 pixels and scale with the image, so that a style means the same at
     every size.
 
     Attributes:

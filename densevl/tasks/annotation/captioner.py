@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from densevl.regions.detectors.detector import Picture
-from densevl.regions.detectors.pretrained import load_parts
+from densevl.regions.detectors.pretrained import load_pretrained
 
 __all__ = ["Captioner", "build_captioner"]
 
@@ -56,5 +56,5 @@ def build_captioner(weights: str, *, beams: int = 3, offline: bool = False) -> C
         WeightsError: where the model cannot be had.
     """
     example = "Salesforce/blip-image-captioning-base"
-    model, processor = load_parts("AutoModelForImageTextToText", "AutoProcessor", weights, None, offline, example)
+    model, processor = load_pretrained("AutoModelForImageTextToText", "AutoProcessor", weights, None, offline, example)
     return Captioner(model, processor, weights.rstrip("/").rsplit("/", 1)[-1], beams)

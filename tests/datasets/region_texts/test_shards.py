@@ -177,7 +177,7 @@ def test_what_is_no_record_names_shard_and_key(make_picture, tmp_path):
         ([("a.txt", b"a dog")], "no picture"),
         ([("a.png", make_picture(0)), ("a.json", b"{")], "'a' cannot be read"),
         ([("a.png", make_picture(0)), ("a.json", b'{"regions": [{}]}')], "no record of region texts"),
-        ([("a.png", b"nothing"), ("a.txt", b"")], "no picture in a known format"),
+        ([("a.png", b"nothing"), ("a.txt", b"")], "no image in a known format"),
     ):
         (tmp_path / "x.tar").write_bytes(tar_of(members))
         with pytest.raises(ShardError, match=message) as raised:

@@ -8,7 +8,7 @@ import torch
 
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
-from densevl.regions.proposals import as_regions, read_proposals
+from densevl.regions.proposals import as_regions
 
 SIZE = (60, 80)
 BOXES = [[10, 20, 30, 50], [40, 5, 80, 60]]
@@ -64,7 +64,7 @@ def test_files(tmp_path, content, name):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ('"boxes"', "known layout|must be numbers|shape"),
         ([1, 2, 3], "shape"),
         ([{"box": [1, 2, 3, 4]}], "known layout"),
@@ -79,7 +79,7 @@ def test_files(tmp_path, content, name):
 def test_unusable_files(tmp_path, content, message):
     path = write(tmp_path, content)
     with pytest.raises(UsageError, match=message) as error:
-        read_proposals(path, SIZE, "cat.jpg")
+        as_regions(path, SIZE, "cat.jpg")
     assert str(path) in str(error.value)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from open_clip import CLIP, SimpleTokenizer
 from toys.dense import dense
 
-from densevl.classifiers.text import class_probabilities
+from densevl.classifiers.text import TextClassifier, grid_logits
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
@@ -86,7 +86,8 @@ def test_synonyms_are_reduced_by_max_over_every_class():
     texts = TextEmbeddings(vectors, torch.tensor(ANIMALS.query_classes), ANIMALS, "tiny", "none")
     cosines = torch.einsum("qd,ndhw->nqhw", vectors, F.normalize(grid, dim=1))
     logits = torch.stack([cosines[:, 0], cosines[:, 1:4].amax(1), cosines[:, 4]], dim=1)
-    torch.testing.assert_close(class_probabilities(grid, texts, 10.0), (10 * logits).softmax(1))
+    probabilities = grid_logits(grid, TextClassifier(texts, 10.0)).softmax(1)
+    torch.testing.assert_close(probabilities, (10 * logits).softmax(1))
 
 
 def test_classes_may_come_in_any_order(encoder):

@@ -79,7 +79,7 @@ def test_a_command_that_cannot_be_used_ends_with_two(scenes, tmp_path, capsys):
         ((tmp_path / "nothing",), "no such file"),
         ((folder, "--captions", tmp_path / "none.json"), "cannot be read"),
         ((folder, "--format", "tfrecord"), "unknown format"),
-        ((folder, "--phrases", "regex"), "unknown way to find phrases"),
+        ((folder, "--phrases", "regex"), "tagger 'regex' is unknown"),
         ((folder, "--detector", "owl"), "did you mean owlv2"),
         ((folder, "--threshold", "2"), "threshold"),
     ):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from densevl.core.errors import UsageError, suggestion
 from densevl.tasks.grounding.expression import parse_expression
 from densevl.tasks.grounding.phrase import Phrase
+from densevl.tasks.spacy_pipeline import PIPELINE
 
 __all__ = ["load_parser", "parser_name"]
 
@@ -24,7 +25,6 @@ def load_parser(parser: str | Callable[[str], Phrase]) -> Callable[[str], Phrase
     name, _, pipeline = parser.partition(":")
     if name == "spacy":
         from densevl.tasks.grounding.spacy_parser import SpacyParser
-        from densevl.tasks.spacy_pipeline import PIPELINE
 
         return SpacyParser(pipeline or PIPELINE)
     if parser == "rules":

@@ -18,7 +18,7 @@ def test_an_unknown_tagger_is_named():
 
 def test_nltk_tags():
     nltk = pytest.importorskip("nltk")
-    from densevl.tasks.annotation.nltk_tagger import NltkTagger
+    from densevl.tasks.annotation.taggers import NltkTagger
 
     model = nltk.PerceptronTagger(load=False)
     model.train([rule_tags(sentence) for sentence in SENTENCES])
@@ -38,7 +38,7 @@ def test_spacy_tags():
     from spacy.tokens import Doc
     from spacy.training import Example
 
-    from densevl.tasks.annotation.spacy_tagger import SpacyTagger
+    from densevl.tasks.annotation.taggers import SpacyTagger
 
     pipeline = spacy.blank("en")
     pipeline.add_pipe("tagger")

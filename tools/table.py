@@ -3,13 +3,13 @@
 import argparse
 import sys
 
-from densevl.benchmarks.tables import TABLES, measure
+from densevl.benchmarks.tables import DESCRIPTIONS, TABLES, measure
 from densevl.core.errors import DensevlError
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure a table and print it as Markdown.")
-    parser.add_argument("name", choices=TABLES, help="; ".join(f"{n}: {table.__doc__}" for n, table in TABLES.items()))
+    parser.add_argument("name", choices=TABLES, help="; ".join(map(": ".join, DESCRIPTIONS.items())))
     parser.add_argument("--scenes", type=int, default=500, metavar="N", help="held-out scenes (default: 500)")
     parser.add_argument("--steps", type=int, metavar="N", help="of each training, where the table trains")
     args = parser.parse_args()

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from densevl.metrics.table import or_none, percent
+from densevl.metrics.table import mean_percent, or_none, percent
 
 __all__ = ["Choice", "ChoiceScores", "RecognitionScores", "choose"]
 
@@ -62,10 +62,6 @@ def choose(
     return found
 
 
-def _percent(values: Sequence[int | float]) -> float:
-    return 100 * sum(values) / len(values) if values else float("nan")
-
-
 @dataclass(frozen=True)
 class RecognitionScores:
     """Regions given one of the same names.
@@ -83,7 +79,7 @@ class RecognitionScores:
     @property
     def top_1(self) -> float:
         """Fraction of the regions that got their name."""
-        return _percent([answer.right for answer in self.answers])
+        return mean_percent([answer.right for answer in self.answers])
 
     @cached_property
     def regions(self) -> list[int]:
@@ -182,8 +178,8 @@ def _row(name: str, negatives: int | None, answers: Sequence[Choice]) -> dict[st
         "name": name,
         "negatives": negatives,
         "regions": len(answers),
-        "top_1": _percent([answer.right for answer in answers]),
-        "chance": _percent([1 / answer.choices for answer in answers]),
-        "mean_rank": _percent([answer.rank for answer in answers]) / 100,
-        "mean_rank_by_chance": _percent([(answer.choices + 1) / 2 for answer in answers]) / 100,
+        "top_1": mean_percent([answer.right for answer in answers]),
+        "chance": mean_percent([1 / answer.choices for answer in answers]),
+        "mean_rank": mean_percent([answer.rank for answer in answers]) / 100,
+        "mean_rank_by_chance": mean_percent([(answer.choices + 1) / 2 for answer in answers]) / 100,
     }

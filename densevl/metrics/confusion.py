@@ -86,27 +86,19 @@ class Scores:
         }
 
     def lines(self) -> list[str]:
-        """The table of the classes, then the means."""
-        return [*_class_table(self), "", *_means(self)]
-
-
-def _class_table(scores: Scores) -> list[str]:
-    """IoU, accuracy and fraction of the true pixels of each class; a dash where a class does not occur."""
-    width = max(5, *map(len, scores.names))
-    total = max(1, int(scores.pixels.sum()))
-    rows = zip(scores.names, scores.iou.tolist(), scores.accuracy.tolist(), scores.pixels.tolist(), strict=True)
-    lines = [f"{'class':<{width}}    IoU    Acc  pixels"]
-    return lines + [f"{n:<{width}}  {percent(i)}  {percent(a)}  {p / total:6.2%}" for n, i, a, p in rows]
-
-
-def _means(scores: Scores) -> list[str]:
-    lines = [f"mIoU of {name}: {value:.2f}" for name, value in scores.group_iou().items()]
-    known = len(scores.names) - len(scores.absent)
-    over = f"over {known} classes" + (
-        f", {len(scores.absent)} of {len(scores.names)} never occur" if scores.absent else ""
-    )
-    means = f"mIoU {scores.mean_iou:.2f}  mAcc {scores.mean_accuracy:.2f}  aAcc {scores.pixel_accuracy:.2f}"
-    return [*lines, f"{means}  ({over})"]
+        """IoU, accuracy and fraction of the true pixels of each class (a dash where it does not occur), then means."""
+        width, total = max(5, *map(len, self.names)), max(1, int(self.pixels.sum()))
+        rows = zip(self.names, self.iou.tolist(), self.accuracy.tolist(), self.pixels.tolist(), strict=True)
+        over = f"over {len(self.names) - len(self.absent)} classes"
+        over += f", {len(self.absent)} of {len(self.names)} never occur" if self.absent else ""
+        means = f"mIoU {self.mean_iou:.2f}  mAcc {self.mean_accuracy:.2f}  aAcc {self.pixel_accuracy:.2f}"
+        return [
+            f"{'class':<{width}}    IoU    Acc  pixels",
+            *(f"{n:<{width}}  {percent(i)}  {percent(a)}  {p / total:6.2%}" for n, i, a, p in rows),
+            "",
+            *(f"mIoU of {name}: {value:.2f}" for name, value in self.group_iou().items()),
+            f"{means}  ({over})",
+        ]
 
 
 def scores_of(

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
-__all__ = ["Spread", "Table", "or_none", "percent"]
+__all__ = ["Spread", "Table", "mean_percent", "or_none", "percent"]
 
 
 def percent(value: float) -> str:
     """A figure in percent, five letters wide; a dash for nan."""
     return "    –" if value != value else f"{value:5.2f}"
+
+
+def mean_percent(values: Sequence[int | float]) -> float:
+    """The mean in percent; nan where there is no value."""
+    return 100 * sum(values) / len(values) if values else float("nan")
 
 
 def or_none(value: float) -> float | None:

@@ -3,47 +3,29 @@
 from collections.abc import Callable
 from typing import Any
 
+from densevl.benchmarks.tables.cloc import cloc_table
+from densevl.benchmarks.tables.dinoiser import dinoiser_table
+from densevl.benchmarks.tables.referring import referring_table
+from densevl.benchmarks.tables.search import search_table
 from densevl.core.errors import UsageError, suggestion
 from densevl.metrics.table import Table
 
-__all__ = ["TABLES", "Table", "measure"]
-
-
-def _cloc(scenes: int, steps: int | None = None) -> Table:
-    """CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each"""
-    from densevl.benchmarks.tables.cloc import STEPS, cloc_table
-
-    return cloc_table(scenes, STEPS if steps is None else steps)
-
-
-def _dinoiser(scenes: int) -> Table:
-    """what each refinement adds to MaskCLIP on held-out scenes, up to affinities of the true instances"""
-    from densevl.benchmarks.tables.dinoiser import dinoiser_table
-
-    return dinoiser_table(scenes)
-
-
-def _referring(scenes: int) -> Table:
-    """which visual prompts the mini CLIP can read: referring expressions on held-out scenes"""
-    from densevl.benchmarks.tables.referring import referring_table
-
-    return referring_table(scenes)
-
-
-def _search(scenes: int) -> Table:
-    """whether the first of all regions that a text or an example finds is right, on held-out scenes"""
-    from densevl.benchmarks.tables.search import search_table
-
-    return search_table(scenes)
-
+__all__ = ["DESCRIPTIONS", "TABLES", "Table", "measure"]
 
 TABLES: dict[str, Callable[..., Table]] = {
-    "cloc": _cloc,
-    "dinoiser": _dinoiser,
-    "referring": _referring,
-    "search": _search,
+    "cloc": cloc_table,
+    "dinoiser": dinoiser_table,
+    "referring": referring_table,
+    "search": search_table,
 }
-"""Functions that measure the tables, by name; their docstrings say what the tables show."""
+"""Functions that measure the tables, by name."""
+
+DESCRIPTIONS = {
+    "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
+    "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
+    "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
+    "search": "precision of the first region that a text or an example finds, on held-out scenes",
+}
 
 TRAINED = ("cloc",)
 """Tables that train what they measure."""

@@ -23,7 +23,7 @@ from densevl.core.geometry import box_ious
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.referring.scenes import ReferringScenes
 from densevl.encoders.texts.cache import TextCache
-from densevl.metrics.table import Table
+from densevl.metrics.table import Table, mean_percent
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.grounding.grounder import Grounder
@@ -88,12 +88,12 @@ class Accuracy:
 
     def percent(self, prompts: str, step: str) -> float:
         """Acc@0.5 of a row and a column."""
-        return _percent(self.hits[prompts, step])
+        return mean_percent(self.hits[prompts, step])
 
     def of_kinds(self, prompts: str, step: str) -> dict[str, float]:
         """Acc@0.5 of each kind of expression."""
         pairs = list(zip(self.kinds, self.hits[prompts, step], strict=True))
-        return {kind: _percent([hit for k, hit in pairs if k == kind]) for kind in dict.fromkeys(self.kinds)}
+        return {kind: mean_percent([hit for k, hit in pairs if k == kind]) for kind in dict.fromkeys(self.kinds)}
 
 
 def referring_table(scenes: int) -> Table:
@@ -110,8 +110,8 @@ def referring_table(scenes: int) -> Table:
     found = {name: measure_protocol(dataset, embedder, maker, name) for name in protocols}
     columns = [(name, step) for name in protocols for step in STEPS]
     figures = [(prompts, [found[name].percent(prompts, step) for name, step in columns]) for prompts in PROMPTS]
-    figures.append(("chance", [_percent(found[name].by_chance) for name, _ in columns]))
-    figures.append(("any proposal is right", [_percent(found[name].possible) for name, _ in columns]))
+    figures.append(("chance", [mean_percent(found[name].by_chance) for name, _ in columns]))
+    figures.append(("any proposal is right", [mean_percent(found[name].possible) for name, _ in columns]))
     head = ("Acc@0.5", *(f"{protocols[name]}{' + ' if step else ''}{step}" for name, step in columns))
     return Table(head, figures, _note(found, dataset, embedder, maker, scenes))
 
@@ -184,10 +184,6 @@ def _first_regions(
         for step, grounder in grounders.items():
             first[prompts, step] = [int(grounding.ranking[0]) for grounding in grounder.refer(encoded, texts)]
     return first
-
-
-def _percent(values: Sequence[int | float]) -> float:
-    return 100 * sum(values) / len(values) if values else float("nan")
 
 
 def _note(

@@ -22,7 +22,7 @@ from densevl.core.geometry import box_ious
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.scenes import Scene, SceneObject, render
 from densevl.datasets.scenes.language import Description
-from densevl.metrics.table import Table
+from densevl.metrics.table import Table, mean_percent
 from densevl.tasks.search import RegionIndex
 
 __all__ = ["EMBEDDERS", "QUERIES", "Query", "draw_queries", "search_table"]
@@ -77,9 +77,10 @@ def search_table(scenes: int) -> Table:
         words = model.embed_texts([query.text for query in texts])
         alike, row = _examples(model, others, examples), []
         for regions in (true, proposed):
-            index = _indexed(model, drawn, regions)
+            embedded = model.embed([scene.image for scene in drawn], regions)
+            index = RegionIndex.of([str(place) for place in range(scenes)], regions, embedded)
             hits = _first_right(index, drawn, words, texts)
-            row += [_percent(hits), _percent(_first_right(index, drawn, alike, examples))]
+            row += [mean_percent(hits), mean_percent(_first_right(index, drawn, alike, examples))]
             notes[name, regions is true] = hits
         figures.append((name, row))
     chances = [
@@ -88,7 +89,7 @@ def search_table(scenes: int) -> Table:
         for queries in (texts, examples)
     ]
     figures.append(("chance", [100 * float(np.mean(values)) for values in chances]))
-    figures.append(("any region is right", [_percent([value > 0 for value in values]) for values in chances]))
+    figures.append(("any region is right", [mean_percent([value > 0 for value in values]) for values in chances]))
     head = (
         "first hit is right",
         "true boxes, text",
@@ -132,14 +133,6 @@ def draw_examples(scenes: Sequence[Scene], others: Sequence[Scene]) -> list[Quer
     return examples
 
 
-def _indexed(model: Model, scenes: Sequence[Scene], regions: Sequence[Regions]) -> RegionIndex:
-    """The regions of all scenes by the numbers of these."""
-    some = [place for place, found in enumerate(regions) if len(found)]
-    chosen = [regions[place] for place in some]
-    embedded = model.embed([scenes[place].image for place in some], chosen)
-    return RegionIndex.of([str(place) for place in some], chosen, embedded)
-
-
 def _examples(model: Model, others: Sequence[Scene], queries: Sequence[Query]) -> RegionEmbeddings:
     scenes = [others[query.scene or 0] for query in queries]
     pairs = zip(queries, scenes, strict=True)
@@ -169,10 +162,6 @@ def _chance(scenes: Sequence[Scene], regions: Sequence[Regions], matches: Callab
     return sum(_fits(scene, box, matches) for scene, box in pairs) / len(pairs)
 
 
-def _percent(values: Sequence[bool]) -> float:
-    return 100 * sum(values) / len(values)
-
-
 def _note(
     scenes: Sequence[Scene],
     texts: Sequence[Query],
@@ -185,7 +174,7 @@ def _note(
         kind: [hit for hit, query in zip(own, texts, strict=True) if query.kind == kind]
         for kind in ("name", "size", "ground")
     }
-    by_kind = ", ".join(f"{kind} {_percent(found):.1f} of {len(found)}" for kind, found in kinds.items() if found)
+    by_kind = ", ".join(f"{kind} {mean_percent(found):.1f} of {len(found)}" for kind, found in kinds.items() if found)
     return (
         f"{len(texts)} texts, each once, and {len(examples)} examples from other scenes; {len(scenes)} held-out scenes "
         f"of {SIZE} px (seed {SEED}) with {objects} objects, {sum(map(len, proposed))} proposals; right above IoU "

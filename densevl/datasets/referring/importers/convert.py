@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
 from densevl.datasets.referring.annotations import ReferringData, is_annotations, read_annotations, write_annotations
@@ -67,11 +68,7 @@ def convert_refer(
     source: str | Path,
     target: str | Path | None = None,
     detections: str | Path | None = None,
-    format: str | None = None,
-    dataset: str | None = None,
-    splits_by: str | None = None,
-    split: str | None = None,
-    instances: str | Path | None = None,
+    **facts: Any,
 ) -> tuple[ReferringData, Path]:
     """Write referring expressions of any format as densevl's JSON lines.
 
@@ -79,11 +76,7 @@ def convert_refer(
         source: a file, or for parquet a folder of them.
         target: the file to write; ``<dataset>_<splits_by>.jsonl`` beside the source where it is None.
         detections: a file of detected boxes, kept in the file as the candidates ``detections``.
-        format: a name of :data:`FORMATS`; None to choose it by the file.
-        dataset: such as ``refcoco``; None where the names of file or folder say it.
-        splits_by: ``unc``, ``umd`` or ``google``; None where the file's name says it, or for the usual one.
-        split: of files that hold one and do not say which.
-        instances: COCO's ``instances.json``; the official format finds it beside the refs.
+        facts: further arguments of :func:`import_refer`, such as ``dataset`` or ``split``.
 
     Returns:
         The data and the file.
@@ -92,7 +85,7 @@ def convert_refer(
         UsageError: as :func:`import_refer`.
         OutputError: where the file cannot be written.
     """
-    data = import_refer(source, format, dataset, splits_by, split, instances)
+    data = import_refer(source, **facts)
     if detections is not None:
         found = read_detections(detections)
         images = tuple(

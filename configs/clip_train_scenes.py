@@ -11,7 +11,7 @@ from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from torch.optim import AdamW
 
 from densevl.training.contrastive import ContrastiveCLIP
-from densevl.datasets.scenes.pairs import ScenePairs
+from densevl.datasets.scenes.training import ScenePairs
 
 # The rate falls towards step 3600 but this stage ends at 2000: the second takes over where learning is still fast.
 steps, warmup, horizon, batch = 2000, 100, 3600, 48

@@ -13,7 +13,8 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
 from densevl.datasets.regions.datasets import SceneRegions
 from densevl.benchmarks.regions.metrics import RecognitionMetric
 from densevl.training.cloc.accuracy import RegionLoop
-from densevl.datasets.scenes.region_texts import SceneRegionTexts, collate_regions
+from densevl.datasets.region_sample import collate_regions
+from densevl.datasets.scenes.training import SceneRegionTexts
 
 with read_base():
     from ._base_.cloc_train import *

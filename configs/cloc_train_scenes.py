@@ -14,7 +14,8 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
 
 from densevl.benchmarks.regions.metrics import RecognitionMetric
 from densevl.datasets.regions.datasets import SceneRegions
-from densevl.datasets.scenes.region_texts import SceneRegionTexts, collate_regions
+from densevl.datasets.region_sample import collate_regions
+from densevl.datasets.scenes.training import SceneRegionTexts
 from densevl.training.cloc.accuracy import RegionLoop
 from densevl.training.cloc.encoded_regions import EncodedRegions
 

@@ -17,7 +17,7 @@ from torch.optim import AdamW
 
 from densevl.training.dinoiser import DinoiserTraining
 from densevl.training.export import ExportHeads
-from densevl.datasets.scenes.pictures import ScenePictures
+from densevl.datasets.scenes.training import ScenePictures
 
 steps, batch = 300, 4
 

@@ -24,7 +24,7 @@ from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
-from densevl.datasets.scenes.pairs import SceneText
+from densevl.datasets.scenes.training import SceneText
 from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.towers.open_clip import OpenClipBlock
 from densevl.encoders.towers.positions import resize_positions

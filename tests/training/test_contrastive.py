@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys.dense import dense
 
-from densevl.datasets.scenes.pairs import ScenePairs, SceneText
+from densevl.datasets.scenes.training import ScenePairs, SceneText
 from densevl.dense.readouts.maskclip import MaskCLIPReadout
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.mini import mini_tokenizer

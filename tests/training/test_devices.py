@@ -8,9 +8,9 @@ import pytest
 import torch
 from toys.pretend_device import pretended_device
 
-from densevl.datasets.scenes.pairs import ScenePairs
-from densevl.datasets.scenes.region_texts import SceneRegionTexts, collate_regions
+from densevl.datasets.region_sample import collate_regions
 from densevl.datasets.scenes.segments import SceneMasks
+from densevl.datasets.scenes.training import ScenePairs, SceneRegionTexts
 from densevl.dense.refiners.found import FoundDecoder
 from densevl.dense.refiners.teachers import Teachers
 from densevl.encoders.dino import DINOEncoder, build_dino_model

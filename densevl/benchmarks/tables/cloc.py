@@ -21,7 +21,7 @@ from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.datasets.regions.noise import SCALED, SHIFTED, noisy_boxes
 from densevl.datasets.scenes import CLASSES, GROUNDS, Scene, region_text, render
-from densevl.datasets.scenes.region_texts import SceneRegionTexts
+from densevl.datasets.scenes.training import SceneRegionTexts
 from densevl.encoders.loading import build_clip
 from densevl.metrics.choices import RecognitionScores, choose
 from densevl.metrics.retrieval import RANKS, retrieval_recalls

@@ -12,9 +12,9 @@ from mmengine.registry import DATASETS
 from densevl.core.errors import UsageError
 from densevl.datasets.annotated_images import AnnotatedImages
 from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion, find_image, read_annotations
-from densevl.datasets.scenes import CLASSES, GROUNDS, HELD_OUT, render
+from densevl.datasets.scenes import CLASSES, GROUNDS, HELD_OUT, Scene, render
 
-__all__ = ["CaptionedRegions", "NamedRegions", "RegionsDataset", "SceneRegions", "placed"]
+__all__ = ["CaptionedRegions", "HeldOutScenes", "NamedRegions", "RegionsDataset", "SceneRegions", "placed"]
 
 
 class RegionsDataset(AnnotatedImages):
@@ -138,8 +138,25 @@ class CaptionedRegions(_FileRegions):
         self.protocol = {**self.protocol, "negatives": negatives or "all"}
 
 
+class HeldOutScenes(RegionsDataset):
+    """Held-out scenes, drawn anew each time that they are looked at."""
+
+    source = "drawn while needed"
+
+    def __init__(self, title: str, seed: int, length: int, size: int) -> None:
+        self.title, self.seed, self.expected, self.size = title, seed, length, size
+
+    def scene(self, index: int) -> Scene:
+        """The scene of a number."""
+        return render(self.seed, index, size=self.size, split="val")
+
+    def picture(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
+        """The image of a sample."""
+        return self.scene(index).image
+
+
 @DATASETS.register_module()
-class SceneRegions(RegionsDataset):
+class SceneRegions(HeldOutScenes):
     """Objects of held-out scenes with their true boxes, and the 64 pairs of colour and shape to choose from.
 
     Args:
@@ -150,25 +167,16 @@ class SceneRegions(RegionsDataset):
     """
 
     def __init__(self, seed: int = 1, length: int = 500, size: int = 128, indices: int | None = None) -> None:
-        self.title, self.source, self.expected = "scenes, objects", "drawn while needed", length
-        self.seed, self.size = seed, size
+        super().__init__("scenes, objects", seed, length, size)
         names = CLASSES[len(GROUNDS) :]
         unseen = [label for label, name in enumerate(names) if tuple(name.split()) in HELD_OUT]
         groups = {"seen pairs": [i for i in range(len(names)) if i not in unseen], "never-seen pairs": unseen}
         images = []
         for index in range(length if indices is None else min(indices, length)):
-            scene = render(seed, index, size=size, split="val")
-            regions = tuple(
-                AnnotatedRegion((item.box[0], item.box[1], item.box[2], item.box[3]), names.index(item.name))
-                for item in scene.objects
-            )
+            regions = tuple(AnnotatedRegion(o.box, names.index(o.name)) for o in self.scene(index).objects)
             images.append(AnnotatedImage(f"scenes/{index:06d}.png", (size, size), regions))
         self._setup(names, images, None, groups)
         self.protocol = {"boxes": "true"}
-
-    def picture(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
-        """The scene of a sample, drawn anew."""
-        return render(self.seed, index, size=self.size, split="val").image
 
 
 def placed(image: AnnotatedImage, root: Path, folder: str) -> AnnotatedImage:

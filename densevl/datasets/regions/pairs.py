@@ -19,8 +19,7 @@ from densevl.datasets.referring.datasets import ReferringDataset
 from densevl.datasets.region_texts.record import RegionTextRecord
 from densevl.datasets.region_texts.shards import read_records
 from densevl.datasets.regions.annotations import AnnotatedImage, AnnotatedRegion
-from densevl.datasets.regions.datasets import NamedRegions, RegionsDataset
-from densevl.datasets.scenes import render
+from densevl.datasets.regions.datasets import HeldOutScenes, NamedRegions, RegionsDataset
 from densevl.datasets.scenes.language import region_text
 
 __all__ = ["AnnotatedPairs", "ExpressionPairs", "RecordPairs", "RegionTextPairs", "SceneRegionPairs"]
@@ -62,7 +61,7 @@ class RegionTextPairs(RegionsDataset):
 
 
 @DATASETS.register_module()
-class SceneRegionPairs(RegionTextPairs):
+class SceneRegionPairs(HeldOutScenes, RegionTextPairs):
     """Objects of held-out scenes and all that is said of each, such as "small red star on grass".
 
     Args:
@@ -76,18 +75,12 @@ class SceneRegionPairs(RegionTextPairs):
     def __init__(
         self, seed: int = 1, length: int = 500, size: int = 128, most: int | None = None, indices: int | None = None
     ) -> None:
-        self.title, self.source, self.expected = "scenes, region texts", "drawn while needed", length
-        self.seed, self.size = seed, size
+        super().__init__("scenes, region texts", seed, length, size)
         self._pair((self._described(index) for index in range(length)), most, indices)
 
     def _described(self, index: int) -> Described:
-        objects = render(self.seed, index, size=self.size, split="val").objects
-        pairs = [((x0, y0, x1, y1), region_text(item)) for item in objects for x0, y0, x1, y1 in [item.box]]
+        pairs = [(item.box, region_text(item)) for item in self.scene(index).objects]
         return f"scenes/{index:06d}.png", (self.size, self.size), pairs
-
-    def picture(self, index: int) -> UInt8[np.ndarray, "H W 3"]:
-        """The scene of a sample, drawn anew."""
-        return render(self.seed, index, size=self.size, split="val").image
 
 
 @DATASETS.register_module()

@@ -19,7 +19,7 @@ class EncodedRegions(Dataset):
     They are kept in half precision: 216 KiB an image for the mini CLIP and 192 pixels.
 
     Args:
-        dataset: gives ``images``, such as :class:`densevl.datasets.scenes.region_texts.SceneRegionTexts`; built, or a
+        dataset: gives ``images``, such as :class:`densevl.datasets.scenes.training.SceneRegionTexts`; built, or a
             config.
         encoder: the frozen CLIP; built, or a config.
     """

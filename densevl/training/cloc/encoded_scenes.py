@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from densevl.core.geometry import mask_coverage
-from densevl.datasets.scenes.region_texts import SceneRegionTexts
+from densevl.datasets.scenes.training import SceneRegionTexts
 
 __all__ = ["EncodedScenes"]
 

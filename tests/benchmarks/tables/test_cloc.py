@@ -7,7 +7,7 @@ from torch.nn.functional import one_hot
 from densevl.benchmarks.tables import measure
 from densevl.benchmarks.tables.cloc import COLUMNS, READERS, UNTRAINED, HeldOut, cloc_table, figures_of
 from densevl.core.errors import UsageError
-from densevl.datasets.scenes.region_texts import SceneRegionTexts
+from densevl.datasets.scenes.training import SceneRegionTexts
 from densevl.encoders.loading import build_clip
 from densevl.training.cloc.encoded_scenes import EncodedScenes
 from densevl.training.cloc.readers import KINDS, Reader, make_reader, train_reader

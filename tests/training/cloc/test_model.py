@@ -9,8 +9,9 @@ from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch.nn.functional import normalize
 
 from densevl.core.errors import UsageError
+from densevl.datasets.region_sample import collate_regions
 from densevl.datasets.scenes import render
-from densevl.datasets.scenes.region_texts import SceneRegionTexts, collate_regions
+from densevl.datasets.scenes.training import SceneRegionTexts
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.loading import build_clip, build_random_clip, build_whole_clip
 from densevl.regions.embedders.prompted import PromptedRegions, save_prompter

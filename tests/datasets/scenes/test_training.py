@@ -5,7 +5,7 @@ import torch
 
 from densevl.core.images import resize_image
 from densevl.datasets.scenes import render
-from densevl.datasets.scenes.pictures import ScenePictures
+from densevl.datasets.scenes.training import ScenePictures
 
 
 def test_draws_the_scene_of_its_number() -> None:

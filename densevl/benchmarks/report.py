@@ -66,7 +66,7 @@ class Report:
         return [*found, *self.remarks]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Values for a JSON file."""
         return {
             "config": self.config,
             "model": self.model,

@@ -47,7 +47,7 @@ class AnnotatedImages(Dataset):
         try:
             image = self.picture(index)
             if size is not None and image.shape[:2] != tuple(size):
-                raise ImageError(f"the picture has {image.shape[:2]} pixels, the annotations say {size}")
+                raise ImageError(f"the image has {image.shape[:2]} pixels, the annotations say {size}")
         except ImageError as error:
             image, meta["failure"] = np.zeros((0, 0, 3), np.uint8), str(error)
         return {"inputs": torch.from_numpy(image).permute(2, 0, 1), "data_samples": BaseDataElement(metainfo=meta)}

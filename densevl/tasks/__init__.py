@@ -1,3 +1,3 @@
-"""What is done for a user."""
+"""The tasks of a user, closed: segmentation, grounding, search, annotation."""
 
 __all__: list[str] = []

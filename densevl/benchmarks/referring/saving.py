@@ -42,23 +42,23 @@ class SaveAnswers(Hook):
             if "failure" in sample:
                 continue
             name = Path(sample.relative_path)
-            asked = [(text, ref.box) for ref in sample.refs for text in ref.sentences]
-            answered = [(text, box, answer) for (text, box), answer in zip(asked, sample.answers, strict=True)]
+            expected = [(text, ref.box) for ref in sample.refs for text in ref.sentences]
+            answered = [(text, box, answer) for (text, box), answer in zip(expected, sample.answers, strict=True)]
             if self.out is not None:
                 _write(Path(self.out) / name.with_suffix(".json"), [_record(*entry) for entry in answered])
             if self.show_dir is not None:
-                picture = runner.test_dataloader.dataset.picture(sample.sample_idx)
+                image = runner.test_dataloader.dataset.picture(sample.sample_idx)
                 for index, (_, box, answer) in enumerate(answered):
                     target = Path(self.show_dir) / name.with_suffix("") / f"{index:03d}.png"
-                    write_image(target, draw_answer(picture, answer, box))
+                    write_image(target, draw_answer(image, answer, box))
 
 
 def draw_answer(
-    picture: UInt8[np.ndarray, "H W 3"], answer: Answer, true: Sequence[int | float]
+    image: UInt8[np.ndarray, "H W 3"], answer: Answer, true: Sequence[int | float]
 ) -> UInt8[np.ndarray, "H W 3"]:
     """A copy of the image with the true box in white and the chosen one in green where it is right, else in red."""
-    drawn = picture.copy()
-    line = max(1, round(min(picture.shape[:2]) / 200))
+    drawn = image.copy()
+    line = max(1, round(min(image.shape[:2]) / 200))
     boxes = [(true, TRUE)]
     if len(answer.boxes):
         boxes.append((answer.boxes[0], RIGHT if box_ious(answer.boxes[:1], true)[0] > 0.5 else WRONG))

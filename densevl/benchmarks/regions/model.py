@@ -70,10 +70,10 @@ class RegionChooser(LoadedModel[DescribedRegions]):
     def answer(self, images: Sequence[Tensor], samples: Sequence[BaseDataElement]) -> None:
         """Compare the regions of the samples with the texts."""
         if self.texts is None:
-            raise UsageError("the model was not told its texts; call prepare(dataset) first")
-        pictures = [as_array(image) for image in images]
-        regions = [self._regions(*pair) for pair in zip(pictures, samples, strict=True)]
-        for found, sample in zip(self.segmentor.embed_regions(pictures, regions), samples, strict=True):
+            raise UsageError("the model does not know its texts yet; call prepare(dataset) first")
+        arrays = [as_array(image) for image in images]
+        regions = [self._regions(*pair) for pair in zip(arrays, samples, strict=True)]
+        for found, sample in zip(self.segmentor.embed_regions(arrays, regions), samples, strict=True):
             self.keep(sample, found.cosines(self.texts))
 
     def keep(self, sample: BaseDataElement, cosines: Float[Tensor, "n q"]) -> None:
@@ -81,10 +81,10 @@ class RegionChooser(LoadedModel[DescribedRegions]):
         truths, choices = ([getattr(r, name) for r in sample.regions] for name in ("truth", "choices"))
         sample.set_field(choose(cosines, truths, choices), "answers")
 
-    def _regions(self, picture: Any, sample: BaseDataElement) -> Regions:
+    def _regions(self, image: Any, sample: BaseDataElement) -> Regions:
         boxes = torch.tensor([region.box for region in sample.regions]).reshape(-1, 4)
-        regions = Regions.from_boxes(boxes, picture.shape[:2])
-        return self.segmentor.with_masks(picture, regions) if self.segmentor.reads_masks else regions
+        regions = Regions.from_boxes(boxes, image.shape[:2])
+        return self.segmentor.with_masks(image, regions) if self.segmentor.reads_masks else regions
 
 
 @MODELS.register_module()

@@ -78,13 +78,13 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels]):
         self.texts = texts
 
     def answer(self, images: Sequence[Tensor], samples: Sequence[SegDataSample]) -> None:
-        """Add ``pred_sem_seg`` to the samples; their images have the size that the data set was told."""
+        """Add ``pred_sem_seg`` to the samples; their images have the size that :attr:`dataset_options` names."""
         for labels, sample in zip(self._label(images, [s.ori_shape for s in samples]), samples, strict=True):
             sample.pred_sem_seg = PixelData(data=labels[None])
 
     def _label(self, images: Sequence[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         if self.texts is None:
-            raise UsageError("the model was not told its classes; call ask(vocabulary) first")
+            raise UsageError("the model does not know its classes yet; call ask(vocabulary) first")
         texts = self.texts if self.segmentor.encodes_for_texts else None
         encoded = self.segmentor.encode_resized(images, sizes, texts)
         if not self.flip:

@@ -78,7 +78,7 @@ def benchmark(
 
     Args:
         config: a model's name, or a config file.
-        weights: of the encoder, as for :func:`configured_segmentor`.
+        weights: of the encoder: a name, a file, or ``"rule"`` for seeded random ones.
         classes: number of classes to label.
         size: of the scenes that are drawn where no images are given.
         dtypes: of the weights, one pipeline for each.
@@ -134,11 +134,11 @@ def benchmark_batches(
     compiled: bool = False,
     **overrides: Any,
 ) -> str:
-    """Images per second of whole batches, as for a GPU, a line for each dtype and batch.
+    """Images per second of whole batches, a line for each dtype and batch.
 
     Args:
         config: a model's name, or a config file.
-        weights: of the encoder, as for :func:`configured_segmentor`.
+        weights: of the encoder: a name, a file, or ``"rule"`` for seeded random ones.
         counts: images that are encoded together.
         classes: number of classes to label.
         size: of the scene that is drawn.

@@ -61,7 +61,7 @@ def benchmark_sweep(
 
     Args:
         config: a model's name, or a config file.
-        weights: of the encoder, as for :func:`densevl.benchmarks.speed.configured_segmentor`.
+        weights: of the encoder: a name, a file, or ``"rule"`` for seeded random ones.
         classes: numbers of classes.
         sizes: (height, width) of the images.
         options: further arguments of :func:`densevl.benchmarks.speed.benchmark`.

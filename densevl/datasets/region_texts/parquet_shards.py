@@ -139,8 +139,8 @@ def _columns(path: Path, names: list[str]) -> dict[str, str]:
     found = [name for name in ("image", *PICTURES) if name in names]
     if not found:
         raise ShardError(
-            f"{path} has no pictures, only {', '.join(names)}; expected a column image, jpg, png or webp of encoded "
-            "pictures; fetch those of a list of addresses with img2dataset"
+            f"{path} has no images, only {', '.join(names)}; expected a column image, jpg, png or webp of encoded "
+            "images; fetch those of a list of addresses with img2dataset"
         )
     return {found[0]: "image", **{name: name for name in wanted if name in names}}
 
@@ -149,7 +149,7 @@ def _record(path: Path, number: int, row: dict[str, Any]) -> RegionTextRecord:
     key = str(row.get("key", f"{path.stem}/{number:09}"))
     try:
         if not isinstance(row["image"], bytes):
-            raise UsageError("it has no picture")
+            raise UsageError("it has no image")
         return as_record(key, row["image"], row, row.get("caption"))
     except (ImageError, UsageError) as error:
         raise ShardError(f"{path}: record {key!r} cannot be read: {error}") from None

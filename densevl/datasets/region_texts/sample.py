@@ -27,7 +27,7 @@ def picture_suffix(data: bytes) -> str:
     for magic, suffix in _MAGIC.items():
         if data.startswith(magic):
             return suffix
-    raise UsageError(f"shards hold JPEG, PNG and WebP; this picture starts with {data[:8]!r}; convert it")
+    raise UsageError(f"shards hold JPEG, PNG and WebP; this image starts with {data[:8]!r}; convert it")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Sample:
     def _picture(self) -> bytes:
         found = [kind for kind in PICTURES if kind in self.fields]
         if not found:
-            raise UsageError(f"it has no picture ({', '.join(PICTURES)}), only {', '.join(self.fields) or 'nothing'}")
+            raise UsageError(f"it has no image ({', '.join(PICTURES)}), only {', '.join(self.fields) or 'nothing'}")
         return self.fields[found[0]]
 
 

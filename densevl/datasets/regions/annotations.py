@@ -201,14 +201,14 @@ def _region(
     if not (box[0] < box[2] and box[1] < box[3]):
         return "empty boxes"
     ids = annotation.get("neg_category_ids")
-    asked = [annotation["category_id"], *(ids or [])[:negatives]]
-    if any(identity not in labels for identity in asked):
+    named = [annotation["category_id"], *(ids or [])[:negatives]]
+    if any(identity not in labels for identity in named):
         return "of unlisted categories"
     if ids is None:
-        return AnnotatedRegion(box, labels[asked[0]])
+        return AnnotatedRegion(box, labels[named[0]])
     if not ids or (negatives is not None and len(ids) < negatives):
         return "with too few negatives"
-    return AnnotatedRegion(box, labels[asked[0]], tuple(labels[identity] for identity in asked))
+    return AnnotatedRegion(box, labels[named[0]], tuple(labels[identity] for identity in named))
 
 
 def _mask(annotation: Mapping[str, Any], size: tuple[int, int]) -> Rle | None:

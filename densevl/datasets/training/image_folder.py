@@ -53,7 +53,7 @@ class ImageFolder(Dataset):
         self, root: str | Path, count: int | None = 1000, size: int = 448, brightness: float = 0.5, seed: int = 0
     ) -> None:
         if count is not None and count < 1:
-            raise UsageError(f"count: a training needs at least one picture; got {count}")
+            raise UsageError(f"count: a training needs at least one image; got {count}")
         self.size, self.brightness, self.seed = size, brightness, seed
         files = [file.path for file in expand_inputs([root])]
         order = np.random.default_rng(seed).permutation(len(files))
@@ -94,7 +94,7 @@ def _readable(files: list[Path], count: int | None, root: str) -> list[Path]:
     wanted = len(files) if count is None else count
     good: list[Path] = []
     bad: list[str] = []
-    with tqdm(total=min(wanted, len(files)), desc="checking pictures", delay=2, leave=False, disable=None) as progress:
+    with tqdm(total=min(wanted, len(files)), desc="checking images", delay=2, leave=False, disable=None) as progress:
         for file in files:
             if len(good) == wanted:
                 break
@@ -108,12 +108,12 @@ def _readable(files: list[Path], count: int | None, root: str) -> list[Path]:
     named = "; ".join(bad[:LISTED]) + (f"; and {len(bad) - LISTED} more" if len(bad) > LISTED else "")
     if not good or (count is not None and len(good) < count):
         raise UsageError(
-            f"{root} holds {len(good)} pictures that can be read and {count or 1} are asked for; name a larger folder, "
+            f"{root} holds {len(good)} images that can be read and {count or 1} are wanted; name a larger folder, "
             f"or lower the number: train_dataloader.dataset.count={max(len(good), 1)}"
             + (f". {len(bad)} could not be read: {named}" if bad else "")
         )
     if bad:
-        print_log(f"{len(bad)} pictures of {root} cannot be read and are left out: {named}", "current", level=30)
+        print_log(f"{len(bad)} images of {root} cannot be read and are left out: {named}", "current", level=30)
     return good
 
 

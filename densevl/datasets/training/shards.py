@@ -154,7 +154,7 @@ class RegionTextShards(IterableDataset):
     def _sample(self, record: RegionTextRecord, rng: np.random.Generator) -> dict[str, Any]:
         image = record.read_image()
         if image.shape[:2] != tuple(record.size):
-            raise ImageError(f"the picture has {image.shape[:2]} pixels, its boxes were drawn on {record.size}")
+            raise ImageError(f"the image has {image.shape[:2]} pixels, its boxes were drawn on {record.size}")
         kept = [region for region in record.regions if region.score >= self.least]
         boxes = torch.tensor([region.box for region in kept], dtype=torch.float32).reshape(-1, 4)
         texts = in_template([region.text for region in kept], self.templates, rng)

@@ -1,7 +1,7 @@
-"""Captions by a model of transformers: BLIP, BLIP-2, GIT and others that turn a picture into a sentence.
+"""Captions by a model of transformers: BLIP, BLIP-2, GIT and others that turn an image into a sentence.
 
 An extra: ``densevl[detect]``. Captions are those of greedy search or beam search, never drawn at random, so that the
-same picture has the same caption.
+same image has the same caption.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From a captioned picture to a record of region texts: phrases, boxes, and each box with its best phrase.
+"""From a captioned image to a record of region texts: phrases, boxes, and each box with its best phrase.
 
 As VESL of CLOC (Chen et al., https://arxiv.org/abs/2410.02746): boxes with a confidence above 0.1 stay.
 """
@@ -29,11 +29,11 @@ UNCAPTIONED = "it has no caption; add one, or let a model write it: --captioner 
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A picture that has been decoded.
+    """An image that has been decoded.
 
     Attributes:
         item: what it is called, and its captions.
-        stored: the encoded picture, as it goes into the shard.
+        stored: the encoded image, as it goes into the shard.
         pixels: uint8 RGB (H, W, 3).
     """
 
@@ -43,7 +43,7 @@ class Ready:
 
 
 class Labeller:
-    """Labels captioned pictures.
+    """Labels captioned images.
 
     Args:
         detector: finds what phrases name; a :class:`densevl.regions.detectors.detector.Detector`.
@@ -74,7 +74,7 @@ class Labeller:
         self.threshold, self.most, self.batch = threshold, most, batch
 
     def label(self, images: Iterable[CaptionedImage | Failure]) -> Iterator[RegionTextRecord | Failure]:
-        """A record of each picture, or the reason why there is none, in their order."""
+        """A record of each image, or the reason why there is none, in their order."""
         remaining = iter(images)
         while batch := list(islice(remaining, self.batch)):
             read = [_read(item) if isinstance(item, CaptionedImage) else item for item in batch]

@@ -29,7 +29,7 @@ RETRIES = 5
 
 
 class RowWorker:
-    """A :class:`PartWorker` as Ray Data calls it: from a row to a row, both of plain values."""
+    """A :class:`PartWorker` as Ray Data calls it: from a row to a row, both of JSON values."""
 
     def __init__(self, settings: LabelSettings, out: str, kind: str, threads: int | None) -> None:
         self.worker = PartWorker(settings, Path(out), kind, threads)

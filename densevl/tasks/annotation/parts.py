@@ -1,7 +1,7 @@
 """The work of a labelling run, divided into parts that become one shard each.
 
 The parts follow from the sorted list of inputs alone, so that a run that was stopped goes on where it was. A part of
-images has a fixed number of them; a shard of pictures and captions is a part by itself.
+images has a fixed number of them; a shard of images and captions is a part by itself.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ __all__ = ["CaptionedImage", "Part", "plan_parts", "read_part"]
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """A picture to be labelled.
+    """An image to be labelled.
 
     Attributes:
         key: its name, unique in the run.
         image: the file, or the bytes of one.
-        captions: of the picture, none or several.
+        captions: of the image, none or several.
     """
 
     key: str
@@ -36,19 +36,19 @@ class CaptionedImage:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.key if isinstance(self.image, bytes) else str(self.image)
 
 
 @dataclass(frozen=True)
 class Part:
-    """What becomes one shard.
+    """The work of one shard.
 
     Attributes:
         index: from 0.
         identity: of its inputs: their names, their sizes in bytes, and the captions that were given for them.
         images: (key, path, captions) of each image; nothing where the input is a shard.
-        shard: pictures and captions; None where the inputs are images.
+        shard: images and captions; None where the inputs are images.
     """
 
     index: int
@@ -109,7 +109,7 @@ def plan_parts(
 
 
 def read_part(part: Part) -> Iterator[CaptionedImage | Failure]:
-    """The pictures of a part, and what cannot be read."""
+    """The images of a part, and what cannot be read."""
     if part.shard is not None:
         try:
             for record in read_records(part.shard):

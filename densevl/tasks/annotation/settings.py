@@ -1,4 +1,4 @@
-"""What a labelling run labels with, as plain values that go to other processes and machines."""
+"""The settings of a labelling run, as JSON values that go to other processes and machines."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -41,13 +41,11 @@ class LabelSettings:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What decides the records, for the head of a run: plain values only."""
-        told = asdict(self)
-        for running in ("batch", "device", "offline"):
-            del told[running]
+        """The settings that decide the records, for the head of a run: JSON values only."""
+        deciding = {name: value for name, value in asdict(self).items() if name not in ("batch", "device", "offline")}
         places = [self.captioner, self.detector.get("weights")]
         return {
-            **told,
+            **deciding,
             "files": {str(place): _files(Path(place)) for place in places if place and Path(place).is_dir()},
         }
 

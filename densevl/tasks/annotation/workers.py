@@ -24,7 +24,7 @@ _ERRORS: dict[str, type[DensevlError]] = {kind.__name__: kind for kind in (Usage
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a part.
+    """The outcome of a part.
 
     Attributes:
         index: of the part.

@@ -100,7 +100,7 @@ class Grounder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     def to(self, device: Any = None, dtype: Any = None) -> "Grounder":  # type: ignore[override]
@@ -162,11 +162,11 @@ class Grounder(nn.Module):
 
         Args:
             images: RGB, of any sizes.
-            proposals: the candidates of each image, as for :meth:`encode`.
+            proposals: the candidates of each image; None lets the mask maker propose everything it sees.
             image_names: name of each image, to be looked up in a file of proposals.
 
         Raises:
-            UsageError: as :meth:`encode`, for any of them.
+            UsageError: where an image has no proposals, or they do not fit it.
         """
         names = [None] * len(images) if image_names is None else image_names
         return self._embed(images, [self._candidates(*one) for one in zip(images, proposals, names, strict=True)])

@@ -81,7 +81,7 @@ def tree_of(doc: Doc) -> Phrase:
 
 
 class _Reading:
-    """What the words of one expression are.
+    """The meaning of each word of one expression.
 
     Attributes:
         landmarks: kind of the relation of each landmark to its owner; None for the second one of a pair.
@@ -187,7 +187,7 @@ class _Reading:
         return ("inside", 1) if inside and determined else (None, 0)
 
     def _begins_with_side(self, noun: Token) -> bool:
-        """Whether it is "left of the man", in which the man is a landmark and nothing is named."""
+        """True for "left of the man", in which the man is a landmark and nothing is named."""
         said = " ".join(token.lower_ for token in self._way(noun))
         return said in ("left of", "right of")
 
@@ -195,7 +195,7 @@ class _Reading:
         return token.lower_ in self.words.superlatives and token.i not in self.kept
 
     def _is_place(self, token: Token) -> bool:
-        """Whether a word is a direction, or a part such as "corner" with one before it."""
+        """True where a word is a direction, or a part such as "corner" with one before it."""
         part = token.lower_ in self.words.parts and any(self._is_direction(inner) for inner in token.subtree)
         picture = token.lower_ in self.words.picture and token.head != token
         return self._is_direction(token) or part or picture
@@ -218,7 +218,7 @@ class _Reading:
         self.removed |= {token.i} | {inner.i for inner in top.subtree} - others
 
     def _possessed(self, *tokens: Any) -> bool:
-        """Whether it is somebody's left, not the picture's."""
+        """True where it is somebody's left, not the image's."""
         return any(child.dep_ == "poss" for token in tokens for child in token.children)
 
     def _take_ordinal(self, top: Token, owner: Token | None) -> int:

@@ -25,8 +25,8 @@ __all__ = ["KINDS", "FaissRanker"]
 KINDS = ("flat", "ivf", "hnsw")
 """Exact; lists of which the nearest are looked through; a graph that is walked."""
 
-ASKED, NEAREST = 200, 10
-"""Regions of the index that are asked for their nearest ones to measure recall, and how many of these."""
+SAMPLED, NEAREST = 200, 10
+"""Regions of the index whose nearest ones are searched to measure recall, and how many of these."""
 
 
 class FaissRanker:
@@ -38,7 +38,7 @@ class FaissRanker:
         path: of the index in files, beside which that of FAISS is kept; None keeps none.
 
     Attributes:
-        recall: share of the 10 nearest regions that it finds, measured on 200 regions of the index when it was made.
+        recall: fraction of the 10 nearest regions that it finds, measured on 200 regions of the index when it was made.
         built: whether it was made just now, rather than read.
 
     Raises:
@@ -81,10 +81,10 @@ class FaissRanker:
         if self._file is None:
             return None
         try:
-            told = json.loads(_note_beside(self._file).read_text(encoding="utf-8"))
-            if told["vectors"] != self.fingerprint or told["sha256"] != file_sha256(self._file):
+            note = json.loads(_note_beside(self._file).read_text(encoding="utf-8"))
+            if note["vectors"] != self.fingerprint or note["sha256"] != file_sha256(self._file):
                 return None
-            return self._faiss.read_index(str(self._file)), float(told["recall"])
+            return self._faiss.read_index(str(self._file)), float(note["recall"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError):
             return None
 
@@ -107,14 +107,14 @@ class FaissRanker:
         if self._file is not None:
             with atomic_write(self._file) as temporary:
                 faiss.write_index(found, str(temporary))
-            told = {"vectors": self.fingerprint, "sha256": file_sha256(self._file), "recall": recall}
+            note = {"vectors": self.fingerprint, "sha256": file_sha256(self._file), "recall": recall}
             with atomic_write(_note_beside(self._file)) as temporary:
-                temporary.write_text(json.dumps(told), encoding="utf-8")
+                temporary.write_text(json.dumps(note), encoding="utf-8")
         return found, recall
 
     def _measured(self, found: Any, vectors: Float32[Tensor, "n d"]) -> float:
-        """Share of the truly nearest regions that it finds."""
-        draw = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))[:ASKED]
+        """Fraction of the truly nearest regions that it finds."""
+        draw = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))[:SAMPLED]
         nearest = min(NEAREST, len(vectors))
         _, places = found.search(vectors[draw].numpy(), nearest)
         exact = exact_rows(self.index, vectors[draw], nearest)

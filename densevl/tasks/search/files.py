@@ -14,11 +14,11 @@ from densevl.tasks.search.part import Part
 __all__ = ["FORMATS", "is_index", "next_part", "open_part", "open_parts", "part_files", "write_part"]
 
 FORMATS = ("safetensors", "parquet")
-"""What parts can be written as."""
+"""Suffixes of the parts."""
 
 
 def is_index(path: str | Path) -> bool:
-    """Whether there is an index: a folder with parts, or a file whose suffix is that of one."""
+    """True where there is an index: a folder with parts, or a file whose suffix is that of one."""
     path = Path(path)
     return bool(part_files(path)) if path.is_dir() else path.is_file() and path.suffix[1:] in FORMATS
 
@@ -54,7 +54,7 @@ def open_parts(path: str | Path) -> list[Part]:
 
 
 def open_part(path: str | Path) -> Part:
-    """One part; its vectors and masks are read when they are asked for.
+    """One part; its vectors and masks are read when they are needed.
 
     Raises:
         UsageError: where the file is no part of an index, or damaged.

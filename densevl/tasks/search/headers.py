@@ -1,4 +1,4 @@
-"""What the files of an index say about themselves: model, images, format; texts by name, as both formats keep them."""
+"""Headers of the files of an index: model, images and format as texts by name, which both formats keep."""
 
 import json
 from collections.abc import Mapping
@@ -29,21 +29,21 @@ def header(part: Part) -> dict[str, str]:
     }
 
 
-def read_header(told: Mapping[str, str], path: Path) -> dict[str, Any]:
+def read_header(texts: Mapping[str, str], path: Path) -> dict[str, Any]:
     """Model and images of a part, as arguments of :class:`Part`.
 
     Raises:
         UsageError: where they are not those of an index.
     """
-    if told.get("format") != FORMAT:
-        raise UsageError(f"{path} is no region index (its format is {told.get('format')!r}, expected {FORMAT!r})")
+    if texts.get("format") != FORMAT:
+        raise UsageError(f"{path} is no region index (its format is {texts.get('format')!r}, expected {FORMAT!r})")
     try:
         images = tuple(
             IndexedImage(str(name), (int(height), int(width)), tuple(map(int, state)))
-            for name, height, width, *state in json.loads(told["images"])
+            for name, height, width, *state in json.loads(texts["images"])
         )
-        model = dict(json.loads(told["model"]))
-        return {"model_id": told["model_id"], "model": model, "images": images, "digest": told["digest"]}
+        model = dict(json.loads(texts["model"]))
+        return {"model_id": texts["model_id"], "model": model, "images": images, "digest": texts["digest"]}
     except (KeyError, ValueError, TypeError) as error:
         raise damaged(path, error) from None
 
@@ -55,7 +55,7 @@ def checked_part(
     scores: Float32[Tensor, " n"],
     vectors: Any,
     masks: Any,
-    told: Mapping[str, Any],
+    facts: Mapping[str, Any],
 ) -> Part:
     """A part from what was read.
 
@@ -71,11 +71,11 @@ def checked_part(
     }
     if len(rows) != 1:
         raise damaged(path, f"lengths {sorted(rows)} of what describes the same regions")
-    if len(image_rows) and not (int(image_rows.min()) >= 0 and int(image_rows.max()) < len(told["images"])):
+    if len(image_rows) and not (int(image_rows.min()) >= 0 and int(image_rows.max()) < len(facts["images"])):
         raise damaged(path, "a region of an image that is not in the list")
     if not torch.isfinite(boxes).all():
         raise damaged(path, "a box that is not finite")
-    return Part(image_rows=image_rows, boxes=boxes, scores=scores, vectors=vectors, masks=masks, **told)
+    return Part(image_rows=image_rows, boxes=boxes, scores=scores, vectors=vectors, masks=masks, **facts)
 
 
 def damaged(path: Path, reason: object) -> UsageError:

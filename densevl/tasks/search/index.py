@@ -104,7 +104,7 @@ class RegionIndex:
 
     @property
     def model(self) -> Mapping[str, Any]:
-        """What loads that model, and what decided its vectors."""
+        """Settings that load that model, and settings that decided its vectors."""
         return self.parts[-1].model
 
     @property
@@ -114,7 +114,7 @@ class RegionIndex:
 
     @cached_property
     def live(self) -> Bool[Tensor, " n"]:
-        """Which rows count."""
+        """True for each row that counts."""
         latest = _latest(self.parts)
         return latest if self.chosen is None else latest & self.chosen
 

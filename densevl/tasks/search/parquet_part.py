@@ -55,8 +55,8 @@ def open_parquet(path: Path) -> Part:
     """
     try:
         file = pq.ParquetFile(path, memory_map=True)
-        told = {name.decode(): text.decode() for name, text in (file.schema_arrow.metadata or {}).items()}
-        read = read_header(told, path)
+        texts = {name.decode(): text.decode() for name, text in (file.schema_arrow.metadata or {}).items()}
+        read = read_header(texts, path)
         table = file.read(columns=["owner", *SIDES, "score"])
         dim = file.schema_arrow.field("vector").type.list_size
     except (OSError, pa.ArrowException, KeyError, AttributeError, UnicodeDecodeError) as error:
@@ -68,7 +68,7 @@ def open_parquet(path: Path) -> Part:
 
 
 class _Groups:
-    """The vectors of a file, whose row groups are read when they are asked for."""
+    """The vectors of a file, whose row groups are read when they are needed."""
 
     def __init__(self, file: Any, path: Path, dim: int) -> None:
         self.file, self.path = file, path
@@ -97,7 +97,7 @@ class _Groups:
 
 
 class _Codes:
-    """The masks of a file, likewise."""
+    """The masks of a file, whose row groups are read when they are needed."""
 
     def __init__(self, groups: _Groups) -> None:
         self._groups = groups

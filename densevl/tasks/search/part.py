@@ -25,7 +25,7 @@ UNIT = 1e-2
 
 @runtime_checkable
 class Vectors(Protocol):
-    """Rows of numbers that are read when they are asked for; a tensor is one of its kind."""
+    """Rows of numbers that are read when they are needed; a tensor is one of its kind."""
 
     @property
     def shape(self) -> Sequence[int]: ...
@@ -35,7 +35,7 @@ class Vectors(Protocol):
 
 @runtime_checkable
 class Codes(Protocol):
-    """One run-length code a region, empty where it has no mask, read when it is asked for."""
+    """One run-length code a region, empty where it has no mask, read when it is needed."""
 
     def __len__(self) -> int: ...
 
@@ -68,7 +68,7 @@ class Part:
         scores: of the proposals; NaN where their maker gave none.
         vectors: one unit vector a region.
         model_id: identity of the model that made them.
-        model: what loads it, and what decided its vectors, as plain values.
+        model: what loads it, and what decided its vectors, as JSON values.
         masks: run-length codes of the regions; None where masks were not kept.
         digest: what :meth:`compute_digest` gave when the file was written; empty in memory.
     """

@@ -41,10 +41,10 @@ def open_safetensors(path: Path) -> Part:
     """
     try:
         file: Any = safe_open(path, framework="pt")
-        told, names = file.metadata() or {}, set(file.keys())
+        texts, names = file.metadata() or {}, set(file.keys())
     except (OSError, SafetensorError, ValueError) as error:
         raise damaged(path, error) from None
-    read = read_header(told, path)
+    read = read_header(texts, path)
     if not names.issuperset(NAMES):
         raise damaged(path, f"without {', '.join(sorted(set(NAMES) - names))}")
     vectors = _Mapped(file, "vectors")

@@ -53,7 +53,7 @@ class Hit:
 
 @runtime_checkable
 class Searched(Protocol):
-    """What is asked of an index; see :class:`densevl.tasks.search.RegionIndex`."""
+    """The interface of an index to a search; see :class:`densevl.tasks.search.RegionIndex`."""
 
     @property
     def parts(self) -> tuple[Part, ...]: ...
@@ -109,7 +109,7 @@ def search(
 
 
 def check_queries(index: Searched, queries: TextVectors | RegionEmbeddings) -> Float32[Tensor, "q d"]:
-    """The vectors of queries that the index can be asked.
+    """The vectors of queries that can be compared with the vectors of the index.
 
     Raises:
         UsageError: where another model made them, or one is not finite.

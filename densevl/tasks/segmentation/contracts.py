@@ -1,4 +1,4 @@
-"""What everything that makes label maps offers to the API and to the benchmarks."""
+"""The contract of all that makes label maps, for the API and the benchmarks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -60,7 +60,7 @@ class LabelMaker(Protocol):
 
     @property
     def encodes_for_texts(self) -> bool:
-        """Whether an image must be encoded together with its classes, and cannot be asked others."""
+        """True where an image must be encoded together with its classes, and cannot be labelled with others."""
         ...
 
     def encode(

@@ -147,7 +147,7 @@ class RegionSegmentor(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.dense.device
 
     @property
@@ -170,7 +170,7 @@ class RegionSegmentor(nn.Module):
 
     @property
     def encodes_for_texts(self) -> bool:
-        """Whether the dense segmentation must see the classes while it encodes an image."""
+        """True where the dense segmentation must see the classes while it encodes an image."""
         return self.dense.encodes_for_texts
 
     def encode(

@@ -155,7 +155,7 @@ def test_grits_parquet_files_are_read(make_picture, tmp_path):
     (record,) = read_records(tmp_path / "a.parquet")
     assert [item.text for item in record.regions] == ["a dog on the grass", "a cat"]
     parquet.write_table(pyarrow.Table.from_pylist([{**GRIT, "url": "http://nowhere/a.jpg"}]), tmp_path / "b.parquet")
-    with pytest.raises(ShardError, match=r"no pictures.*img2dataset"):
+    with pytest.raises(ShardError, match=r"no images.*img2dataset"):
         list(read_records(tmp_path / "b.parquet"))
 
 
@@ -174,7 +174,7 @@ def test_no_pickle_is_executed(make_picture, tmp_path):
 
 def test_what_is_no_record_names_shard_and_key(make_picture, tmp_path):
     for members, message in (
-        ([("a.txt", b"a dog")], "no picture"),
+        ([("a.txt", b"a dog")], "no image"),
         ([("a.png", make_picture(0)), ("a.json", b"{")], "'a' cannot be read"),
         ([("a.png", make_picture(0)), ("a.json", b'{"regions": [{}]}')], "no record of region texts"),
         ([("a.png", b"nothing"), ("a.txt", b"")], "no image in a known format"),

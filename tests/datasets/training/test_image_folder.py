@@ -116,14 +116,14 @@ def test_the_warning_counts_and_names(folder, monkeypatch):
         (folder / f"bad{i}.jpg").write_bytes(b"no picture")
     ImageFolder(folder, count=None, size=16)
     (text,) = told
-    assert "7 pictures" in text
+    assert "7 images" in text
     assert "bad" in text
     assert "and 2 more" in text
 
 
 def test_fewer_than_asked(folder):
     (folder / "bad.jpg").write_bytes(b"no picture")
-    with pytest.raises(UsageError, match=r"holds 10 pictures .* 11 are asked for.*count=10.*1 could not be read"):
+    with pytest.raises(UsageError, match=r"holds 10 images .* 11 are wanted.*count=10.*1 could not be read"):
         ImageFolder(folder, count=11, size=16)
 
 
@@ -133,7 +133,7 @@ def test_nothing_there(tmp_path):
     with pytest.raises(UsageError, match="no image"):
         ImageFolder(tmp_path)
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    with pytest.raises(UsageError, match="holds 0 pictures"):
+    with pytest.raises(UsageError, match="holds 0 images"):
         ImageFolder(tmp_path, count=None)
     with pytest.raises(UsageError, match="count"):
         ImageFolder(tmp_path, count=0)

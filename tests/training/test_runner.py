@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from densevl.core.errors import UsageError, WeightsError
-from densevl.training.autocast import AutocastOptimWrapper
 from densevl.training.runner import ResumableIterLoop, SafeRunner
+from densevl.training.train import AutocastOptimWrapper
 
 COLLATE = {"type": "default_collate"}
 

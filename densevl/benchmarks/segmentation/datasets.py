@@ -14,7 +14,7 @@ import torch
 from jaxtyping import UInt8
 from mmengine.dataset import Compose
 
-from densevl.benchmarks.segmentation.pipeline import META_KEYS, ResizeShortSide, sample_pipeline
+from densevl.benchmarks.segmentation.pipeline import META_KEYS, ReadImage, ReadLabels, ResizeShortSide
 from densevl.benchmarks.segmentation.upstream import DATASETS, BaseSegDataset, PackSegInputs, SegDataSample
 from densevl.core.errors import ImageError, UsageError
 from densevl.core.images import read_image
@@ -102,7 +102,8 @@ class VocabularyDataset(_OpenVocabularyDataset):
             reduce_zero_label=reduce_zero_label,
             **kwargs,
         )
-        self.pipeline = sample_pipeline(len(self.vocabulary), short_side, long_side)
+        steps = ReadImage(), ResizeShortSide(short_side, long_side), ReadLabels(len(self.vocabulary))
+        self.pipeline = Compose([*steps, PackSegInputs(META_KEYS)])
 
     def image(self, idx: int) -> UInt8[np.ndarray, "H W 3"]:
         """The image of a sample, at full size."""

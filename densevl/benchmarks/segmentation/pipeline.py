@@ -7,15 +7,14 @@ scores are computed at full size.
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import Compose
 
-from densevl.benchmarks.segmentation.upstream import TRANSFORMS, PackSegInputs
+from densevl.benchmarks.segmentation.upstream import TRANSFORMS
 from densevl.core.errors import ImageError
 from densevl.core.geometry import resized_size
 from densevl.core.images import read_image, resize_image
 from densevl.core.labelmap import IGNORED, read_label_map
 
-__all__ = ["META_KEYS", "ReadImage", "ReadLabels", "ResizeShortSide", "sample_pipeline"]
+__all__ = ["META_KEYS", "ReadImage", "ReadLabels", "ResizeShortSide"]
 
 META_KEYS = ("img_path", "relative_path", "sample_idx", "ori_shape", "img_shape", "reduce_zero_label")
 
@@ -79,15 +78,3 @@ class ReadLabels:
                 "raw ids that were not converted?"
             )
         return {**results, "gt_seg_map": labels}
-
-
-def sample_pipeline(classes: int, short_side: int | None, long_side: int) -> Compose:
-    """From the record of an image to the sample that a model takes."""
-    return Compose(
-        [
-            ReadImage(),
-            ResizeShortSide(short_side, long_side),
-            ReadLabels(classes),
-            PackSegInputs(META_KEYS),
-        ]
-    )

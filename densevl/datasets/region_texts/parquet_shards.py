@@ -59,15 +59,11 @@ def parquet_bytes(records: Iterable[RegionTextRecord], head: ShardHead) -> bytes
         records: in their order.
         head: what the shard says of itself.
     """
-    rows = [{**record.as_dict(), "image": _picture(record)} for record in records]
+    rows = [{**record.as_dict(), "image": record.encoded_image} for record in records]
     table = pyarrow.Table.from_pylist(rows, SCHEMA.with_metadata(head.as_texts()))
     file = BytesIO()
     parquet.write_table(table, file, row_group_size=ROWS)
     return file.getvalue()
-
-
-def _picture(record: RegionTextRecord) -> bytes:
-    return record.image if isinstance(record.image, bytes) else record.image.read_bytes()
 
 
 def parquet_head(path: Path) -> ShardHead | None:

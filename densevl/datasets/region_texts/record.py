@@ -64,6 +64,11 @@ class RegionTextRecord:
     caption: str | None = None
     regions: tuple[RegionText, ...] = ()
 
+    @property
+    def encoded_image(self) -> bytes:
+        """The bytes of the file of the image."""
+        return self.image if isinstance(self.image, bytes) else self.image.read_bytes()
+
     def read_image(self) -> UInt8[np.ndarray, "H W 3"]:
         """The image.
 

@@ -51,18 +51,18 @@ class Sample:
         try:
             content = json.loads(self.fields.get("json", b"{}"))
             caption = self.fields["txt"].decode() if "txt" in self.fields else content.get("caption")
-            return as_record(self.key, self._picture(), content, caption)
+            return as_record(self.key, self._image(), content, caption)
         except (ImageError, UsageError, ValueError, AttributeError) as error:
             raise ShardError(f"record {self.key!r} cannot be read: {error}") from None
 
-    def _picture(self) -> bytes:
+    def _image(self) -> bytes:
         found = [kind for kind in PICTURES if kind in self.fields]
         if not found:
             raise UsageError(f"it has no image ({', '.join(PICTURES)}), only {', '.join(self.fields) or 'nothing'}")
         return self.fields[found[0]]
 
 
-def as_record(key: str, picture: bytes, content: Mapping[str, Any], caption: str | None) -> RegionTextRecord:
+def as_record(key: str, image: bytes, content: Mapping[str, Any], caption: str | None) -> RegionTextRecord:
     """The record of an image and what is known of it.
 
     Args:
@@ -76,6 +76,6 @@ def as_record(key: str, picture: bytes, content: Mapping[str, Any], caption: str
         UsageError: where the content is damaged.
     """
     if "regions" in content:
-        return RegionTextRecord.from_dict(content, picture)
-    size = encoded_size(picture)
-    return RegionTextRecord(key, picture, size, caption, grit_regions({"caption": caption, **content}, size))
+        return RegionTextRecord.from_dict(content, image)
+    size = encoded_size(image)
+    return RegionTextRecord(key, image, size, caption, grit_regions({"caption": caption, **content}, size))

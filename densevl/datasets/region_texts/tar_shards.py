@@ -51,12 +51,12 @@ def tar_bytes(records: Iterable[RegionTextRecord], head: ShardHead) -> bytes:
 
 
 def _members(record: RegionTextRecord) -> list[tuple[str, bytes]]:
-    picture = record.image if isinstance(record.image, bytes) else record.image.read_bytes()
+    image = record.encoded_image
     name = record.key.replace("%", "%25").replace(".", "%2E")
     caption = [] if record.caption is None else [(f"{name}.txt", record.caption.encode())]
     content = json.dumps(record.as_dict(), ensure_ascii=False).encode()
     # The JSON comes last: a record that has it is whole.
-    return [(f"{name}.{picture_suffix(picture)}", picture), *caption, (f"{name}.json", content)]
+    return [(f"{name}.{picture_suffix(image)}", image), *caption, (f"{name}.json", content)]
 
 
 def tar_head(path: Path) -> ShardHead | None:

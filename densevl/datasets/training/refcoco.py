@@ -1,5 +1,7 @@
 """Training regions from referring expressions: RefCOCO, RefCOCO+ and RefCOCOg, in any format that can be imported."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from mmengine.registry import DATASETS
@@ -21,14 +23,11 @@ class ReferringRegionTexts(VisitedRegions):
         dataset: ``refcoco``, ``refcoco+`` or ``refcocog``.
         data_root: folder of annotations and images.
         split: ``train``; the others are for evaluation.
-        splits_by: ``unc``, ``umd`` or ``google``; None for the usual one.
-        annotations: file of any format that can be imported; None to look for it in ``data_root``.
-        image_folder: of COCO's train2014, below ``data_root`` or anywhere; None to look in the usual places.
         side: of the padded images in pixels; that of the encoder.
         masks: give the masks of the objects too; an image with an object that has none gives none.
         seed: of what is drawn.
-        indices: use the first so many images only.
         failures: JSON lines of the images that could not be used; None for the log alone.
+        where: further arguments of :class:`ReferringDataset`, such as ``annotations``, ``image_folder`` or ``indices``.
 
     Raises:
         UsageError: where split or annotations cannot be used, or no image is there.
@@ -39,19 +38,14 @@ class ReferringRegionTexts(VisitedRegions):
         dataset: str,
         data_root: str,
         split: str = "train",
-        splits_by: str | None = None,
-        annotations: str | None = None,
-        image_folder: str | None = None,
         side: int = 224,
         masks: bool = False,
         seed: int = 0,
-        indices: int | None = None,
         failures: str | None = None,
+        **where: Any,
     ) -> None:
         # The objects to choose from matter to evaluation alone, so no format need tell them: "everything".
-        self._referred = ReferringDataset(
-            dataset, data_root, split, splits_by, annotations, None, "everything", image_folder, indices
-        )
+        self._referred = ReferringDataset(dataset, data_root, split, **{"proposals": "everything", **where})
         super().__init__(self._referred.source, side, seed, failures, masks)
 
     def __len__(self) -> int:

@@ -126,7 +126,11 @@ def cloc_table(scenes: int, steps: int = STEPS, seeds: Sequence[int] = SEEDS) ->
                 found.setdefault(UNTRAINED, []).append(measured(vectors_of))
             train_reader(module, reader, training, steps, seed)
             found.setdefault(reader.name, []).append(measured(vectors_of))
-    for name, embedder in _untrained(encoder).items():
+    untrained = {
+        "MaskCLIP features, untrained": MaskPooling(encoder, short_side=SIDE),
+        "crop, untrained": MarkedImages(encoder, ("crop",)),
+    }
+    for name, embedder in untrained.items():
         found[name] = [measured(partial(_embed, embedder, held_out))]
     lines = [
         (f"{kind} boxes: {name}", [Spread(values) for values in zip(*(one[kind] for one in found[name]), strict=True)])
@@ -163,13 +167,6 @@ def _embed(embedder: Any, held_out: HeldOut, kind: str) -> Tensor:
     pairs = zip(held_out.scenes, held_out.boxes[kind], strict=True)
     progress = tqdm(pairs, total=len(held_out.scenes), desc=f"{kind} boxes", leave=False, disable=None)
     return torch.cat([embedder.embed(scene.image, Regions(boxes, (SIZE, SIZE))).vectors for scene, boxes in progress])
-
-
-def _untrained(encoder: Any) -> dict[str, Any]:
-    return {
-        "MaskCLIP features, untrained": MaskPooling(encoder, short_side=SIDE),
-        "crop, untrained": MarkedImages(encoder, ("crop",)),
-    }
 
 
 def _sam_coverage(held_out: HeldOut, patch_size: int) -> dict[str, list[Tensor]]:

@@ -8,7 +8,6 @@ Convention: the files hold corner, width and height; here boxes are xyxy, half-o
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from densevl.core.errors import UsageError
 from densevl.core.files import read_json
@@ -29,7 +28,12 @@ def read_detections(path: str | Path) -> dict[int | str, tuple[Box, ...]]:
     try:
         if isinstance(content, Mapping) and isinstance(content.get("dets"), list):
             content = content["dets"]
-        pairs = _of_dictionary(content) if isinstance(content, Mapping) else _of_records(content)
+        if isinstance(content, Mapping):
+            pairs = [(identity(image_id), list(bbox)) for image_id, boxes in content.items() for bbox in boxes]
+        else:
+            if all("score" in record for record in content):
+                content = sorted(content, key=lambda record: -float(record["score"]))
+            pairs = [(identity(r["image_id"]), list(r["bbox"] if "bbox" in r else r["box"])) for r in content]
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} holds no detections ({type(error).__name__}: {error}); expected "
@@ -41,13 +45,3 @@ def read_detections(path: str | Path) -> dict[int | str, tuple[Box, ...]]:
         if (box := box_of(bbox)) is not None:
             boxes.append(box)
     return {image_id: tuple(boxes) for image_id, boxes in found.items()}
-
-
-def _of_dictionary(content: Mapping[str, Any]) -> list[tuple[int | str, Any]]:
-    return [(identity(image_id), list(bbox)) for image_id, boxes in content.items() for bbox in boxes]
-
-
-def _of_records(content: list[Mapping[str, Any]]) -> list[tuple[int | str, Any]]:
-    if all("score" in record for record in content):
-        content = sorted(content, key=lambda record: -float(record["score"]))
-    return [(identity(r["image_id"]), list(r["bbox"] if "bbox" in r else r["box"])) for r in content]

@@ -14,12 +14,7 @@ from typing import Any
 from densevl.core.errors import UsageError
 from densevl.datasets.region_texts.record import RegionText
 
-__all__ = ["grit_regions", "is_grit"]
-
-
-def is_grit(content: Mapping[str, Any]) -> bool:
-    """True where a JSON is a record of GRIT."""
-    return "noun_chunks" in content or "ref_exps" in content
+__all__ = ["grit_regions"]
 
 
 def grit_regions(content: Mapping[str, Any], size: tuple[int, int]) -> tuple[RegionText, ...]:

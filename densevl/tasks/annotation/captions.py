@@ -67,7 +67,7 @@ def read_captions(path: Path) -> Captions:
     Raises:
         UsageError: where it is missing, is of no layout that is known, or has no caption.
     """
-    pairs = _rows(path) if path.suffix.lower() in (".csv", ".tsv", ".jsonl") else _of_json(path, _json(path))
+    pairs = _rows(path) if path.suffix.lower() in (".csv", ".tsv", ".jsonl") else _of_json(path)
     found: dict[str, list[str]] = {}
     for name, caption in pairs:
         found.setdefault(_key(name), []).append(caption)
@@ -93,14 +93,11 @@ def _text(path: Path) -> str:
         raise UsageError(f"the captions {path} cannot be read: {error}") from None
 
 
-def _json(path: Path) -> Any:
+def _of_json(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        return json.loads(_text(path))
+        content = json.loads(_text(path))
     except ValueError as error:
         raise UsageError(f"the captions {path} are no JSON ({error}); known are JSON, JSON lines and CSV") from None
-
-
-def _of_json(path: Path, content: Any) -> Iterator[tuple[str, str]]:
     try:
         if isinstance(content, Mapping) and "annotations" in content:
             names = {image["id"]: image["file_name"] for image in content["images"]}

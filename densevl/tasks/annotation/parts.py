@@ -13,7 +13,7 @@ from pathlib import Path
 
 from densevl.core.errors import ShardError, UsageError
 from densevl.core.failures import Failure
-from densevl.core.files import InputFile, expand_inputs
+from densevl.core.files import expand_inputs
 from densevl.datasets.region_texts.shards import FORMATS, read_records, shard_paths
 from densevl.tasks.annotation.captions import Captions, caption_beside
 
@@ -95,7 +95,8 @@ def plan_parts(
     images = [
         (item.relative, str(item.path), captions.of(item.path, item.relative) if captions else ()) for item in files
     ]
-    if not captioner and not any(of_image for _, _, of_image in images) and not _any_beside(files, captions):
+    beside = captions is None and any(item.path.with_suffix(".txt").is_file() for item in files)
+    if not captioner and not beside and not any(of_image for _, _, of_image in images):
         raise UsageError(
             f"none of the {len(images)} images has a caption; name a file of captions (--captions), put a text file "
             "beside each image (cat.txt beside cat.jpg), or let a model write them "
@@ -130,10 +131,6 @@ def _names_shards(source: str | os.PathLike[str]) -> bool:
     if path.is_dir():
         return any(inner.suffix in FORMATS.values() for inner in path.iterdir())
     return path.suffix in FORMATS.values()
-
-
-def _any_beside(files: Sequence[InputFile], captions: Captions | None) -> bool:
-    return captions is None and any(item.path.with_suffix(".txt").is_file() for item in files)
 
 
 def _part(

@@ -54,7 +54,10 @@ class FaissRanker:
         self._faiss = _import_faiss()
         self.index, self.kind = index, kind
         self._rows = index.live.nonzero().flatten()
-        self._file = None if path is None else _file_beside(Path(path), kind)
+        self._file = None
+        if path is not None:
+            place, name = Path(path), f"faiss-{kind}.index"
+            self._file = place / name if place.is_dir() else place.with_name(f"{place.name}.{name}")
         read = self._read()
         self.built = read is None
         self._found, self.recall = self._build() if read is None else read
@@ -131,11 +134,6 @@ def _import_faiss() -> Any:
             "this search needs FAISS: pip install 'densevl[faiss]'; without it the search is exact"
         ) from None
     return faiss
-
-
-def _file_beside(path: Path, kind: str) -> Path:
-    name = f"faiss-{kind}.index"
-    return path / name if path.is_dir() else path.with_name(f"{path.name}.{name}")
 
 
 def _note_beside(file: Path) -> Path:

@@ -98,7 +98,7 @@ def gathered(items: list[Item]) -> list[Item]:
     """The items of all processes, in the order of the processes; every process gets all of them."""
     if not is_distributed():
         return items
-    return [item for share in all_gather_object(items) for item in share]
+    return [item for found in all_gather_object(items) for item in found]
 
 
 def check_each_once(seen: Sequence[int], size: int) -> None:

@@ -1,8 +1,8 @@
 """Region texts as GRIT writes them (Peng et al., Kosmos-2, https://arxiv.org/abs/2306.14824; GRIT-20M).
 
 A record is a JSON of ``caption``, ``width``, ``height``, ``noun_chunks`` and ``ref_exps``; each entry of the last two
-is [start, end, x0, y0, x1, y1, score]: the characters of the caption that name the thing, and its box as shares of the
-width and the height. img2dataset puts it beside the image and the caption into WebDataset tars.
+is [start, end, x0, y0, x1, y1, score]: the characters of the caption that name the thing, and its box as fractions
+of the width and the height. img2dataset puts it beside the image and the caption into WebDataset tars.
 
 A referring expression ("a dog on the grass") begins with the noun chunk that it enlarges ("a dog"), with the same box.
 Here each box comes once, with the longer words.
@@ -43,8 +43,8 @@ def _entries(value: Any) -> list[Any]:
 
 def _region(entry: Any, caption: str, size: tuple[int, int]) -> RegionText | None:
     try:
-        start, end, *shares, score = map(float, entry)
-        x0, y0, x1, y1 = shares
+        start, end, *fractions, score = map(float, entry)
+        x0, y0, x1, y1 = fractions
         text = caption[int(start) : int(end)].strip()
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"expected [start, end, x0, y0, x1, y1, score]; got {entry!r:.80}") from None
@@ -53,6 +53,6 @@ def _region(entry: Any, caption: str, size: tuple[int, int]) -> RegionText | Non
     return RegionText(box, text, score) if text and box[0] < box[2] and box[1] < box[3] else None
 
 
-def _cut(share: float, side: int) -> float:
+def _cut(fraction: float, side: int) -> float:
     """Pixels of a fraction of a side; what is not a number becomes 0, and its box empty."""
-    return min(max(share, 0.0), 1.0) * side if share == share else 0.0
+    return min(max(fraction, 0.0), 1.0) * side if fraction == fraction else 0.0

@@ -144,8 +144,8 @@ def render(
     objects = tuple(_finish(item, instances == i + 1, ground, float(visible[i])) for i, item in enumerate(placed))
     lookup = np.array([0, *(class_index(item.name) for item in objects)], np.uint8)
     labels = np.where(instances > 0, lookup[instances], ground)
-    shares = np.bincount(labels.ravel(), minlength=len(CLASSES))
-    seen = tuple(name for name in names if shares[GROUNDS.index(name)] > 0)
+    pixels = np.bincount(labels.ravel(), minlength=len(CLASSES))
+    seen = tuple(name for name in names if pixels[GROUNDS.index(name)] > 0)
     return Scene(_light(rng, image), labels, instances, objects, seen)
 
 

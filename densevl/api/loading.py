@@ -199,7 +199,7 @@ class _Components:
         return module.to(device=self.device, dtype=self.dtype)
 
     def _lent(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What the other components lend a region embedder."""
+        """Settings that the other components lend a region embedder."""
         segmentor = self.segmentor.value
         if segmentor is None:
             return {"encoder": self.config["grounder"]["embedders"][0]["encoder"]}

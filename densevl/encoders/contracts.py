@@ -162,6 +162,11 @@ class ImageTower(Protocol):
     @property
     def dtype(self) -> torch.dtype: ...
 
+    @property
+    def head(self) -> tuple[nn.LayerNorm, Tensor]:
+        """The last normalisation and the projection (c, d), where these two alone lead to the joint space."""
+        ...
+
     def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
         """Tokens that enter the first block, and the patch grid, of images whose sides are multiples of the patch."""
         ...

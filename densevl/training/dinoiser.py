@@ -11,7 +11,7 @@ The cosines go in as logits, as in the reference code: no affinity can say "not 
 the first loss cannot fall below the fraction of pairs that the teacher finds different, times log 2.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from densevl.dense.refiners.affinity import pair_cosines, pairs_within
 from densevl.dense.refiners.dinoiser import TAPPED, DinoiserRefiner
 from densevl.dense.refiners.sub_patches import whole_patches
 from densevl.encoders import ENCODERS
+from densevl.encoders.clip import CLIPEncoder
 
 __all__ = ["DinoiserTraining", "affinity_loss", "foreground_loss"]
 
@@ -75,7 +76,7 @@ class DinoiserTraining(BaseModel):
 
     def __init__(
         self,
-        encoder: Any,
+        encoder: CLIPEncoder | Mapping[str, Any],
         teacher: Any,
         layer: str = TAPPED,
         inner: int = 256,
@@ -86,12 +87,12 @@ class DinoiserTraining(BaseModel):
         super().__init__()
         self.radius = radius
         # In a tuple: as submodules they would be in every checkpoint and in the optimizer.
-        self.frozen: tuple[Any, Any] = (_frozen(build(ENCODERS, encoder)), _frozen(build(REFINERS, teacher)))
-        encoder = self.frozen[0]
+        self.frozen: tuple[CLIPEncoder, Any] = (_frozen(build(ENCODERS, encoder)), _frozen(build(REFINERS, teacher)))
+        clip = self.frozen[0]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.heads = DinoiserRefiner(encoder.width, inner, layer, encoder_id=encoder.model_id, sub_patch=sub_patch)
-        self.heads.check(encoder)
+            self.heads = DinoiserRefiner(clip.width, inner, layer, encoder_id=clip.model_id, sub_patch=sub_patch)
+        self.heads.check(clip)
 
     def forward(self, images: Sequence[Tensor] | Tensor, mode: str = "loss") -> dict[str, Tensor]:
         """Losses of a batch of (3, H, W) uint8 images of one size."""

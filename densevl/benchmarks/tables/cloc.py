@@ -22,6 +22,7 @@ from densevl.core.registry import build
 from densevl.datasets.regions.noise import SCALED, SHIFTED, noisy_boxes
 from densevl.datasets.scenes import CLASSES, GROUNDS, Scene, region_text, render
 from densevl.datasets.scenes.training import SceneRegionTexts
+from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.loading import build_clip
 from densevl.metrics.choices import RecognitionScores, choose
 from densevl.metrics.retrieval import RANKS, retrieval_recalls
@@ -187,7 +188,7 @@ def _order(name: str) -> int:
     return -1 if name == UNTRAINED else names.index(name) if name in names else len(names)
 
 
-def _note(held_out: HeldOut, training: EncodedScenes, encoder: Any, steps: int, seeds: Sequence[int]) -> str:
+def _note(held_out: HeldOut, training: EncodedScenes, encoder: CLIPEncoder, steps: int, seeds: Sequence[int]) -> str:
     return (
         f"{len(held_out.truths)} regions of {len(held_out.scenes)} held-out scenes, {len(held_out.texts)} different "
         f"texts; {encoder.model_id}, frozen, {SIDE} px; {len(training)} training scenes, {steps} steps of {BATCH}; "

@@ -30,6 +30,7 @@ from densevl.dense.refiners.found import FoundDecoder, build_found
 from densevl.dense.refiners.sub_patches import whole_patches
 from densevl.encoders import ENCODERS
 from densevl.encoders.contracts import Encoder, Needs
+from densevl.encoders.dino import DINOEncoder
 
 __all__ = ["Teachers", "read_at_patches"]
 
@@ -79,10 +80,10 @@ class Teachers(nn.Module):
 
     def __init__(
         self,
-        encoder: Any,
+        encoder: DINOEncoder | Mapping[str, Any],
         part: str = "value",
         gamma: float = 0.2,
-        foreground_encoder: Any = None,
+        foreground_encoder: DINOEncoder | Mapping[str, Any] | None = None,
         decoder: Any = None,
     ) -> None:
         super().__init__()
@@ -176,7 +177,7 @@ def _decoder(decoder: Any) -> Any:
     return build_found(decoder) if isinstance(decoder, str | Path) else decoder
 
 
-def _check_decoder(decoder: Any, encoder: Any) -> None:
+def _check_decoder(decoder: Any, encoder: DINOEncoder) -> None:
     if isinstance(decoder, FoundDecoder) and decoder.in_channels != encoder.width:
         raise WeightsError(
             f"FOUND's decoder reads keys of width {decoder.in_channels}, and {encoder.model_id} has {encoder.width}; "

@@ -16,7 +16,7 @@ sub-patches, where there are many, D is known by ``marks`` random numbers for ea
 D R, whose cosines are those of D but for noise of about 1 / √marks (Johnson & Lindenstrauss).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from densevl.dense.refiners.affinity import pair_cosines, pairs_within, pool_by_
 from densevl.dense.refiners.sub_patches import inside_of, on_sub_patches, whole_patches
 from densevl.dense.refiners.teachers import read_at_patches
 from densevl.encoders import ENCODERS
+from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.contracts import Encoder, Needs
 
 __all__ = ["WalkTeacher", "border_share", "colours", "ends_of_walks", "transitions"]
@@ -142,7 +143,7 @@ class WalkTeacher(nn.Module):
 
     def __init__(
         self,
-        encoder: Any = None,
+        encoder: CLIPEncoder | Mapping[str, Any] | None = None,
         layer: str = "blocks.-2.ln_2",
         scale: float = 0.2,
         steps: int = 8,

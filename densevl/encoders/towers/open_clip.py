@@ -122,12 +122,25 @@ class OpenClipTower:
         Raises:
             UsageError: where the model pools by an attention of its own, so that a patch has no place in that space.
         """
+        self._check_pooling()
+        return self._project(self.visual.ln_post(tokens))
+
+    def _check_pooling(self) -> None:
         if self.visual.attn_pool is not None:
             raise UsageError(
                 "this CLIP pools its patches by attention, so they have no embedding of their own; "
                 "take a model without attention pooling, such as ViT-B-16"
             )
-        return self._project(self.visual.ln_post(tokens))
+
+    @property
+    def head(self) -> tuple[nn.LayerNorm, Tensor]:
+        """The last normalisation and the projection to the joint space (c, d).
+
+        Raises:
+            UsageError: where the model pools by an attention of its own.
+        """
+        self._check_pooling()
+        return self.visual.ln_post, self.visual.proj
 
     def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Embeddings of whole normalised images of the native size, not normalised; equal to ``visual(images)``."""

@@ -75,7 +75,7 @@ class TimmTower:
     def __init__(self, trunk: VisionTransformer, head: nn.Module) -> None:
         _check_trunk(trunk)
         self.trunk: Any = trunk
-        self.head = head
+        self.last = head
         self.width: int = trunk.embed_dim
         self.dim: int = _head_width(trunk, head)
         self.patch_size: int = trunk.patch_embed.patch_size[0]
@@ -124,11 +124,20 @@ class TimmTower:
         x = trunk.norm(tokens)
         if trunk.attn_pool is not None:
             x = trunk.attn_pool(x.flatten(0, 1)[:, None]).unflatten(0, x.shape[:2])
-        return self.head(trunk.head(trunk.fc_norm(x)))
+        return self.last(trunk.head(trunk.fc_norm(x)))
+
+    @property
+    def head(self) -> tuple[nn.LayerNorm, Tensor]:
+        """Refused: what leads to the joint space is no single normalisation and projection.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("a tower of timm has a head of its own; take a CLIP of open_clip, such as ViT-B-16")
 
     def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
         """Embeddings of whole images, not normalised, from the tokens behind the last block."""
-        return self.head(self.trunk.forward_head(self.trunk.norm(tokens)))
+        return self.last(self.trunk.forward_head(self.trunk.norm(tokens)))
 
     def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Embeddings of whole normalised images of the native size, not normalised."""

@@ -5,7 +5,7 @@ region's score is the sum over the visual prompts of scale · cos(marked image, 
 prompt are kept. Where we differ: any weights; crops and whole images are shrunk with antialiasing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +19,7 @@ from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
+from densevl.encoders.clip import WholeImageEncoder
 from densevl.regions.embedders.embedder import RegionEmbedder, device_of, on_device
 from densevl.regions.visual_prompts import Style, VisualPrompt, canvas, marked_by_each, visual_prompt
 
@@ -42,7 +43,7 @@ class MarkedImages(nn.Module, RegionEmbedder):
 
     def __init__(
         self,
-        encoder: Any,
+        encoder: WholeImageEncoder | Mapping[str, Any],
         visual_prompts: Sequence[str | VisualPrompt] = ("crop", "blur_mask"),
         weights: Sequence[int | float] | None = None,
         style: Style | dict[str, Any] | None = None,

@@ -6,7 +6,7 @@ al., ECCV 2022). Each patch counts with the area of it that the region covers, e
 grid. Patches are made unit vectors first, as the segmentor does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from densevl.core.geometry import Size, bin_coverage, resized_size
 from densevl.core.images import resize_image
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.dense.encoder import DenseEncoder
+from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders.embedder import RegionEmbedder, on_device
 
 __all__ = ["MaskPooling", "pool_regions"]
@@ -45,7 +46,7 @@ class MaskPooling(nn.Module, RegionEmbedder):
 
     def __init__(
         self,
-        encoder: Any,
+        encoder: Encoder | Mapping[str, Any],
         readout: Any = "maskclip",
         refiners: Sequence[Any] = (),
         short_side: int | None = 448,

@@ -19,6 +19,7 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings, check_same_model
 from densevl.core.geometry import Size, _shrink, fit_square, mask_coverage
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders.embedder import device_of, on_device
 from densevl.regions.embedders.prompter import Prompter
 
@@ -59,9 +60,9 @@ class PromptableCLIP(nn.Module):
         UsageError: where the two do not fit together.
     """
 
-    def __init__(self, encoder: Any, prompter: Prompter, side: int | None = None) -> None:
+    def __init__(self, encoder: Encoder, prompter: Prompter, side: int | None = None) -> None:
         super().__init__()
-        if not hasattr(encoder, "tokens"):
+        if not isinstance(encoder, Encoder):
             raise UsageError(f"a prompter reads the tokens of a CLIP with a ViT; {type(encoder).__name__} has none")
         wanted, found = (encoder.width, encoder.dim), (prompter.settings["width"], prompter.settings["dim"])
         if wanted != found:

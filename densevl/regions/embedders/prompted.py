@@ -1,7 +1,7 @@
 """Regions embedded by CLOC's prompter, and the file that a trained prompter lies in."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from densevl.core.files import atomic_write
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
+from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.embedders.promptable import HINTS, PromptableCLIP
 from densevl.regions.embedders.prompter import Prompter
@@ -44,13 +45,15 @@ class PromptedRegions(nn.Module, RegionEmbedder):
         WeightsError: where the file is missing, damaged or no prompter.
     """
 
-    def __init__(self, encoder: Any, prompter: Any, hint: str = "box", side: int | None = None) -> None:
+    def __init__(
+        self, encoder: Encoder | Mapping[str, Any], prompter: Any, hint: str = "box", side: int | None = None
+    ) -> None:
         super().__init__()
         if hint not in HINTS:
             raise UsageError(f"hint must be one of {', '.join(HINTS)}; got {hint!r}")
-        encoder = build(ENCODERS, encoder)
+        clip: Encoder = build(ENCODERS, encoder)
         self.hint = hint
-        self.encoder = PromptableCLIP(encoder, _built(prompter, encoder), side).eval()
+        self.encoder = PromptableCLIP(clip, _built(prompter, clip), side).eval()
         self.untrained = str(prompter).startswith("random:")
 
     @property
@@ -124,7 +127,7 @@ def load_prompter(path: str | Path, encoder_id: str | None = None) -> Prompter:
     return prompter.eval().requires_grad_(False)
 
 
-def _built(prompter: Any, encoder: Any) -> Prompter:
+def _built(prompter: Any, encoder: Encoder) -> Prompter:
     if isinstance(prompter, Prompter):
         return prompter
     if prompter is None:

@@ -261,12 +261,12 @@ def scores(
     """The score of each class at each pixel of the original image; large, 4 bytes × classes × pixels.
 
     Args:
-        probabilities: as for :func:`label`.
-        plan: as for :func:`label`.
-        patch_size: as for :func:`label`.
+        probabilities: of each class on the patch grid of each window, in the order of ``plan.crop``.
+        plan: the windows of the resized image.
+        patch_size: side of a patch in pixels of the resized image.
         size: of the original image.
         classes: indices of the classes wanted, all by default.
-        border: as for :func:`label`.
+        border: ``"black"`` or ``"drop"``, what became of sides of windows that are no multiple of the patch.
 
     Raises:
         UsageError: where the probabilities do not fit the plan.

@@ -34,6 +34,7 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders import ENCODERS
+from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.regions.pipeline import RegionPipeline
@@ -94,7 +95,7 @@ class RegionSegmentor(nn.Module):
 
     def __init__(
         self,
-        encoder: Any,
+        encoder: Encoder | Mapping[str, Any],
         embedder: Any,
         mask_maker: Any = None,
         overlap: str = "mean",
@@ -116,7 +117,7 @@ class RegionSegmentor(nn.Module):
         self.overlap, self.uncovered, self.most = overlap, uncovered, most
 
     @property
-    def encoder(self) -> Any:
+    def encoder(self) -> Encoder:
         """The encoder of the dense segmentation."""
         return self.dense.encoder
 

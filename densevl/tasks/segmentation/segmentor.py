@@ -48,7 +48,7 @@ AVERAGES = ("probabilities", "logits")
 
 @dataclass(frozen=True, eq=False)
 class EncodedImage:
-    """What the encoder saw in one image: ask it any vocabulary, any number of times.
+    """One image as the encoder saw it: ask it any vocabulary, any number of times.
 
     Attributes:
         features: dense features of every window, ``n`` of them.
@@ -139,7 +139,7 @@ class Segmentor(nn.Module):
 
     @property
     def readout(self) -> Readout:
-        """How the last block is read."""
+        """The readout of the last block."""
         return self.dense.readout
 
     @property
@@ -149,17 +149,17 @@ class Segmentor(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.dense.device
 
     @property
     def space(self) -> str:
-        """Which vectors it classifies, for classifiers that are made of examples."""
+        """The name of the vectors that it classifies, for classifiers that are made of examples."""
         return "dense: " + ", ".join(str(value) for key, value in self.dense.protocol.items() if key != "encoder")
 
     @property
     def encodes_for_texts(self) -> bool:
-        """Whether an image must be encoded together with its classes, and cannot be asked others."""
+        """True where an image must be encoded together with its classes, and cannot be asked others."""
         return self.dense.needs.texts
 
     @property
@@ -298,7 +298,7 @@ class Segmentor(nn.Module):
         return result
 
     def _classifier(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Classifier:
-        """What scores the features of an image."""
+        """The classifier that scores the features of an image."""
         if encoded.texts is not None and encoded.texts is not classes:
             raise UsageError(
                 f"the image was encoded for the classes of {encoded.texts.vocabulary.name!r}, since "

@@ -20,7 +20,7 @@ __all__ = ["WindowPlan"]
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Where the windows of an image lie: the grid ``ys`` × ``xs`` of their upper-left corners.
+    """The places of the windows of an image: the grid ``ys`` × ``xs`` of their upper-left corners.
 
     Attributes:
         size: of the resized image.

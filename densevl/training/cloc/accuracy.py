@@ -14,6 +14,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from densevl.core.regions import Regions
+from densevl.encoders.contracts import Encoder
 from densevl.metrics.choices import choose
 from densevl.regions.embedders.promptable import PromptableCLIP
 from densevl.training.checkpoints import unwrapped
@@ -30,7 +31,7 @@ class RegionReader:
         texts: to choose from; those beyond the context of the encoder lose their last words.
     """
 
-    def __init__(self, encoder: Any, prompter: Any, texts: Sequence[str]) -> None:
+    def __init__(self, encoder: Encoder, prompter: Any, texts: Sequence[str]) -> None:
         self.reader = PromptableCLIP(encoder, prompter)
         self.texts = self.reader.embed_texts(encoder.fit_texts(texts)[0])
 

@@ -1,5 +1,6 @@
 """Training regions with the tokens of their images, for a CLIP that is frozen: each image is encoded once."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch.utils.data import Dataset
 
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
+from densevl.encoders.contracts import Encoder
 
 __all__ = ["EncodedRegions"]
 
@@ -24,10 +26,10 @@ class EncodedRegions(Dataset):
         encoder: the frozen CLIP; built, or a config.
     """
 
-    def __init__(self, dataset: Any, encoder: Any) -> None:
+    def __init__(self, dataset: Any, encoder: Encoder | Mapping[str, Any]) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         # In a tuple: not a submodule of anything that is trained or copied.
-        self._encoder: tuple[Any] = (build(ENCODERS, encoder),)
+        self._encoder: tuple[Encoder] = (build(ENCODERS, encoder),)
         self._encoded: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float16, Float32, Int64
@@ -11,6 +10,7 @@ from tqdm import tqdm
 
 from densevl.core.geometry import mask_coverage
 from densevl.datasets.scenes.training import SceneRegionTexts
+from densevl.encoders.contracts import Encoder
 
 __all__ = ["EncodedScenes"]
 
@@ -40,7 +40,7 @@ class EncodedScenes:
         return len(self.boxes)
 
     @staticmethod
-    def of(dataset: SceneRegionTexts, encoder: Any) -> "EncodedScenes":
+    def of(dataset: SceneRegionTexts, encoder: Encoder) -> "EncodedScenes":
         """Draw and encode scenes with masks, of one size."""
         numbers: dict[str, int] = {}
         grids, boxes, coverage, texts = [], [], [], []

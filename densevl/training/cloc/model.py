@@ -23,6 +23,7 @@ from torch import Tensor
 from densevl.core.errors import UsageError
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
+from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.training.cloc.accuracy import RegionReader
 from densevl.training.cloc.hints import RegionHints, padded
 from densevl.training.cloc.losses import ALIKE, clip_loss, cloc_losses, sample_regions
@@ -60,7 +61,7 @@ class ClocTraining(BaseModel):
 
     def __init__(
         self,
-        encoder: Any,
+        encoder: WholeImageEncoder | Mapping[str, Any],
         frozen: bool = True,
         most: int = 4,
         hints: Mapping[str, int | float] | None = None,
@@ -75,22 +76,22 @@ class ClocTraining(BaseModel):
         super().__init__()
         if most < 1 or grounding < 0:
             raise UsageError(f"most must be at least 1 and grounding 0 or more; got {most} and {grounding}")
-        encoder = build(ENCODERS, encoder)
-        check_encoder(encoder, frozen)
+        clip: CLIPEncoder = build(ENCODERS, encoder)
+        check_encoder(clip, frozen)
         self.frozen, self.most, self.threshold, self.grounding = frozen, most, threshold, grounding
         self.hints = RegionHints(hints, points)
         # In a tuple: as a submodule the frozen encoder would be in every checkpoint and in the optimizer.
-        self._encoder: tuple[Any] = (encoder.eval().requires_grad_(not frozen),)
+        self._encoder: tuple[CLIPEncoder] = (clip.eval().requires_grad_(not frozen),)
         if not frozen:
-            self.clip = encoder.model
-            encoder.text_cache = None  # it is kept under the name of weights that change from now on
+            self.clip = clip.model
+            clip.text_cache = None  # it is kept under the name of weights that change from now on
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.prompter = new_prompter(prompter, encoder, start, settings).requires_grad_(True).train()
+            self.prompter = new_prompter(prompter, clip, start, settings).requires_grad_(True).train()
         self._freeze_unread()
 
     @property
-    def encoder(self) -> Any:
+    def encoder(self) -> CLIPEncoder:
         """The CLIP encoder."""
         return self._encoder[0]
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from densevl.encoders.clip import CLIPEncoder
 from densevl.regions.embedders.prompter import Prompter
 from densevl.regions.embedders.prompter_start import start_at_box_pooling, start_at_pooling
 from densevl.regions.embedders.roi_align import MaskReader, RoIAlignReader
@@ -48,7 +49,7 @@ class Reader:
     grounding: float = 1.0
 
 
-def make_reader(kind: str, encoder: Any, seed: int) -> nn.Module:
+def make_reader(kind: str, encoder: CLIPEncoder, seed: int) -> nn.Module:
     """A new module that starts at pooling of f', with the CLIP's own last normalisation and projection.
 
     Args:
@@ -56,8 +57,8 @@ def make_reader(kind: str, encoder: Any, seed: int) -> nn.Module:
         encoder: the CLIP.
         seed: of what is drawn at random.
     """
-    visual = encoder.model.visual
-    norm, projection = visual.ln_post, visual.proj.detach()
+    norm, weights = encoder.image.head
+    projection = weights.detach()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if kind == "prompter":

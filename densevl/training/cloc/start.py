@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
+from densevl.encoders.clip import CLIPEncoder
 from densevl.regions.embedders.prompted import load_prompter
 from densevl.regions.embedders.prompter import Prompter
 from densevl.regions.embedders.prompter_start import start_at_box_pooling
@@ -25,19 +26,16 @@ def check_encoder(encoder: Any, frozen: bool) -> None:
     Raises:
         UsageError: where it has no tokens, or pools them by an attention of its own and shall be trained.
     """
-    if not hasattr(encoder, "forward_images"):
+    if not isinstance(encoder, CLIPEncoder):
         raise UsageError(f"a prompter reads the tokens of a CLIP with a ViT; {type(encoder).__name__} has none")
-    if not frozen and encoder.model.visual.attn_pool is not None:
-        raise UsageError(
-            f"{encoder.model_id} pools its patches by attention, and is not trained here; take one such as ViT-B-16, "
-            "or frozen=True"
-        )
+    if not frozen:
+        _ = encoder.image.head  # an error where it pools by attention
     if frozen and "@random:" in encoder.model_id:
         warning = f"{encoder.model_id} has learned nothing and is frozen; to train it too, pass frozen=False"
         print_log(warning, logger="current", level=logging.WARNING)
 
 
-def new_prompter(prompter: Any, encoder: Any, start: str, settings: Mapping[str, Any]) -> Any:
+def new_prompter(prompter: Any, encoder: CLIPEncoder, start: str, settings: Mapping[str, Any]) -> Any:
     """A prompter for an encoder.
 
     Args:
@@ -61,7 +59,7 @@ def new_prompter(prompter: Any, encoder: Any, start: str, settings: Mapping[str,
     except TypeError as error:
         raise UsageError(f"the prompter cannot be built: {error}") from error
     if start == "box-pooling":
-        start_at_box_pooling(made, encoder.model.visual.ln_post, encoder.model.visual.proj)
+        start_at_box_pooling(made, *encoder.image.head)
     return made
 
 

@@ -215,7 +215,7 @@ def test_damage_gives_an_image_or_an_image_error(
 
 def test_text_named_jpg(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("hello, I am not a picture")
-    with pytest.raises(ImageError, match=r"text\.jpg is no picture .*hello, I am.*convert"):
+    with pytest.raises(ImageError, match=r"text\.jpg is no image .*hello, I am.*convert"):
         read_image(tmp_path / "text.jpg")
 
 

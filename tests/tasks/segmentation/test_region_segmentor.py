@@ -262,12 +262,12 @@ def test_encoder_and_mask_maker_are_changed_by_name(weights):
 def test_offline_reaches_every_part(monkeypatch):
     asked = []
 
-    def absent(entry, offline=False, **_):
-        asked.append((entry if isinstance(entry, str) else entry.name, offline))
+    def absent(weights, offline=False):
+        asked.append((weights, offline))
         raise WeightsError("absent")
 
     monkeypatch.delenv("DENSEVL_OFFLINE")
-    monkeypatch.setattr("densevl.regions.mask_makers.sam.fetch", absent)
+    monkeypatch.setattr("densevl.regions.mask_makers.sam.open_weights", absent)
     mini = {"type": "clip", "weights": "mini-clip"}
     maker = {"type": "cached", "maker": {"type": "sam", "weights": "sam-vit-b"}}
     pooling = {"type": "mask-pooling", "refiners": [{"type": "dinoiser", "weights": "mini-dinoiser"}]}

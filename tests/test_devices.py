@@ -201,7 +201,7 @@ def test_texts(tmp_path):
 
 
 @pytest.mark.parametrize("keys", [True, False])
-@pytest.mark.parametrize("readout", READOUTS.names)
+@pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
     check(lambda device: DenseEncoder(encoder(device), readout)(BATCH.to(device), keys))
@@ -225,7 +225,7 @@ REFINED: dict[str, Callable[[Where], Any]] = {
 
 
 def test_every_refiner_is_tried():
-    assert {name.partition(" ")[0] for name in REFINED} == set(REFINERS.names)
+    assert {name.partition(" ")[0] for name in REFINED} == set(REFINERS.rows)
 
 
 @pytest.mark.parametrize("refiner", REFINED)
@@ -311,7 +311,7 @@ SMOOTHED = {
 
 
 def test_every_smoothing_is_tried():
-    assert {name.partition(",")[0] for name in SMOOTHED} == set(SMOOTHINGS.names)
+    assert {name.partition(",")[0] for name in SMOOTHED} == set(SMOOTHINGS.rows)
 
 
 @pytest.mark.parametrize("smoothing", SMOOTHED)
@@ -420,7 +420,7 @@ EMBEDDERS: dict[str, Callable[[Where], Any]] = {
 
 
 def test_every_embedder_is_tried():
-    assert {name.partition(" ")[0] for name in EMBEDDERS} == set(REGION_EMBEDDERS.names)
+    assert {name.partition(" ")[0] for name in EMBEDDERS} == set(REGION_EMBEDDERS.rows)
 
 
 @pytest.mark.parametrize("near", [True, False])

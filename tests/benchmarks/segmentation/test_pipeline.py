@@ -61,5 +61,5 @@ def test_labels_as_mmsegmentation_reads_them(tmp_path):
 def test_damaged_labels(tmp_path):
     record = labelled(tmp_path, np.zeros((4, 4), np.uint8), ori_shape=(4, 4))
     (tmp_path / "labels.png").write_bytes(b"text")
-    with pytest.raises(ImageError, match=r"labels\.png is no picture"):
+    with pytest.raises(ImageError, match=r"labels\.png is no image"):
         ReadLabels(19)(record)

@@ -162,7 +162,6 @@ class ImageTower(Protocol):
     @property
     def dtype(self) -> torch.dtype: ...
 
-    @property
     def head(self) -> tuple[nn.LayerNorm, Tensor]:
         """The last normalisation and the projection (c, d), where these two alone lead to the joint space."""
         ...

@@ -132,7 +132,6 @@ class OpenClipTower:
                 "take a model without attention pooling, such as ViT-B-16"
             )
 
-    @property
     def head(self) -> tuple[nn.LayerNorm, Tensor]:
         """The last normalisation and the projection to the joint space (c, d).
 

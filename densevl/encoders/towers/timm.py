@@ -126,7 +126,6 @@ class TimmTower:
             x = trunk.attn_pool(x.flatten(0, 1)[:, None]).unflatten(0, x.shape[:2])
         return self.last(trunk.head(trunk.fc_norm(x)))
 
-    @property
     def head(self) -> tuple[nn.LayerNorm, Tensor]:
         """Refused: what leads to the joint space is no single normalisation and projection.
 

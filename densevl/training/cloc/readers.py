@@ -57,7 +57,7 @@ def make_reader(kind: str, encoder: CLIPEncoder, seed: int) -> nn.Module:
         encoder: the CLIP.
         seed: of what is drawn at random.
     """
-    norm, weights = encoder.image.head
+    norm, weights = encoder.image.head()
     projection = weights.detach()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

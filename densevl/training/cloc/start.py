@@ -29,7 +29,7 @@ def check_encoder(encoder: Any, frozen: bool) -> None:
     if not isinstance(encoder, CLIPEncoder):
         raise UsageError(f"a prompter reads the tokens of a CLIP with a ViT; {type(encoder).__name__} has none")
     if not frozen:
-        _ = encoder.image.head  # an error where it pools by attention
+        _ = encoder.image.head()  # an error where it pools by attention
     if frozen and "@random:" in encoder.model_id:
         warning = f"{encoder.model_id} has learned nothing and is frozen; to train it too, pass frozen=False"
         print_log(warning, logger="current", level=logging.WARNING)
@@ -59,7 +59,7 @@ def new_prompter(prompter: Any, encoder: CLIPEncoder, start: str, settings: Mapp
     except TypeError as error:
         raise UsageError(f"the prompter cannot be built: {error}") from error
     if start == "box-pooling":
-        start_at_box_pooling(made, *encoder.image.head)
+        start_at_box_pooling(made, *encoder.image.head())
     return made
 
 

@@ -12,7 +12,7 @@ Beyond the border the outermost pixels are repeated. Where we differ: no tensor 
 the neighbours are added one by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +39,7 @@ class PAMR:
     """
 
     steps: int = 10
-    dilations: tuple[int, ...] = (8, 16)
+    dilations: Sequence[int] = (8, 16)
 
     on_pixels = True
     needs = Needs(images=True)

@@ -122,7 +122,9 @@ class Segmentor(nn.Module):
         self.smoothings: list[Smoothing] = [stage for stage in stages if not getattr(stage, "on_pixels", False)]
         self.pixel_smoothings: list[PixelSmoothing] = [stage for stage in stages if getattr(stage, "on_pixels", False)]
         if self.smoothings and average == "logits":
-            raise UsageError(f"average=logits makes no probabilities of patches, which {stages[0].name} smooths")
+            raise UsageError(
+                f"average=logits makes no probabilities of patches, which {self.smoothings[0].name} smooths"
+            )
         self.templates = templates
         self.short_side, self.long_side = short_side, long_side
         self.window, self.stride = window, stride
@@ -267,6 +269,10 @@ class Segmentor(nn.Module):
             raise UsageError(
                 "background mode `head` needs a model with a background head, such as dinoiser, and this one has none; "
                 "take that model, or another mode: literal, words, threshold:0.5"
+            )
+        if mode.mode == "head" and self.average == "logits":
+            raise UsageError(
+                "background mode `head` marks probabilities of patches, which average=logits does not make"
             )
 
     @torch.inference_mode()

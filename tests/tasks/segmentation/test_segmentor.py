@@ -214,3 +214,36 @@ def test_bad_options_are_named(encoder, options):
 def test_unknown_parts_are_named(encoder):
     with pytest.raises(UsageError, match="readout 'masklip'"):
         make(encoder, readout="masklip")
+
+
+def test_averaging_logits_is_not_averaging_probabilities(encoder):
+    texts = make(encoder).embed(ANIMALS)
+    image = picture(50, 70)
+    found = []
+    for average in ("probabilities", "logits"):
+        segmentor = make(encoder, average=average)
+        (encoded,) = segmentor.encode([image])
+        scores = segmentor.scores(encoded, texts)
+        torch.testing.assert_close(scores.sum(0), torch.ones(50, 70), atol=1e-4, rtol=0)
+        labels, best = segmentor.label(encoded, texts)
+        assert torch.equal(labels, scores.argmax(0)) or average == "probabilities"
+        torch.testing.assert_close(best, scores.amax(0), atol=1e-5, rtol=0)
+        found.append(scores)
+    assert not torch.allclose(*found, atol=1e-4)
+
+
+def test_settings_that_would_be_ignored_are_refused(encoder, heads):
+    with pytest.raises(UsageError, match="which average=logits does not make"):
+        make(encoder, average="logits", refiners=[heads], background="head")
+    with pytest.raises(UsageError, match=r"prompt-denoising\(threshold=0.5\) smooths"):
+        make(encoder, average="logits", smoothings=["prompt-denoising"])
+
+
+def test_pixels_are_smoothed_behind_everything_else(encoder):
+    texts = make(encoder).embed(ANIMALS)
+    plain, smoothed = make(encoder), make(encoder, smoothings=[{"type": "pamr", "steps": 2, "dilations": [2]}])
+    before, after = (one.scores(one.encode([picture(50, 70)])[0], texts) for one in (plain, smoothed))
+    assert not torch.allclose(before, after, atol=1e-4)
+    (unseen,) = plain.encode([picture(50, 70)])
+    with pytest.raises(UsageError, match="reads the image, which was encoded without it"):
+        smoothed.label(unseen, texts)

@@ -26,6 +26,7 @@ from densevl.dense.smoothing import SMOOTHINGS
 from densevl.encoders import ENCODERS
 from densevl.regions.detectors import DETECTORS
 from densevl.regions.embedders import REGION_EMBEDDERS
+from densevl.regions.embedders.prompted import NO_PROMPTER
 from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.tasks.grounding import GROUNDERS
 from densevl.tasks.segmentation import SEGMENTORS
@@ -92,10 +93,7 @@ def changed(entry: ModelEntry, changes: Mapping[str, Any]) -> dict[str, Any]:
     if not kept:
         del config["embedder"]
     if any(one.settings.get("type") == "prompter" and not one.settings.get("prompter") for one in _members(config)):
-        raise UsageError(
-            "there is no prompter: no weights of CLOC are public; give prompter=FILE, that of a training of yours "
-            "(configs/cloc_train_*.py), or prompter=mini-cloc with weights=mini-clip, which know drawn scenes alone"
-        )
+        raise UsageError(NO_PROMPTER)  # before any weights are fetched
     return config
 
 

@@ -27,17 +27,27 @@ def rules(golden: Path) -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="session")
-def rule_encoder(rules: ModuleType) -> "CLIPEncoder":
-    """ViT-B-16 with weights made by rule in its image tower; the text tower, which no reference uses, is zero."""
+def encoder_by_rule(rules: ModuleType, arch: str) -> "CLIPEncoder":
     from densevl.encoders.clip import CLIPEncoder
 
     with torch.device("meta"):
-        model = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16"))
+        model = open_clip.CLIP(**open_clip.get_model_config(arch))
     state = {
         name: torch.from_numpy(rules.rule_weight(name, tensor.shape)) if "visual" in name else torch.zeros(tensor.shape)
         for name, tensor in model.state_dict().items()
     }
     model.load_state_dict(state, assign=True)
     model.attn_mask = torch.zeros(model.attn_mask.shape)
-    return CLIPEncoder(model.eval().requires_grad_(False), open_clip.get_tokenizer("ViT-B-16"), "ViT-B-16 by rule")
+    return CLIPEncoder(model.eval().requires_grad_(False), open_clip.get_tokenizer("ViT-B-16"), f"{arch} by rule")
+
+
+@pytest.fixture(scope="session")
+def rule_encoder(rules: ModuleType) -> "CLIPEncoder":
+    """ViT-B-16 with weights made by rule in its image tower; the text tower, which no reference uses, is zero."""
+    return encoder_by_rule(rules, "ViT-B-16")
+
+
+@pytest.fixture(scope="session")
+def quick_rule_encoder(rules: ModuleType) -> "CLIPEncoder":
+    """The same with QuickGELU."""
+    return encoder_by_rule(rules, "ViT-B-16-quickgelu")

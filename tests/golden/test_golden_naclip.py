@@ -4,7 +4,6 @@ import importlib.util
 import sys
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
@@ -35,23 +34,6 @@ def features(golden, folder, rules):
     return module
 
 
-@pytest.fixture(scope="module")
-def encoder(rules):
-    """ViT-B-16 with QuickGELU and weights made by rule in its image tower."""
-    from densevl.encoders.clip import CLIPEncoder
-
-    with torch.device("meta"):
-        model = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16-quickgelu"))
-    state = {
-        name: torch.from_numpy(rules.rule_weight(name, tensor.shape)) if "visual" in name else torch.zeros(tensor.shape)
-        for name, tensor in model.state_dict().items()
-    }
-    model.load_state_dict(state, assign=True)
-    model.attn_mask = torch.zeros(model.attn_mask.shape)
-    tokenizer = open_clip.get_tokenizer("ViT-B-16")
-    return CLIPEncoder(model.eval().requires_grad_(False), tokenizer, "ViT-B-16-quickgelu by rule")
-
-
 def picture(rules, outputs):
     pixels = rules.rule_image(str(outputs["image"].item()), *outputs["size"])
     return torch.from_numpy(pixels).permute(2, 0, 1) / 255
@@ -64,10 +46,10 @@ def assert_close(found, expected):
 
 
 @pytest.mark.parametrize("name", ["square", "wide"])
-def test_features(folder, rules, encoder, name):
+def test_features(folder, rules, quick_rule_encoder, name):
     outputs = np.load(folder / f"naclip_{name}.npz")
     image = picture(rules, outputs)[None]
-    found = DenseEncoder(encoder, "naclip", positions="plus", border="drop")(image).grid
+    found = DenseEncoder(quick_rule_encoder, "naclip", positions="plus", border="drop")(image).grid
     assert_close(found[0, ::8], outputs["features_sub"])
     cosines = torch.einsum("kd,dhw->khw", torch.from_numpy(outputs["text"]), F.normalize(found[0], dim=0))
     assert_close(cosines, outputs["similarity"])
@@ -77,7 +59,7 @@ def test_features(folder, rules, encoder, name):
         ({"sigma": None}, "kk_sub"),
     ):
         readout = NACLIPReadout(**changes)
-        found = DenseEncoder(encoder, readout, positions="plus", border="drop")(image).grid
+        found = DenseEncoder(quick_rule_encoder, readout, positions="plus", border="drop")(image).grid
         assert_close(found[0, ::16], outputs[expected])
     grid = found.shape[2:]
     bias = F.pad(neighbour_bias(tuple(grid), 5.0, torch.device("cpu")), (1, 0, 1, 0))
@@ -96,11 +78,11 @@ def test_pamr(folder, rules, features):
 
 
 @pytest.mark.parametrize(("name", "window", "steps"), [("pipeline", 224, 10), ("whole", None, 0)])
-def test_the_whole_protocol(folder, rules, encoder, name, window, steps):
+def test_the_whole_protocol(folder, rules, quick_rule_encoder, name, window, steps):
     outputs = np.load(folder / f"{name}_naclip.npz")
     temperature = float(outputs["scale"])
     segmentor = Segmentor(
-        encoder,
+        quick_rule_encoder,
         "naclip",
         short_side=None,
         window=window,
@@ -117,7 +99,7 @@ def test_the_whole_protocol(folder, rules, encoder, name, window, steps):
         torch.from_numpy(outputs["text"]),
         torch.tensor(classes),
         Vocabulary("reference", words, background=0),
-        encoder.model_id,
+        quick_rule_encoder.model_id,
         "none",
         threshold=float(outputs["threshold"]),
     )

@@ -23,7 +23,13 @@ from densevl.regions.embedders.prompter import Prompter
 from densevl.weights import check_state_dict
 from densevl.weights.opened import open_weights, random_seed
 
-__all__ = ["PromptedRegions", "load_prompter", "save_prompter"]
+__all__ = ["NO_PROMPTER", "PromptedRegions", "load_prompter", "save_prompter"]
+
+NO_PROMPTER = (
+    "there is no prompter: no weights of CLOC are public; give prompter=FILE, that of a training of yours "
+    "(configs/cloc_train_*.py), or weights=mini-clip prompter=mini-cloc, which know drawn scenes alone"
+)
+"""The error where a prompter is missing, with its cure."""
 
 
 class PromptedRegions(nn.Module, RegionEmbedder):
@@ -131,10 +137,7 @@ def _built(prompter: Any, encoder: Encoder) -> Prompter:
     if isinstance(prompter, Prompter):
         return prompter
     if prompter is None:
-        raise UsageError(
-            "there is no prompter: no weights of CLOC are public; give prompter=FILE, that of a training of yours "
-            "(configs/cloc_train_*.py), or weights=mini-clip prompter=mini-cloc, which know drawn scenes alone"
-        )
+        raise UsageError(NO_PROMPTER)
     seed = random_seed(prompter)
     if seed is None:
         return load_prompter(prompter, encoder.model_id)

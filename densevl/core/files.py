@@ -15,7 +15,7 @@ from typing import Any
 
 from densevl.core.errors import OutputError, UsageError
 
-__all__ = ["SUFFIXES", "InputFile", "atomic_write", "expand_inputs", "read_json"]
+__all__ = ["SUFFIXES", "InputFile", "atomic_write", "expand_inputs", "natural_order", "read_json"]
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def _expand(argument: str, exclude: str | os.PathLike[str] | None) -> list[tuple
         and path.is_file()
         and (excluded is None or excluded not in Path(os.path.abspath(path)).parents)
     ]
-    return [(root, path) for path in sorted(images, key=_natural)]
+    return [(root, path) for path in sorted(images, key=natural_order)]
 
 
 def _walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -135,7 +135,8 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
         yield place, folders, files
 
 
-def _natural(path: Path) -> list[list[str | int]]:
+def natural_order(path: Path) -> list[list[str | int]]:
+    """A key that sorts as people count: ``img2`` before ``img10``, names of a folder together."""
     pieces = (re.split(r"(\d+)", name.casefold()) for name in path.parts)
     return [[int(piece) if i % 2 else piece for i, piece in enumerate(split)] for split in pieces]
 

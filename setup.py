@@ -27,6 +27,7 @@ CORE = [
 DETECT = ["transformers>=4.56"]
 PARQUET = ["pyarrow>=17"]
 FAISS = ["faiss-cpu>=1.9"]
+VIDEO = ["av>=14.2"]
 SPACY = ["spacy>=3.8.7"]
 SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
@@ -62,9 +63,10 @@ setup(
         "parquet": PARQUET,
         "faiss": FAISS,
         "spacy": SPACY,
+        "video": VIDEO,
         "scale": SCALE,
         "docs": DOCS,
-        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + SCALE + DOCS + DEV,
+        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + VIDEO + SCALE + DOCS + DEV,
     },
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[

@@ -1,4 +1,4 @@
-"""Files: inputs found by their names, JSON read, results written whole or not at all."""
+"""Files: images found by their names, JSON read, results written whole or not at all."""
 
 import json
 import os
@@ -11,11 +11,29 @@ from glob import has_magic, iglob
 from itertools import takewhile
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from densevl.core.errors import OutputError, UsageError
 
-__all__ = ["SUFFIXES", "InputFile", "atomic_write", "expand_inputs", "natural_order", "read_json"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "SUFFIXES",
+    "InputFile",
+    "atomic_write",
+    "below",
+    "distinct_names",
+    "expand_argument",
+    "expand_inputs",
+    "file_state",
+    "locked",
+    "natural_order",
+    "nothing_found",
+    "read_json",
+]
 
 
 @contextmanager
@@ -56,13 +74,50 @@ def _is_about(error: OSError, path: Path) -> bool:
     return named.parent == path.parent or named in path.parents
 
 
+@contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Let no other process change the lists of a folder while the block runs; it waits for one that does.
+
+    The block must not lock the folder again.
+
+    Args:
+        folder: the folder; made where it is missing.
+
+    Raises:
+        OutputError: where the folder cannot be written.
+    """
+    lock = FileLock(Path(folder) / ".lock")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise OutputError(f"cannot write to {folder}: {_said(error)}; name another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
 SUFFIXES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp")
 """Suffixes of images in folders and globs, in either case; a file that is named itself may have any suffix."""
 
 
+def file_state(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """Bytes and time of the last change of a file, which differ once it is changed; nothing where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns
+
+
 @dataclass(frozen=True)
 class InputFile:
-    """An image to read and the name of its results.
+    """An image file to read and the name of its results.
 
     Attributes:
         path: the file, as given.
@@ -74,11 +129,35 @@ class InputFile:
     path: Path
     relative: str
 
+    @property
+    def name(self) -> str:
+        """The file as given."""
+        return str(self.path)
+
+    @property
+    def place(self) -> str:
+        """The file from the root."""
+        return os.path.abspath(self.path)
+
+    def state(self) -> tuple[int, ...]:
+        """Bytes and time of the last change."""
+        return file_state(self.path)
+
+    def read(self) -> "np.ndarray":
+        """The image, uint8 RGB (H, W, 3).
+
+        Raises:
+            ImageError: where the file cannot be read or is no image.
+        """
+        from densevl.core.images import read_image  # here: what writes files alone needs no OpenCV
+
+        return read_image(self.path)
+
 
 def expand_inputs(
     arguments: Sequence[str | os.PathLike[str]], exclude: str | os.PathLike[str] | None = None
 ) -> list[InputFile]:
-    """The images that files, folders (with all below them) and globs name.
+    """The image files that files, folders (with all below them) and globs name.
 
     Arguments keep their order; within a folder or a glob the order is natural (``img2`` before ``img10``). A file that
     several arguments name comes once. Hidden files and folders are passed over, links to folders are not followed.
@@ -93,18 +172,28 @@ def expand_inputs(
     found: dict[str, tuple[Path, Path]] = {}
     missing = []
     for argument in [os.fspath(argument) for argument in arguments]:
-        pairs = _expand(os.path.expanduser(argument), exclude)
+        pairs = expand_argument(argument, exclude)
         if not pairs:
-            missing.append(_nothing_found(argument))
+            missing.append(nothing_found(argument))
         for root, path in pairs:
             found.setdefault(os.path.abspath(path), (root, path))
     if missing:
         raise UsageError("; ".join(missing))
-    return _with_distinct_names([(path, _names(path, root)) for root, path in found.values()])
+    names = distinct_names([below(path, root) for root, path in found.values()])
+    return [InputFile(path, name) for (_, path), name in zip(found.values(), names, strict=True)]
 
 
-def _expand(argument: str, exclude: str | os.PathLike[str] | None) -> list[tuple[Path, Path]]:
-    """Pairs of the folder that results mirror and a file below it."""
+def expand_argument(argument: str, exclude: str | os.PathLike[str] | None = None) -> list[tuple[Path, Path]]:
+    """Pairs of the folder that results mirror and an image below it, of a file, a folder or a glob.
+
+    Args:
+        argument: the file, the folder or the glob; ``~`` is the home.
+        exclude: folder whose files do not count unless they are named themselves.
+
+    Raises:
+        UsageError: where a folder cannot be listed.
+    """
+    argument = os.path.expanduser(argument)
     if os.path.isdir(argument):
         root = Path(argument)
         files = [Path(folder, file) for folder, _, names in _walk(argument) for file in names]
@@ -141,7 +230,8 @@ def natural_order(path: Path) -> list[list[str | int]]:
     return [[int(piece) if i % 2 else piece for i, piece in enumerate(split)] for split in pieces]
 
 
-def _nothing_found(argument: str) -> str:
+def nothing_found(argument: str) -> str:
+    """The error of an argument that leads to no image, in words."""
     kinds = ", ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
     if os.path.isdir(argument):
         return f"no image ({kinds}) in the folder {argument!r}"
@@ -150,21 +240,32 @@ def _nothing_found(argument: str) -> str:
     return f"no such file or folder: {argument!r}"
 
 
-def _with_distinct_names(files: Sequence[tuple[Path, Iterator[str]]]) -> list[InputFile]:
-    """Names as short as can be; those that clash grow together until they differ."""
-    names = [next(longer) for _, longer in files]
+def distinct_names(candidates: Sequence[Iterator[str]]) -> list[str]:
+    """Names as short as can be; those that clash grow together until they differ.
+
+    Args:
+        candidates: ever longer names of each thing; the last ones are unique.
+    """
+    names = [next(longer) for longer in candidates]
     while True:
         uses = Counter(names)
         clashing = [index for index, name in enumerate(names) if uses[name] > 1]
         if not clashing:
-            return [InputFile(path, name) for (path, _), name in zip(files, names, strict=True)]
+            return names
         for index in clashing:
-            names[index] = next(files[index][1], names[index])
+            names[index] = next(candidates[index], names[index])
 
 
-def _names(path: Path, root: Path) -> Iterator[str]:
-    """Ever longer names of the results of a file; the last ones, whole paths, are unique."""
+def below(path: Path, root: Path) -> Iterator[str]:
+    """Ever longer names of the results of a file, none of which leads out of their folder.
+
+    Args:
+        path: the file.
+        root: a folder above it, whose structure the results mirror.
+    """
     relative = path.relative_to(root)
+    if ".." in relative.parts:
+        relative = Path(path.name)
     yield relative.with_suffix("").as_posix()
     names = Path(os.path.abspath(path)).parts[1:]
     for length in range(len(relative.parts), len(names) + 1):

@@ -2,11 +2,12 @@
 
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from densevl.core.errors import OutputError
-from densevl.core.failures import FAILURES, Failure, add_failure
+from densevl.core.failures import FAILURES, Failure, FailureList, add_failure
 
 
 def test_failures_are_pairs_that_travel():
@@ -28,3 +29,35 @@ def test_failures_are_lines(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot add to"):
         add_failure(tmp_path / "file" / FAILURES, Failure("a", "broken"))
+
+
+def test_a_list_grows_is_forgotten_and_vanishes(tmp_path):
+    listed = FailureList(tmp_path / "out")
+    listed.forget(lambda name: True)
+    assert listed.read() == []
+    assert not (tmp_path / "out").exists()
+    listed.add(Failure("b", "broken"), Failure("a", "empty"))
+    listed.add(Failure("b", "broken still"))
+    listed.forget({"c"}.__contains__)
+    assert [failure.name for failure in listed.read()] == ["b", "a", "b"]
+    listed.replace(listed.read())
+    assert listed.read() == [Failure("a", "empty"), Failure("b", "broken still")]
+    listed.forget({"a"}.__contains__)
+    assert listed.read() == [Failure("b", "broken still")]
+    listed.path.open("a").write('{"name": "cut off by a k')
+    assert listed.read() == [Failure("b", "broken still")]
+    listed.forget(lambda name: True)
+    assert not listed.path.exists()
+
+
+def test_processes_that_change_a_list_at_once_lose_nothing(tmp_path):
+    def work(number):
+        for i in range(20):
+            FailureList(tmp_path).add(Failure(f"{number}/{i}", "broken"))
+            FailureList(tmp_path).forget({f"{number}/{i - 1}"}.__contains__ if i % 2 else {"none"}.__contains__)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert sorted(failure.name for failure in FailureList(tmp_path).read()) == sorted(
+        f"{number}/{i}" for number in range(4) for i in range(1, 20, 2)
+    )

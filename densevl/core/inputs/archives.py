@@ -1,0 +1,192 @@
+"""Images in tar archives, read where they lie and never extracted.
+
+Only regular files count. Links are not followed, and names that lead out of the archive are refused, such as
+``../evil.jpg`` and ``/evil.jpg``; each of these comes as an input that cannot be read. Where a name comes twice, the
+last one counts, as it does for ``tar``.
+"""
+
+import bz2
+import gzip
+import lzma
+import os
+import tarfile
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from densevl.core.errors import ImageError
+from densevl.core.files import SUFFIXES, file_state
+from densevl.core.images import decode_image
+from densevl.core.inputs.contracts import MOST_BYTES, BrokenInput
+
+__all__ = ["Archive", "ArchivedImage", "is_archive"]
+
+OPENERS: dict[str, Any] = {
+    ".tar": open,
+    ".tar.gz": gzip.open,
+    ".tgz": gzip.open,
+    ".tar.bz2": bz2.open,
+    ".tbz2": bz2.open,
+    ".tar.xz": lzma.open,
+    ".txz": lzma.open,
+}
+"""What opens an archive, by the end of its name."""
+
+BLOCK = tarfile.BLOCKSIZE
+DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, ValueError, OverflowError)
+"""What reading a damaged archive raises."""
+
+
+def is_archive(path: str | os.PathLike[str]) -> bool:
+    """True where the name is that of an archive."""
+    return os.fspath(path).lower().endswith(tuple(OPENERS))
+
+
+@dataclass(frozen=True)
+class ArchivedImage:
+    """An image in an archive.
+
+    Attributes:
+        archive: that holds it.
+        inside: its name there.
+        start: of its bytes in the archive, decompressed.
+        size: in bytes.
+        relative: the name of its results.
+    """
+
+    archive: "Archive"
+    inside: str
+    start: int
+    size: int
+    relative: str = ""
+
+    @property
+    def name(self) -> str:
+        """The archive as given, and the name in it."""
+        return f"{self.archive.path}/{self.inside}"
+
+    @property
+    def place(self) -> str:
+        """The archive from the root, and the name in it."""
+        return f"{os.path.abspath(self.archive.path)}/{self.inside}"
+
+    def state(self) -> tuple[int, ...]:
+        """State of the archive, and where the image lies in it."""
+        state = file_state(self.archive.path)
+        return (*state, self.start, self.size) if state else ()
+
+    def read(self) -> UInt8[np.ndarray, "H W 3"]:
+        """The image.
+
+        Raises:
+            ImageError: where the archive cannot be read, or this is no image.
+        """
+        if self.size > MOST_BYTES:
+            raise ImageError(f"{self.name} has {self.size} bytes, above the limit of {MOST_BYTES}; extract it")
+        return decode_image(self.archive.read(self.start, self.size, self.name), self.name)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive of images; reading them in their order passes once over a compressed one.
+
+    Attributes:
+        path: the file, as given.
+    """
+
+    path: Path
+    _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def images(self) -> list[tuple[ArchivedImage | BrokenInput, str]]:
+        """The images in their order, each with its name in the archive; the last one says what is damaged."""
+        found: dict[str, tuple[ArchivedImage | BrokenInput, str]] = {}
+        try:
+            for member in self._members():
+                item, inside = self._image(member)
+                if inside:
+                    found.pop(item.name, None)
+                    found[item.name] = item, inside
+        except DAMAGE as error:
+            reason = f"the archive {self.path} is damaged or cut short after {len(found)} images: {_said(error)}"
+            found[""] = (
+                BrokenInput(str(self.path), os.path.abspath(self.path), f"{reason}; copy it again"),
+                self.path.name,
+            )
+        if not found:
+            kinds = ", ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
+            reason = f"the archive {self.path} has no image ({kinds})"
+            found[""] = BrokenInput(str(self.path), os.path.abspath(self.path), reason), self.path.name
+        return list(found.values())
+
+    def read(self, start: int, size: int, name: str) -> bytes:
+        """Bytes of the archive, decompressed.
+
+        Args:
+            start: of the bytes.
+            size: their number.
+            name: what messages call them.
+
+        Raises:
+            ImageError: where they cannot be read.
+        """
+        with self._lock:
+            try:
+                self._file.seek(start)
+                data = self._file.read(size)
+            except DAMAGE as error:
+                raise ImageError(f"{name} cannot be read: {_said(error)}; copy the archive again") from error
+        if len(data) < size:
+            raise ImageError(f"{name} has {len(data)} of {size} bytes: the archive is cut short; copy it again")
+        return data
+
+    @cached_property
+    def _file(self) -> Any:
+        return _opened(self.path)
+
+    def _members(self) -> Iterator[tarfile.TarInfo]:
+        with _opened(self.path) as file, tarfile.TarFile(fileobj=file) as archive:
+            yield from archive
+            end = archive.offset  # of the block that ended the list: zeros, unless it is damaged
+            file.seek(end)
+            block = file.read(BLOCK)
+        if not block:
+            raise tarfile.ReadError("it has no end mark")
+        if block.strip(b"\0"):
+            raise tarfile.ReadError(f"no header at byte {end}")
+
+    def _image(self, member: tarfile.TarInfo) -> tuple[ArchivedImage | BrokenInput, str]:
+        """A member and its name; no name where it is none that counts."""
+        path = PurePosixPath(member.name)
+        if (
+            member.isdir()
+            or path.suffix.lower() not in SUFFIXES
+            or any(part.startswith(".") for part in path.parts[-1:])
+        ):
+            return BrokenInput("", "", ""), ""
+        inside = path.as_posix()
+        name = f"{self.path}/{inside}"
+        if path.is_absolute() or ".." in path.parts or "\0" in inside:
+            wrong = "a name that leads out of the archive"
+        elif not member.isreg() or member.issparse():
+            wrong = f"a link to {member.linkname}" if member.issym() or member.islnk() else "no regular file"
+        else:
+            return ArchivedImage(self, inside, member.offset_data, member.size), inside
+        reason = f"{name!r} is {wrong}, which is not read; extract the archive if you trust it"
+        harmless = "/".join(part for part in path.parts if part not in ("/", "//", ".."))
+        return BrokenInput(name, f"{os.path.abspath(self.path)}/{inside}", reason), harmless
+
+
+def _opened(path: Path) -> Any:
+    opener = next(opener for suffix, opener in OPENERS.items() if path.name.lower().endswith(suffix))
+    return opener(path, "rb")
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__

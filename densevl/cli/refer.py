@@ -20,7 +20,9 @@ def add(commands: Any) -> None:
     """Add the parser of the command."""
     summary = "find the region of an image that an expression refers to"
     parser = add_command(commands, "refer", _refer, summary, examples=EXAMPLES)
-    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument(
+        "image", metavar="IMAGE|URL|-", help="a file, a URL, an image of an archive (photos.tar/cat.jpg), - for stdin"
+    )
     parser.add_argument("expressions", nargs="+", metavar="EXPRESSION", help="such as 'the left dog'")
     parser.add_argument("--boxes", type=Path, metavar="FILE", help="JSON of the boxes to choose from")
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="regions to show (default: 5)")
@@ -38,10 +40,13 @@ def add(commands: Any) -> None:
 
 
 def _refer(options: argparse.Namespace) -> int:
+    from densevl.core.inputs import open_input
     from densevl.tasks.grounding.expression import plain_words
     from densevl.tasks.grounding.parsers import load_parser
+    from densevl.weights import is_offline
 
     # What cannot be used is said before a model is built, or its weights are fetched.
+    image = open_input(options.image, is_offline(options.offline))
     for text in options.expressions:
         plain_words(text)
     if "parser" in options.changes:
@@ -50,8 +55,8 @@ def _refer(options: argparse.Namespace) -> int:
     from densevl.api.jobs.refer import ReferJob
 
     job = ReferJob(load_model(options, lazy=True), options.out, options.top, options.show_prompts)
-    found = job.run(options.image, options.expressions, options.boxes)
-    pictures, sheets = job.pictures(options.image, len(found)), job.sheets(options.image, len(found))
+    found = job.run(image, options.expressions, options.boxes)
+    pictures, sheets = job.pictures(image, len(found)), job.sheets(image, len(found))
     for i, grounding in enumerate(found):
         print(grounding.explain(options.top) if options.explain else _listed(grounding, options.top))
         if grounding.doubtful:

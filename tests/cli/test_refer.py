@@ -1,6 +1,8 @@
 """``densevl refer`` end to end, with the shipped mini model."""
 
+import io
 import json
+import tarfile
 
 import cv2
 import pytest
@@ -50,17 +52,30 @@ def test_one_expression_gives_a_picture_and_a_record(photo, scene, capsys):
 
 
 def test_the_image_is_decoded_and_an_expression_parsed_once(photo, monkeypatch):
-    from densevl.api.jobs import refer as refer_job
     from densevl.core import images
     from densevl.tasks.grounding import parsers
 
     calls = []
     read, parse = images.read_image, parsers.parse_expression
-    for module in (refer_job, images):
-        monkeypatch.setattr(module, "read_image", lambda image: calls.append("read") or read(image))
+    monkeypatch.setattr(images, "read_image", lambda image: calls.append("read") or read(image))
     monkeypatch.setattr(parsers, "parse_expression", lambda text: calls.append(text) or parse(text))
     assert refer(photo, "the left shape", "the right shape") == 0
     assert sorted(calls) == ["read", "the left shape", "the right shape"]
+
+
+def test_an_image_on_standard_input_or_in_an_archive(photo, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(photo.read_bytes())))
+    options = ["--model", "mini", "--offline", "--out", photo.parent / "out", "--boxes", photo.parent / "boxes.json"]
+    with tarfile.open(photo.parent / "all.tar", "w") as archive:
+        archive.add(photo, "day1/again.png")
+    for image, name in (("-", "stdin"), (photo.parent / "all.tar" / "day1" / "again.png", "again"), (photo, "scene")):
+        assert main(["refer", str(image), "the left shape", *map(str, options)]) == 0
+        assert (photo.parent / "out" / f"{name}.refer.png").is_file()
+    assert (photo.parent / "out" / "stdin.refer.png").read_bytes() == (
+        photo.parent / "out" / "scene.refer.png"
+    ).read_bytes()
+    assert main(["refer", "https://example.org/a.png", "dog", "--offline"]) == 2
+    assert "must not be used offline" in capsys.readouterr().err
 
 
 def test_nothing_is_built_for_an_image_that_cannot_be_read(photo, capsys):

@@ -19,8 +19,8 @@ from jaxtyping import UInt8
 from densevl.api.model import Model
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.sheets import contact_sheet
-from densevl.core.files import atomic_write
-from densevl.core.images import read_image
+from densevl.core.files import InputFile, atomic_write
+from densevl.core.inputs import Input
 from densevl.core.masks import encode_masks
 from densevl.regions.proposals import Proposals
 from densevl.regions.visual_prompts import draw
@@ -43,41 +43,49 @@ class ReferJob:
     def __init__(self, model: Model, out: Path, top: int = 5, show_marked: bool = False) -> None:
         self.model, self.out, self.top, self.show_marked = model, out, top, show_marked
 
-    def run(self, path: Path, expressions: Sequence[str], proposals: Proposals | None = None) -> list[Grounding]:
+    def run(
+        self, source: Path | Input, expressions: Sequence[str], proposals: Proposals | None = None
+    ) -> list[Grounding]:
         """Ground all expressions and write the results.
+
+        Args:
+            source: the image.
+            expressions: what to find.
+            proposals: the regions to choose from; None lets the model propose.
 
         Raises:
             ImageError: where the image cannot be read.
             UsageError: where an expression or the proposals cannot be used.
             OutputError: where a result cannot be written.
         """
-        image = read_image(path)
-        found = self.model.grounder.refer(image, list(expressions), proposals, path.name)
-        for picture, grounding in zip(self.pictures(path, len(found)), found, strict=True):
+        item = _input(source)
+        image = item.read()
+        found = self.model.grounder.refer(image, list(expressions), proposals, Path(item.place).name)
+        for picture, grounding in zip(self.pictures(item, len(found)), found, strict=True):
             write_image(picture, draw_ranking(image, grounding, self.top))
-        for sheet, grounding in zip(self.sheets(path, len(found)), found, strict=False):
+        for sheet, grounding in zip(self.sheets(item, len(found)), found, strict=False):
             write_image(sheet, self._marked(image, grounding))
         record = {
-            "image": {"file_name": str(path), "height": image.shape[0], "width": image.shape[1]},
+            "image": {"file_name": item.name, "height": image.shape[0], "width": image.shape[1]},
             "model": self.model.name,
             "protocol": self.model.grounder.protocol,
             "expressions": [_record(grounding) for grounding in found],
         }
-        with atomic_write(self.out / f"{path.stem}.refer.json") as temporary:
+        with atomic_write(self.out / f"{item.relative}.refer.json") as temporary:
             temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         return found
 
-    def pictures(self, path: Path, count: int) -> list[Path]:
+    def pictures(self, source: Path | Input, count: int) -> list[Path]:
         """The files of the images with the ranking."""
-        return self._files(path, "refer", count)
+        return self._files(source, "refer", count)
 
-    def sheets(self, path: Path, count: int) -> list[Path]:
+    def sheets(self, source: Path | Input, count: int) -> list[Path]:
         """The files of the contact sheets; none without ``show_marked``."""
-        return self._files(path, "marked", count) if self.show_marked else []
+        return self._files(source, "marked", count) if self.show_marked else []
 
-    def _files(self, path: Path, kind: str, count: int) -> list[Path]:
+    def _files(self, source: Path | Input, kind: str, count: int) -> list[Path]:
         numbers = [""] if count == 1 else [f".{i + 1}" for i in range(count)]
-        return [self.out / f"{path.stem}.{kind}{number}.png" for number in numbers]
+        return [self.out / f"{_input(source).relative}.{kind}{number}.png" for number in numbers]
 
     def _marked(self, image: UInt8[np.ndarray, "H W 3"], grounding: Grounding) -> UInt8[np.ndarray, "h w 3"]:
         """The best regions of an expression under every visual prompt of the model."""
@@ -92,6 +100,10 @@ class ReferJob:
         probabilities = grounding.probabilities.tolist()
         columns = [f"{rank}: region {index}, {probabilities[index]:.1%}" for rank, index in enumerate(chosen, 1)]
         return contact_sheet(rows, columns)
+
+
+def _input(source: Path | Input) -> Input:
+    return InputFile(source, source.stem) if isinstance(source, Path) else source
 
 
 def _record(grounding: Grounding) -> dict[str, Any]:

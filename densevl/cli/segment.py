@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from densevl.cli.inputs import add_inputs, named_inputs
 from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, load_model, positive
 from densevl.core.errors import UsageError
 
@@ -15,6 +16,8 @@ EXAMPLES = """\
   densevl segment photos/ "person, dog" --background literal --out results
   densevl segment "day*/*.jpg" --vocabulary ade20k --background head
   densevl segment photos/ --classes my_classes.txt             one class a line, synonyms after commas
+  densevl segment clip.mp4 "road, car" --every 5               frames, and clip.overlay.mp4
+  densevl segment photos.tar @list.txt https://example.org/cat.jpg "cat, dog"
   densevl segment photo.jpg "cat, dog" --model maskclip --set short_side=672 --set smooth=true
 """
 
@@ -23,12 +26,7 @@ def add(commands: Any) -> None:
     """Add the parser of the command."""
     summary = "label every pixel of images with the words that suit it best"
     parser = add_command(commands, "segment", _segment, summary, examples=EXAMPLES)
-    parser.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="IMAGE|FOLDER|GLOB",
-        help="images; the last one is CLASSES ('cat, sofa|couch') unless --classes or --vocabulary is given",
-    )
+    add_inputs(parser, "; the last one is CLASSES ('cat, sofa|couch') unless --classes or --vocabulary is given")
     words = parser.add_mutually_exclusive_group()
     words.add_argument("--classes", type=Path, metavar="FILE", help="class names, one a line, or JSON")
     words.add_argument("--vocabulary", metavar="NAME", help="a built-in list: ade20k, cityscapes, coco_stuff, …")
@@ -36,22 +34,36 @@ def add(commands: Any) -> None:
     parser.add_argument("--window", action=Change, type=positive, metavar="PX", help="side of the sliding windows")
     parser.add_argument("--stride", action=Change, type=positive, metavar="PX", help="step between windows")
     parser.add_argument("--batch", type=positive, default=1, metavar="N", help="images encoded together (default: 1)")
-    parser.add_argument("--overwrite", action="store_true", help="segment again what is done already")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="segment again what is done already; a folder with other settings is begun anew",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="N/OF",
+        help="do this part of the images, such as 2/8, beside other processes; auto asks the cluster. "
+        "`densevl merge` joins the parts",
+    )
     add_model_options(parser)
 
 
 def _segment(options: argparse.Namespace) -> int:
+    from densevl.api.jobs.shards import Shard
     from densevl.core.background import Background
-    from densevl.core.files import expand_inputs
 
     vocabulary, sources = _vocabulary(options)
     background = Background.parse(options.background) if options.background else None
-    inputs = expand_inputs(sources, exclude=options.out)
+    shard = Shard.parse(options.shard) if options.shard else None
+    inputs = named_inputs(options, sources, options.out)
 
     from densevl.api.jobs.segment import SegmentJob
 
     job = SegmentJob(load_model(options), vocabulary, options.out, background, options.batch, options.overwrite)
-    run = job.run(inputs)
+    run = job.run(inputs, shard)
+    if shard is not None:
+        print(f"shard {shard}: {run.counts('segmented')}; when all are done, join them: densevl merge {options.out}")
+        return run.report()
     if len(inputs) > 1 or not run.done:
         return run.report(run.counts("segmented"))
     item, areas = run.done[0]
@@ -66,7 +78,7 @@ def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
     if options.vocabulary or options.classes:
         return Vocabulary.load(options.vocabulary or options.classes), options.inputs
     *sources, words = options.inputs
-    if not sources or os.path.exists(words):
+    if not sources or os.path.exists(words) or words == "-" or words.startswith(("@", "http://", "https://")):
         raise UsageError(
             'no classes given: write them last, as in `densevl segment photo.jpg "cat, sofa|couch"`, '
             "or use --classes FILE or --vocabulary NAME"

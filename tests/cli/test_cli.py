@@ -1,5 +1,6 @@
 """The command line end to end, with the shipped mini model and real files."""
 
+import io
 import json
 import os
 import subprocess
@@ -68,7 +69,7 @@ def test_a_batch_gives_what_single_images_give(photos, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_a_second_run_skips_what_is_done_and_changed_classes_do_not(photos, tmp_path, capsys):
+def test_a_second_run_skips_what_is_done_and_changed_classes_are_another_job(photos, tmp_path, capsys):
     out = tmp_path / "out"
     segment(photos, WORDS, "--out", out)
     capsys.readouterr()
@@ -77,26 +78,31 @@ def test_a_second_run_skips_what_is_done_and_changed_classes_do_not(photos, tmp_
     (out / "a.labels.png").unlink()
     segment(photos, WORDS, "--out", out)
     assert "1 segmented, 1 done before" in capsys.readouterr().out
-    segment(photos, WORDS + ", black heart", "--out", out)
-    assert "2 segmented, 0 done before" in capsys.readouterr().out
-    segment(photos, WORDS + ", black heart", "--out", out, "--overwrite")
-    assert "2 segmented, 0 done before" in capsys.readouterr().out
+    assert segment(photos, WORDS + ", black heart", "--out", out) == 2
+    assert "vocabulary.classes" in capsys.readouterr().err
+    for _ in range(2):
+        segment(photos, WORDS + ", black heart", "--out", out, "--overwrite")
+        assert "2 segmented, 0 done before" in capsys.readouterr().out
 
 
 def test_every_setting_of_the_model_decides_what_is_done(photos, tmp_path, capsys):
-    """A run with another setting does the work again, however the setting is given; one with the same does not."""
+    """A run with another setting is another job, however the setting is given; one with the same is not."""
     out, photo = tmp_path / "out", photos / "a.png"
     runs = [
-        (["--set", "short_side=64"], 1),
-        (["--short-side", "64"], 0),
-        (["--set", "short_side=96"], 1),
-        (["--set", "short_side=96", "--set", "templates=plain"], 1),
-        (["--set", "short_side=96", "--set", "templates=plain", "--dtype", "bfloat16"], 1),
-        (["--set", "short_side=96", "--set", 'templates="plain"', "--dtype", "bfloat16"], 0),
+        (["--set", "short_side=64"], True),
+        (["--short-side", "64"], False),
+        (["--set", "short_side=96"], True),
+        (["--set", "short_side=96", "--set", "templates=plain"], True),
+        (["--set", "short_side=96", "--set", "templates=plain", "--dtype", "bfloat16"], True),
+        (["--set", "short_side=96", "--set", 'templates="plain"', "--dtype", "bfloat16"], False),
     ]
-    for arguments, done in runs:
-        assert segment(photo, photos / "day1", WORDS, "--out", out, *arguments) == 0
-        assert f"{2 * done} segmented, {2 - 2 * done} done before" in capsys.readouterr().out, arguments
+    for number, (arguments, other) in enumerate(runs):
+        if other and number:
+            assert segment(photo, photos / "day1", WORDS, "--out", out, *arguments) == 2, arguments
+            assert "protocol." in capsys.readouterr().err
+        anew = ["--overwrite"] if other else []
+        assert segment(photo, photos / "day1", WORDS, "--out", out, *arguments, *anew) == 0
+        assert f"{2 * other} segmented, {2 - 2 * other} done before" in capsys.readouterr().out, arguments
 
 
 def test_another_input_of_the_same_name_is_not_taken_for_done(photos, tmp_path, capsys):
@@ -105,7 +111,11 @@ def test_another_input_of_the_same_name_is_not_taken_for_done(photos, tmp_path, 
     before = (out / "a.labels.png").read_bytes()
     Image.fromarray(render(3, 7, size=(96, 128)).image).save(photos / "day1" / "a.png")
     segment(photos / "day1" / "a.png", WORDS, "--out", out)
-    assert (out / "a.labels.png").read_bytes() != before
+    assert (out / "a.labels.png").read_bytes() == before != (out / "a.png.labels.png").read_bytes()
+    (photos / "a.png").unlink()
+    Image.fromarray(render(3, 7, size=(96, 128)).image).save(photos / "a.png")
+    segment(photos / "a.png", WORDS, "--out", out)
+    assert (out / "a.labels.png").read_bytes() == (out / "a.png.labels.png").read_bytes()
 
 
 def test_inputs_may_be_called_like_the_files_of_the_run(photos, tmp_path):
@@ -160,6 +170,11 @@ def test_a_bad_file_does_not_stop_a_folder(photos, tmp_path, capsys):
         (["{photos}/a.png", "cat, " + "x" * 300], "tokens"),
         (["{photos}/a.png", "cat", "--set", "short_sidee=3"], "did you mean short_side"),
         (["{photos}/a.png", "cat", "--set", "device=cpu"], "write --device"),
+        (["{photos}/a.png", "cat", "--shard", "3/2"], "shard 3/2 does not exist"),
+        (["{photos}/a.png", "cat", "--shard", "auto"], "asks the cluster"),
+        (["https://example.org/a.png", "cat"], "must not be used offline"),
+        (["@{photos}/none.txt", "cat"], "cannot be read"),
+        (["{photos}/a.png", "@{photos}/none.txt"], "no classes given"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(photos, tmp_path, capsys, arguments, message):
@@ -204,7 +219,28 @@ def test_a_full_disk_leaves_nothing_half_written(photos, tmp_path):
     assert done.returncode == 1
     assert "cannot write" in done.stderr
     assert "Traceback" not in done.stderr
-    assert [path.name for path in out.iterdir()] == ["vocabulary.json"]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "job.json"]
+
+
+def test_shards_are_merged_and_missing_ones_are_said(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert segment(photos, WORDS, "--out", out, "--shard", "1/2") == 0
+    assert f"when all are done, join them: densevl merge {out}" in capsys.readouterr().out
+    assert main(["merge", str(out)]) == 1
+    assert "of 2 shards, 2 has not finished" in capsys.readouterr().err
+    assert segment(photos, WORDS, "--out", out, "--shard", "2/2") == 0
+    capsys.readouterr()
+    assert main(["merge", str(out)]) == 0
+    assert capsys.readouterr().out == f"2 images, 0 failed: {out}\n"
+    assert main(["merge", str(photos)]) == 2
+    assert "holds no job" in capsys.readouterr().err
+
+
+def test_standard_input_names_images(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"photos/a.png\nphotos/day1/b.jpg\n")))
+    assert segment("-", WORDS, "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "photos" / "day1" / "b.labels.png").is_file()
 
 
 def test_models_lists_size_licence_and_state(capsys):

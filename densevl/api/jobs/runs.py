@@ -11,20 +11,22 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from densevl.core.errors import DensevlError, ImageError, OutputError, UsageError
-from densevl.core.failures import FAILURES, Failure, add_failure
-from densevl.core.files import InputFile
-from densevl.core.images import read_image
+from densevl.core.errors import DensevlError, ImageError, UsageError
+from densevl.core.failures import Failure, FailureList
+from densevl.core.files import file_state
+from densevl.core.inputs import Input
 
 __all__ = ["Batch", "Run", "failure_reason", "file_state", "fingerprint", "read_batches"]
 
-Batch = list[tuple[InputFile, np.ndarray | Failure]]
+Source = TypeVar("Source", bound=Input)
+
+Batch = list[tuple[Source, np.ndarray | Failure]]
 """Inputs with their images, or with the reason why there is none."""
 
 Item = TypeVar("Item")
 Said = TypeVar("Said")
 Result = TypeVar("Result")
-Work = Callable[[Sequence[InputFile], Sequence[np.ndarray]], Iterable[Result]]
+Work = Callable[[Sequence[Source], Sequence[np.ndarray]], Iterable[Result]]
 
 MOST_PRINTED = 10
 """Failures that are printed; all of them are in the list."""
@@ -34,30 +36,36 @@ class Run(Generic[Item, Said]):
     """The state of many inputs; one that fails is listed and stops no other.
 
     Args:
-        out: folder of the results; its list of failures begins anew.
+        out: folder of the results, and of the list of failures.
         inputs: in their order.
         is_done: says of an input that its results are there: of the same input, made with the same settings.
+        is_own: says of a name in the list of failures that it is one of these inputs, and leaves the list until it
+            fails again; None begins the list anew.
 
     Attributes:
         todo: inputs without results.
         skipped: inputs whose results were there already.
         done: inputs of this run that gave results, each with what is said of them.
-        failures: inputs that gave none.
+        failures: inputs of this run that gave none.
 
     Raises:
         OutputError: where the folder cannot be written.
     """
 
-    def __init__(self, out: Path, inputs: Iterable[Item], is_done: Callable[[Item], bool]) -> None:
+    def __init__(
+        self,
+        out: Path,
+        inputs: Iterable[Item],
+        is_done: Callable[[Item], bool],
+        is_own: Callable[[str], bool] | None = None,
+    ) -> None:
         self.out, self.todo, self.skipped = out, list[Item](), list[Item]()
         for item in inputs:
             (self.skipped if is_done(item) else self.todo).append(item)
         self.done: list[tuple[Item, Said]] = []
         self.failures: list[Failure] = []
-        try:
-            (out / FAILURES).unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot write to {out}: {error.strerror or error}; name another folder") from error
+        self._listed = FailureList(out)
+        self._listed.forget(is_own)
 
     def fail(self, *failures: Failure) -> None:
         """Take account of inputs that failed, here and in the list of the folder.
@@ -66,16 +74,16 @@ class Run(Generic[Item, Said]):
             OutputError: where the list cannot be written.
         """
         self.failures += failures
-        add_failure(self.out / FAILURES, *failures)
+        self._listed.add(*failures)
 
     def progress(self, doing: str, total: int) -> tqdm:
         """A bar that shows itself after two seconds."""
         return tqdm(total=total, desc=doing, unit="image", delay=2, disable=None)
 
     def results(
-        self: "Run[InputFile, Any]", work: Work[Result], batch: int, doing: str
-    ) -> Iterator[tuple[InputFile, Result]]:
-        """Work on the image files that are to do; gives each with its result, as it is made.
+        self: "Run[Source, Any]", work: Work[Source, Result], batch: int, doing: str
+    ) -> Iterator[tuple[Source, Result]]:
+        """Work on the images that are to do; gives each with its result, as it is made.
 
         Args:
             work: makes something of each of several images. Where it fails, it gets them one by one.
@@ -106,7 +114,7 @@ class Run(Generic[Item, Said]):
             print(f"densevl: {name}: {reason}", file=sys.stderr)
         if self.failures:
             count = len(self.failures)
-            print(f"densevl: {count} failed; all are listed in {self.out / FAILURES}", file=sys.stderr)
+            print(f"densevl: {count} failed; all are listed in {self._listed.path}", file=sys.stderr)
         return 1 if self.failures else 0
 
 
@@ -129,13 +137,13 @@ def _refuse(value: Any) -> Any:
     )
 
 
-def _attempt(pairs: Batch, work: Work[Result]) -> Iterator[tuple[InputFile, Result | Failure]]:
+def _attempt(pairs: Batch[Source], work: Work[Source, Result]) -> Iterator[tuple[Source, Result | Failure]]:
     usable = [(item, image) for item, image in pairs if not isinstance(image, Failure)]
     try:
         made = iter(list(work([item for item, _ in usable], [image for _, image in usable])) if usable else [])
     except (DensevlError, MemoryError, RuntimeError) as error:
         if len(pairs) == 1:
-            yield pairs[0][0], Failure(str(pairs[0][0].path), failure_reason(error))
+            yield pairs[0][0], Failure(pairs[0][0].place, failure_reason(error))
         else:
             for pair in pairs:
                 yield from _attempt([pair], work)
@@ -144,7 +152,7 @@ def _attempt(pairs: Batch, work: Work[Result]) -> Iterator[tuple[InputFile, Resu
         yield item, image if isinstance(image, Failure) else next(made)
 
 
-def read_batches(inputs: Sequence[InputFile], size: int) -> Iterator[Batch]:
+def read_batches(inputs: Sequence[Source], size: int) -> Iterator[Batch[Source]]:
     """Batches of decoded images, the next ones decoded while the last one is worked on."""
     batches = [inputs[i : i + size] for i in range(0, len(inputs), size)]
     with ThreadPoolExecutor(1) as reader:
@@ -155,23 +163,14 @@ def read_batches(inputs: Sequence[InputFile], size: int) -> Iterator[Batch]:
             yield ahead.pop(0).result()
 
 
-def _read_all(inputs: Sequence[InputFile]) -> Batch:
-    read: Batch = []
+def _read_all(inputs: Sequence[Source]) -> Batch[Source]:
+    read: Batch[Source] = []
     for item in inputs:
         try:
-            read.append((item, read_image(item.path)))
+            read.append((item, item.read()))
         except ImageError as error:
-            read.append((item, Failure(str(item.path), str(error))))
+            read.append((item, Failure(item.place, str(error))))
     return read
-
-
-def file_state(path: Path) -> tuple[int, ...]:
-    """Bytes and time of the last change of a file, which differ once it is changed; nothing where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_size, status.st_mtime_ns
 
 
 def failure_reason(error: BaseException) -> str:

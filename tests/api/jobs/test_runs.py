@@ -9,10 +9,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from densevl.api.jobs import runs
-from densevl.api.jobs.runs import Run, failure_reason, file_state, fingerprint, read_batches
+from densevl.api.jobs.runs import Run, failure_reason, fingerprint, read_batches
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.failures import FAILURES, Failure
-from densevl.core.files import InputFile
+from densevl.core.files import InputFile, file_state
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 9])

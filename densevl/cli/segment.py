@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ def _segment(options: argparse.Namespace) -> int:
     from densevl.core.files import expand_inputs
 
     vocabulary, sources = _vocabulary(options)
+    if len(vocabulary) == 1 and not options.background:
+        only = "one class, which every pixel gets; add classes after commas, or --background words"
+        print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     background = Background.parse(options.background) if options.background else None
     inputs = expand_inputs(sources, exclude=options.out)
 

@@ -21,7 +21,7 @@ from densevl.api.jobs.runs import Run, file_state, fingerprint
 from densevl.api.model import Classes, Model
 from densevl.core.drawing.overlay import write_image
 from densevl.core.features import TextEmbeddings
-from densevl.core.files import InputFile, atomic_write
+from densevl.core.files import InputFile, atomic_write, parse_json
 from densevl.core.labelmap import LabelMap, coco_results
 
 __all__ = ["SegmentJob"]
@@ -90,7 +90,7 @@ class SegmentJob:
     def _record(self, item: InputFile) -> dict[str, Any] | None:
         """The record of an input that is done with these settings, None where there is still something to do."""
         try:
-            record: dict[str, Any] = json.loads(self._path(item, RECORD).read_text(encoding="utf-8"))
+            record: dict[str, Any] = parse_json(self._path(item, RECORD).read_text(encoding="utf-8"))
             same = [record.get("settings"), *record.get("source", ())] == self._identity(item)
         except (OSError, ValueError):
             return None

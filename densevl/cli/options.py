@@ -1,7 +1,6 @@
 """Commands and the options that they share: the model, where it runs, where results go."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -135,8 +134,10 @@ def _change(text: str) -> tuple[str, Any]:
     path, equals, value = text.partition("=")
     if not (path and equals):
         raise argparse.ArgumentTypeError(f"write a change as PATH=VALUE, such as short_side=336; got {text!r}")
+    from densevl.core.files import parse_json
+
     try:
-        return path, json.loads(value)
+        return path, parse_json(value)
     except ValueError:
         return path, value
 

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         "--parser",
         action=Change,
         metavar="NAME",
-        help="what takes expressions apart: rules, spacy, or spacy:PIPELINE (default: the model's own)",
+        help="what takes expressions apart: rules, or reclip as in published figures (default: the model's own)",
     )
     parser.add_argument(
         "--show-prompts", action="store_true", help="also write a contact sheet of marked images for each"
@@ -59,10 +59,29 @@ def _refer(options: argparse.Namespace) -> int:
     pictures, sheets = job.pictures(image, len(found)), job.sheets(image, len(found))
     for i, grounding in enumerate(found):
         print(grounding.explain(options.top) if options.explain else _listed(grounding, options.top))
+        for note in _notes(grounding):
+            print(f"densevl: {note}", file=sys.stderr)
         if grounding.doubtful:
             print(f"densevl: nothing in the image seems to be meant by {grounding.expression!r}", file=sys.stderr)
         print(*(files[i] for files in (pictures, sheets) if files), sep="\n")
     return 0
+
+
+def _notes(grounding: Any) -> list[str]:
+    """Cautions about the reading of an expression, a line each."""
+    phrase, text = grounding.phrase, grounding.expression
+    notes = []
+    if phrase.not_understood:
+        parts = ", ".join(map(repr, phrase.not_understood))
+        notes.append(f"not understood in {text!r}: {parts}; no box shows it, so only the image-text model judges it")
+    unused = [step.name for step in grounding.steps if not step.used]
+    if unused:
+        notes.append(f"no region fulfils {', '.join(map(repr, unused))} of {text!r}; it was left out")
+    if phrase.count is None:
+        notes.append(f"{text!r} may mean several things; each is a region of its own in the ranking")
+    elif phrase.count > 1:
+        notes.append(f"{text!r} means {phrase.count} things: the first {phrase.count} regions of the ranking")
+    return notes
 
 
 def _listed(grounding: Any, top: int) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ def _segment(options: argparse.Namespace) -> int:
     from densevl.core.background import Background
 
     vocabulary, sources = _vocabulary(options)
+    if len(vocabulary) == 1 and not options.background:
+        only = "one class, which every pixel gets; add classes after commas, or --background words"
+        print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     background = Background.parse(options.background) if options.background else None
     shard = Shard.parse(options.shard) if options.shard else None
     inputs = named_inputs(options, sources, options.out)

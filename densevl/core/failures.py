@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from densevl.core.errors import OutputError
-from densevl.core.files import atomic_write, locked
+from densevl.core.files import atomic_write, locked, parse_json
 
 __all__ = ["FAILURES", "Failure", "FailureList", "add_failure"]
 
@@ -101,7 +101,7 @@ class FailureList:
 def _failure(line: str) -> Failure | None:
     """The failure of a line; None where a process was killed while it wrote the line."""
     try:
-        return Failure(**json.loads(line))
+        return Failure(**parse_json(line))
     except (ValueError, TypeError):
         return None
 

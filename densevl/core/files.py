@@ -32,6 +32,7 @@ __all__ = [
     "locked",
     "natural_order",
     "nothing_found",
+    "parse_json",
     "read_json",
 ]
 
@@ -272,6 +273,19 @@ def below(path: Path, root: Path) -> Iterator[str]:
         yield "/".join(names[-length:])
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        json.JSONDecodeError: where it is no JSON, or its brackets are nested deeper than can be read.
+        UnicodeDecodeError: where bytes are no text.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("brackets are nested too deeply", "", 0) from None
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The value of a JSON file.
 
@@ -279,8 +293,10 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         UsageError: where the file is missing or no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}; check the path") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not JSON: it is no UTF-8 text (byte {error.start})") from None
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from None

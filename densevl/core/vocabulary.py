@@ -4,13 +4,16 @@ Segmentors, data sets and drawings read the same vocabulary, so that they cannot
 users write::
 
     cat, sofa|couch, dog        commas between classes, bars between the synonyms of one class
+    cat; sofa|couch; dog        so are semicolons, tabs and line breaks, of one kind in a text
 
     # my_classes.txt            one class a line; blank lines and comments are skipped
     cat
     sofa, couch                 commas (or bars) between the synonyms
 
-A backslash takes the character after it as it stands: ``rock\\, paper``, ``C\\|O``, ``\\#1``. White space at the ends
-is dropped and inside counts as one space; two names that differ only in case or white space are the same.
+A backslash takes what follows it as it stands: ``rock\\, paper``, ``C\\|O``, ``\\#1``, ``TV\\/radio``,
+``salt \\and pepper``. Words that may join two classes ("grass/brick", "grass and brick") are refused without it. White
+space at the ends is dropped and inside counts as one space; two names that differ only in case or white space are the
+same.
 """
 
 import json
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.files import parse_json
 from densevl.core.palette import palette
 
 __all__ = [
@@ -39,6 +43,15 @@ Colour = tuple[int, int, int]
 """RGB in 0..255."""
 
 DATA = Path(__file__).parents[1] / "data"
+COMMAS, SEMICOLONS, LINES = ",，、", ";；", "\n\r\t"
+SEPARATORS = (COMMAS, SEMICOLONS, LINES)
+"""What stands between classes, by kind."""
+
+_ESCAPE = r"\\(?:[,，、;；|#\\/&+]|(?:and|or)\b)"
+_JOINT = re.compile(r"(?<!\\)/|(?<=\s)(?:and|or|&|\+)(?=\s)", re.IGNORECASE)
+_COLOUR = "(?:black|white|red|green|blue|yellow|orange|pink|purple|brown|gr[ae]y|beige|tan|gold|silver)"
+_COLOURS = re.compile(rf"\b{_COLOUR} and {_COLOUR}\b", re.IGNORECASE)
+
 MOST_CLASSES = 65534
 """Labels are stored in 16 bits, of which one value means "ignored"."""
 
@@ -117,12 +130,16 @@ class Vocabulary:
 
     @classmethod
     def parse(cls, text: str, name: str = "custom") -> "Vocabulary":
-        """From ``"cat, sofa|couch, dog"``.
+        """From ``"cat, sofa|couch, dog"``; semicolons, tabs and line breaks separate classes, too.
 
         Raises:
             UsageError: where the classes cannot be used.
         """
-        entries = split_unescaped(text, ",") if text.strip() else []
+        if not isinstance(text, str):
+            raise UsageError(f"expected a text such as 'cat, sofa|couch'; got {text!r}")
+        entries = _entries(text.strip()) if text.strip() else []
+        for entry in entries:
+            _check_joined(entry)
         return cls.from_classes([[literal(word) for word in split_unescaped(entry, "|")] for entry in entries], name)
 
     @classmethod
@@ -149,7 +166,7 @@ class Vocabulary:
             raise UsageError(_not_found(str(source), path))
         try:
             text = path.read_text(encoding="utf-8-sig")
-            return _from_json(json.loads(text), path.stem) if path.suffix == ".json" else _from_lines(text, path.stem)
+            return _from_json(parse_json(text), path.stem) if path.suffix == ".json" else _from_lines(text, path.stem)
         except OSError as error:
             raise UsageError(f"cannot read the vocabulary {path}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
@@ -216,11 +233,48 @@ def _data(file: str) -> Any:
     return json.loads((DATA / file).read_text(encoding="utf-8"))
 
 
+def _entries(text: str) -> list[str]:
+    """The classes of a text, escapes included.
+
+    Raises:
+        UsageError: where separators of several kinds leave open which of them stand between classes.
+    """
+    used = {kind: pieces for kind in SEPARATORS if len(pieces := split_unescaped(text, kind)) > 1}
+    if LINES in used:
+        lines = [line for line in (line.strip().strip(COMMAS) for line in used.pop(LINES)) if line.strip()]
+        if all(len(split_unescaped(line, COMMAS + SEMICOLONS)) == 1 for line in lines):
+            return lines
+        used[LINES] = lines
+    if len(used) > 1:
+        raise UsageError(
+            "classes are separated in several ways (commas, semicolons, lines); use commas alone: 'cat, dog'"
+        )
+    return next(iter(used.values()), [text])
+
+
+def _check_joined(entry: str) -> None:
+    """Refuse an entry that is perhaps two classes.
+
+    Raises:
+        UsageError: where it has a slash, or "and" between other words than two colours.
+    """
+    for word in split_unescaped(entry, "|"):
+        joint = _JOINT.search(word)
+        first, second = (word[: joint.start()], word[joint.end() :]) if joint is not None else (word, "")
+        if joint is None or not first.strip() or not second.strip() or _COLOURS.search(word) is not None:
+            continue
+        raise UsageError(
+            f"{word.strip()!r} may be one class or several; write '{first.strip()}, {second.strip()}' for several, or "
+            f"'{first.lstrip()}\\{joint[0]}{second.rstrip()}' for one"
+        )
+
+
 def _from_lines(text: str, name: str) -> Vocabulary:
-    lines = (re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines())
-    return Vocabulary.from_classes(
-        [[literal(w) for w in split_unescaped(line, ",|")] for line in lines if line.strip()], name
-    )
+    lines = [line.strip() for line in (re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()) if line.strip()]
+    for line in lines:
+        if "\t" in line or len(split_unescaped(line, SEMICOLONS)) > 1:
+            raise UsageError(f"a file has one class a line, and commas between its synonyms; got {line!r}")
+    return Vocabulary.from_classes([[literal(w) for w in split_unescaped(line, f"{COMMAS}|")] for line in lines], name)
 
 
 def _from_json(data: Any, name: str) -> Vocabulary:
@@ -288,7 +342,7 @@ def normalised(word: str) -> str:
 def split_unescaped(text: str, separators: str) -> list[str]:
     """Cut at each separator that has no backslash before it; the escapes stay in the pieces."""
     pieces = [""]
-    for token in re.findall(r"\\[,|#\\]|.", text, re.DOTALL):
+    for token in re.findall(rf"{_ESCAPE}|.", text, re.DOTALL):
         if token in separators:
             pieces.append("")
         else:
@@ -297,5 +351,5 @@ def split_unescaped(text: str, separators: str) -> list[str]:
 
 
 def literal(text: str) -> str:
-    """The text with each escaped comma, bar, hash or backslash as itself."""
-    return re.sub(r"\\([,|#\\])", r"\1", text)
+    """The text with each escaped separator, hash, joining word or backslash as itself."""
+    return re.sub(_ESCAPE, lambda match: match[0][1:], text)

@@ -9,7 +9,6 @@ size and then normalised. The position embedding is resized bicubic without anti
 native side, as the reference code does; timm itself resizes with antialiasing, by the ratio of the sides.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from densevl.core.conv_stem import ConvStem
 from densevl.core.errors import UsageError, WeightsError, suggestion
+from densevl.core.files import parse_json
 from densevl.core.geometry import Size, pad_to_multiple
 from densevl.core.images import normalise
 from densevl.encoders.towers.positions import resize_positions
@@ -193,7 +193,7 @@ def _arch_beside(path: Path) -> Mapping[str, Any]:
     """The arguments of timm's ``VisionTransformer`` in the JSON file beside the weights."""
     file = path.with_suffix(".json")
     try:
-        arguments = json.loads(file.read_text(encoding="utf-8"))
+        arguments = parse_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"say which architecture {path} belongs to, as arch='vit_small_patch8_224' or in {file}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from densevl.core.errors import OutputError, WeightsError, first_line
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, parse_json
 from densevl.weights.download import TIMEOUT, TransferError, download, file_digest, file_sha256, hash_name
 from densevl.weights.table import DATA, WeightsEntry, weights_entry, weights_table
 
@@ -195,7 +195,7 @@ def _record(target: Path) -> Path:
 def _recorded(file: Path, record: Path) -> str | None:
     """The hash that was found when the file was checked, unless it has changed since."""
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
+        found = parse_json(record.read_text(encoding="utf-8"))
         state = file.stat()
         return str(found["digest"]) if [state.st_size, state.st_mtime_ns] == found["state"] else None
     except (OSError, ValueError, KeyError, TypeError):

@@ -6,7 +6,6 @@ import tarfile
 
 import cv2
 import pytest
-import spacy
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -84,25 +83,23 @@ def test_nothing_is_built_for_an_image_that_cannot_be_read(photo, capsys):
     assert "scene.png" in capsys.readouterr().err
 
 
-@spacy.Language.component("flat_tree")
-def flat_tree(doc):
-    """Every word belongs to the last one."""
-    for token in doc:
-        last = token.i == len(doc) - 1
-        token.head, token.dep_, token.pos_ = doc[-1], "ROOT" if last else "amod", "NOUN" if last else "ADJ"
-    return doc
+def test_what_is_not_understood_is_said(photo, capsys):
+    assert refer(photo, "the two shapes next to the left shape, facing right") == 0
+    printed = capsys.readouterr()
+    assert "'facing right'; no box shows it" in printed.err
+    assert "means 2 things" in printed.err
+    (answer,) = json.loads((photo.parent / "out" / "scene.refer.json").read_text())["expressions"]
+    assert answer["not_understood"] == ["facing right"]
+    assert answer["count"] == 2
+    assert "near (shape | most left)" in answer["read_as"]
 
 
-def test_the_parser_reaches_the_grounder(photo, capsys):
-    pipeline = spacy.blank("en")
-    pipeline.to_disk(photo.parent / "blank")
-    assert refer(photo, "the left shape", "--parser", f"spacy:{photo.parent / 'blank'}") == 2
-    assert "no dependency parser" in capsys.readouterr().err
-    pipeline.add_pipe("flat_tree")
-    pipeline.to_disk(photo.parent / "flat")
-    assert refer(photo, "the left shape", "--parser", f"spacy:{photo.parent / 'flat'}") == 0
+def test_the_parser_of_published_figures_reaches_the_grounder(photo, capsys):
+    assert refer(photo, "the shape next to the left shape", "--parser", "reclip") == 0
+    assert "not understood" not in capsys.readouterr().err
     record = json.loads((photo.parent / "out" / "scene.refer.json").read_text())
-    assert record["protocol"]["parser"].startswith("spacy:en_")
+    assert record["protocol"]["parser"] == "reclip"
+    assert "near" not in record["expressions"][0]["read_as"]
 
 
 def test_one_expression_has_one_sheet(photo):
@@ -135,7 +132,8 @@ def test_many_expressions_and_the_marked_images(photo, capsys):
         (["dog", "--model", "maskclip-b32"], "tells no regions apart"),
         (["dog", "--model", "fgvp", "--weights", "{mini}"], "this model has 2"),
         (["dog", "--parser", "ruls"], "rules"),
-        (["dog", "--parser", "spacy:no_such_pipeline"], "no_such_pipeline"),
+        (["dog", "--parser", "spacy"], "there are rules, reclip"),
+        (["left of the " * 30 + "dog"], "use fewer"),
         (["dog", "--boxes", "{folder}/none.json"], "none.json"),
         (["dog", "--boxes", "{folder}/wrong.json"], "reversed"),
         (["dog", "--boxes", "{folder}/empty.json"], "no region to choose from"),

@@ -1,6 +1,7 @@
 """Class lists: what users may write, what is refused, and the built-in lists against those who defined them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,60 @@ def _unique(synonyms: list[list[str]]) -> bool:
 @given(classes.filter(_unique))
 def test_whatever_is_escaped_comes_back(synonyms: list[list[str]]) -> None:
     def escape(text: str) -> str:
-        return "".join("\\" + c if c in ",|#\\" else c for c in text)
+        return "".join("\\" + c if c in ",，、;；|#\\/&+" else c for c in text)
 
     written = ", ".join("|".join(map(escape, group)) for group in synonyms)
     assert Vocabulary.parse(written).classes == Vocabulary.from_classes(synonyms).classes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "grass;brick",
+        "grass；brick",
+        "grass，brick",
+        "grass、brick",
+        "grass\nbrick\n",
+        "grass\tbrick",
+        "grass,\nbrick",
+        "grass\r\nbrick",
+    ],
+)
+def test_what_is_surely_a_separator_separates(text: str) -> None:
+    assert Vocabulary.parse(text).names == ("grass", "brick")
+
+
+@pytest.mark.parametrize(
+    ("text", "one"),
+    [
+        ("grass/brick", r"grass\/brick"),
+        ("grass and brick", r"grass \and brick"),
+        ("grass & brick", r"grass \& brick"),
+        ("cat, grass or brick", r"grass \or brick"),
+        ("cat, dog and bird", r"dog \and bird"),
+        ("cat|tom + dog", r"tom \+ dog"),
+    ],
+)
+def test_what_may_be_one_class_or_several_is_refused_with_both_ways_to_write_it(text: str, one: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"or '{one}' for one")):
+        Vocabulary.parse(text)
+    assert Vocabulary.parse(one).names == (one.replace("\\", ""),)
+
+
+def test_separators_of_several_kinds_are_refused() -> None:
+    for text in ("cat; dog, bird", "cat, kitten\ndog"):
+        with pytest.raises(UsageError, match="commas alone"):
+            Vocabulary.parse(text)
+    assert Vocabulary.parse(r"cat\;dog, bird").names == ("cat;dog", "bird")
+    assert Vocabulary.parse("black and white cat, dog").names == ("black and white cat", "dog")
+
+
+def test_a_file_has_one_class_a_line(tmp_path: Path) -> None:
+    for number, text in enumerate(("cat; dog\n", "0\tcat\n1\tdog\n")):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(text)
+        with pytest.raises(UsageError, match="one class a line"):
+            Vocabulary.load(path)
 
 
 def test_a_text_file(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from densevl.api.jobs.runs import Run
 from densevl.core.errors import ShardError, UsageError, suggestion
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, parse_json
 from densevl.datasets.region_texts.shards import FORMATS, shard_head
 from densevl.tasks.annotation.captions import Captions
 from densevl.tasks.annotation.parts import Part, plan_parts
@@ -119,7 +119,7 @@ class LabelRegionsJob:
         """Note the settings, or compare them with those of the run that is to go on."""
         path = self.out / HEAD
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             before = None
         if before == described:

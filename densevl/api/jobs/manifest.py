@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import OutputError, UsageError, shortened
-from densevl.core.files import atomic_write, locked
+from densevl.core.files import atomic_write, locked, parse_json
 
 __all__ = ["MANIFEST", "begin", "check", "compare", "described", "read_manifest"]
 
@@ -41,7 +41,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / MANIFEST
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         _ = found["command"], found["fingerprint"]
         return dict(found)
     except (FileNotFoundError, NotADirectoryError):

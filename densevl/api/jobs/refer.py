@@ -123,6 +123,8 @@ def _record(grounding: Grounding) -> dict[str, Any]:
     return {
         "expression": grounding.expression,
         "read_as": str(grounding.phrase),
+        "not_understood": list(grounding.not_understood),
+        "count": grounding.phrase.count,
         "proposals": grounding.proposals,
         "presence": grounding.presence,
         "doubtful": grounding.doubtful,

@@ -21,7 +21,7 @@ from densevl.api.jobs.manifest import MANIFEST, described
 from densevl.core.drawing.overlay import write_image
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.failures import FailureList
-from densevl.core.files import atomic_write, below, natural_order
+from densevl.core.files import atomic_write, below, natural_order, parse_json
 from densevl.core.inputs import Input
 from densevl.core.labelmap import LabelMap, coco_results
 from densevl.core.vocabulary import Vocabulary
@@ -200,7 +200,7 @@ class Results:
     def _read(self, path: Path) -> dict[str, Any] | None:
         """The record in a file; None where there is none of these settings."""
         try:
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            record: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
             return record if record["settings"] == self.settings and record["source"] else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

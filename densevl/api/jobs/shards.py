@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from densevl.core.errors import UsageError
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, parse_json
 from densevl.core.inputs import Input
 
 __all__ = ["Shard", "ShardNote", "missing_shards", "read_notes"]
@@ -129,7 +129,7 @@ def read_notes(folder: Path) -> list[ShardNote]:
     for path in folder.glob("shard-*-of-*.json"):
         match = re.fullmatch(r"shard-(\d+)-of-(\d+)\.json", path.name)
         try:
-            told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            told: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
             if match is not None:
                 shard = Shard(int(match[1]), int(match[2]))
                 notes.append(ShardNote(shard, told["inputs"], told["own"], told["failed"]))

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, parse_json
 from densevl.core.geometry import Box, Size
 from densevl.core.masks import Rle
 
@@ -159,7 +159,7 @@ def read_annotations(path: str | Path) -> ReferringData:
 
 def _parsed(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}, line {number}: no JSON ({error})") from None
     if not isinstance(value, dict):

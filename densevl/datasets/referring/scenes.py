@@ -1,6 +1,6 @@
 """Referring expressions of scenes, which densevl draws itself: nothing to download."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,8 +14,12 @@ from densevl.core.masks import encode_masks
 from densevl.datasets.referring.annotations import Reference, ReferredImage
 from densevl.datasets.referring.datasets import PROPOSALS, ReferringImages
 from densevl.datasets.scenes import Expression, Scene, expressions, render
+from densevl.datasets.scenes.language import nearness
 
-__all__ = ["ReferringScenes", "drawn_expressions"]
+__all__ = ["LANGUAGES", "ReferringScenes", "drawn_expressions"]
+
+LANGUAGES: Mapping[str, Callable[[Scene], tuple[Expression, ...]]] = {"expressions": expressions, "nearness": nearness}
+"""What is said of scenes, by name."""
 
 
 @DATASETS.register_module()
@@ -32,9 +36,10 @@ class ReferringScenes(ReferringImages):
         proposals: ``true``, ``everything`` or ``detector``; see :data:`PROPOSALS`.
         per_kind: at most so many expressions of each kind in a scene; None for all, of which most are relations.
         indices: use the first so many scenes only.
+        language: what is said: ``expressions`` or ``nearness``; see :data:`LANGUAGES`.
 
     Raises:
-        UsageError: where such proposals are not to be had.
+        UsageError: where such proposals are not to be had, or the language is unknown.
     """
 
     def __init__(
@@ -45,18 +50,21 @@ class ReferringScenes(ReferringImages):
         proposals: str = "true",
         per_kind: int | None = 2,
         indices: int | None = None,
+        language: str = "expressions",
     ) -> None:
         known = [name for name in PROPOSALS if name != "detections"]
         if proposals not in known:
             raise UsageError(
                 f"proposals {proposals!r} are not to be had of scenes; {suggestion(str(proposals), known)}"
             )
-        self.title, self.source = "scenes, expressions", "drawn while needed"
+        if language not in LANGUAGES:
+            raise UsageError(f"language {language!r} is unknown; {suggestion(str(language), LANGUAGES)}")
+        self.title, self.source = f"scenes, {language}", "drawn while needed"
         count = length if indices is None else min(indices, length)
         self._pictures, images = [], []
         for index in tqdm(range(count), desc="scenes", disable=None):
             scene = render(seed, index, size=size, split="val")
-            image = _referred(scene, index, drawn_expressions(scene, per_kind, (seed, index)))
+            image = _referred(scene, index, drawn_expressions(scene, per_kind, (seed, index), language))
             if image.refs:
                 images.append(image)
                 self._pictures.append(scene.image)
@@ -70,9 +78,11 @@ class ReferringScenes(ReferringImages):
         return self._pictures[index]
 
 
-def drawn_expressions(scene: Scene, per_kind: int | None, seed: Sequence[int]) -> list[Expression]:
+def drawn_expressions(
+    scene: Scene, per_kind: int | None, seed: Sequence[int], language: str = "expressions"
+) -> list[Expression]:
     """The expressions of a scene, at most so many of each kind, in the order of the grammar; the seed chooses which."""
-    found = expressions(scene)
+    found = LANGUAGES[language](scene)
     if per_kind is None:
         return list(found)
     places: dict[str, list[int]] = {}

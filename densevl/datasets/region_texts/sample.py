@@ -1,11 +1,11 @@
 """One record as a shard stores it, before anything of it is decoded."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from densevl.core.errors import ImageError, ShardError, UsageError
+from densevl.core.files import parse_json
 from densevl.core.images import encoded_size
 from densevl.datasets.region_texts.grit import grit_regions
 from densevl.datasets.region_texts.record import RegionTextRecord
@@ -49,7 +49,7 @@ class Sample:
             ShardError: where the image is missing or a file is damaged.
         """
         try:
-            content = json.loads(self.fields.get("json", b"{}"))
+            content = parse_json(self.fields.get("json", b"{}"))
             caption = self.fields["txt"].decode() if "txt" in self.fields else content.get("caption")
             return as_record(self.key, self._image(), content, caption)
         except (ImageError, UsageError, ValueError, AttributeError) as error:

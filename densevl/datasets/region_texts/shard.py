@@ -7,6 +7,7 @@ from pathlib import Path
 
 from densevl.core.errors import ShardError
 from densevl.core.failures import Failure
+from densevl.core.files import parse_json
 
 __all__ = ["ShardHead", "cut_off"]
 
@@ -42,7 +43,7 @@ class ShardHead:
         """
         if f"{PREFIX}records" not in texts:
             return None
-        failures = [Failure(*map(str, one)) for one in json.loads(texts.get(f"{PREFIX}failures", "[]"))]
+        failures = [Failure(*map(str, one)) for one in parse_json(texts.get(f"{PREFIX}failures", "[]"))]
         return cls(int(texts[f"{PREFIX}records"]), texts.get(f"{PREFIX}identity", ""), tuple(failures))
 
 

@@ -1,5 +1,6 @@
 """True texts of a scene: names, things, captions, region texts and referring expressions."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,13 @@ __all__ = [
     "Expression",
     "caption",
     "expressions",
+    "nearness",
     "region_text",
     "things",
 ]
 
 RELATIONS = ("left of", "right of", "above", "below")
+NEARNESS = ("near", "next to", "beside", "closest to")
 MARGIN = 0.08
 """Least distance of two centres along an axis that tells them apart, as a fraction of the short side."""
 
@@ -53,7 +56,7 @@ class Expression:
 
     Attributes:
         target: index into ``Scene.objects``.
-        kind: ``attribute``, ``extreme``, ``ground`` or ``relation``.
+        kind: ``attribute``, ``extreme``, ``ground``, ``relation`` or ``nearness``.
     """
 
     text: str
@@ -183,6 +186,34 @@ def _by_relation(scene: Scene) -> Iterable[Expression]:
                     # A rival must be clearly on the other side: one that is level with the landmark is a doubt.
                     if all(_lead(scene.objects[k], anchor, relation) < -gap for k in rivals):
                         yield Expression(f"the {description} {relation} the {landmark}", i, "relation")
+
+
+def nearness(scene: Scene) -> tuple[Expression, ...]:
+    """Every expression such as "the star next to the blue ring" that is clearly true of just one of several stars.
+
+    The gap between the boxes of the one and the ring is smaller than that of every other star by :data:`MARGIN` of the
+    short side. Each of the four ways to say it is used in turn.
+    """
+    margin = MARGIN * min(scene.labels.shape)
+    found: dict[tuple[str, str], int] = {}
+    for j, anchor in enumerate(scene.objects):
+        landmark = next((d for d in _descriptions(anchor) if _targets(scene, d) == [j]), None)
+        others = [item for i, item in enumerate(scene.objects) if i != j]
+        kinds = {Description(item.shape) for item in others} | {Description(None, item.colour) for item in others}
+        for description in sorted(kinds | {Description()}, key=str):
+            rivals = sorted((_gap(scene.objects[i], anchor), i) for i in _targets(scene, description) if i != j)
+            if landmark is not None and len(rivals) > 1 and rivals[1][0] - rivals[0][0] > margin:
+                found[str(description), str(landmark)] = rivals[0][1]
+    return tuple(
+        Expression(f"the {description} {NEARNESS[n % len(NEARNESS)]} the {landmark}", target, "nearness")
+        for n, ((description, landmark), target) in enumerate(found.items())
+    )
+
+
+def _gap(item: SceneObject, other: SceneObject) -> float:
+    """Length of the shortest line between the boxes of two objects, in pixels."""
+    sides = ((item.box[axis] - other.box[axis + 2], other.box[axis] - item.box[axis + 2]) for axis in (0, 1))
+    return math.hypot(*(max(0.0, *apart) for apart in sides))
 
 
 def _lead(item: SceneObject, anchor: SceneObject, relation: str) -> float:

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from densevl.core.errors import OutputError
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, parse_json
 from densevl.weights import cache_dir
 
 __all__ = ["TextCache"]
@@ -59,7 +59,7 @@ class TextCache:
             listed = metadata["texts"]
             if metadata["checksum"] != _checksum(listed, vectors):
                 return {}
-            return dict(zip(json.loads(listed), vectors, strict=True))
+            return dict(zip(parse_json(listed), vectors, strict=True))
         except (OSError, SafetensorError, KeyError, ValueError, TypeError):
             return {}
 

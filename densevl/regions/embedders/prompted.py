@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from densevl.core.errors import UsageError, WeightsError
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, parse_json
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
@@ -121,7 +121,7 @@ def load_prompter(path: str | Path, encoder_id: str | None = None) -> Prompter:
     opened = open_weights(path)
     path, metadata = opened.path, opened.metadata
     try:
-        prompter = Prompter(**json.loads(metadata["prompter"]))
+        prompter = Prompter(**parse_json(metadata["prompter"]))
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} does not say how its prompter is built ({error}): it is no prompter") from error
     if encoder_id is not None and metadata.get("encoder") != encoder_id:

@@ -21,7 +21,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from densevl.core.errors import OutputError, UsageError
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, parse_json
 from densevl.core.geometry import Size
 from densevl.core.masks import decode_masks, encode_masks
 from densevl.core.regions import Regions
@@ -159,7 +159,7 @@ def _decoded(counts: Sequence[str], size: Size) -> Tensor:
 def _read(path: Path, size: Size) -> dict[str, Any]:
     """The masks in a file; nothing where there is no usable file."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
         if content["checksum"] != _checksum(content["masks"]) or content["size"] != list(size):
             return {}
         return content["masks"]

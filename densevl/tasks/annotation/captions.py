@@ -6,13 +6,13 @@ lines with the same names; or a JSON object of captions by image. An image may h
 """
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from densevl.core.errors import UsageError
+from densevl.core.files import parse_json
 
 __all__ = ["Captions", "caption_beside", "read_captions"]
 
@@ -95,7 +95,7 @@ def _text(path: Path) -> str:
 
 def _of_json(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        content = json.loads(_text(path))
+        content = parse_json(_text(path))
     except ValueError as error:
         raise UsageError(f"the captions {path} are no JSON ({error}); known are JSON, JSON lines and CSV") from None
     try:
@@ -120,7 +120,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    yield _pair(path, json.loads(line))
+                    yield _pair(path, parse_json(line))
                 except ValueError as error:
                     raise UsageError(f"{path}, line {number}: {error}") from None
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import DensevlError, UsageError
+from densevl.core.files import parse_json
 from densevl.tasks.annotation.parts import Part
 from densevl.tasks.annotation.settings import LabelSettings
 from densevl.tasks.annotation.workers import Outcome, PartWorker
@@ -68,7 +69,7 @@ def on_ray(worker: PartWorker, parts: Sequence[Part], workers: int, address: str
     )
     try:
         for row in outcomes.iter_rows():
-            error = tuple(json.loads(row.pop("error") or "null") or ()) or None
+            error = tuple(parse_json(row.pop("error") or "null") or ()) or None
             yield Outcome(**row, error=error)
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()

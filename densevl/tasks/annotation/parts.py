@@ -13,7 +13,7 @@ from pathlib import Path
 
 from densevl.core.errors import ShardError, UsageError
 from densevl.core.failures import Failure
-from densevl.core.files import expand_inputs
+from densevl.core.files import expand_inputs, parse_json
 from densevl.datasets.region_texts.shards import FORMATS, read_records, shard_paths
 from densevl.tasks.annotation.captions import Captions, caption_beside
 
@@ -63,7 +63,7 @@ class Part:
     @classmethod
     def from_json(cls, text: str) -> "Part":
         """The part of what :meth:`as_json` gave."""
-        content = json.loads(text)
+        content = parse_json(text)
         images = tuple((key, path, tuple(captions)) for key, path, captions in content.pop("images"))
         return cls(**content, images=images)
 

@@ -5,7 +5,7 @@ from typing import Any
 from densevl.core.errors import UsageError, suggestion
 from densevl.tasks.annotation.noun_phrases import Tagger
 from densevl.tasks.annotation.rule_tagger import rule_tags
-from densevl.tasks.spacy_pipeline import PIPELINE, load_pipeline
+from densevl.tasks.spacy_pipeline import load_pipeline
 
 __all__ = ["NltkTagger", "SpacyTagger", "load_tagger"]
 
@@ -15,14 +15,15 @@ def load_tagger(name: str) -> Tagger:
 
     Args:
         name: ``"rule"`` (:func:`rule_tags`, which needs nothing), ``"nltk"`` for NLTK's averaged perceptron,
-            ``"spacy"`` for spaCy's small English pipeline, or ``"spacy:"`` and the name or folder of another one.
+            ``"spacy"`` for an English pipeline of spaCy that is installed, or ``"spacy:"`` and the name or folder of
+            one.
 
     Raises:
         UsageError: where the name is unknown, or the library or its model is not installed.
     """
     kind, _, pipeline = name.partition(":")
     if kind == "spacy":
-        return SpacyTagger(pipeline or PIPELINE)
+        return SpacyTagger(pipeline or None)
     if name == "nltk":
         return NltkTagger()
     if name == "rule":
@@ -66,17 +67,17 @@ class SpacyTagger:
     """Tags with a spaCy pipeline.
 
     Args:
-        pipeline: name or folder of an English pipeline with a tagger, or a loaded one.
+        pipeline: name or folder of an English pipeline with a tagger, or a loaded one; None for one that is installed.
 
     Raises:
         UsageError: where spaCy or the pipeline is not installed, or the pipeline is of another language or has no
             tagger.
     """
 
-    def __init__(self, pipeline: Any = PIPELINE) -> None:
+    def __init__(self, pipeline: Any = None) -> None:
         pipeline = load_pipeline(pipeline)
         if pipeline.lang != "en" or not pipeline("a red dog").has_annotation("TAG"):
-            raise UsageError(f"the spaCy pipeline {pipeline.meta['name']!r} tags no English; take {PIPELINE}")
+            raise UsageError(f"the spaCy pipeline {pipeline.meta['name']!r} tags no English; take an English one")
         self.pipeline = pipeline
 
     def __call__(self, text: str) -> list[tuple[str, str]]:

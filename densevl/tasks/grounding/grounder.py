@@ -53,7 +53,7 @@ class Grounder(nn.Module):
         top: how many regions the detector gives for each phrase.
         template: text round expressions and negative captions, with ``{}`` in it.
         relations: whether relations and superlatives are taken apart.
-        parser: what takes them apart: ``"rules"``, ``"spacy"``, or as :func:`load_parser` says.
+        parser: what takes them apart: ``"rules"``, ``"reclip"``, or as :func:`load_parser` says.
         subtract: whether the mean score of the negative captions is subtracted.
         negatives: the bank of negative captions, see :func:`negative_bank`; None for none.
         negative_count: captions drawn from the bank.
@@ -267,7 +267,8 @@ class Grounder(nn.Module):
         whole = scores.softmax(0)
         resolved = Resolution(whole, (Step("whole", whole),))
         if not phrase.simple:
-            tree = resolve(phrase, encoded.regions.boxes.cpu(), lambda text: total(text).softmax(0))
+            regions = encoded.regions
+            tree = resolve(phrase, regions.boxes.cpu(), lambda text: total(text).softmax(0), regions.size)
             product = whole * tree.probabilities
             product = product / product.sum() if product.sum() > 0 else whole
             resolved = Resolution(product, (*resolved.steps, *tree.steps))

@@ -81,6 +81,11 @@ class Grounding:
         unfulfilled = any(step.fulfilled is not None and step.fulfilled < UNFULFILLED for step in self.steps)
         return unfulfilled or (self.presence is not None and self.presence < DOUBTFUL)
 
+    @property
+    def not_understood(self) -> tuple[str, ...]:
+        """What boxes do not decide, such as "behind the sofa"; the image-text model alone judges it."""
+        return self.phrase.not_understood
+
     def explain(self, top: int | None = None) -> str:
         """A table with a row for each region, the likeliest first: what each part contributes to its probability.
 
@@ -104,6 +109,7 @@ class Grounding:
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         presence = "" if self.presence is None else f"; presence {self.presence:.3f}"
         presence += "; doubtful" if self.doubtful else ""
+        presence += f"; not understood: {', '.join(self.not_understood)}" if self.not_understood else ""
         return "\n".join([f"{self.expression!r} read as {self.phrase}; regions: {self.proposals}{presence}", *lines])
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from densevl.core.errors import UsageError, suggestion
-from densevl.tasks.grounding.expression import parse_expression
+from densevl.tasks.grounding.expression import parse_expression, parse_reclip
 from densevl.tasks.grounding.phrase import Phrase
-from densevl.tasks.spacy_pipeline import PIPELINE
 
 __all__ = ["load_parser", "parser_name"]
 
@@ -14,26 +13,23 @@ def load_parser(parser: str | Callable[[str], Phrase]) -> Callable[[str], Phrase
     """A parser that takes expressions apart.
 
     Args:
-        parser: ``"rules"`` (:func:`parse_expression`), ``"spacy"`` for spaCy's small English pipeline, ``"spacy:"`` and
-            the name or folder of another one, or a function from an expression to its tree.
+        parser: ``"rules"`` (:func:`parse_expression`), ``"reclip"`` (:func:`parse_reclip`) for the relations and
+            superlatives of published figures alone, or a function from an expression to its tree.
 
     Raises:
-        UsageError: where the name is unknown, or spaCy or its pipeline is not installed.
+        UsageError: where the name is unknown.
     """
-    if not isinstance(parser, str):
+    parsers: dict[str, Callable[[str], Phrase]] = {"rules": parse_expression, "reclip": parse_reclip}
+    if callable(parser):
         return parser
-    name, _, pipeline = parser.partition(":")
-    if name == "spacy":
-        from densevl.tasks.grounding.spacy_parser import SpacyParser
-
-        return SpacyParser(pipeline or PIPELINE)
-    if parser == "rules":
-        return parse_expression
-    raise UsageError(f"unknown parser {parser!r}; {suggestion(parser, ['rules', 'spacy', 'spacy:PIPELINE'])}")
+    if parser not in parsers:
+        raise UsageError(f"unknown parser {parser!r}; {suggestion(str(parser), parsers)}")
+    return parsers[parser]
 
 
 def parser_name(parser: Callable[[str], Phrase]) -> str:
     """A parser's name in reports."""
-    if parser is parse_expression:
-        return "rules"
+    names = {parse_expression: "rules", parse_reclip: "reclip"}
+    if parser in names:
+        return names[parser]
     return str(getattr(parser, "name", getattr(parser, "__qualname__", type(parser).__qualname__)))

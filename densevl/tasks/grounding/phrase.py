@@ -13,7 +13,8 @@ class Superlative:
     """A place among the others that fit the same words.
 
     Attributes:
-        kind: ``left``, ``right``, ``above`` (highest), ``below``, ``bigger`` (largest), ``smaller`` or ``middle``.
+        kind: ``left``, ``right``, ``above`` (highest), ``below``, ``bigger`` (largest), ``smaller``, ``taller``,
+            ``shorter``, ``wider``, ``narrower`` or ``middle``.
         order: 1 for the first from there, 2 for the second, and so on.
     """
 
@@ -29,7 +30,8 @@ class Relation:
     """A relation of a thing to others.
 
     Attributes:
-        kind: ``left``, ``right``, ``above``, ``below``, ``bigger``, ``smaller``, ``inside`` or ``between``.
+        kind: ``left``, ``right``, ``above``, ``below``, ``bigger``, ``smaller``, ``taller``, ``shorter``, ``wider``,
+            ``narrower``, ``inside``, ``near``, ``far`` or ``between``.
         landmarks: what it lies so to: two phrases for ``between``, else one.
     """
 
@@ -48,14 +50,22 @@ class Phrase:
         text: the words that an image-text model can judge; empty where they name nothing in particular ("the one").
         superlatives: its places among its like, in the order in which they are written.
         relations: its relations to other things, in the order of the words.
+        count: how many things are meant; None for all that suit, as "all dogs" and "dogs" say.
+        not_understood: what boxes do not decide, in the order of the words: "behind the sofa", "facing left". It is
+            among the words of ``text``, or of a landmark's, so that the image-text model alone judges it. Of the whole
+            expression: the phrases of landmarks have none of their own.
     """
 
     text: str
     superlatives: tuple[Superlative, ...] = ()
     relations: tuple[Relation, ...] = ()
+    count: int | None = 1
+    not_understood: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [*map(str, self.superlatives), *map(str, self.relations)]
+        if self.count != 1:
+            parts.append(f"{self.count or 'all'} of them")
         return f"({self.text or 'anything'}{''.join(f' | {part}' for part in parts)})"
 
     @property

@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, parse_json
 from densevl.tasks.search.index import RegionIndex
 from densevl.tasks.search.search import exact_rows
 from densevl.weights.download import file_sha256
@@ -84,7 +84,7 @@ class FaissRanker:
         if self._file is None:
             return None
         try:
-            note = json.loads(_note_beside(self._file).read_text(encoding="utf-8"))
+            note = parse_json(_note_beside(self._file).read_text(encoding="utf-8"))
             if note["vectors"] != self.fingerprint or note["sha256"] != file_sha256(self._file):
                 return None
             return self._faiss.read_index(str(self._file)), float(note["recall"])

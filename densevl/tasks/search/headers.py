@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from densevl.core.errors import UsageError
+from densevl.core.files import parse_json
 from densevl.tasks.search.part import IndexedImage, Part
 
 __all__ = ["checked_part", "damaged", "header", "read_header"]
@@ -40,9 +41,9 @@ def read_header(texts: Mapping[str, str], path: Path) -> dict[str, Any]:
     try:
         images = tuple(
             IndexedImage(str(name), (int(height), int(width)), tuple(map(int, state)))
-            for name, height, width, *state in json.loads(texts["images"])
+            for name, height, width, *state in parse_json(texts["images"])
         )
-        model = dict(json.loads(texts["model"]))
+        model = dict(parse_json(texts["model"]))
         return {"model_id": texts["model_id"], "model": model, "images": images, "digest": texts["digest"]}
     except (KeyError, ValueError, TypeError) as error:
         raise damaged(path, error) from None

@@ -53,5 +53,21 @@ def test_spacy_tags():
     assert noun_phrases(SENTENCES[0], SpacyTagger(pipeline)) == ("red dog", "grass")
     with pytest.raises(UsageError, match="tags no English"):
         SpacyTagger(spacy.blank("de"))
-    with pytest.raises(UsageError, match="spacy download"):
+    with pytest.raises(UsageError, match=r"no_such_pipeline.*pip install"):
         load_tagger("spacy:no_such_pipeline")
+
+
+def test_an_installed_pipeline_of_spacy_tags_captions():
+    pytest.importorskip("spacy")
+    from densevl.tasks.spacy_pipeline import installed_pipeline
+
+    try:
+        name = installed_pipeline()
+    except UsageError as error:
+        pytest.skip(str(error))
+    assert name.startswith("en_")
+    tagger = load_tagger("spacy")
+    assert tagger.pipeline.meta["name"] in name
+    caption = "a brown dog is running towards two old men near the fountain"
+    assert noun_phrases(caption, tagger) == ("brown dog", "old men", "fountain")
+    assert dict(tagger(caption))["running"] == "VBG"

@@ -1,11 +1,17 @@
-"""The parser on English as it is written in referring expressions."""
+"""The parsers on English as it is written in referring expressions."""
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densevl.core.errors import UsageError
-from densevl.tasks.grounding.expression import parse_expression
+from densevl.tasks.grounding.expression import parse_expression, parse_reclip
+from densevl.tasks.grounding.parsers import load_parser, parser_name
 from densevl.tasks.grounding.phrase import Phrase, Relation, Superlative
 
 TREES = {
@@ -78,9 +84,75 @@ TREES = {
 }
 
 
+FURTHER = {
+    "bigger of the two dogs": "(dog | most bigger)",
+    "the man between the two cars": "(man | between (car) and (car))",
+    "man right next to the tree": "(man | near (tree))",
+}
+"""What the parser of users reads beyond ReCLIP's relations and superlatives."""
+
+
 @pytest.mark.parametrize(("text", "tree"), TREES.items())
 def test_trees(text, tree):
-    assert str(parse_expression(text)) == tree
+    assert str(parse_reclip(text)) == tree
+    assert str(parse_expression(text)) == FURTHER.get(text, tree)
+
+
+def test_a_set_of_expressions_is_read_right_or_said_not_to_be(capsys):
+    rows = json.loads((Path(__file__).parent / "expressions.json").read_text(encoding="utf-8"))["rows"]
+    assert len({row["expression"] for row in rows}) == len(rows) >= 120
+    whole, said, wrong, published = 0, 0, [], 0
+    for row in rows:
+        phrase = parse_expression(row["expression"])
+        expected = row["reading"], tuple(row.get("not_understood", ()))
+        if (str(phrase), phrase.not_understood) != expected:
+            wrong.append((row["expression"], str(phrase), phrase.not_understood))
+        whole += not expected[1]
+        said += bool(expected[1])
+        published += str(parse_reclip(row["expression"])) == row["reading"]
+    with capsys.disabled():
+        print(
+            f"\n{len(rows)} expressions: {whole} to be read, {said} in part not; rules wrong on {len(wrong)}; reclip",
+            end="",
+        )
+        print(f" reads {published} so")
+    assert not wrong
+
+
+def test_what_is_not_understood_stays_in_the_phrase():
+    phrase = parse_expression("the zebra facing left, not near the tree")
+    assert not phrase.superlatives
+    assert phrase.not_understood == ("facing left", "not near the tree")
+    assert all(part in phrase.text for part in phrase.not_understood)
+    assert parse_reclip("the zebra facing left").not_understood == ()
+
+
+def test_counts():
+    assert parse_expression("the two dogs").count == 2
+    assert parse_expression("all dogs").count is None
+    assert parse_expression("the dog").count == parse_expression("rightmost of the four dogs").count == 1
+
+
+def test_parsers_by_name():
+    assert load_parser("rules") is parse_expression
+    assert load_parser("reclip") is parse_reclip
+    assert [parser_name(load_parser(name)) for name in ("rules", "reclip")] == ["rules", "reclip"]
+    assert load_parser(str.upper) is str.upper
+    for name in ("spacy", "reclip2"):
+        with pytest.raises(UsageError, match="unknown parser"):
+            load_parser(name)
+
+
+@pytest.mark.parametrize(
+    "words", ["not ", "left of the ", "the two of ", "behind ", "and ", "second from ", "a", "near to "]
+)
+def test_long_expressions_are_read_at_once_or_refused(words):
+    start = time.perf_counter()
+    for parse in (parse_expression, parse_reclip):
+        for most in (60, 490, 5000):
+            with suppress(UsageError):
+                parse(" ".join((words * most).split()[:most]) + " dog")
+    assert time.perf_counter() - start < 5
 
 
 def test_the_tree_as_values():
@@ -103,6 +175,10 @@ WORDS = [
     "left",
     "right",
     "of",
+    "near",
+    "two",
+    "dogs",
+    "facing",
     "the",
     "and",
     "top",
@@ -125,6 +201,8 @@ def test_no_words_are_invented_and_nothing_fails(words):
         return
     said = set(" ".join(words).replace(",", " ").split())
     for text in parse_expression(" ".join(words)).texts:
+        assert set(text.replace(",", " ").split()) <= said | {"dog"}
+    for text in parse_reclip(" ".join(words)).texts:
         assert set(text.replace(",", " ").split()) <= said
 
 

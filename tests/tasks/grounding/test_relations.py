@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from densevl.tasks.grounding.expression import parse_expression
-from densevl.tasks.grounding.relations import RELATIONS, between, resolve
+from densevl.tasks.grounding.relations import REACH, RELATIONS, between, gaps, nearness, resolve
 
 
 def boxes_of(seed, count=6, side=100):
@@ -34,6 +34,10 @@ BRUTE = {
     "below": lambda a, b: float(centre(a)[1] > centre(b)[1]),
     "bigger": lambda a, b: float(area(a) > area(b)),
     "smaller": lambda a, b: float(area(a) < area(b)),
+    "taller": lambda a, b: float(a[3] - a[1] > b[3] - b[1]),
+    "shorter": lambda a, b: float(a[3] - a[1] < b[3] - b[1]),
+    "wider": lambda a, b: float(a[2] - a[0] > b[2] - b[0]),
+    "narrower": lambda a, b: float(a[2] - a[0] < b[2] - b[0]),
     "inside": share,
 }
 
@@ -53,6 +57,58 @@ def test_the_middle_is_counted_along_the_longer_spread():
     boxes = torch.tensor([[0.0, 0, 10, 10], [45, 20, 55, 30], [90, 5, 100, 15]])
     assert RELATIONS["middle"](boxes)[1].tolist() == [1, 0, 1]
     assert RELATIONS["middle"](boxes[:, [1, 0, 3, 2]])[1].tolist() == [1, 0, 1]
+
+
+def test_gaps_are_the_shortest_lines_between_pixels_of_boxes():
+    boxes = boxes_of(4)
+    found = gaps(boxes)
+    for i, a in enumerate(boxes.tolist()):
+        for j, b in enumerate(boxes.tolist()):
+            # Each box as a fine grid of points with its corners among them.
+            first, second = (
+                np.stack(np.meshgrid(np.arange(x0, x1 + 1), np.arange(y0, y1 + 1)), -1).reshape(-1, 2)
+                for x0, y0, x1, y1 in (a, b)
+            )
+            lines = np.linalg.norm(first[:, None] - second[None], axis=-1)
+            assert found[i, j] == pytest.approx(lines.min())
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_nearness_is_what_three_loops_give(far):
+    boxes = boxes_of(9, count=7)
+    boxes[3] = boxes[1]  # as near to everything
+    gap = gaps(boxes) / 140
+    first, second = torch.rand(2, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros(7, dtype=torch.float64)
+    g, n = gap.tolist(), range(7)
+    for i in n:
+        for j in n:
+            if i != j:
+                others = [k for k in n if k not in (i, j)]
+                beaten = [k for k in others if (g[k][j] <= g[i][j] if far else g[k][j] >= g[i][j])]
+                fraction = sum(float(first[k]) for k in beaten) / sum(float(first[k]) for k in others)
+                degree = np.exp(-g[i][j] / REACH)
+                expected[i] += second[j] * (1 - degree if far else degree) * fraction
+    torch.testing.assert_close(nearness(gap, first, second, far), expected)
+
+
+def test_the_nearest_and_the_farthest_of_those_that_suit_the_words():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [13, 14, 20, 20], [80, 0, 90, 10], [9, 9, 12, 12]], dtype=torch.float64)
+    ask = {"cup": torch.tensor([0.0, 0.5, 0.5, 0.0]), "plate": torch.tensor([1.0, 0.0, 0.0, 0.0])}
+    for text, best in (("the cup next to the plate", 1), ("the cup farthest from the plate", 2)):
+        found = resolve(parse_expression(text), boxes, ask.get, (60, 80)).probabilities
+        assert found[best] == pytest.approx(1)
+    lone = {**ask, "cup": torch.tensor([0.0, 0.0, 1.0, 0.0])}
+    step = resolve(parse_expression("the cup near the plate"), boxes, lone.get, (60, 80)).steps[-1]
+    assert step.fulfilled == pytest.approx(np.exp(-0.7 / REACH)), "a diagonal of 100 pixels, 70 of them between the two"
+
+
+def test_without_a_size_the_boxes_span_the_image():
+    boxes, ask = boxes_of(3), asker(6)
+    phrase = parse_expression("the dog near the cat")
+    width, height = (boxes[:, 2:].max(0).values - boxes[:, :2].min(0).values).tolist()
+    expected = resolve(phrase, boxes, ask, (int(height), int(width))).probabilities
+    torch.testing.assert_close(resolve(phrase, boxes, ask).probabilities, expected)
 
 
 def test_between_is_what_three_loops_give():

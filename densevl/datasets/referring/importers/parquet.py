@@ -6,12 +6,12 @@ There are no other objects of the image in them, so that there are no true boxes
 given too.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError
+from densevl.core.files import parse_json
 from densevl.datasets.referring.annotations import ReferredImage, ReferringData
 from densevl.datasets.referring.collection import Collection, Source, identity
 from densevl.datasets.referring.importers.instances import Instances
@@ -39,7 +39,7 @@ def import_parquet(source: Source) -> ReferringData:
 
 
 def _add(collection: Collection, row: Mapping[str, Any], source: Source, instances: Instances | None) -> None:
-    annotation, record = json.loads(row["raw_anns"]), json.loads(row["raw_image_info"])
+    annotation, record = parse_json(row["raw_anns"]), parse_json(row["raw_image_info"])
     image_id = identity(row["image_id"])
     image = ReferredImage(
         image_id,

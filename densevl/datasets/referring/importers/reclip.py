@@ -5,11 +5,11 @@ instances too. Detections are in a file of their own, see :mod:`densevl.datasets
 are the raw ones in lower case, as ReCLIP's evaluation reads them.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from densevl.core.errors import UsageError
+from densevl.core.files import parse_json
 from densevl.datasets.referring.annotations import ReferredImage, ReferringData
 from densevl.datasets.referring.collection import Collection, Source, boxes_of, identity
 from densevl.datasets.referring.importers.instances import Instances
@@ -58,6 +58,6 @@ def _lines(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
     for index, line in enumerate(text.splitlines()):
         try:
             if line.strip():
-                yield index, json.loads(line)
+                yield index, parse_json(line)
         except ValueError as error:
             raise UsageError(f"{source.path}, line {index + 1}: no JSON ({error})") from None

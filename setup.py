@@ -1,5 +1,6 @@
 """Installation of densevl; the tools are configured in pyproject.toml."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -33,6 +34,8 @@ SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
 DEV = [
     "tensorboard>=2.16",
+    "build>=1.2",
+    "twine>=6.1",
     "pytest>=8",
     "nltk>=3.9",
     "webdataset>=0.2.90",
@@ -45,13 +48,31 @@ DEV = [
 ]
 DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0", "mkdocstrings-python>=2.0"]
 
+
+def index_page(readme: str) -> str:
+    """The README without the images and the links to files of the repository, which a package index cannot follow."""
+    files = r"\]\((?!\w+:|#)[^)\s]+\)"
+    return re.sub(rf"\[([^]]*){files}", r"\1", re.sub(rf"(?m)^(?:!\[[^]]*{files} *)+\n+", "", readme))
+
+
 setup(
     name="densevl",
     version="0.1.0",
     description="Dense and region-level vision from free text: pretrained image-text models as segmentors",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=index_page((HERE / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=[
+        "open-vocabulary segmentation",
+        "referring expressions",
+        "region search",
+        "vision-language",
+        "CLIP",
+        "MaskCLIP",
+        "CLIP-DINOiser",
+        "SAM",
+    ],
     python_requires=">=3.10",
     packages=[*find_packages(include=["densevl", "densevl.*"]), "densevl.configs", "densevl.configs._base_"],
     package_dir={"densevl": "densevl", "densevl.configs": "configs"},
@@ -71,12 +92,17 @@ setup(
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
     ],
 )

@@ -3,16 +3,29 @@
 import re
 import runpy
 import shlex
+import sys
 
 import pytest
 
 SCRIPTS = {
     "draw_scenes": ("scenes/scene_5.png", "a "),
-    "encode_once": (None, "green ring"),
-    "refer_expression": ("ranking.png", "heart"),
-    "search_regions": ("hits.png", "garden.png"),
-    "segment_image": ("overlay.png", "yellow heart"),
+    "encode_once": ("out/overlay_2.png", "green ring"),
+    "refer_expression": ("out/ranking.png", "heart"),
+    "search_regions": ("out/hits.png", "garden.png"),
+    "segment_image": ("out/overlay.png", "yellow heart"),
 }
+
+
+@pytest.fixture
+def run(root, tmp_path, monkeypatch):
+    """Run a script of the folder with arguments, in an empty folder."""
+
+    def call(name, *arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        runpy.run_path(str(root / "demo" / f"{name}.py"), run_name="__main__")
+
+    return call
 
 
 def test_every_script_is_here(root):
@@ -22,13 +35,29 @@ def test_every_script_is_here(root):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "search_regions")) for name in SCRIPTS]
 )
-def test_script(root, tmp_path, monkeypatch, capsys, name):
-    script = root / "demo" / f"{name}.py"
-    (command,) = re.findall(r"^python demo/\w+\.py (.*)$", script.read_text(encoding="utf-8"), re.MULTILINE)
-    arguments = [word.replace("demo/", f"{root}/demo/") for word in shlex.split(command)]
-    monkeypatch.chdir(tmp_path)
-    runpy.run_path(str(script))["main"](*arguments)
+def test_script(root, tmp_path, run, capsys, name):
+    text = (root / "demo" / f"{name}.py").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^python demo/\w+\.py (.*)$", text, re.MULTILINE)
+    run(name, *(word.replace("demo/", f"{root}/demo/") for word in shlex.split(command)))
     written, printed = SCRIPTS[name]
     assert printed in capsys.readouterr().out
-    assert written is None or (tmp_path / written).stat().st_size > 1000
-    assert len(script.read_text(encoding="utf-8").splitlines()) < 40
+    assert (tmp_path / written).stat().st_size > 1000
+    assert len(text.splitlines()) < 40
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_writes_nothing(tmp_path, run, capsys, name):
+    with pytest.raises(SystemExit, match="0"):
+        run(name, "--help")
+    told = capsys.readouterr().out
+    assert "--out" in told
+    assert ("--model" in told) == (name != "draw_scenes")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_unknown_options_are_refused(tmp_path, run, capsys, name):
+    with pytest.raises(SystemExit, match="2"):
+        run(name, "--modle", "mini")
+    assert capsys.readouterr().err.startswith("usage: ")
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,6 @@
 """The models that can be loaded by name: the configs of their components, as ``data/models.json`` has them.
 
-A row may extend another: mappings are merged, everything else is replaced.
+A row may extend another: mappings are merged, everything else is replaced. Plug-ins add rows by a file of their own.
 """
 
 import json
@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.plugins import plugin_rows
 from densevl.weights import WeightsEntry, is_cached, is_offline, weights_entry, weights_table
 from densevl.weights.table import DATA
 
@@ -110,8 +111,17 @@ def model_entry(name: str) -> ModelEntry:
 
 @cache
 def _table() -> dict[str, ModelEntry]:
-    rows = json.loads((DATA / "models.json").read_text(encoding="utf-8"))
-    return {name: ModelEntry(name, **_extended(rows, name)) for name in rows}
+    own = json.loads((DATA / "models.json").read_text(encoding="utf-8"))
+    added = plugin_rows("models.json", own)
+    rows = own | {name: row for name, (_, row) in added.items()}
+    table = {name: ModelEntry(name, **_extended(own, name)) for name in own}
+    for name, (plugin, _) in added.items():
+        try:
+            table[name] = ModelEntry(name, **_extended(rows, name))
+        except (KeyError, TypeError, RecursionError) as error:
+            what = f"extends {error}, which is no model" if isinstance(error, KeyError) else error
+            raise UsageError(f"models.json of the plug-in {plugin.module}: row {name!r} is none: {what}") from error
+    return table
 
 
 def _extended(rows: Mapping[str, Any], name: str) -> dict[str, Any]:

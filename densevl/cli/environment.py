@@ -8,7 +8,8 @@ __all__ = ["describe", "package_version"]
 
 PACKAGES = (
     "densevl", "torch", "torchvision", "open_clip_torch", "mmengine", "mmcv-lite", "mmcv", "onedl-mmsegmentation",
-    "mmsegmentation", "numpy", "opencv-python", "pillow", "pycocotools", "safetensors", "huggingface_hub",
+    "mmsegmentation", "numpy", "opencv-python", "opencv-python-headless", "pillow", "pycocotools", "safetensors",
+    "huggingface_hub",
 )  # fmt: skip
 
 
@@ -16,6 +17,7 @@ def describe() -> str:
     """One ``name: value`` a line."""
     import torch
 
+    from densevl.core.plugins import plugins
     from densevl.weights import cache_dir
 
     lines = {"python": platform.python_version(), "system": platform.platform(), "processor": _processor()}
@@ -26,6 +28,7 @@ def describe() -> str:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     lines["gpus"] = ", ".join(torch.cuda.get_device_name(i) for i in range(count)) or "none"
     lines["cache"] = str(cache_dir())
+    lines["plug-ins"] = ", ".join(plugin.module for plugin in plugins()) or "none"
     variables = ("DENSEVL_CACHE", "DENSEVL_OFFLINE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES")
     lines |= {name: os.environ[name] for name in variables if name in os.environ}
     return "\n".join(f"{name}: {value}" for name, value in lines.items())

@@ -3,24 +3,22 @@
 A registry is MMEngine's, with *rows*: data that say where a member lives, so that declaring it imports nothing. A row
 is ``"module:object"``, or ``("module:object", settings)`` for a member that differs from another in settings alone.
 Each family declares its rows in its ``__init__``; a package of yours adds members with ``@REGISTRY.register_module()``
-or with ``REGISTRY.add({"name": "my_package.module:Class"})``. Commands find it by an entry point of the group
-``densevl``, or where ``DENSEVL_PLUGINS`` names its module. Names are kebab-case.
+or with ``REGISTRY.add({"name": "my_package.module:Class"})``; see :mod:`densevl.core.plugins`. Names are kebab-case.
 """
 
 import inspect
-import os
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mmengine.registry import Registry as MMEngineRegistry
 
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.plugins import load_plugins
 
-__all__ = ["Registry", "build", "load_plugins"]
+__all__ = ["Registry", "build"]
 
 Row = str | tuple[str, Mapping[str, Any]]
 
@@ -63,22 +61,6 @@ class Registry(MMEngineRegistry):
             found = partial(found, **settings) if settings else found
             self.module_dict[key] = found
         return found
-
-
-@cache
-def load_plugins() -> None:
-    """Import the packages that add members: entry points of the group ``densevl``, and modules of DENSEVL_PLUGINS.
-
-    Raises:
-        UsageError: where a module of ``DENSEVL_PLUGINS`` (comma-separated) cannot be imported.
-    """
-    for entry in entry_points(group="densevl"):
-        entry.load()
-    for name in filter(None, os.environ.get("DENSEVL_PLUGINS", "").split(",")):
-        try:
-            import_module(name.strip())
-        except ImportError as error:
-            raise UsageError(f"DENSEVL_PLUGINS names {name.strip()!r}, which cannot be imported: {error}") from error
 
 
 def build(registry: Registry, config: Any) -> Any:

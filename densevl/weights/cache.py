@@ -37,7 +37,7 @@ def cache_dir() -> Path:
 def location(entry: WeightsEntry, cache: str | Path | None = None) -> Path:
     """The path at which the file of an entry belongs. Nothing need be there."""
     if entry.packaged:
-        return DATA / entry.file
+        return entry.folder / entry.file
     return (Path(cache).expanduser() if cache else cache_dir()) / "weights" / entry.name / entry.file
 
 
@@ -78,7 +78,8 @@ def fetch(
     target = location(weights, cache)
     if weights.packaged:
         if not target.is_file():
-            raise WeightsError(f"{target}, a part of densevl, is missing; install densevl again")
+            owner = "densevl" if weights.folder == DATA else "its plug-in"
+            raise WeightsError(f"{target}, a part of {owner}, is missing; install {owner} again")
         return target
     offline = is_offline(offline)
     here = _present(weights, target, offline)

@@ -2,12 +2,13 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.plugins import plugin_rows
 
 __all__ = ["DATA", "WeightsEntry", "weights_entry", "weights_table"]
 
@@ -23,7 +24,7 @@ class WeightsEntry:
 
     Attributes:
         name: what users call it.
-        file: its name on the hub; the path below ``densevl/data`` where it is ``packaged``.
+        file: its name on the hub; the path below ``folder`` where it is ``packaged``.
         kind: what it holds, such as ``"clip"``.
         licence: under which it may be used.
         parameters: how many numbers it holds.
@@ -38,7 +39,8 @@ class WeightsEntry:
             never published.
         mean: what the encoder subtracts from RGB in [0, 1].
         std: what it then divides by.
-        packaged: whether the file comes with densevl.
+        packaged: whether the file comes with densevl, or with the plug-in whose row it is.
+        folder: where packaged files lie.
         paper: who made it.
         note: what else to know.
     """
@@ -59,6 +61,7 @@ class WeightsEntry:
     mean: Triple = (0.48145466, 0.4578275, 0.40821073)
     std: Triple = (0.26862954, 0.26130258, 0.27577711)
     packaged: bool = False
+    folder: Path = field(default=DATA, repr=False)
     paper: str = ""
     note: str = ""
 
@@ -83,16 +86,26 @@ class WeightsEntry:
     @property
     def bytes(self) -> int:
         """Size of the file; where it is not known, four bytes for each parameter."""
-        if self.packaged and (DATA / self.file).is_file():
-            return (DATA / self.file).stat().st_size
+        if self.packaged and (self.folder / self.file).is_file():
+            return (self.folder / self.file).stat().st_size
         return self.size or 4 * self.parameters
 
 
 @cache
 def weights_table() -> dict[str, WeightsEntry]:
-    """All weights by name."""
-    table = json.loads((DATA / "weights.json").read_text(encoding="utf-8"))["weights"]
-    return {name: WeightsEntry(name, **_tuples(fields)) for name, fields in table.items()}
+    """All weights by name, those of plug-ins last.
+
+    Raises:
+        UsageError: where a row of a plug-in is none.
+    """
+    own = json.loads((DATA / "weights.json").read_text(encoding="utf-8"))["weights"]
+    table = {name: WeightsEntry(name, **_tuples(fields)) for name, fields in own.items()}
+    for name, (plugin, row) in plugin_rows("weights.json", own, within="weights").items():
+        try:
+            table[name] = WeightsEntry(name, **_tuples(row), folder=plugin.folder or DATA)
+        except TypeError as error:
+            raise UsageError(f"weights.json of the plug-in {plugin.module}: row {name!r} is none: {error}") from error
+    return table
 
 
 def weights_entry(name: str) -> WeightsEntry:

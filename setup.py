@@ -40,6 +40,7 @@ DEV = [
     "nltk>=3.9",
     "webdataset>=0.2.90",
     "hypothesis>=6.100",
+    "playwright>=1.49",
     "beartype>=0.18",
     "ruff>=0.15",
     "mypy>=1.10",

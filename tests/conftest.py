@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["toys.referring", "toys.region_texts"]
+pytest_plugins = ["toys.browser", "toys.referring", "toys.region_texts"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

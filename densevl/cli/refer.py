@@ -89,5 +89,5 @@ def _listed(grounding: Any, top: int) -> str:
     lines = [grounding.expression]
     for rank, index in enumerate(grounding.ranking[:top], 1):
         box = ", ".join(f"{value:.0f}" for value in grounding.regions.boxes[index].tolist())
-        lines.append(f"{rank:4}  {float(grounding.probabilities[index]):7.1%}  region {index} ({box})")
+        lines.append(f"{rank:4}  {100 * float(grounding.probabilities[index]):5.1f} %  ({box})")
     return "\n".join(lines)

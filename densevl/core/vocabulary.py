@@ -26,7 +26,7 @@ from typing import Any
 
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.files import parse_json
-from densevl.core.palette import palette
+from densevl.core.palette import named_palette
 
 __all__ = [
     "Colour",
@@ -64,7 +64,7 @@ class Vocabulary:
         name: of the list, for reports.
         classes: the synonyms of each class; the first one is its name.
         background: label of the class that stands for everything else, or None.
-        palette: colour of each class; chosen by :func:`densevl.core.palette.palette` where it is empty.
+        palette: colour of each class; chosen by :func:`densevl.core.palette.named_palette` where it is empty.
         source: who defined the list.
 
     Raises:
@@ -81,7 +81,7 @@ class Vocabulary:
         classes = tuple(tuple(" ".join(word.split()) for word in synonyms) for synonyms in self.classes)
         _check_classes(classes)
         object.__setattr__(self, "classes", classes)
-        object.__setattr__(self, "palette", self.palette or palette(len(classes)))
+        object.__setattr__(self, "palette", self.palette or named_palette(classes))
         if self.background is not None and not 0 <= self.background < len(classes):
             raise UsageError(f"background must be a class from 0 to {len(classes) - 1}; got {self.background}")
         if len(self.palette) != len(classes):

@@ -19,8 +19,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from densevl.api.model import Classes, ImageSource, Model
+from densevl.core.drawing.legend import LegendEntry, attach_legend, percent
 from densevl.core.drawing.lettering import PAPER, letter, line_height, write
-from densevl.core.drawing.overlay import LegendEntry, attach_legend, draw_overlay
+from densevl.core.drawing.overlay import draw_overlay
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import resized_size
@@ -89,7 +90,7 @@ def compare(
         "labels of MaskCLIP": _overlay(pixels, labels[0], texts),
         "refined labels": _overlay(pixels, labels[1], texts),
     }
-    return attach_legend(_mosaic(panels), _legend(labels[1], texts))
+    return attach_legend(_mosaic(panels), _legend(labels[1], texts), size=_letters(picture))
 
 
 def _resized(segmentor: Segmentor, pixels: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 3 _ _"]:
@@ -189,13 +190,18 @@ def _legend(labels: np.ndarray, texts: TextEmbeddings) -> list[LegendEntry]:
     counts = np.bincount(labels.ravel(), minlength=len(texts.vocabulary))
     names, palette = texts.vocabulary.names, texts.vocabulary.palette
     order = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
-    return [LegendEntry(names[i], f"{counts[i] / labels.size:.1%}", palette[i]) for i in order]
+    return [LegendEntry(names[i], percent(float(counts[i] / labels.size)), palette[i]) for i in order]
+
+
+def _letters(panel: UInt8[np.ndarray, "h w 3"]) -> int:
+    """Height of the letters beside panels, in pixels."""
+    return max(13, panel.shape[1] // 22)
 
 
 def _mosaic(panels: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "H W 3"]:
     """Panels of one size in rows, each under its caption, on white paper."""
     height, width = next(iter(panels.values())).shape[:2]
-    size = max(13, width // 22)
+    size = _letters(next(iter(panels.values())))
     top = line_height(size)
     rows = -(-len(panels) // COLUMNS)
     paper = np.full((rows * (top + height + GAP), COLUMNS * (width + GAP) - GAP, 3), PAPER, np.uint8)

@@ -98,7 +98,7 @@ class ReferJob:
         }
         rows = {name: list(draw(image, regions, *settings)) for name, settings in prompts.items()}
         probabilities = grounding.probabilities.tolist()
-        columns = [f"{rank}: region {index}, {probabilities[index]:.1%}" for rank, index in enumerate(chosen, 1)]
+        columns = [f"{rank}   {100 * probabilities[index]:.1f} %" for rank, index in enumerate(chosen, 1)]
         return contact_sheet(rows, columns)
 
 

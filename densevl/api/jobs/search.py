@@ -123,7 +123,7 @@ class SearchJob:
                 tile, moved = _no_image("image is missing"), True
             if moved:
                 missing[hit.image.path] = None
-            tiles.append(Tile(tile, f"{rank}   {hit.score:.3f}", Path(hit.image.path).name))
+            tiles.append(Tile(tile, f"{rank} · {hit.score:.3f}", Path(hit.image.path).name))
         note = f"{len(self.index)} regions in {len(self.index.images)} images, {self.model.name}"
         return tile_sheet(tiles, title if hits else f"{title}: nothing found", note, columns), list(missing)
 

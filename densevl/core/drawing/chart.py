@@ -46,7 +46,7 @@ def draw_chart(
     for name, line in sorted(drawn.items(), key=lambda entry: -entry[1][-1, 1]):
         colour = [channel / 255 for channel in colours[name]]
         axes.plot(*line.T, marker="o", color=colour, clip_on=False, label=name)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelcolor="linecolor")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelcolor="black")
     if names:
         axes.set_xticks(list(names), list(names.values()))
     axes.set(title=title, xlabel=x_label, ylabel=y_label, xlim=(0, None), ylim=(0, None))

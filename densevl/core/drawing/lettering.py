@@ -15,16 +15,26 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["FAINT", "INK", "PAPER", "letter", "line_height", "write"]
+from densevl.core.oklab import oklab
+
+__all__ = ["FAINT", "INK", "PAPER", "ink_on", "letter", "line_height", "wrap", "write", "write_rimmed"]
 
 INK, FAINT, PAPER = (32, 33, 36), (112, 117, 122), (255, 255, 255)
 """Colours of letters, of fainter ones, and of what they stand on."""
+
+LIGHT = 0.7
+"""Lightness in Oklab from which on letters on a colour are dark."""
 
 _MISSING = "\U0010ffff"
 """A code point that no font has: its glyph is the font's empty box."""
 
 _DEFAULT, _OPENCV = "", "opencv"
 """The fonts that are no files."""
+
+
+def ink_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The colour of letters, dark or white, that is read on a colour."""
+    return INK if oklab(np.array([colour]))[0, 0] > LIGHT else PAPER
 
 
 def line_height(size: int) -> int:
@@ -69,6 +79,42 @@ def write(
     place = paper[y : y + coverage.shape[0], x : x + coverage.shape[1]]
     amount = coverage[: place.shape[0], : place.shape[1], None] / 255
     place[:] = np.rint(place * (1 - amount) + np.array(ink) * amount)
+
+
+def write_rimmed(paper: UInt8[np.ndarray, "H W 3"], coverage: UInt8[np.ndarray, "h w"], y: int, x: int) -> None:
+    """Put a line of :func:`letter` on an image: white with a dark rim, so that it is read on any ground.
+
+    Args:
+        paper: RGB, changed in place; what reaches beyond its lower and right edges is cut off.
+        coverage: of the line.
+        y: row of the line's upper edge.
+        x: column of its left edge.
+    """
+    width = max(1, round(coverage.shape[0] / 13))
+    padded = np.pad(coverage, width)
+    rim = cv2.dilate(padded, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1,) * 2))
+    above, before = min(width, y), min(width, x)
+    write(paper, cv2.GaussianBlur(rim, (3, 3), 0)[width - above :, width - before :], y - above, x - before, INK)
+    write(paper, coverage, y, x, PAPER)
+
+
+def wrap(text: str, size: int, width: int, most: int) -> list[UInt8[np.ndarray, "h w"]]:
+    """Text as lines of :func:`letter`, broken between words; none where it is blank.
+
+    Args:
+        text: any; what does not fit the last line is cut and ends in an ellipsis.
+        size: height of the letters in pixels.
+        width: of the widest line in pixels.
+        most: lines.
+    """
+    lines, words = list[UInt8[np.ndarray, "h w"]](), text.split()
+    while words:
+        fits = range(2, len(words) + 1)
+        taken = bisect_right(fits, width, key=lambda n: letter(" ".join(words[:n]), size, 2 * width).shape[1]) + 1
+        taken = len(words) if len(lines) == most - 1 else taken
+        lines.append(letter(" ".join(words[:taken]), size, width))
+        words = words[taken:]
+    return lines
 
 
 def _cut(text: str, length: int) -> str:

@@ -1,20 +1,20 @@
-"""Images for people: labels over an image, with a legend that a stranger can read."""
+"""Images for people: labels over an image, named where there is room, with a legend that a stranger can read."""
 
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from densevl.core.drawing.lettering import FAINT, INK, PAPER, letter, line_height, write
+from densevl.core.drawing.legend import LegendEntry, attach_legend, letter_size, percent
+from densevl.core.drawing.lettering import letter, write_rimmed
 from densevl.core.errors import UsageError
 from densevl.core.files import atomic_write
 
-__all__ = ["LegendEntry", "attach_legend", "blend_labels", "draw_overlay", "write_image"]
+__all__ = ["blend_labels", "draw_overlay", "write_image"]
 
 MOST_ENTRIES = 30
 """Classes in a legend; the others are counted in its last line."""
@@ -22,8 +22,14 @@ MOST_ENTRIES = 30
 LEAST_SIDE = 320
 """Smaller images are enlarged by a whole factor, so that their legend is not larger than they are."""
 
-LEAST_LETTER = 13
-"""Height of the smallest letters, in pixels."""
+SMOOTHING = 0.5
+"""Standard deviation of the smoothing of borders, in pixels."""
+
+LONGEST_NAME = 16
+"""Width of the longest names in areas, in heights of their letters; longer ones are cut."""
+
+PLACING = 512
+"""Longer side of the label map in which places for names are looked for, in pixels."""
 
 MUTING = 0.7
 """Fraction of its own colour that the image loses under the labels."""
@@ -65,6 +71,7 @@ def draw_overlay(
         image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     picture = _outline(blend_labels(image, labels, palette, alpha), labels, palette)
+    _name_areas(picture, labels, names)
     return attach_legend(picture, entries)
 
 
@@ -89,34 +96,22 @@ def blend_labels(
 def _outline(
     picture: UInt8[np.ndarray, "H W 3"], labels: Integer[np.ndarray, "H W"], palette: Sequence[tuple[int, int, int]]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw the border of each area in its full colour, about one pixel for each 600 of the image's side."""
+    """Draw the border of each area in its full colour and smooth, about one pixel for 500 of the image's side."""
     border = np.zeros(labels.shape, np.uint8)
     down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     border[1:] |= down
     border[:-1] |= down
     border[:, 1:] |= right
     border[:, :-1] |= right
-    width = round(math.sqrt(labels.size) / 600)
+    width = round(math.sqrt(labels.size) / 500)
     if width > 1:
-        cv2.dilate(border, np.ones((width, width), np.uint8), border)
-    inside = border.astype(bool) & (labels >= 0)
-    picture[inside] = np.array(palette, np.uint8)[labels[inside]]
-    return picture
-
-
-@dataclass(frozen=True)
-class LegendEntry:
-    """A line of a legend.
-
-    Attributes:
-        name: on the left.
-        share: fraction of the image as text, on the right.
-        colour: of the swatch; None for what has none, such as the unlabelled.
-    """
-
-    name: str
-    share: str
-    colour: tuple[int, int, int] | None
+        cv2.dilate(border, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)), border)
+    border[labels < 0] = 0
+    line = np.dstack([np.take(np.array(palette, np.uint8), labels, axis=0, mode="clip"), np.full_like(border, 255)])
+    line[border == 0] = 0
+    line = cv2.GaussianBlur(line, (3, 3), SMOOTHING)  # colours times coverage, and the coverage
+    rest = cv2.multiply(picture, cv2.cvtColor(255 - line[..., 3], cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    return cv2.add(rest, line[..., :3])
 
 
 def _entries(labels: np.ndarray, names: Sequence[str], palette: Sequence[tuple[int, int, int]]) -> list[LegendEntry]:
@@ -124,80 +119,31 @@ def _entries(labels: np.ndarray, names: Sequence[str], palette: Sequence[tuple[i
     unlabelled, counts = counts[0], counts[1:]
     order = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
     shown = order if len(order) <= MOST_ENTRIES else order[: MOST_ENTRIES - 1]
-    entries = [LegendEntry(names[label], _percent(counts[label] / labels.size), palette[label]) for label in shown]
+    entries = [LegendEntry(names[label], percent(counts[label] / labels.size), palette[label]) for label in shown]
     if len(shown) < len(order):
         rest = sum(counts[label] for label in order[len(shown) :])
-        entries.append(LegendEntry(f"+ {len(order) - len(shown)} more", _percent(rest / labels.size), None))
+        entries.append(LegendEntry(f"+ {len(order) - len(shown)} more", percent(rest / labels.size), None))
     if unlabelled:
-        entries.append(LegendEntry("unlabelled", _percent(unlabelled / labels.size), None))
+        entries.append(LegendEntry("unlabelled", percent(unlabelled / labels.size), None))
     return entries
 
 
-def _percent(share: float) -> str:
-    if share < 0.001:
-        return "< 0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"
-
-
-def attach_legend(picture: UInt8[np.ndarray, "H W 3"], entries: Sequence[LegendEntry]) -> UInt8[np.ndarray, "h w 3"]:
-    """The image with a legend under it where it is wide, else to its right."""
-    height, width = picture.shape[:2]
-    size = max(LEAST_LETTER, round(0.026 * math.sqrt(height * width)))
-    below = width > 1.2 * height
-    cells = _cells(entries, size, widest=min(26 * size, max(width - 2 * size, 12 * size)) if below else 26 * size)
-    step, column = round(1.25 * line_height(size)), cells[0].shape[1] + 2 * size
-    if below:
-        columns = min(len(cells), max(1, width // column))
-        rows = -(-len(cells) // columns)
-        columns = -(-len(cells) // rows)
-        column = max(column, width // columns) if columns > 1 else column
-    else:
-        rows = min(len(cells), max(4, (height - size) // step))
-        columns = -(-len(cells) // rows)
-    strip = np.full((rows * step + size, columns * column, 3), PAPER, np.uint8)
-    for index, cell in enumerate(cells):
-        left, top = divmod(index, rows)
-        y, x = top * step + (step + size - cell.shape[0]) // 2, left * column + size
-        strip[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
-    return _join(picture, strip, axis=0 if below else 1)
-
-
-def _cells(entries: Sequence[LegendEntry], size: int, widest: int) -> list[np.ndarray]:
-    """The lines of the legend, all of one width: swatch, name, share."""
-    swatch, gap = round(1.1 * size), round(0.6 * size)
-    shares = [letter(entry.share, size, 8 * size) for entry in entries]
-    share_width = max(share.shape[1] for share in shares)
-    names = [letter(entry.name, size, widest - swatch - share_width - 3 * gap) for entry in entries]
-    name_width = max(name.shape[1] for name in names)
-    height = line_height(size)
-    cells = []
-    for entry, name, share in zip(entries, names, shares, strict=True):
-        cell = np.full((height, swatch + gap + name_width + 2 * gap + share_width, 3), PAPER, np.uint8)
-        _put_swatch(cell, entry.colour, swatch)
-        write(cell, name, 0, swatch + gap, INK if entry.colour is not None else FAINT)
-        write(cell, share, 0, cell.shape[1] - share.shape[1], FAINT)
-        cells.append(cell)
-    return cells
-
-
-def _put_swatch(cell: np.ndarray, colour: tuple[int, int, int] | None, side: int) -> None:
-    top = (cell.shape[0] - side) // 2
-    corners = (0, top), (side - 1, top + side - 1)
-    if colour is not None:
-        cv2.rectangle(cell, *corners, colour, cv2.FILLED)
-    edge = FAINT if colour is None else tuple(channel * 3 // 4 for channel in colour)
-    cv2.rectangle(cell, *corners, edge, max(1, side // 20))
-
-
-def _join(picture: np.ndarray, strip: np.ndarray, axis: int) -> np.ndarray:
-    """Both on white paper, one after the other along ``axis``, at its start along the other."""
-    shape = [max(picture.shape[i], strip.shape[i]) for i in (0, 1)]
-    shape[axis] = picture.shape[axis] + strip.shape[axis]
-    paper = np.full((*shape, 3), PAPER, np.uint8)
-    paper[: picture.shape[0], : picture.shape[1]] = picture
-    y, x = (picture.shape[0], 0) if axis == 0 else (0, picture.shape[1])
-    paper[y : y + strip.shape[0], x : x + strip.shape[1]] = strip
-    return paper
+def _name_areas(picture: UInt8[np.ndarray, "H W 3"], labels: Integer[np.ndarray, "H W"], names: Sequence[str]) -> None:
+    """Write the name of each class into an area of its own, where one has room for it; changes the picture."""
+    size = letter_size(picture)
+    factor = min(1, PLACING / max(labels.shape))
+    shape = [max(1, round(factor * side)) for side in labels.shape]
+    small = cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST)
+    for label in np.unique(small[small >= 0]):
+        text = letter(names[label], size, LONGEST_NAME * size)
+        box = [math.ceil(factor * (side + size)) for side in text.shape]
+        mask = (small == label).astype(np.uint8)
+        depth = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
+        room = cv2.erode(mask, np.ones(box, np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        y, x = np.unravel_index(np.argmax(depth[1:-1, 1:-1] * room), mask.shape)
+        if room[y, x]:
+            top, left = (round(place / factor - side / 2) for place, side in zip((y, x), text.shape, strict=True))
+            write_rimmed(picture, text, max(0, top), max(0, left))
 
 
 def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> None:

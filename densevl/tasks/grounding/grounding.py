@@ -101,10 +101,10 @@ class Grounding:
         columns["score"] = self.scores
         columns |= {f"{'' if step.used else 'unused: '}{step.name}": step.factor for step in self.steps}
         columns["probability"] = self.probabilities
-        rows = [["rank", "region", "box", *columns]]
+        rows = [["rank", "box", *columns]]
         for rank, index in enumerate(self.ranking[:top], 1):
             box = " ".join(f"{value:.0f}" for value in self.regions.boxes[index].tolist())
-            rows.append([str(rank), str(index), box, *(f"{values[index]:.3f}" for values in columns.values())])
+            rows.append([str(rank), box, *(f"{values[index]:.3f}" for values in columns.values())])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         presence = "" if self.presence is None else f"; presence {self.presence:.3f}"

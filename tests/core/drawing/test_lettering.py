@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from densevl.core.drawing import lettering
-from densevl.core.drawing.lettering import INK, letter, line_height, write
+from densevl.core.drawing.lettering import INK, ink_on, letter, line_height, wrap, write, write_rimmed
+from densevl.core.oklab import oklab
+from densevl.core.palette import palette
 
 
 def test_letters_have_ink_and_the_height_of_a_line() -> None:
@@ -88,3 +90,34 @@ def test_a_damaged_font_file_is_passed_over(tmp_path: Path, monkeypatch: pytest.
     lettering._font.cache_clear()
     assert Path(lettering._font("Жук") or "").name not in ("broken.ttf", "empty.ttf")
     lettering._font.cache_clear()
+
+
+def test_text_is_broken_between_words_and_cut_at_last() -> None:
+    text = "the heart that is right of the ring and above the orange square"
+    lines = wrap(text, 16, 150, most=9)
+    assert 2 < len(lines) < 9
+    assert all(0 < line.shape[1] <= 150 for line in lines)
+    words = text.split()
+    taken = []
+    for line in lines:
+        ends = [n for n in range(1, len(words) + 1) if np.array_equal(line, letter(" ".join(words[:n]), 16, 150))]
+        taken, words = [*taken, *words[: ends[0]]], words[ends[0] :]
+    assert taken == text.split()
+    assert len(wrap(text, 16, 150, most=2)) == 2
+    assert wrap("  ", 16, 150, most=2) == []
+    (only,) = wrap("w" * 300, 16, 150, most=3)
+    assert only.shape[1] <= 150
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (1, 3), (30, 60)])
+def test_a_rimmed_line_is_cut_at_the_edges(y: int, x: int) -> None:
+    paper = np.full((40, 80, 3), 128, np.uint8)
+    write_rimmed(paper, letter("HH", 20, 200), y, x)
+    assert (paper > 240).all(2).any() or y == 30
+    assert (paper < 60).all(2).any()
+
+
+def test_ink_is_read_on_its_colour() -> None:
+    for colour in palette(60):
+        values = [oklab(np.array([c]))[0, 0] for c in (colour, ink_on(colour))]
+        assert abs(values[0] - values[1]) > 0.28

@@ -103,7 +103,8 @@ def test_the_table_adds_up(grounder, scene, boxes):
     assert len(lines) == 2 + len(boxes)
     assert "read as (shape | most left | above (sand))" in lines[0]
     assert all(name in lines[1] for name in ("crop", "blur_mask", "score", "whole", "most left", "probability"))
-    assert [int(line.split()[1]) for line in lines[2:]] == list(found.ranking)
+    assert [int(line.split()[0]) for line in lines[2:]] == list(range(1, len(boxes) + 1))
+    assert [list(map(int, line.split()[1:5])) for line in lines[2:]] == [boxes[index] for index in found.ranking]
     assert len(found.explain(top=2).splitlines()) == 4
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from densevl.api.jobs.manifest import refuse_other
 from densevl.api.jobs.runs import Run
 from densevl.core.errors import ShardError, UsageError, suggestion
 from densevl.core.files import atomic_write, parse_json
@@ -49,7 +50,7 @@ class LabelRegionsJob:
 
     Raises:
         UsageError: where there is no input or no caption, the format is unknown, or the folder has the shards of a run
-            with other settings.
+            with other settings, or the results of another command.
         OutputError: where the folder cannot be written.
     """
 
@@ -117,6 +118,7 @@ class LabelRegionsJob:
 
     def _begin(self, described: dict[str, Any], overwrite: bool) -> None:
         """Note the settings, or compare them with those of the run that is to go on."""
+        refuse_other(self.out, "label-regions")
         path = self.out / HEAD
         try:
             before = parse_json(path.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from densevl.api.jobs.manifest import refuse_other
 from densevl.api.jobs.runs import Run, file_state, fingerprint
 from densevl.api.model import Model
 from densevl.core.errors import UsageError, suggestion
@@ -88,7 +89,9 @@ class EmbedJob:
 
         Raises:
             OutputError: where a shard cannot be written: the disk would fail for the other inputs as well.
+            UsageError: where the folder holds the results of another command.
         """
+        refuse_other(self.out, "embed")
         states = self._states()
         run = Run[InputFile, int](
             self.out, inputs, lambda item: states.get(abspath(item.path)) == file_state(item.path)

@@ -13,9 +13,12 @@ from typing import Any
 from densevl.core.errors import OutputError, UsageError, shortened
 from densevl.core.files import atomic_write, locked, parse_json
 
-__all__ = ["MANIFEST", "begin", "check", "compare", "described", "read_manifest"]
+__all__ = ["MANIFEST", "begin", "check", "compare", "described", "read_manifest", "refuse_other"]
 
 MANIFEST = "job.json"
+
+MARKS = {"embed": "part-[0-9]*.*", "label-regions": "labelling.json"}
+"""Files by which the folders of commands without a manifest are known."""
 
 
 def described(command: str, fingerprint: str, **settings: Any) -> dict[str, Any]:
@@ -52,6 +55,23 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         ) from None
 
 
+def refuse_other(out: Path, command: str) -> None:
+    """Refuse a folder that holds the results of another command, whose lists would be mixed up.
+
+    Args:
+        out: the folder, there or not.
+        command: that is to write there.
+
+    Raises:
+        UsageError: where another command has written there.
+    """
+    before = read_manifest(out)
+    marked = (other for other, mark in MARKS.items() if any(out.glob(mark)))
+    for other in [*([] if before is None else [before["command"]]), *marked]:
+        if other != command:
+            raise UsageError(f"{out} holds the results of `densevl {other}`; name another folder with --out")
+
+
 def begin(
     out: Path, now: dict[str, Any], overwrite: bool = False, clear: Callable[[dict[str, Any]], None] | None = None
 ) -> None:
@@ -68,11 +88,8 @@ def begin(
         UsageError: where the folder has another job.
     """
     with locked(out):
+        refuse_other(out, now["command"])
         before = read_manifest(out)
-        if before is not None and before["command"] != now["command"]:
-            raise UsageError(
-                f"{out} holds the results of `densevl {before['command']}`; name another folder with --out"
-            )
         if before is not None and before["fingerprint"] == now["fingerprint"]:
             return
         if before is not None and not overwrite:

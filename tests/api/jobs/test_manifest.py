@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from densevl.api.jobs.manifest import MANIFEST, begin, compare, described, read_manifest
+from densevl.api.jobs.manifest import MANIFEST, begin, compare, described, read_manifest, refuse_other
 from densevl.core.errors import OutputError, UsageError
 
 ONE = described("segment", "1", model="mini", vocabulary={"classes": [["cat"], ["sofa", "couch"]], "name": "custom"})
@@ -40,6 +40,16 @@ def test_a_folder_of_another_command_is_never_taken(tmp_path):
     begin(tmp_path, ONE)
     with pytest.raises(UsageError, match="results of `densevl segment`; name another folder"):
         begin(tmp_path, described("embed", "1"), overwrite=True, clear=lambda before: None)
+
+
+@pytest.mark.parametrize(("name", "command"), [("part-00000.parquet", "embed"), ("labelling.json", "label-regions")])
+def test_folders_without_a_manifest_are_known_by_their_files(tmp_path, name, command):
+    refuse_other(tmp_path / "none", "segment")
+    (tmp_path / name).write_text("")
+    refuse_other(tmp_path, command)
+    with pytest.raises(UsageError, match=f"results of `densevl {command}`; name another folder"):
+        begin(tmp_path, ONE, overwrite=True, clear=lambda before: None)
+    assert not (tmp_path / MANIFEST).exists()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "\xff"])

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 import densevl
+from densevl.api.jobs.embed import EmbedJob
 from densevl.api.jobs.manifest import read_manifest
 from densevl.api.jobs.merge import merge
+from densevl.api.jobs.refer import ReferJob
 from densevl.api.jobs.segment import SegmentJob
 from densevl.api.jobs.shards import Shard
 from densevl.core.errors import OutputError, UsageError
@@ -197,6 +199,22 @@ def test_what_cannot_be_merged(photos, run, tmp_path, model):
     assert not (tmp_path / "out").exists()
 
 
+def test_runs_at_once_erase_nothing_of_each_other(photos, model, tmp_path):
+    """Two jobs on one folder, with inputs of their own: one begins and ends while the other is at work."""
+    out = tmp_path / "out"
+    (photos / "day1" / "bad1.png").write_text("no image")
+    first, second = SegmentJob(model, WORDS, out), SegmentJob(model, WORDS, out)
+
+    def work(items, images):
+        if not (out / "3.coco.json").exists():
+            second.run(find_inputs([photos / "day1"]))
+        return SegmentJob._segment(first, items, images)
+
+    first._segment = work
+    first.run(find_inputs([photos / "day0"]))
+    assert joined(out) == (["0.png", "1.png", "2.png", "3.png"], ["bad.png", "bad1.png"])
+
+
 def test_two_processes_at_once_are_as_good_as_one(photos, run, tmp_path):
     """Each has a bad file of its own, and they share the list of failures."""
     for number in range(4):
@@ -284,6 +302,19 @@ def test_the_video_of_shards_is_made_when_they_are_merged(run, tmp_path):
     [failure] = merge([out]).failures
     assert failure.name == "clip.overlay.mp4"
     assert "cannot be made from" in failure.reason
+
+
+def test_other_commands_leave_a_folder_of_segment_as_it_is(photos, run, tmp_path):
+    out = tmp_path / "out"
+    run(photos)
+    before = contents(out)
+    tool = densevl.load("mini")
+    with pytest.raises(UsageError, match="results of `densevl segment`"):
+        EmbedJob(tool, out, "whole").run(find_inputs([photos]))
+    ReferJob(tool, out).run(photos / "day1" / "1.png", ["the left thing"], [(0, 0, 10, 10), (20, 0, 30, 20)])
+    assert contents(out).items() >= before.items()
+    assert contents(out).keys() - before.keys() == {"1.refer.json", "1.refer.png"}
+    assert counts(run(photos)) == (0, 4, 1)
 
 
 def test_the_manifest_tells_a_user_what_the_labels_mean(photos, run, tmp_path):

@@ -110,35 +110,37 @@ def segments_of_masks(
     labels: Integer[np.ndarray, "H W"],
     masks: Bool[np.ndarray, "n _ _"],
     best: Float[np.ndarray, "H W"] | None = None,
-    min_area: int = MIN_AREA,
-) -> tuple[Segment, ...]:
+) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
     """Things that a mask maker saw, each with the class that most of its pixels have in a label map.
 
     A mask takes the pixels of its class that no mask before it took. It is passed over where no class covers half of
-    it. The pixels that no mask took are split into connected segments.
+    it.
 
     Args:
         labels: class of each pixel, -1 where there is none.
         masks: of the same image, the best first; they may overlap.
         best: probability of the class of each pixel, of which scores are made.
-        min_area: segments with fewer pixels are left out.
+
+    Returns:
+        The things in the order of their masks, and the pixels that no mask took, one segment for each class.
 
     Raises:
         UsageError: where the masks have another size than the labels.
     """
     if masks.shape[1:] != labels.shape:
         raise UsageError(f"the masks have size {masks.shape[1:]}; expected that of the labels, {labels.shape}")
-    free, found = labels.copy(), []
+    free, things = labels.copy(), []
     for mask in masks:
-        counts = np.bincount(labels[mask & (labels >= 0)].astype(np.int64)) if mask.any() else np.zeros(0)
-        if not counts.size or counts.max() < _LEAST_SHARE * mask.sum():
+        covered = labels[mask & (labels >= 0)]
+        if not covered.size:
             continue
+        counts = np.bincount(covered.astype(np.int64))
         label = int(counts.argmax())
         taken = mask & (free == label)
-        if int(taken.sum()) >= min_area:
-            found.append(Segment(label, _code(taken), None if best is None else _mean(best[taken])))
+        if counts[label] >= _LEAST_SHARE * mask.sum() and taken.any():
+            things.append(Segment(label, _code(taken), None if best is None else _mean(best[taken])))
             free[taken] = -1
-    return (*found, *connected_segments(class_segments(free, best), min_area))
+    return tuple(things), class_segments(free, best)
 
 
 def labels_of(segments: Sequence[Segment], size: Size) -> Int32[np.ndarray, "H W"]:

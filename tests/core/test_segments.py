@@ -73,25 +73,28 @@ def test_masks_become_things_and_the_rest_stays():
     masks = np.zeros((4, 20, 40), bool)
     masks[0, 2:10, 2:10] = True  # of class 0
     masks[1, 2:18, 8:14] = True  # of class 0, under the first one in two columns
-    masks[2, 5:10, 10:30] = True  # half and half: of class 0, which comes first; what is left of it is small
-    masks[3] = False
-    found = segments_of_masks(labels, masks, best_of(labels), min_area=30)
-    assert [segment.label for segment in found] == [0, 0, 0, 1, 0]
-    np.testing.assert_array_equal(found[0].pixels(), masks[0])
-    np.testing.assert_array_equal(found[1].pixels(), masks[1] & ~masks[0])
+    masks[2, 5:10, 10:30] = True  # half and half: of class 0, which comes first
+    masks[3, 0:5, 14:24] = True  # of class 0 by more than half
+    things, rest = segments_of_masks(labels, masks, best_of(labels))
+    assert [thing.label for thing in things] == [0, 0, 0, 0]
+    np.testing.assert_array_equal(things[0].pixels(), masks[0])
+    np.testing.assert_array_equal(things[1].pixels(), masks[1] & ~masks[0])
+    np.testing.assert_array_equal(things[2].pixels(), masks[2] & ~masks[1] & (labels == 0))
+    assert [segment.label for segment in rest] == [1, 0]
+    found = (*things, *rest)
     together = np.sum([segment.pixels() for segment in found], axis=0)
     assert together.max() == 1
-    np.testing.assert_array_equal(together > 0, labels >= 0)
     np.testing.assert_array_equal(labels_of(found, labels.shape), labels)
     assert all(segment.score == pytest.approx(best_of(labels)[segment.pixels()].mean(), abs=1e-5) for segment in found)
 
 
-def test_no_masks_are_connected_segments():
-    labels = np.zeros((8, 8), int)
-    labels[:, 4:] = 1
-    assert segments_of_masks(labels, np.zeros((0, 8, 8), bool), min_area=1) == connected_segments(
-        class_segments(labels), 1
-    )
+def test_masks_of_no_class_are_passed_over():
+    labels = np.zeros((6, 9), int)
+    labels[:, 3:6], labels[:, 6:] = 1, 2
+    masks = np.ones((2, 6, 9), bool)
+    masks[1] = False
+    assert segments_of_masks(labels, masks) == ((), class_segments(labels))
+    assert segments_of_masks(np.full((6, 9), -1), masks) == ((), ())
 
 
 def test_sizes_that_disagree():

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32, Integer, UInt8
 from PIL import Image, PngImagePlugin
-from pycocotools import mask as rle
 from torch import Tensor
 
 from densevl.core.coco import dataset_of
@@ -28,7 +27,7 @@ from densevl.core.vocabulary import Colour, Vocabulary, normalised
 if TYPE_CHECKING:
     from supervision import Detections
 
-__all__ = ["IGNORED", "UNLABELLED", "LabelMap", "coco_results", "read_label_map", "write_label_map"]
+__all__ = ["IGNORED", "UNLABELLED", "LabelMap", "read_label_map", "write_label_map"]
 
 UNLABELLED = -1
 
@@ -232,32 +231,6 @@ def read_label_map(path: str | os.PathLike[str]) -> Int32[np.ndarray, "H W"]:
     if unlabelled in ("255", "65535"):
         labels[labels == int(unlabelled)] = UNLABELLED
     return labels
-
-
-def coco_results(label_map: LabelMap, image_id: int | str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """One record in the format of COCO results for each class in the image, the largest first.
-
-    ``category_id`` is the label, from 0; ``bbox`` is x, y, width, height in pixels; ``score`` is the mean probability
-    over the mask, where the label map holds probabilities; ``segmentation`` is a run-length code that pycocotools
-    reads. The records hold numbers and text, ready for JSON.
-    """
-    image_id = image_id if isinstance(image_id, int) else os.fspath(image_id)
-    records = []
-    for label in label_map._present():
-        mask = label_map.labels == label
-        code = rle.encode(np.asfortranarray(mask.view(np.uint8)))
-        record = {
-            "image_id": image_id,
-            "category_id": label,
-            "category_name": label_map.names[label],
-            "segmentation": {"size": list(mask.shape), "counts": code["counts"].decode("ascii")},
-            "bbox": rle.toBbox(code).tolist(),
-            "area": int(rle.area(code)),
-        }
-        if label_map.best is not None:
-            record["score"] = round(float(label_map.best[mask].mean(dtype=np.float64)), 6)
-        records.append(record)
-    return records
 
 
 def _check_labels(labels: np.ndarray, classes: int) -> None:

@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
-from pycocotools import mask as rle
 
 from densevl.core.errors import ImageError, OutputError, UsageError
 from densevl.core.images import read_image
-from densevl.core.labelmap import UNLABELLED, LabelMap, _check_labels, coco_results, read_label_map, write_label_map
+from densevl.core.labelmap import UNLABELLED, LabelMap, _check_labels, read_label_map, write_label_map
 from densevl.core.palette import palette
 from densevl.core.vocabulary import Vocabulary
 
@@ -170,53 +169,6 @@ def test_parts_that_disagree(labels: np.ndarray, options: dict, message: str) ->
 def test_scores_are_kept() -> None:
     scores = torch.rand(4, 10, 20)
     assert example(scores=scores).scores is scores
-
-
-def test_coco_records_decode_to_the_masks() -> None:
-    found = example(best=np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20))
-    records = json.loads(json.dumps(coco_results(found, image_id=7)))
-    assert [record["category_name"] for record in records] == ["cat", "sofa", "floor"]
-    for record in records:
-        mask = found.labels == record["category_id"]
-        np.testing.assert_array_equal(rle.decode(record["segmentation"]), mask)
-        assert record["area"] == mask.sum() == rle.area(record["segmentation"])
-        assert record["score"] == pytest.approx(found.best[mask].mean(), abs=1e-5)
-        assert record["image_id"] == 7
-    assert records[1]["bbox"] == [3, 2, 5, 3]
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    arrays.arrays(np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(-1, 3)),
-)
-def test_coco_records_of_any_labels(labels: np.ndarray) -> None:
-    records = coco_results(LabelMap(labels, VOCABULARY), image_id=Path("a/b"))
-    assert sorted(record["category_id"] for record in records) == [i for i in range(4) if (labels == i).any()]
-    for record in records:
-        mask = labels == record["category_id"]
-        np.testing.assert_array_equal(rle.decode(record["segmentation"]), mask)
-        rows, columns = np.nonzero(mask)
-        x, y, width, height = record["bbox"]
-        assert (x, y) == (columns.min(), rows.min())
-        assert (x + width, y + height) == (columns.max() + 1, rows.max() + 1)
-        assert "score" not in record
-    json.dumps(records)
-
-
-def test_pycocotools_loads_the_records() -> None:
-    from pycocotools.coco import COCO
-
-    records = coco_results(example(best=np.ones((10, 20))), image_id=1)
-    truth = COCO()
-    truth.dataset = {
-        "images": [{"id": 1, "height": 10, "width": 20}],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(VOCABULARY.names)],
-        "annotations": [],
-    }
-    truth.createIndex()
-    loaded = truth.loadRes(records)
-    for annotation in loaded.loadAnns(loaded.getAnnIds()):
-        np.testing.assert_array_equal(loaded.annToMask(annotation), example().labels == annotation["category_id"])
 
 
 def test_a_coco_data_set_of_one_image(tmp_path: Path) -> None:

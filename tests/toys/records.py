@@ -11,6 +11,7 @@ import pytest
 from densevl.api.jobs.formats import FORMATS
 from densevl.api.jobs.formats.contracts import Format
 from densevl.api.jobs.formats.record import ImageRecord, Instances
+from densevl.core.files import file_state
 from densevl.core.labelmap import LabelMap
 from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary
@@ -51,7 +52,7 @@ def records(images: Path) -> list[ImageRecord]:
         shown = np.full_like(labels(index), 1) if "empty" in name else labels(index)
         best = np.random.default_rng(index).random(shown.shape, dtype=np.float32)
         result = LabelMap(shown, WORDS, best=best)
-        found.append(ImageRecord.of(result, name, file_name, images / file_name))
+        found.append(ImageRecord.of(result, name, file_name, str(images / file_name), file_state(images / file_name)))
     return found
 
 

@@ -24,6 +24,7 @@ class CocoFormat(Format):
 
     def __init__(self, polygons: bool = False) -> None:
         self.polygons = polygons
+        self.joined = ("polygons.json" if polygons else "annotations.json",)
 
     def files(self, record: ImageRecord) -> tuple[str, ...]:
         """The data set of the image alone."""
@@ -37,9 +38,8 @@ class CocoFormat(Format):
     def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
         """Write the data set of all images."""
         ids = category_ids(vocabulary)
-        path = out / ("polygons.json" if self.polygons else "annotations.json")
         head = {"info": info_of(vocabulary), "licenses": [], "categories": categories_of(vocabulary)}
-        with joined_json(path, ["images", "annotations"], **head) as joined:
+        with joined_json(out / self.joined[0], ["images", "annotations"], **head) as joined:
             for image_id, record in enumerate(records, 1):
                 joined.add("images", image_of(image_id, record.file_name, record.size))
                 for segment in record.segments:

@@ -26,6 +26,8 @@ class CocoPanopticFormat(Format):
     "stuff" where a segment is a whole class, and as "things" where it is an instance.
     """
 
+    joined = ("panoptic.json",)
+
     def files(self, record: ImageRecord) -> tuple[str, ...]:
         """The ids of the segments of an image."""
         return (f"panoptic/{record.name}.png",)
@@ -42,7 +44,7 @@ class CocoPanopticFormat(Format):
         ids = category_ids(vocabulary)
         head = {"info": info_of(vocabulary), "licenses": []}
         things = 0
-        with joined_json(out / "panoptic.json", ["images", "annotations", "categories"], **head) as joined:
+        with joined_json(out / self.joined[0], ["images", "annotations", "categories"], **head) as joined:
             for image_id, record in enumerate(records, 1):
                 things = int(record.instances.mode != "none")
                 joined.add("images", image_of(image_id, record.file_name, record.size))

@@ -19,9 +19,11 @@ class Format:
     Attributes:
         of_segments: whether it writes the segments of a record, which hang on the choice of instances, rather than its
             label map.
+        joined: paths, below the folder of results, of what :meth:`join` writes.
     """
 
     of_segments = True
+    joined: tuple[str, ...] = ()
 
     def files(self, record: ImageRecord) -> tuple[str, ...]:
         """Paths, below the folder of results, of what :meth:`write` writes for an image."""

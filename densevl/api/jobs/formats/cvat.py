@@ -27,9 +27,14 @@ class CvatFormat(Format):
     finds an image by its path below the folder of images.
     """
 
+    joined = ("cvat.xml",)
+
     def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
         """Write the masks of all images."""
-        with atomic_write(out / "cvat.xml") as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        with (
+            atomic_write(out / self.joined[0]) as temporary,
+            temporary.open("w", encoding="utf-8", newline="\n") as file,
+        ):
             file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
             file.write(_labels(vocabulary))
             for index, record in enumerate(records):

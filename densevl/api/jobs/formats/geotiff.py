@@ -68,21 +68,22 @@ def _place(record: ImageRecord) -> list[Any]:
         ImageError: where the image is a TIFF that is turned or of another size: its georeference is not that of the
             label map.
     """
-    if record.source is None or not _is_tiff(record.file):
+    file = record.file
+    if file is None or not _is_tiff(file):
         return []
     from tifffile import TiffFile
 
     try:
-        with TiffFile(record.file) as tiff:
+        with TiffFile(file) as tiff:
             page = tiff.pages.first
             found = [page.tags[code] for code in _PLACE if code in page.tags]
             turned = _ORIENTATION in page.tags and int(page.tags[_ORIENTATION].value) != 1
             size = (page.imagelength, page.imagewidth)
             tags = [(tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in found]
     except Exception as error:  # a damaged file makes the reader raise whatever it stumbles over
-        raise ImageError(f"the georeference of {record.source} cannot be read: {error}") from error
+        raise ImageError(f"the georeference of {file} cannot be read: {error}") from error
     if tags and (turned or size != tuple(record.size)):
-        raise ImageError(f"{record.source} is stored turned, or of another size than its label map; store it upright")
+        raise ImageError(f"{file} is stored turned, or of another size than its label map; store it upright")
     return tags
 
 

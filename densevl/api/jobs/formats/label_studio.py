@@ -39,13 +39,15 @@ class LabelStudioFormat(Format):
             serves the images itself, from the folder that LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT names.
     """
 
+    joined = ("label-studio/tasks.json", "label-studio/config.xml")
+
     def __init__(self, image_url: str = "/data/local-files/?d={}") -> None:
         self.image_url = image_url
 
     def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
         """Write the tasks and the labelling interface."""
-        write_text(out / "label-studio" / "config.xml", _config(vocabulary))
-        with atomic_write(out / "label-studio" / "tasks.json") as temporary, temporary.open("wb") as file:
+        write_text(out / self.joined[1], _config(vocabulary))
+        with atomic_write(out / self.joined[0]) as temporary, temporary.open("wb") as file:
             file.write(b"[")
             for index, record in enumerate(records):
                 file.write((",\n" if index else "\n").encode() + as_text(self._task(record)).encode())

@@ -39,12 +39,13 @@ class LabelMeFormat(Format):
         """Write the polygons and the image or its path."""
         path = out / self.files(record)[0]
         data: str | None = None
-        if self.embed or record.source is None:
+        file = None if self.embed else record.file
+        if file is None:
             encoded = cv2.imencode(".png", record.pixels()[..., ::-1])[1].tobytes()
             data = base64.b64encode(encoded).decode("ascii")
             image_path = record.file_name
         else:
-            image_path = _relative(record.file, path.parent)
+            image_path = _relative(file, path.parent)
         made: dict[str, Any] = {
             "version": _VERSION,
             "flags": {},

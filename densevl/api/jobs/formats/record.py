@@ -4,7 +4,6 @@ A record keeps the mask of each class, the background among them, so that the la
 score of each connected part; and the things that a mask maker saw, where they were wanted.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,16 +15,21 @@ from jaxtyping import Bool, Int32, UInt8
 
 from densevl.core.errors import ImageError, UsageError, suggestion
 from densevl.core.geometry import Size
-from densevl.core.images import read_image
+from densevl.core.inputs import Input, open_input
+from densevl.core.inputs.urls import is_url
 from densevl.core.labelmap import LabelMap
 from densevl.core.masks import decode_masks
 from densevl.core.segments import MIN_AREA, Segment, connected_segments, labels_of, segments_of_masks
 from densevl.core.vocabulary import Vocabulary
+from densevl.weights import is_offline
 
 __all__ = ["INSTANCES", "ImageRecord", "Instances"]
 
 INSTANCES = ("none", "connected", "masks")
 """One mask for each class, one for each connected part of a class, or one for each thing that the mask maker saw."""
+
+
+_CHANGED = "has changed since it was segmented; segment it again"
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,10 @@ class ImageRecord:
         vocabulary: the classes.
         classes: one segment for each class in the image, the background among them.
         things: what the mask maker saw, and what it left of each class; None where it was not asked.
-        source: the file of the image; None where it came from none.
+        place: where the image is, see :class:`densevl.core.inputs.Input`; empty where it is nowhere.
+        state: of the image when it was labelled; empty where it does not matter.
         instances: what counts as one thing.
-        image: the image where it is at hand; else it is read from its file when a format needs it.
+        image: the image where it is at hand; else it is read from its place when a format needs it.
     """
 
     name: str
@@ -76,7 +81,8 @@ class ImageRecord:
     vocabulary: Vocabulary
     classes: tuple[Segment, ...]
     things: tuple[tuple[Segment, ...], tuple[Segment, ...]] | None = None
-    source: Path | None = None
+    place: str = ""
+    state: tuple[int, ...] = ()
     instances: Instances = field(default_factory=Instances)
     image: UInt8[np.ndarray, "H W 3"] | None = None
 
@@ -86,8 +92,9 @@ class ImageRecord:
         result: LabelMap,
         name: str,
         file_name: str,
-        source: Path | None = None,
-        masks: Bool[np.ndarray, "n H W"] | None = None,
+        place: str = "",
+        state: tuple[int, ...] = (),
+        masks: Bool[np.ndarray, "n _ _"] | None = None,
         instances: Instances | None = None,
     ) -> "ImageRecord":
         """The record of a label map.
@@ -96,21 +103,16 @@ class ImageRecord:
             result: the label map.
             name: of its results.
             file_name: of the image.
-            source: the file of the image.
+            place: where the image is.
+            state: of the image.
             masks: of the mask maker, the best first; None where it was not asked.
             instances: what counts as one thing.
         """
         things = None if masks is None else segments_of_masks(result.labels, masks, result.best)
+        size = (result.labels.shape[0], result.labels.shape[1])
+        chosen = instances or Instances()
         return cls(
-            name,
-            file_name,
-            (result.labels.shape[0], result.labels.shape[1]),
-            result.vocabulary,
-            result.segments(),
-            things,
-            source,
-            instances or Instances(),
-            result.image,
+            name, file_name, size, result.vocabulary, result.segments(), things, place, state, chosen, result.image
         )
 
     @cached_property
@@ -148,23 +150,34 @@ class ImageRecord:
         """
         if self.image is not None:
             return self.image
-        pixels = read_image(self.file)
+        pixels = self._input().read()
         if pixels.shape[:2] != tuple(self.size):
-            raise ImageError(f"{self.source} has changed since it was segmented; segment it again")
+            raise ImageError(f"{self.place} {_CHANGED}")
         return pixels
 
     @property
-    def file(self) -> Path:
-        """The file of the image.
+    def file(self) -> Path | None:
+        """The file that holds the image and nothing else; None for images in archives and videos, or on the web.
 
         Raises:
-            ImageError: where there is none any more.
+            ImageError: where it is gone or has changed.
         """
-        if self.source is None:
-            raise ImageError(f"{self.file_name} came from no file, and only its results were kept; segment it again")
-        if not self.source.is_file():
-            raise ImageError(f"{self.source} is gone; put the image back there, or segment it again")
-        return self.source
+        path = Path(self.place)
+        if not self.place or is_url(self.place) or any(folder.is_file() for folder in path.parents):
+            return None
+        self._input()
+        return path
+
+    def _input(self) -> Input:
+        if not self.place:
+            raise ImageError(f"{self.file_name} was kept nowhere; only its results were: segment it again")
+        item = open_input(self.place, is_offline())
+        state = tuple(item.state())
+        if not state:
+            raise ImageError(f"{self.place} is gone; put the image back there, or segment it again")
+        if self.state and state != self.state:
+            raise ImageError(f"{self.place} {_CHANGED}")
+        return item
 
     def with_instances(self, instances: Instances) -> "ImageRecord":
         """The same record with another choice of what counts as one thing."""
@@ -174,7 +187,7 @@ class ImageRecord:
         """The record as values for JSON; the vocabulary and the choice of instances are kept elsewhere."""
         kept: dict[str, Any] = {
             "image": {"file_name": self.file_name, "height": self.size[0], "width": self.size[1]},
-            "source_file": None if self.source is None else os.fspath(self.source),
+            "source": [self.place, *self.state],
             "classes": [self._as_json(segment) for segment in self.classes],
         }
         if self.things is not None:
@@ -203,7 +216,7 @@ class ImageRecord:
             UsageError: where the values are no record of this vocabulary.
         """
         try:
-            image, source = kept["image"], kept["source_file"]
+            image, (place, *state) = kept["image"], kept["source"]
             size = (int(image["height"]), int(image["width"]))
             classes, things, rest = (
                 tuple(_segment(value, size, len(vocabulary)) for value in kept.get(key, ()))
@@ -216,7 +229,8 @@ class ImageRecord:
                 vocabulary,
                 classes,
                 (things, rest) if "things" in kept else None,
-                None if source is None else Path(source),
+                str(place),
+                tuple(map(int, state)),
                 instances or Instances(),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -36,11 +36,11 @@ class YoloSegFormat(Format):
     empty file, as a training image of nothing. The images are copied, because ultralytics may write to them.
     """
 
+    joined = (f"{_FOLDER}/data.yaml",)
+
     def files(self, record: ImageRecord) -> tuple[str, ...]:
         """The image and its polygons, where ultralytics looks for them."""
-        suffix = Path(record.file_name).suffix.lower()
-        copied = record.source is not None and suffix in _READ
-        image = f"{_FOLDER}/images/{record.name}{suffix if copied else '.png'}"
+        image = f"{_FOLDER}/images/{record.name}{_suffix(record)}"
         # It replaces the last folder of this name, which may be one of the user's.
         before, _, behind = image.rpartition("/images/")
         return image, f"{before}/labels/{behind.rpartition('.')[0]}.txt"
@@ -48,9 +48,10 @@ class YoloSegFormat(Format):
     def write(self, out: Path, record: ImageRecord) -> None:
         """Copy the image and write its polygons."""
         image, labels = self.files(record)
-        if Path(image).suffix == Path(record.file_name).suffix.lower() and record.source is not None:
+        file = record.file
+        if file is not None and file.suffix.lower() == _suffix(record):
             with atomic_write(out / image) as temporary:
-                shutil.copyfile(record.file, temporary)
+                shutil.copyfile(file, temporary)
         else:
             write_image(out / image, record.pixels())
         ids = category_ids(record.vocabulary)
@@ -73,4 +74,10 @@ class YoloSegFormat(Format):
         text += "train: images\nval: images\nnames:\n"
         # A text of JSON is one of YAML.
         text += "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
-        write_text(out / _FOLDER / "data.yaml", text)
+        write_text(out / self.joined[0], text)
+
+
+def _suffix(record: ImageRecord) -> str:
+    """The suffix of the copy of an image; the place tells, so that it is known when the image is gone."""
+    suffix = Path(record.file_name).suffix.lower()
+    return suffix if suffix in _READ and Path(record.place).suffix.lower() == suffix else ".png"

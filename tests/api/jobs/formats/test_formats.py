@@ -57,7 +57,7 @@ def test_files_of_different_formats_differ(records):
 def test_formats_write_nothing_of_images_that_are_gone(name, records, tmp_path):
     """A format that needs the image says so; any other does not ask for it."""
     gone = [
-        ImageRecord.from_json({**r.as_json(), "source_file": str(tmp_path / "gone.png")}, r.name, r.vocabulary)
+        ImageRecord.from_json({**r.as_json(), "source": [str(tmp_path / "gone.png")]}, r.name, r.vocabulary)
         for r in records
     ]
     if name in (*NEED_IMAGES, "geotiff"):
@@ -75,14 +75,12 @@ def test_images_that_come_from_no_file(name, records, tmp_path):
     here = ImageRecord(first.name, first.file_name, first.size, first.vocabulary, first.classes, image=first.pixels())
     save(name, tmp_path, [here])
     assert (tmp_path / build(FORMATS, name).files(here)[0]).is_file()
-    with pytest.raises(ImageError, match="came from no file"):
+    with pytest.raises(ImageError, match="kept nowhere"):
         build(FORMATS, name).write(tmp_path, ImageRecord.from_json(here.as_json(), first.name, first.vocabulary))
 
 
 def test_an_image_that_changed_is_refused(records, tmp_path):
-    other = ImageRecord.from_json(
-        {**records[0].as_json(), "source_file": str(records[1].source)}, "a", records[0].vocabulary
-    )
+    other = ImageRecord.from_json({**records[0].as_json(), "source": [records[1].place]}, "a", records[0].vocabulary)
     with pytest.raises(ImageError, match="has changed since it was segmented"):
         build(FORMATS, "overlay").write(tmp_path, other)
     assert not list(tmp_path.iterdir())

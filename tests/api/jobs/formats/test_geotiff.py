@@ -24,7 +24,7 @@ def place(path, **profile):
 
 
 def written(out, source, vocabulary=WORDS, labels=LABELS):
-    record = ImageRecord.of(LabelMap(labels, vocabulary), "day 1/a", source.name, source)
+    record = ImageRecord.of(LabelMap(labels, vocabulary), "day 1/a", source.name, str(source))
     GeoTiffFormat().write(out, record)
     return out / "day 1/a.labels.tif"
 

@@ -51,7 +51,7 @@ def test_the_images_are_copies(records, images, tmp_path):
 def test_images_that_ultralytics_cannot_read_become_png(records, images, tmp_path):
     shutil.copy(images / "a.png", tmp_path / "a.png")
     Image.open(tmp_path / "a.png").save(tmp_path / "a.tga")
-    record = replace(records[0], file_name="a.tga", source=tmp_path / "a.tga")
+    record = replace(records[0], file_name="a.tga", place=str(tmp_path / "a.tga"), state=())
     save("yolo-seg", tmp_path / "out", [record])
     np.testing.assert_array_equal(read_image(tmp_path / "out/yolo-seg/images/a.png"), read_image(tmp_path / "a.tga"))
 

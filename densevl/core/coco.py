@@ -53,7 +53,7 @@ def annotation_of(
         annotation_id: of the record.
         image_id: of the image.
         category_id: of the class.
-        polygons: give polygons, whose union is the segment within the bound of
+        polygons: give polygons, of which each is a connected part of the segment within the bound of
             :data:`densevl.core.polygons.MIN_IOU`; without it, a run-length code, which is exact. A hole is joined to
             the outline round it by a cut of no width: a list of polygons cannot say otherwise that it is a hole.
     """

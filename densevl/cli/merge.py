@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import add_command
+from densevl.cli.saving import add_save_options, chosen_formats
 
 __all__ = ["add"]
 
@@ -14,6 +15,7 @@ EXAMPLES = """\
   densevl segment photos/ "cat, dog" --out out --shard 2/2 &
   wait; densevl merge out
   densevl merge from-a/ from-b/ --out all                      folders of two machines
+  densevl merge out --save yolo-seg --instances connected      another format of what is done, without the model
 """
 
 MOST_PRINTED = 10
@@ -27,12 +29,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where all results go (default: in place, of one folder)"
     )
+    add_save_options(parser)
 
 
 def _merge(options: argparse.Namespace) -> int:
     from densevl.api.jobs.merge import merge
 
-    merged = merge(options.folders, options.out)
+    merged = merge(options.folders, options.out, chosen_formats(options), options.instances, options.min_area)
     print(f"{merged.images} images, {len(merged.failures)} failed: {merged.out}")
     for sentence in merged.missing:
         print(f"densevl: {sentence}", file=sys.stderr)

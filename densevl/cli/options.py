@@ -15,6 +15,7 @@ __all__ = [
     "add_place_options",
     "add_segment_options",
     "load_model",
+    "natural",
     "numbers",
     "positive",
 ]
@@ -147,6 +148,14 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a positive number; got {text}")
+    return value
+
+
+def natural(text: str) -> int:
+    """A number from zero on, as a type of arguments."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on; got {text}")
     return value
 
 

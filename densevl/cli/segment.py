@@ -8,6 +8,7 @@ from typing import Any
 
 from densevl.cli.inputs import add_inputs, named_inputs
 from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, load_model, positive
+from densevl.cli.saving import add_save_options, chosen_formats
 from densevl.core.errors import UsageError
 
 __all__ = ["add"]
@@ -19,6 +20,7 @@ EXAMPLES = """\
   densevl segment photos/ --classes my_classes.txt             one class a line, synonyms after commas
   densevl segment clip.mp4 "road, car" --every 5               frames, and clip.overlay.mp4
   densevl segment photos.tar @list.txt https://example.org/cat.jpg "cat, dog"
+  densevl segment photos/ "cat, dog" --save coco,yolo-seg --instances connected
   densevl segment photo.jpg "cat, dog" --model maskclip --set short_side=672 --set smooth=true
 """
 
@@ -46,6 +48,7 @@ def add(commands: Any) -> None:
         help="do this part of the images, such as 2/8, beside other processes; auto asks the cluster. "
         "`densevl merge` joins the parts",
     )
+    add_save_options(parser)
     add_model_options(parser)
 
 
@@ -63,7 +66,8 @@ def _segment(options: argparse.Namespace) -> int:
 
     from densevl.api.jobs.segment import SegmentJob
 
-    job = SegmentJob(load_model(options), vocabulary, options.out, background, options.batch, options.overwrite)
+    how = (chosen_formats(options), options.instances, options.min_area)
+    job = SegmentJob(load_model(options), vocabulary, options.out, background, options.batch, options.overwrite, *how)
     run = job.run(inputs, shard)
     if shard is not None:
         print(f"shard {shard}: {run.counts('segmented')}; when all are done, join them: densevl merge {options.out}")
@@ -72,7 +76,7 @@ def _segment(options: argparse.Namespace) -> int:
         return run.report(run.counts("segmented"))
     item, areas = run.done[0]
     lines = [f"{area:7.1%}  {name}" for name, area in sorted(areas.items(), key=lambda pair: -pair[1])]
-    return run.report("\n".join([*lines, str(options.out / f"{item.relative}.overlay.png")]))
+    return run.report("\n".join([*lines, str(next(iter(job.results.files(item.relative)), options.out))]))
 
 
 def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:

@@ -1,7 +1,6 @@
-"""Label maps: which class each pixel shows, as a value, as a file and as COCO-style records.
+"""Label maps: which class each pixel shows, as a value, as a file and as what other libraries take.
 
-Convention: a label is the index of a class in the vocabulary, everywhere: in memory, in files and as ``category_id``.
--1 means unlabelled.
+Convention: a label is the index of a class in the vocabulary, in memory and in files. -1 means unlabelled.
 """
 
 import os
@@ -9,21 +8,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32, Integer, UInt8
 from PIL import Image, PngImagePlugin
-from pycocotools import mask as rle
 from torch import Tensor
 
+from densevl.core.coco import dataset_of
 from densevl.core.drawing.overlay import draw_overlay
 from densevl.core.errors import ImageError, UsageError, suggestion
 from densevl.core.files import atomic_write
 from densevl.core.images import load_picture
+from densevl.core.segments import MIN_AREA, Segment, class_segments, connected_segments
 from densevl.core.vocabulary import Colour, Vocabulary, normalised
 
-__all__ = ["IGNORED", "UNLABELLED", "LabelMap", "coco_results", "read_label_map", "write_label_map"]
+if TYPE_CHECKING:
+    from supervision import Detections
+
+__all__ = ["IGNORED", "UNLABELLED", "LabelMap", "read_label_map", "write_label_map"]
 
 UNLABELLED = -1
 
@@ -111,6 +115,64 @@ class LabelMap:
         """Write the labels as PNG; see :func:`write_label_map`."""
         write_label_map(path, self.labels, self.vocabulary.palette)
 
+    def segments(self, connected: bool = False, min_area: int = MIN_AREA) -> tuple[Segment, ...]:
+        """The classes in the image as masks, the largest first, the background among them.
+
+        Args:
+            connected: give one mask for each connected part of a class; without it, one for each class.
+            min_area: connected parts with fewer pixels are left out.
+        """
+        segments = class_segments(self.labels, self.best)
+        return connected_segments(segments, min_area) if connected else segments
+
+    def to_coco(
+        self, image_id: int = 1, file_name: str = "", *, connected: bool = False, min_area: int = MIN_AREA
+    ) -> dict[str, Any]:
+        """A COCO data set of this image, ready for JSON; see :mod:`densevl.core.coco` for its ids.
+
+        Args:
+            image_id: of the image, from 1.
+            file_name: of the image below the folder of images.
+            connected: give one annotation for each connected part of a class; without it, one for each class.
+            min_area: connected parts with fewer pixels are left out.
+        """
+        size = (self.labels.shape[0], self.labels.shape[1])
+        return dataset_of(self.vocabulary, image_id, file_name, size, self.segments(connected, min_area), False)
+
+    def to_supervision(self, *, connected: bool = False, min_area: int = MIN_AREA) -> "Detections":
+        """The classes in the image as ``supervision.Detections``: masks, boxes, labels, scores and names.
+
+        ``class_id`` is the label. The background is left out. ``confidence`` is None where the label map holds no
+        probabilities.
+
+        Args:
+            connected: give one detection for each connected part of a class; without it, one for each class.
+            min_area: connected parts with fewer pixels are left out.
+
+        Raises:
+            UsageError: where supervision is not installed.
+        """
+        try:
+            from supervision import Detections
+        except ImportError:
+            raise UsageError("supervision is not installed; pip install 'densevl[supervision]'") from None
+        shown = [s for s in self.segments(connected, min_area) if s.label != self.vocabulary.background]
+        if not shown:
+            return Detections.empty()
+        boxes = np.array([segment.box for segment in shown], np.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        return Detections(
+            xyxy=boxes,
+            mask=np.stack([segment.pixels() for segment in shown]),
+            confidence=None if self.best is None else np.array([segment.score for segment in shown], np.float32),
+            class_id=np.array([segment.label for segment in shown]),
+            data={"class_name": np.array([self.names[segment.label] for segment in shown])},
+        )
+
+    def _repr_png_(self) -> bytes | None:
+        """The overlay, as notebooks show it; None where the label map does not hold the image."""
+        return None if self.image is None else cv2.imencode(".png", self.overlay()[..., ::-1])[1].tobytes()
+
 
 def write_label_map(
     path: str | os.PathLike[str], labels: Integer[np.ndarray, "H W"], palette: Sequence[Colour]
@@ -169,32 +231,6 @@ def read_label_map(path: str | os.PathLike[str]) -> Int32[np.ndarray, "H W"]:
     if unlabelled in ("255", "65535"):
         labels[labels == int(unlabelled)] = UNLABELLED
     return labels
-
-
-def coco_results(label_map: LabelMap, image_id: int | str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """One record in the format of COCO results for each class in the image, the largest first.
-
-    ``category_id`` is the label, from 0; ``bbox`` is x, y, width, height in pixels; ``score`` is the mean probability
-    over the mask, where the label map holds probabilities; ``segmentation`` is a run-length code that pycocotools
-    reads. The records hold numbers and text, ready for JSON.
-    """
-    image_id = image_id if isinstance(image_id, int) else os.fspath(image_id)
-    records = []
-    for label in label_map._present():
-        mask = label_map.labels == label
-        code = rle.encode(np.asfortranarray(mask.view(np.uint8)))
-        record = {
-            "image_id": image_id,
-            "category_id": label,
-            "category_name": label_map.names[label],
-            "segmentation": {"size": list(mask.shape), "counts": code["counts"].decode("ascii")},
-            "bbox": rle.toBbox(code).tolist(),
-            "area": int(rle.area(code)),
-        }
-        if label_map.best is not None:
-            record["score"] = round(float(label_map.best[mask].mean(dtype=np.float64)), 6)
-        records.append(record)
-    return records
 
 
 def _check_labels(labels: np.ndarray, classes: int) -> None:

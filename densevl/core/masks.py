@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
+import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int32
 from pycocotools import mask as coco
 from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 
-__all__ = ["Rle", "decode_masks", "encode_masks", "mask_of"]
+__all__ = ["Rle", "connected_parts", "decode_masks", "encode_masks", "mask_of"]
 
 
 class Rle(TypedDict):
@@ -47,6 +48,20 @@ def decode_masks(codes: Sequence[Rle], size: tuple[int, int]) -> Bool[Tensor, "n
             raise UsageError(f"mask {i} is no run-length code of {size[0]} x {size[1]} pixels; write it anew")
     masks = coco.decode([{"size": list(size), "counts": code["counts"].encode("ascii")} for code in codes])
     return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1))).bool()
+
+
+def connected_parts(mask: Bool[np.ndarray, "h w"]) -> tuple[Int32[np.ndarray, "h w"], int]:
+    """The number of the connected part that each pixel of a mask lies in, and how many parts there are.
+
+    Two pixels are connected where they share an edge. Parts count from 1 in the order of their first pixels, row by
+    row; 0 is outside of the mask.
+    """
+    count, numbers = cv2.connectedComponents(np.ascontiguousarray(mask, np.uint8), connectivity=4)
+    values, firsts = np.unique(numbers, return_index=True)
+    values = values[np.argsort(firsts)]
+    ordered = np.zeros(count, np.int32)  # OpenCV's own order depends on its version and on the processor
+    ordered[values[values > 0]] = np.arange(1, count)
+    return ordered[numbers], count - 1
 
 
 def _is_code(counts: str, pixels: int) -> bool:

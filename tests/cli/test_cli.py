@@ -44,11 +44,13 @@ def test_one_image_gives_overlay_labels_and_record(photos, tmp_path, capsys):
     labels = read_label_map(out / "a.labels.png")
     assert labels.shape == (96, 128)
     assert cv2.imread(str(out / "a.overlay.png")).size > 96 * 128 * 3
-    record = json.loads((out / "a.coco.json").read_text())
-    assert record["image"]["height"] == 96
-    for annotation in record["annotations"]:
+    found = json.loads((out / "a.coco.json").read_text())
+    assert found["images"] == [{"id": 1, "file_name": "a.png", "height": 96, "width": 128}]
+    label_of = {category["id"]: category["label"] for category in found["categories"]}
+    assert {label_of[annotation["category_id"]] for annotation in found["annotations"]} == set(np.unique(labels))
+    for annotation in found["annotations"]:
         mask = coco_mask.decode(annotation["segmentation"]).astype(bool)
-        assert np.array_equal(mask, labels == annotation["category_id"])
+        assert np.array_equal(mask, labels == label_of[annotation["category_id"]])
 
 
 def test_a_folder_is_mirrored_and_joined(photos, tmp_path):
@@ -56,7 +58,7 @@ def test_a_folder_is_mirrored_and_joined(photos, tmp_path):
     assert segment(photos, WORDS, "--out", out, "--batch", 2) == 0
     assert (out / "day1" / "b.overlay.png").is_file()
     joined = json.loads((out / "annotations.json").read_text())
-    assert [Path(image["file_name"]).name for image in joined["images"]] == ["a.png", "b.jpg"]
+    assert [image["file_name"] for image in joined["images"]] == ["a.png", "day1/b.jpg"]
     assert [category["name"] for category in joined["categories"]] == WORDS.split(", ")
     ids = [annotation["id"] for annotation in joined["annotations"]]
     assert ids == list(range(1, len(ids) + 1))

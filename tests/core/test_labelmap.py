@@ -1,4 +1,5 @@
 import json
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
-from pycocotools import mask as rle
 
 from densevl.core.errors import ImageError, OutputError, UsageError
 from densevl.core.images import read_image
-from densevl.core.labelmap import UNLABELLED, LabelMap, _check_labels, coco_results, read_label_map, write_label_map
+from densevl.core.labelmap import UNLABELLED, LabelMap, _check_labels, read_label_map, write_label_map
 from densevl.core.palette import palette
 from densevl.core.vocabulary import Vocabulary
 
@@ -171,48 +171,57 @@ def test_scores_are_kept() -> None:
     assert example(scores=scores).scores is scores
 
 
-def test_coco_records_decode_to_the_masks() -> None:
-    found = example(best=np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20))
-    records = json.loads(json.dumps(coco_results(found, image_id=7)))
-    assert [record["category_name"] for record in records] == ["cat", "sofa", "floor"]
-    for record in records:
-        mask = found.labels == record["category_id"]
-        np.testing.assert_array_equal(rle.decode(record["segmentation"]), mask)
-        assert record["area"] == mask.sum() == rle.area(record["segmentation"])
-        assert record["score"] == pytest.approx(found.best[mask].mean(), abs=1e-5)
-        assert record["image_id"] == 7
-    assert records[1]["bbox"] == [3, 2, 5, 3]
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    arrays.arrays(np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(-1, 3)),
-)
-def test_coco_records_of_any_labels(labels: np.ndarray) -> None:
-    records = coco_results(LabelMap(labels, VOCABULARY), image_id=Path("a/b"))
-    assert sorted(record["category_id"] for record in records) == [i for i in range(4) if (labels == i).any()]
-    for record in records:
-        mask = labels == record["category_id"]
-        np.testing.assert_array_equal(rle.decode(record["segmentation"]), mask)
-        rows, columns = np.nonzero(mask)
-        x, y, width, height = record["bbox"]
-        assert (x, y) == (columns.min(), rows.min())
-        assert (x + width, y + height) == (columns.max() + 1, rows.max() + 1)
-        assert "score" not in record
-    json.dumps(records)
-
-
-def test_pycocotools_loads_the_records() -> None:
+def test_a_coco_data_set_of_one_image(tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 
-    records = coco_results(example(best=np.ones((10, 20))), image_id=1)
-    truth = COCO()
-    truth.dataset = {
-        "images": [{"id": 1, "height": 10, "width": 20}],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(VOCABULARY.names)],
-        "annotations": [],
-    }
-    truth.createIndex()
-    loaded = truth.loadRes(records)
-    for annotation in loaded.loadAnns(loaded.getAnnIds()):
-        np.testing.assert_array_equal(loaded.annToMask(annotation), example().labels == annotation["category_id"])
+    found = example(best=np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20))
+    (tmp_path / "one.json").write_text(json.dumps(found.to_coco(image_id=7, file_name="day 1/猫.jpg")))
+    loaded = COCO(str(tmp_path / "one.json"))
+    assert loaded.loadImgs([7]) == [{"id": 7, "file_name": "day 1/猫.jpg", "height": 10, "width": 20}]
+    for annotation in loaded.loadAnns(loaded.getAnnIds([7])):
+        np.testing.assert_array_equal(loaded.annToMask(annotation), found.labels == annotation["category_id"] - 1)
+    assert [category["name"] for category in loaded.loadCats(loaded.getCatIds())] == list(VOCABULARY.names)
+
+
+def test_the_background_is_no_category_and_parts_can_be_annotations() -> None:
+    labels = np.zeros((10, 20), int)
+    labels[:4, :4] = labels[6:, 15:] = 2
+    labels[5, 5] = 1
+    found = LabelMap(labels, Vocabulary.from_classes(["cat", "dog", "sofa"]).with_background(["background"]))
+    assert [c["name"] for c in found.to_coco()["categories"]] == ["cat", "dog", "sofa"]
+    assert [(a["category_id"], a["area"]) for a in found.to_coco()["annotations"]] == [(2, 36), (1, 1)]
+    parts = found.to_coco(connected=True, min_area=2)["annotations"]
+    assert [(a["id"], a["category_id"], a["bbox"]) for a in parts] == [(1, 2, [0, 0, 4, 4]), (2, 2, [15, 6, 5, 4])]
+
+
+def test_supervision_takes_the_masks() -> None:
+    supervision = pytest.importorskip("supervision")
+    best = np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20)
+    found = example(best=best)
+    detections = found.to_supervision()
+    assert detections.class_id.tolist() == [0, 1, 2]
+    assert detections["class_name"].tolist() == ["cat", "sofa", "floor"]
+    for label, mask, score in zip(detections.class_id, detections.mask, detections.confidence, strict=True):
+        np.testing.assert_array_equal(mask, found.labels == label)
+        assert score == pytest.approx(best[mask].mean(), abs=1e-5)
+    assert detections.xyxy[1].tolist() == [3, 2, 8, 5]
+    assert detections.area.tolist() == [184, 15, 1]
+    canvas = np.zeros((10, 20, 3), np.uint8)
+    assert supervision.MaskAnnotator().annotate(canvas.copy(), detections).any()
+    assert example().to_supervision().confidence is None
+    assert len(example().to_supervision(connected=True, min_area=16)) == 1
+
+
+def test_supervision_of_nothing_but_background() -> None:
+    pytest.importorskip("supervision")
+    background = Vocabulary.from_classes(["cat", "background"])
+    assert len(LabelMap(np.full((4, 4), 1), background).to_supervision()) == 0
+    assert len(LabelMap(np.full((4, 4), -1), VOCABULARY).to_supervision()) == 0
+
+
+def test_notebooks_show_the_overlay() -> None:
+    image = np.full((10, 20, 3), 90, np.uint8)
+    shown = example(image=image)._repr_png_()
+    with Image.open(BytesIO(shown)) as picture:
+        np.testing.assert_array_equal(np.array(picture), example(image=image).overlay())
+    assert example()._repr_png_() is None

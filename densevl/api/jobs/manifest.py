@@ -19,6 +19,8 @@ MANIFEST = "job.json"
 
 MARKS = {"embed": "part-[0-9]*.*", "label-regions": "labelling.json"}
 """Files by which the folders of commands without a manifest are known."""
+CHOICES = ("saved", "instances", "min_area")
+"""What may differ between the runs of a job: how its results are written. The manifest has the last choice."""
 
 
 def described(command: str, fingerprint: str, **settings: Any) -> dict[str, Any]:
@@ -91,12 +93,14 @@ def begin(
         refuse_other(out, now["command"])
         before = read_manifest(out)
         if before is not None and before["fingerprint"] == now["fingerprint"]:
-            return
-        if before is not None and not overwrite:
+            now = {**before, **{name: now[name] for name in CHOICES if name in now}}
+            if now == before:
+                return
+        elif before is not None and not overwrite:
             anew = "" if clear is None else ", or begin this one anew with --overwrite, which removes its results"
             said = f"{out} holds a job with other settings: {compare(before, now)}"
             raise UsageError(f"{said}; name another folder with --out{anew}")
-        if before is not None and clear is not None:
+        elif before is not None and clear is not None:
             clear(before)
         with atomic_write(out / MANIFEST) as temporary:
             temporary.write_text(_readable(now) + "\n", encoding="utf-8")
@@ -131,7 +135,14 @@ def _readable(value: Any, indent: str = "") -> str:
 def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
     """The settings that two manifests differ in, in words."""
     old, new = (dict(_flat(settings)) for settings in (before, now))
-    ignored = ("densevl", "fingerprint", "saved", "vocabulary.name", "vocabulary.source", "vocabulary.palette")
+    ignored = (
+        "densevl",
+        "fingerprint",
+        *CHOICES,
+        "vocabulary.name",
+        "vocabulary.source",
+        "vocabulary.palette",
+    )
     names = [name for name in {**old, **new} if old.get(name) != new.get(name) and name not in ignored]
     return ", ".join(f"{name} {_said(old.get(name))} there, {_said(new.get(name))} here" for name in names)
 

@@ -35,7 +35,13 @@ class Merged:
     missing: list[str]
 
 
-def merge(folders: Sequence[Path], out: Path | None = None) -> Merged:
+def merge(
+    folders: Sequence[Path],
+    out: Path | None = None,
+    save: Sequence[str] | None = None,
+    instances: str | None = None,
+    min_area: int | None = None,
+) -> Merged:
     """Join what the shards of a job wrote.
 
     An input that failed in one folder and is done in another counts as done.
@@ -44,6 +50,9 @@ def merge(folders: Sequence[Path], out: Path | None = None) -> Merged:
         folders: of the same job.
         out: where the results of all go, as copies; may be one of the folders. None joins in place, which one folder
             alone can be.
+        save: names of further formats; None for those of the job alone.
+        instances: one of :data:`densevl.api.jobs.formats.record.INSTANCES`; None for the choice of the job.
+        min_area: least pixels of an instance; None for the choice of the job.
 
     Raises:
         OutputError: where the folder cannot be written.
@@ -60,8 +69,8 @@ def merge(folders: Sequence[Path], out: Path | None = None) -> Merged:
                 compare(manifests[0], manifest).replace(" there", f" in {folders[0]}").replace(" here", f" in {folder}")
             )
             raise UsageError(f"the folders hold different jobs: {said}; merge folders of one job")
-    begin(target, manifests[0])
-    results = Results.of(target, manifests[0])
+    results = Results.of(target, manifests[0], save, instances, min_area)
+    begin(target, {**manifests[0], **results.choices()})
     others = [
         Results.of(folder, manifest)
         for folder, manifest in zip(folders, manifests, strict=True)
@@ -83,7 +92,7 @@ def merge(folders: Sequence[Path], out: Path | None = None) -> Merged:
 
 
 def finish(results: Results, changed: Collection[str] | None = None) -> list[Failure]:
-    """Write what belongs to all images of a folder; gives the videos that could not be written.
+    """Write what belongs to all images of a folder; gives what could not be written of formats and videos.
 
     Args:
         results: the folder.
@@ -92,11 +101,12 @@ def finish(results: Results, changed: Collection[str] | None = None) -> list[Fai
     Raises:
         OutputError: where something cannot be written.
     """
+    failures = results.complete()
     with locked(results.out):  # so that what is written last is what was read last
         listed = FailureList(results.out)
         listed.replace(listed.read())
         results.join()
-    return write_videos(results, changed)
+    return failures + write_videos(results, changed)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

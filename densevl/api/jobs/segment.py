@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, UInt8
 
-from densevl.api.jobs.manifest import begin, check
+from densevl.api.jobs.manifest import begin, check, read_manifest
 from densevl.api.jobs.merge import finish
-from densevl.api.jobs.results import Results, is_there
+from densevl.api.jobs.results import Results, chosen, is_there
 from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.jobs.shards import Shard, ShardNote
 from densevl.api.model import Classes, Model
+from densevl.core.errors import UsageError
 from densevl.core.failures import Failure
 from densevl.core.features import TextEmbeddings
 from densevl.core.inputs import Input
 from densevl.core.labelmap import LabelMap
+from densevl.regions.mask_makers.maker import MaskMaker
 
 __all__ = ["SegmentJob"]
 
@@ -36,10 +39,17 @@ class SegmentJob:
         batch: images that are encoded together.
         overwrite: segment again what is done already; where the folder has a job with other settings, remove its
             results and begin anew.
+        save: names of the formats that are written, see :data:`densevl.api.jobs.formats.FORMATS`; those that the folder
+            has are kept up to date beside them. None for those that it has, or the usual ones.
+        instances: what counts as one thing, one of :data:`densevl.api.jobs.formats.record.INSTANCES`; None for the
+            choice of the folder, or a mask for each class.
+        min_area: least pixels of an instance; None for the choice of the folder, or
+            :data:`densevl.core.segments.MIN_AREA`.
 
     Raises:
         OutputError: where ``out`` cannot be written.
-        UsageError: where the classes or the background cannot be used, or the folder has another job.
+        UsageError: where the classes or the background cannot be used, the folder has another job, a format is unknown,
+            or instances are wanted of a mask maker and the model has none.
     """
 
     def __init__(
@@ -50,14 +60,20 @@ class SegmentJob:
         background: Any = None,
         batch: int = 1,
         overwrite: bool = False,
+        save: Sequence[str] | None = None,
+        instances: str | None = None,
+        min_area: int | None = None,
     ) -> None:
         self.model, self.out, self.batch, self.overwrite = model, out, batch, overwrite
         self.texts: TextEmbeddings = model.embed_classes(classes, background)
         words, limits = self.texts.vocabulary, {"threshold": self.texts.threshold, "delta": self.texts.delta}
         protocol = model.segmentor.protocol
-        self.results = Results(
-            out, model.name, words, fingerprint(protocol, words.classes, words.background, *limits.values())
-        )
+        settings = fingerprint(protocol, words.classes, words.background, *limits.values())
+        before = read_manifest(out) or {}
+        formats, kinds = chosen(before if before.get("fingerprint") == settings else {}, save, instances, min_area)
+        self.mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
+        maker = None if self.mask_maker is None else self.mask_maker.model_id
+        self.results = Results(out, model.name, words, settings, formats, kinds, maker)
         manifest = self.results.manifest(protocol=protocol, **limits)
         begin(out, manifest, overwrite, lambda before: Results.of(out, before).clear())
 
@@ -82,13 +98,13 @@ class SegmentJob:
             lambda item: not self.overwrite and self.results.is_done(item),
             lambda name: name in mine or (shard is None and not is_there(name)),
         )
-        for item, result in run.results(self._segment, self.batch, "segmenting"):
+        for item, (result, masks) in run.results(self._segment, self.batch, "segmenting"):
             check(self.out, self.results.settings)
             if self.results.is_of_another(item):
                 taken = "another run has written results of this name; run again, and it gets another one"
                 run.fail(Failure(item.place, f"{item.name}: {taken}"))
                 continue
-            self.results.write(item, result)
+            self.results.write(item, result, masks)
             run.done.append((item, result.areas()))
         if shard is None:
             run.failures += finish(self.results, {item.place for item, _ in run.done})
@@ -96,5 +112,23 @@ class SegmentJob:
             ShardNote(shard, len(inputs), len(own), len(run.failures)).write(self.out)
         return run
 
-    def _segment(self, inputs: Sequence[Input], images: Sequence[np.ndarray]) -> list[LabelMap]:
-        return self.model.segment(list(images), self.texts)
+    def _segment(
+        self, inputs: Sequence[Input], images: Sequence[np.ndarray]
+    ) -> list[tuple[LabelMap, Bool[np.ndarray, "n _ _"] | None]]:
+        results = self.model.segment(list(images), self.texts)
+        return [(result, self._masks(image)) for result, image in zip(results, images, strict=True)]
+
+    def _masks(self, image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "n H W"] | None:
+        """What the mask maker sees in an image, the best first; None where it is not wanted."""
+        if self.mask_maker is None:
+            return None
+        masks = self.mask_maker.everything(image).masks
+        return np.zeros((0, *image.shape[:2]), bool) if masks is None else masks.cpu().numpy()
+
+
+def _mask_maker(model: Model) -> MaskMaker:
+    if model.mask_maker is None:
+        raise UsageError(
+            f"model {model.name!r} has no mask maker; choose --instances connected, or a model with one, such as mini"
+        )
+    return model.mask_maker

@@ -19,8 +19,6 @@ from densevl.core.errors import ImageError, UsageError
 from densevl.core.failures import Failure, FailureList
 from densevl.core.files import atomic_write
 from densevl.core.inputs.videos import Video, is_video
-from densevl.core.labelmap import read_label_map
-from densevl.core.vocabulary import Vocabulary
 
 __all__ = ["video_of", "write_videos"]
 
@@ -47,20 +45,22 @@ def write_videos(results: Results, changed: Collection[str] | None = None) -> li
     Raises:
         OutputError: where one cannot be written because of the disk.
     """
+    if "overlay" not in results.formats:
+        return []
     wanted = None if changed is None else {video_of(place) for place in changed} - {None}
     if wanted is not None and not wanted:
         return []
-    found: dict[tuple[str, str], dict[int, Path]] = {}
+    found: dict[tuple[str, str], dict[int, str]] = {}
     for name, record in results.records():
         place = str(record["source"][0])
         source = video_of(place)
         if source is not None and (wanted is None or source in wanted):
             frames = found.setdefault((source, name.rpartition("/")[0]), {})
-            frames[int(Path(place).name)] = results.labels(name)
+            frames[int(Path(place).name)] = name
     failures = []
     for (source, name), frames in found.items():
         try:
-            _write(Video(Path(source)), frames, results.vocabulary, results.out / f"{name}{VIDEO}")
+            _write(Video(Path(source)), frames, results, results.out / f"{name}{VIDEO}")
         except (ImageError, UsageError, IndexError) as error:
             failures.append(Failure(f"{name}{VIDEO}", f"{name}{VIDEO} cannot be made from {source}: {error}"))
     listed, names = FailureList(results.out), {f"{name}{VIDEO}" for _, name in found}
@@ -69,14 +69,14 @@ def write_videos(results: Results, changed: Collection[str] | None = None) -> li
     return failures
 
 
-def _write(video: Video, frames: Mapping[int, Path], vocabulary: Vocabulary, target: Path) -> None:
+def _write(video: Video, frames: Mapping[int, str], results: Results, target: Path) -> None:
     import av
 
     start, ends = video.times[0], [*video.times[1:], video.end]
     lasting = {time - start: end - time for time, end in zip(video.times, ends, strict=True)}
     with atomic_write(target) as temporary, av.open(str(temporary), "w") as container:
         stream: Any = None
-        for time, picture in zip(lasting, _pictures(video, frames, vocabulary, target.name), strict=True):
+        for time, picture in zip(lasting, _pictures(video, frames, results, target.name), strict=True):
             if stream is None:
                 stream = container.add_stream(CODEC, rate=video.rate, options=QUALITY)
                 stream.height, stream.width = (
@@ -94,14 +94,14 @@ def _write(video: Video, frames: Mapping[int, Path], vocabulary: Vocabulary, tar
 
 
 def _pictures(
-    video: Video, frames: Mapping[int, Path], vocabulary: Vocabulary, name: str
+    video: Video, frames: Mapping[int, str], results: Results, name: str
 ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """A picture for each frame of the video; the last one again where the frame has no labels."""
     picture = None
     for index in tqdm(range(len(video.times)), desc=f"writing {name}", unit="frame", delay=2, disable=None):
         if index in frames:
-            image, labels = video.read(index, f"frame {index}"), read_label_map(frames[index])
-            picture = draw_overlay(image, labels, vocabulary.names, vocabulary.palette, legend=False)
+            image, labels = video.read(index, f"frame {index}"), results.labels(frames[index])
+            picture = draw_overlay(image, labels, results.vocabulary.names, results.vocabulary.palette, legend=False)
         elif picture is None:
             picture = video.read(min(frames), f"frame {min(frames)}")
         yield picture

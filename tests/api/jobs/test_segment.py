@@ -284,7 +284,7 @@ def test_a_video_gives_label_maps_and_a_video_of_its_rate_and_duration(run, tmp_
     assert (out / "clip.overlay.mp4").stat().st_mtime_ns != written
     run(path, classes="grass, sand", overwrite=True, every=9)
     assert sorted(file.name for file in (out / "clip").iterdir()) == [
-        f"000000{suffix}" for suffix in (".coco.json", ".labels.png", ".overlay.png")
+        f"000000{suffix}" for suffix in (".coco.json", ".labels.png", ".overlay.png", ".record.json")
     ]
 
 

@@ -1,0 +1,27 @@
+"""Formats of results: what ``densevl segment --save`` chooses. A format is a file here and a row below."""
+
+from densevl.core.registry import Registry
+
+__all__ = ["DEFAULT", "FORMATS"]
+
+_HERE = "densevl.api.jobs.formats"
+
+FORMATS = Registry(
+    "format",
+    {
+        "overlay": f"{_HERE}.overlay:OverlayFormat",
+        "labels": f"{_HERE}.labels:LabelsFormat",
+        "geotiff": f"{_HERE}.geotiff:GeoTiffFormat",
+        "coco": f"{_HERE}.coco:CocoFormat",
+        "polygons": (f"{_HERE}.coco:CocoFormat", {"polygons": True}),
+        "coco-panoptic": f"{_HERE}.coco_panoptic:CocoPanopticFormat",
+        "yolo-seg": f"{_HERE}.yolo_seg:YoloSegFormat",
+        "labelme": f"{_HERE}.labelme:LabelMeFormat",
+        "labelme-embedded": (f"{_HERE}.labelme:LabelMeFormat", {"embed": True}),
+        "label-studio": f"{_HERE}.label_studio:LabelStudioFormat",
+        "cvat": f"{_HERE}.cvat:CvatFormat",
+    },
+)
+
+DEFAULT = ("overlay", "labels", "coco")
+"""Formats that are written where none is named."""

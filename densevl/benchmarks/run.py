@@ -127,7 +127,6 @@ def _build(
             model: BenchmarkModel[Any] = MODELS.build(cfg.model)
         if not isinstance(model, BenchmarkModel):
             raise UsageError(f"config {cfg.filename}: {type(model).__name__} is no BenchmarkModel")
-        cfg.test_dataloader.dataset.update(model.dataset_options)
         runner = Runner(
             model=model,
             work_dir=cfg.work_dir,

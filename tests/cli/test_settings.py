@@ -26,22 +26,30 @@ def run(capsys, *arguments):
     return said.out + said.err
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("segment", "{image}", "grass, brick, red square"),
-        ("embed", "{image}", "--regions", "whole"),
-    ],
-    ids=lambda command: command[0],
-)
-def test_a_run_with_another_setting_is_not_done_before(command, image, tmp_path, capsys):
-    command = [word.format(image=image) for word in command]
-    command += ["--model", "mini-maskclip", "--out", str(tmp_path / "out")]
-    run(capsys, *command)
-    assert "1 done before" in run(capsys, *command)
-    for setting in SETTINGS:
-        assert "1 done before" not in run(capsys, *command, "--set", setting), setting
-        assert "1 done before" in run(capsys, *command, "--set", setting), setting
+def command(name, *words, out):
+    return [name, *map(str, words), "--model", "mini-maskclip", "--out", str(out)]
+
+
+def test_segment_refuses_another_setting_and_begins_anew_where_that_is_wanted(image, tmp_path, capsys):
+    again = command("segment", image, "grass, brick, red square", out=tmp_path / "out")
+    run(capsys, *again)
+    assert "1 done before" in run(capsys, *again)
+    for setting in SETTINGS[:2]:
+        changed = [*again, "--set", setting]
+        assert main(changed) == 2, setting
+        assert "--overwrite" in capsys.readouterr().err
+        assert "done before" not in run(capsys, *changed, "--overwrite")
+        assert "1 done before" in run(capsys, *changed)
+        run(capsys, *again, "--overwrite")
+
+
+def test_embed_begins_anew_with_another_setting(image, tmp_path, capsys):
+    again = command("embed", image, "--regions", "whole", out=tmp_path / "out")
+    run(capsys, *again)
+    assert "1 done before" in run(capsys, *again)
+    for setting in SETTINGS[:2]:
+        assert "1 done before" not in run(capsys, *again, "--set", setting), setting
+        assert "1 done before" in run(capsys, *again, "--set", setting), setting
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

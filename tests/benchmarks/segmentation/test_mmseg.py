@@ -259,6 +259,38 @@ def test_a_data_set_of_a_user_by_iou_metric(own, tmp_path, changes):
     assert run_config(own(**changes), tmp_path)["mIoU"] > 80
 
 
+ADE = """
+default_scope = "mmseg"
+custom_imports = dict(imports=["densevl.benchmarks.segmentation"])
+model = dict(type="OpenVocabularyModel", model="mini", vocabulary="ade20k")
+test_pipeline = [
+    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="PackSegInputs"),
+]
+test_dataloader = dict(
+    batch_size=1, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="ADE20KDataset", data_root={root!r}, pipeline=test_pipeline, test_mode=True,
+        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation")))
+test_evaluator = dict(type="IoUMetric")
+test_cfg = dict(type="TestLoop")
+"""
+
+
+def test_the_data_set_of_mmsegmentation_gives_the_figures_of_densevl_test(shared, tmp_path):
+    """Photos of ADE20K; the mini CLIP does not know them, so the figures are low, but they are the same."""
+    root = shared / "data" / "ade"
+    if not root.is_dir():
+        pytest.skip(f"no images of ADE20K at {root}")
+    (tmp_path / "own.py").write_text(ADE.format(root=str(root / "ADEChallengeData2016")))
+    theirs = run_config(tmp_path / "own.py", tmp_path)
+    options = {"data_root": str(root), "test_dataloader.num_workers": 0}
+    ours = evaluate("ade", model="mini", work_dir=tmp_path / "w", options=options).scores
+    assert theirs["mIoU"] == round(ours.mean_iou, 2)
+    assert theirs["aAcc"] == round(ours.pixel_accuracy, 2) > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -8,6 +8,7 @@ from mmengine.config import read_base
 with read_base():
     from ._base_.segmentation import *
 
+model.update(vocabulary="ade20k")
 test_dataloader["dataset"].update(
     vocabulary="ade20k",
     data_root="data/ade",

@@ -8,6 +8,7 @@ from mmengine.config import read_base
 with read_base():
     from ._base_.segmentation import *
 
+model.update(vocabulary="cityscapes")
 test_dataloader["dataset"].update(
     vocabulary="cityscapes",
     data_root="data/cityscapes",

@@ -8,6 +8,7 @@ from mmengine.config import read_base
 with read_base():
     from ._base_.segmentation import *
 
+model.update(vocabulary="coco_stuff")
 test_dataloader["dataset"].update(
     vocabulary="coco_stuff",
     data_root="data/coco_stuff164k",

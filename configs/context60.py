@@ -8,7 +8,7 @@ from mmengine.config import read_base
 with read_base():
     from ._base_.segmentation import *
 
-model.update(background="literal")  # the class "background", by its name
+model.update(vocabulary="context60", background="literal")  # the class "background", by its name
 test_dataloader["dataset"].update(
     vocabulary="context60",
     data_root="data/VOCdevkit",

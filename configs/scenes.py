@@ -11,4 +11,5 @@ with read_base():
     from ._base_.segmentation import *
 
 test_dataloader["batch_size"] = 8
-test_dataloader["dataset"] = dict(type=ScenesDataset, seed=1, length=500, size=128)
+model.update(vocabulary="scenes")
+test_dataloader["dataset"] = dict(type=ScenesDataset, seed=1, length=500, size=128, pipeline=test_pipeline)

@@ -8,6 +8,7 @@ from mmengine.config import read_base
 with read_base():
     from ._base_.segmentation import *
 
+model.update(vocabulary="voc20")
 test_dataloader["dataset"].update(
     vocabulary="voc20",
     data_root="data/VOCdevkit",

@@ -56,6 +56,11 @@ class PerImageMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Keep what was found of a batch."""
         for sample in data_samples:
+            if "sample_idx" not in sample:
+                raise UsageError(
+                    f"{type(self).__name__} counts every image once and needs sample_idx in its sample; add it to "
+                    "meta_keys of PackSegInputs, or take mmsegmentation's IoUMetric"
+                )
             index = sample["sample_idx"]
             if "failure" in sample:
                 failure = Failure(str(sample["img_path"]), sample["failure"])

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import UInt8
 from mmengine.hooks import Hook
 from mmengine.model import BaseDataPreprocessor, BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from densevl.api.loading import load
 from densevl.core.errors import UsageError
@@ -87,16 +87,11 @@ class BenchmarkModel(BaseModel, Generic[Data]):
     name: str = "custom"
     mirrors: bool = False
 
-    def __init__(self) -> None:
-        super().__init__(data_preprocessor=BaseDataPreprocessor())
+    def __init__(self, data_preprocessor: nn.Module | None = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or BaseDataPreprocessor())
 
     def prepare(self, dataset: Data) -> None:
         """Learn from the data set what its samples are compared with; called once, before the first sample."""
-
-    @property
-    def dataset_options(self) -> dict[str, Any]:
-        """Arguments of the data set that follow from the model, such as the size of its images."""
-        return {}
 
     @torch.inference_mode()
     def forward(self, inputs: Sequence[Tensor], data_samples: Sequence[Any], mode: str = "predict") -> list[Any]:
@@ -140,6 +135,7 @@ class LoadedModel(BenchmarkModel[Data]):
     Args:
         model: a name from ``densevl models``, such a name with another encoder (``maskclip@clip-vit-l14-openai``), or
             the configs of its parts.
+        data_preprocessor: what is done to each batch before it is answered; nothing where it is None.
         changes: further arguments of :func:`densevl.load`. MMEngine makes nested dicts of dotted options; they become
             dotted paths again, see :func:`dotted`: the option ``model.refiners.0.weights=FILE`` arrives as the change
             ``{"refiners.0.weights": FILE}``.
@@ -149,8 +145,13 @@ class LoadedModel(BenchmarkModel[Data]):
         WeightsError: where its weights are missing, damaged or of another model.
     """
 
-    def __init__(self, model: str | Mapping[str, Any] | None = None, **changes: Any) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        model: str | Mapping[str, Any] | None = None,
+        data_preprocessor: nn.Module | None = None,
+        **changes: Any,
+    ) -> None:
+        super().__init__(data_preprocessor)
         if model is None:
             raise UsageError("the config names no model; choose one from `densevl models` with --model NAME")
         self.name = model if isinstance(model, str) else "custom"

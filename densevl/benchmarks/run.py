@@ -14,7 +14,9 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from densevl.benchmarks.confusion import write_confusion
 from densevl.benchmarks.lenses.hook import LensHook
+from densevl.benchmarks.lenses.images import PerImage, write_images
 from densevl.benchmarks.progress import Progress
 from densevl.benchmarks.protocols import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
 from densevl.benchmarks.report import Report
@@ -56,6 +58,8 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     lenses: Sequence[Any] = (),
+    confusion: str | Path | None = None,
+    per_image: str | Path | None = None,
 ) -> Report:
     """Evaluate a model on a data set, as a config says.
 
@@ -74,6 +78,8 @@ def evaluate(
         launcher: ``"pytorch"`` under ``torchrun``; the figures are those of one process.
         lenses: further sections of the report: names of :data:`~densevl.benchmarks.lenses.LENSES`, configs with the
             name as ``type``, or built ones. They change no figure.
+        confusion: a ``.csv`` or ``.json`` of the pixels by true and given class; their picture is written beside it.
+        per_image: a ``.csv`` or ``.json`` of the scores of every image that could be used.
 
     Raises:
         UsageError: where the config, an option, a lens or the data cannot be used.
@@ -81,6 +87,11 @@ def evaluate(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1; got {limit}")
+    for option, file in (("confusion", confusion), ("per_image", per_image)):
+        if file is not None and Path(file).suffix not in (".csv", ".json"):
+            raise UsageError(f"{option} is written as .csv or .json; got {str(file)!r}")
+    if per_image is not None and PerImage.name not in lenses:
+        lenses = [*lenses, PerImage()]
     lens_hook = LensHook(lenses)
     cfg = load_config(config, options, SHORT_NAMES, NEEDED + OPTIONAL)
     if absent := [key for key in NEEDED if cfg.get(key) is None]:
@@ -96,6 +107,11 @@ def evaluate(
         cfg.test_dataloader.dataset.indices = limit
     start_distributed(cfg, launcher)
     tested, runner = _build(cfg, out, show_dir, lens_hook)
+    metric = runner.test_loop.evaluator.metrics[0]
+    if confusion is not None and not hasattr(metric, "matrix"):
+        raise UsageError(
+            f"config {config}: {type(metric).__name__} counts no confusion of classes; leave out confusion"
+        )
     started = time.perf_counter()
     runner.test()
     report = _report(Path(config).stem, cfg, tested, runner, time.perf_counter() - started)
@@ -105,6 +121,10 @@ def evaluate(
         report = replace(report, lenses=sections)
         if is_main_process():  # again, so that the scores are kept where a lens fails
             report.save(Path(cfg.work_dir) / "results.json")
+    if is_main_process() and confusion is not None:
+        write_confusion(confusion, metric.matrix, runner.test_dataloader.dataset.metainfo["classes"])
+    if is_main_process() and per_image is not None:
+        write_images(per_image, sections[PerImage.name])
     return report
 
 
@@ -127,7 +147,6 @@ def _build(
             model: BenchmarkModel[Any] = MODELS.build(cfg.model)
         if not isinstance(model, BenchmarkModel):
             raise UsageError(f"config {cfg.filename}: {type(model).__name__} is no BenchmarkModel")
-        cfg.test_dataloader.dataset.update(model.dataset_options)
         runner = Runner(
             model=model,
             work_dir=cfg.work_dir,

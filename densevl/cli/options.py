@@ -64,20 +64,21 @@ class Change(argparse.Action):
         namespace.changes = {**namespace.changes, path: value}
 
 
-def add_place_options(parser: argparse.ArgumentParser, out: str) -> None:
-    """Add the options of the machine, and of the folder of results."""
-    parser.add_argument("--out", type=Path, default=Path(out), metavar="FOLDER", help=f"results (default: {out})")
+def add_place_options(parser: argparse.ArgumentParser, out: str | None) -> None:
+    """Add the options of the machine, and of the folder of results, unless that is None."""
+    if out is not None:
+        parser.add_argument("--out", type=Path, default=Path(out), metavar="FOLDER", help=f"results (default: {out})")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU where there is one)")
     parser.add_argument("--offline", action="store_true", help="never reach for the network")
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str | None = None, out: str = "out") -> None:
+def add_model_options(parser: argparse.ArgumentParser, default: str | None = None, out: str | None = "out") -> None:
     """Add the options of the model, its settings and weights, the machine, and the folder of results.
 
     Args:
         parser: of the command.
         default: the model where none is named; None for a segmentor that suits the network.
-        out: folder of the results where none is named.
+        out: folder of the results where none is named; None for a command that writes none.
     """
     named = default or "dinoiser; offline, with its weights missing, maskclip"
     parser.add_argument(

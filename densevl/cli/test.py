@@ -10,6 +10,7 @@ EXAMPLES = """\
   densevl test dinoiser_scenes                                            nothing to download
   densevl test dinoiser_ade --cfg-options data_root=data/ade --out results
   densevl test dinoiser_scenes --lens hardest                             and the images it labels worst
+  densevl test dinoiser_scenes --confusion confusion.csv --per-image images.csv
   torchrun --nproc-per-node 2 -m densevl test dinoiser_scenes --launcher pytorch
 """
 
@@ -26,18 +27,21 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--lens", action="append", dest="lenses", metavar="NAME", help="add a section to the report, such as hardest"
     )
+    parser.add_argument(
+        "--confusion", metavar="FILE", help="write pixels by true and given class, .csv or .json, and a .png of them"
+    )
+    parser.add_argument("--per-image", metavar="FILE", help="write the scores of each image, .csv or .json")
 
 
-def _test(model: str | None, lenses: list[str] | None, **arguments: Any) -> int:
+def _test(
+    model: str | None, lenses: list[str] | None, confusion: str | None, per_image: str | None, **arguments: Any
+) -> int:
     from mmengine.dist import is_main_process
 
     from densevl.benchmarks.run import evaluate
 
-    if model is not None:
-        arguments["model"] = model
-    if lenses is not None:
-        arguments["lenses"] = lenses
-    report = evaluate(**arguments)
+    given: dict[str, Any] = {"model": model, "lenses": lenses, "confusion": confusion, "per_image": per_image}
+    report = evaluate(**arguments, **{name: value for name, value in given.items() if value is not None})
     if is_main_process():
         print(report)
     return 1 if report.failures else 0

@@ -42,10 +42,6 @@ class Twice(BenchmarkModel):
         self.weights, self.asked = weights, None
 
     @property
-    def dataset_options(self):
-        return {"factor": 2}
-
-    @property
     def protocol(self):
         return {"encoder": self.weights}
 
@@ -93,7 +89,7 @@ from number_parts import Count, Numbers, Twice
 model = dict(type=Twice)
 test_dataloader = dict(
     batch_size=2, num_workers=0, sampler=dict(type=DefaultSampler, shuffle=False, round_up=False),
-    dataset=dict(type=Numbers),
+    dataset=dict(type=Numbers, factor=2),
 )
 test_evaluator = dict(type=Count)
 """

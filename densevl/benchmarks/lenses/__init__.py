@@ -4,4 +4,10 @@ from densevl.core.registry import Registry
 
 __all__ = ["LENSES"]
 
-LENSES = Registry("lens", {"hardest": "densevl.benchmarks.lenses.hardest:Hardest"})
+LENSES = Registry(
+    "lens",
+    {
+        "hardest": "densevl.benchmarks.lenses.hardest:Hardest",
+        "per-image": "densevl.benchmarks.lenses.images:PerImage",
+    },
+)

@@ -2,6 +2,9 @@
 
 A data set is a vocabulary and a folder layout, both given by its config. Model and data set read
 the same vocabulary, so that they cannot disagree on what label 7 means.
+
+The ``pipeline`` of a config is mmsegmentation's. In the place of ``LoadImageFromFile`` and ``LoadAnnotations`` stands
+how the data set itself comes by an image and its labels: it draws them, or reads them with densevl's stricter readers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +17,24 @@ import torch
 from jaxtyping import UInt8
 from mmengine.dataset import Compose
 
-from densevl.benchmarks.segmentation.pipeline import META_KEYS, ReadImage, ReadLabels, ResizeShortSide
-from densevl.benchmarks.segmentation.upstream import DATASETS, BaseSegDataset, PackSegInputs, SegDataSample
+from densevl.benchmarks.segmentation.pipeline import (
+    PIPELINE,
+    ReadImage,
+    ReadLabels,
+    Step,
+    build_pipeline,
+    with_labels,
+)
+from densevl.benchmarks.segmentation.upstream import DATASETS, BaseSegDataset, SegDataSample
 from densevl.core.errors import ImageError, UsageError
 from densevl.core.images import read_image
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import CLASSES, GROUNDS, HELD_OUT, Scene, render
 
 __all__ = ["ScenesDataset", "VocabularyDataset"]
+
+RECORDED = ("img_path", "relative_path", "sample_idx", "reduce_zero_label")
+"""What every sample says of its record, whatever its pipeline packs."""
 
 
 class _OpenVocabularyDataset(BaseSegDataset):
@@ -35,20 +48,33 @@ class _OpenVocabularyDataset(BaseSegDataset):
     protocol: Mapping[str, Any] = MappingProxyType({})
     caveats: Sequence[str] = ()
 
-    def _setup(self, vocabulary: str, groups: dict[str, list[int]] | None = None, **kwargs: Any) -> None:
-        self.vocabulary = Vocabulary.load(vocabulary)
-        self.title = self.vocabulary.name
+    def _setup(
+        self,
+        vocabulary: Vocabulary,
+        readers: Mapping[str, Step],
+        pipeline: Sequence[Any],
+        groups: dict[str, list[int]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.vocabulary, self.title = vocabulary, vocabulary.name
         metainfo = {"classes": self.vocabulary.names, "palette": [list(c) for c in self.vocabulary.palette]}
         super().__init__(metainfo={**metainfo, "groups": groups or {}}, test_mode=True, serialize_data=False, **kwargs)
+        self.METAINFO = metainfo  # some tools of mmsegmentation read it in the place of metainfo
+        self.pipeline = Compose(build_pipeline(pipeline, readers))
 
     def prepare_data(self, idx: int) -> dict[str, Any]:
         """The sample of an image; where it cannot be read, an empty one with the reason in ``failure``."""
         record = self.get_data_info(idx)
+        facts = {key: record[key] for key in RECORDED if key in record}
         try:
-            return self.pipeline(record)
+            made = self.pipeline(record)
         except ImageError as error:
-            sample = SegDataSample(metainfo={"failure": str(error), **{k: record[k] for k in META_KEYS if k in record}})
+            sample = SegDataSample(metainfo={"failure": str(error), **facts})
             return {"inputs": torch.zeros(3, 0, 0, dtype=torch.uint8), "data_samples": sample}
+        samples = made["data_samples"]
+        for sample in samples if isinstance(samples, list) else [samples]:  # several, where test time is augmented
+            sample.set_metainfo(facts)
+        return made
 
 
 @DATASETS.register_module()
@@ -66,11 +92,10 @@ class VocabularyDataset(_OpenVocabularyDataset):
         expected: number of images of the whole benchmark.
         cure: what to do where label maps are missing, for the error.
         reduce_zero_label: label 0 is ignored and the others move down by one.
-        short_side: see :class:`ResizeShortSide`.
-        long_side: see :class:`ResizeShortSide`.
+        pipeline: transforms of mmsegmentation.
 
     Raises:
-        UsageError: where the data are not there or not complete.
+        UsageError: where the data are not there or not complete, or the pipeline cannot be built.
     """
 
     def __init__(
@@ -85,8 +110,7 @@ class VocabularyDataset(_OpenVocabularyDataset):
         expected: int | None = None,
         cure: str = "",
         reduce_zero_label: bool = False,
-        short_side: int | None = 448,
-        long_side: int = 2048,
+        pipeline: Sequence[Any] = PIPELINE,
         **kwargs: Any,
     ) -> None:
         root = Path(data_root).expanduser()
@@ -94,16 +118,17 @@ class VocabularyDataset(_OpenVocabularyDataset):
             root = root.parent
         self.source, self.expected, self.cure = data_root, expected, cure
         self.split_file = None if split is None else root / split
+        classes = Vocabulary.load(vocabulary)
         self._setup(
-            vocabulary,
+            classes,
+            {"LoadImageFromFile": ReadImage(), "LoadAnnotations": ReadLabels(len(classes))},
+            pipeline,
             img_suffix=image_suffix,
             seg_map_suffix=label_suffix,
             data_prefix={"img_path": str(root / images), "seg_map_path": str(root / labels)},
             reduce_zero_label=reduce_zero_label,
             **kwargs,
         )
-        steps = ReadImage(), ResizeShortSide(short_side, long_side), ReadLabels(len(self.vocabulary))
-        self.pipeline = Compose([*steps, PackSegInputs(META_KEYS)])
 
     def image(self, idx: int) -> UInt8[np.ndarray, "H W 3"]:
         """The image of a sample, at full size."""
@@ -155,8 +180,8 @@ class VocabularyDataset(_OpenVocabularyDataset):
         )
 
 
-class _RenderScene:
-    """Draw the scene of a record in the place of reading it."""
+class _DrawImage:
+    """Draw the scene of a record in the place of reading an image."""
 
     def __init__(self, seed: int, size: int) -> None:
         self.seed, self.size = seed, size
@@ -167,13 +192,14 @@ class _RenderScene:
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         scene = self.scene(results["scene"])
-        return {
-            **results,
-            "img": scene.image,
-            "img_shape": scene.image.shape[:2],
-            "ori_shape": scene.image.shape[:2],
-            "gt_seg_map": scene.labels.astype(np.int64),
-        }
+        size = scene.image.shape[:2]
+        image = np.ascontiguousarray(scene.image[..., ::-1])  # BGR, as mmsegmentation has it
+        return {**results, "img": image, "img_shape": size, "ori_shape": size, "drawn_labels": scene.labels}
+
+
+def _drawn_labels(results: dict[str, Any]) -> dict[str, Any]:
+    """The labels that were drawn with the image, at full size."""
+    return with_labels(results, results["drawn_labels"].astype(np.int64))
 
 
 @DATASETS.register_module()
@@ -186,8 +212,7 @@ class ScenesDataset(_OpenVocabularyDataset):
         seed: number of the collection.
         length: number of scenes.
         size: side of the square images.
-        short_side: see :class:`ResizeShortSide`.
-        long_side: see :class:`ResizeShortSide`.
+        pipeline: transforms of mmsegmentation.
     """
 
     def __init__(
@@ -195,12 +220,12 @@ class ScenesDataset(_OpenVocabularyDataset):
         seed: int = 1,
         length: int = 500,
         size: int = 128,
-        short_side: int | None = None,
-        long_side: int = 2048,
+        pipeline: Sequence[Any] = PIPELINE,
         **kwargs: Any,
     ) -> None:
         self.length = self.expected = length
         self.source = "drawn while needed"
+        self.draw = _DrawImage(seed, size)
         pairs = range(len(GROUNDS), len(CLASSES))
         unseen = [label for label in pairs if tuple(CLASSES[label].split()) in HELD_OUT]
         groups = {
@@ -208,11 +233,10 @@ class ScenesDataset(_OpenVocabularyDataset):
             "seen pairs": [label for label in pairs if label not in unseen],
             "never-seen pairs": unseen,
         }
-        self._setup("scenes", groups, **kwargs)
+        readers: dict[str, Step] = {"LoadImageFromFile": self.draw, "LoadAnnotations": _drawn_labels}
+        self._setup(Vocabulary.load("scenes"), readers, pipeline, groups, **kwargs)
         if self.vocabulary.names != CLASSES:
             raise UsageError("the vocabulary `scenes` names other classes than the scenes show")
-        self.draw = _RenderScene(seed, size)
-        self.pipeline = Compose([self.draw, ResizeShortSide(short_side, long_side), PackSegInputs(META_KEYS)])
 
     def image(self, idx: int) -> UInt8[np.ndarray, "H W 3"]:
         """The image of a sample."""

@@ -1,14 +1,17 @@
 """The metric of label maps: one confusion matrix, on the device, reduced once over all processes."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from mmengine.dist import all_reduce, is_distributed
 from mmengine.registry import METRICS
 from torch import Tensor
 
 from densevl.benchmarks.per_image import PerImageMetric
+from densevl.core.labelmap import write_label_map
 from densevl.metrics.confusion import Scores, confusion_matrix, scores_of
 
 __all__ = ["ConfusionMetric"]
@@ -16,18 +19,32 @@ __all__ = ["ConfusionMetric"]
 
 @METRICS.register_module()
 class ConfusionMetric(PerImageMetric):
-    """mIoU, mAcc and aAcc over a data set; means leave out the classes that do not occur."""
+    """mIoU, mAcc and aAcc over a data set; means leave out the classes that do not occur.
+
+    Args:
+        output_dir: folder of the label maps, which mmsegmentation's ``tools/test.py --out`` names; None for none.
+        keep_results: is set by the same option: label maps are always kept there.
+
+    Attributes:
+        matrix: pixels of the last evaluation by true class (rows) and given class (columns).
+    """
 
     scores: Scores | None
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, output_dir: str | None = None, keep_results: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.output_dir = output_dir
+        self.matrix: Int64[Tensor, "k k"] | None = None
         self._matrix: Tensor | None = None
 
     def measure(self, sample: Mapping[str, Any]) -> None:
-        """Count the pixels of an image; nothing else is kept of it."""
+        """Count the pixels of an image, and write its label map where that is wanted; nothing else is kept of it."""
         labels = sample["pred_sem_seg"]["data"].squeeze(0)
         truth = sample["gt_sem_seg"]["data"].squeeze(0).to(labels.device)
+        if self.output_dir is not None:
+            name = Path(sample.get("relative_path", Path(sample["img_path"]).name)).with_suffix(".png")
+            palette = [tuple(colour) for colour in self.dataset_meta["palette"]]
+            write_label_map(Path(self.output_dir) / name, labels.cpu().numpy(), palette)
         counts = confusion_matrix(truth, labels, len(self.dataset_meta["classes"]))
         self._matrix = counts if self._matrix is None else self._matrix.add_(counts)
 
@@ -46,7 +63,8 @@ class ConfusionMetric(PerImageMetric):
         if is_distributed():
             matrix = matrix.to("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
             all_reduce(matrix)
-        return scores_of(matrix, names, self.dataset_meta.get("groups"))
+        self.matrix = matrix.cpu()
+        return scores_of(self.matrix, names, self.dataset_meta.get("groups"))
 
     def figures(self, scores: Scores) -> dict[str, float]:
         """The three means."""

@@ -1,53 +1,39 @@
 """The steps from a file to a sample, as mmsegmentation's pipelines chain them.
 
-The protocol: read the image, resize it keeping the ratio, *then* read the labels, which therefore keep their full size;
-scores are computed at full size.
+The protocol: read the image, *then* the labels, which therefore keep their full size whatever is done to the image; the
+model resizes what the pipeline has not resized; scores are computed at full size.
+
+Convention: an image is uint8 BGR (H, W, 3), as everywhere in mmsegmentation; see :mod:`.inputs`.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from densevl.benchmarks.segmentation.upstream import TRANSFORMS
-from densevl.core.errors import ImageError
-from densevl.core.geometry import resized_size
-from densevl.core.images import read_image, resize_image
+from densevl.core.errors import ImageError, UsageError
+from densevl.core.images import read_image
 from densevl.core.labelmap import IGNORED, read_label_map
 
-__all__ = ["META_KEYS", "ReadImage", "ReadLabels", "ResizeShortSide"]
+__all__ = ["PIPELINE", "ReadImage", "ReadLabels", "build_pipeline"]
 
-META_KEYS = ("img_path", "relative_path", "sample_idx", "ori_shape", "img_shape", "reduce_zero_label")
+PIPELINE = ({"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, {"type": "PackSegInputs"})
+"""The pipeline of a data set whose config names none."""
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @TRANSFORMS.register_module()
 class ReadImage:
-    """Read ``img_path`` as uint8 RGB (H, W, 3) with densevl's own reader.
+    """Read ``img_path`` with densevl's own reader, in the place of ``LoadImageFromFile``.
 
-    mmcv's reader gives BGR and passes damaged files on as None.
+    It says of a file that cannot be used what is wrong with it. The channels are BGR, as those of mmcv's reader.
     """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        image = read_image(results["img_path"])
+        image = np.ascontiguousarray(read_image(results["img_path"])[..., ::-1])
         return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
-
-
-@TRANSFORMS.register_module()
-class ResizeShortSide:
-    """Resize the image alone, as mmcv's ``Resize(scale=(long_side, short_side), keep_ratio=True)`` does.
-
-    Args:
-        short_side: in pixels; None keeps the size.
-        long_side: no side exceeds this many pixels.
-    """
-
-    def __init__(self, short_side: int | None = 448, long_side: int = 2048) -> None:
-        self.short_side, self.long_side = short_side, long_side
-
-    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        if self.short_side is None:
-            return results
-        size = resized_size(results["img"].shape[:2], self.short_side, self.long_side)
-        return {**results, "img": resize_image(results["img"], size), "img_shape": size}
 
 
 @TRANSFORMS.register_module()
@@ -77,4 +63,43 @@ class ReadLabels:
                 f"labels {path} hold {wrong[:5].tolist()}, beyond the {self.classes} classes: "
                 "raw ids that were not converted?"
             )
-        return {**results, "gt_seg_map": labels}
+        return with_labels(results, labels)
+
+
+def with_labels(results: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:
+    """Results with labels (H, W), which the following transforms change with the image."""
+    return {**results, "gt_seg_map": labels, "seg_fields": [*results.get("seg_fields", []), "gt_seg_map"]}
+
+
+def build_pipeline(steps: Sequence[Any], readers: Mapping[str, Step]) -> list[Step]:
+    """The transforms of a config, with the readers of a data set in the place of mmsegmentation's.
+
+    Args:
+        steps: configs and built transforms; lists of them, as in ``TestTimeAug``, are gone through, too.
+        readers: by the name of the transform whose place they take.
+
+    Raises:
+        UsageError: where a transform is unknown, or one that is replaced has settings, which nothing would read.
+    """
+    return [_build(step, readers) for step in steps]
+
+
+def _build(step: Any, readers: Mapping[str, Step]) -> Any:
+    if not isinstance(step, Mapping):
+        return step
+    name = str(step.get("type"))
+    if name in readers:
+        if unread := [key for key in step if key != "type"]:
+            raise UsageError(f"the data set reads its files itself and takes no {unread[0]!r} of {name}; leave it out")
+        return readers[name]
+    inner = {"transforms": _replaced(step["transforms"], readers)} if "transforms" in step else {}
+    try:
+        return TRANSFORMS.build({**step, **inner})
+    except (TypeError, KeyError, ValueError, AssertionError) as error:
+        raise UsageError(f"the transform {name!r} of the pipeline cannot be built: {error}") from error
+
+
+def _replaced(steps: Any, readers: Mapping[str, Step]) -> Any:
+    if isinstance(steps, list | tuple):
+        return [_replaced(step, readers) for step in steps]
+    return _build(steps, readers)

@@ -10,14 +10,23 @@ from contextlib import redirect_stdout
 
 from densevl.core.errors import UsageError
 
-__all__ = ["DATASETS", "MODELS", "TRANSFORMS", "BaseSegDataset", "PackSegInputs", "SegDataSample"]
+__all__ = [
+    "DATASETS",
+    "MODELS",
+    "TRANSFORMS",
+    "BaseSegDataset",
+    "BaseSegmentor",
+    "SegDataPreProcessor",
+    "SegDataSample",
+]
 
 try:
     # mmcv-lite reports each compiled operator that it lacks, mmseg the optional modules; none is used here
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
+        import mmseg.datasets.transforms  # noqa: F401  (registers the transforms)
         from mmseg.datasets import BaseSegDataset
-        from mmseg.datasets.transforms import PackSegInputs
+        from mmseg.models import BaseSegmentor, SegDataPreProcessor
         from mmseg.registry import DATASETS, MODELS, TRANSFORMS
         from mmseg.structures import SegDataSample
 except (ImportError, AssertionError) as error:  # mmseg asserts the version of mmcv that it wants

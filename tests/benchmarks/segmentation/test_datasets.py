@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from densevl.benchmarks.segmentation.datasets import ScenesDataset, VocabularyDataset
+from densevl.benchmarks.segmentation.pipeline import PIPELINE
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import CLASSES, HELD_OUT, render
@@ -17,7 +18,8 @@ ADE = {
 
 def test_samples(ade):
     root = ade()
-    data = VocabularyDataset(**ADE, data_root=str(root), short_side=20)
+    resize = {"type": "Resize", "scale": (2048, 20), "keep_ratio": True}
+    data = VocabularyDataset(**ADE, data_root=str(root), pipeline=[PIPELINE[0], resize, *PIPELINE[1:]])
     assert len(data) == 3
     assert data.metainfo["classes"] == Vocabulary.load("ade20k").names
     sample = data[1]
@@ -98,7 +100,7 @@ def test_scenes_are_the_renderers():
     data = ScenesDataset(seed=3, length=5, size=64)
     sample = data[4]
     scene = render(3, 4, size=64, split="val")
-    assert (sample["inputs"].permute(1, 2, 0).numpy() == scene.image).all()
+    assert (sample["inputs"].permute(1, 2, 0).numpy()[..., ::-1] == scene.image).all()
     assert (sample["data_samples"].gt_sem_seg.data[0].numpy() == scene.labels).all()
     assert (data.image(4) == scene.image).all()
 
@@ -110,6 +112,8 @@ def test_scene_groups_divide_the_classes():
 
 
 def test_scene_labels_stay_full_size_when_the_image_is_resized():
-    sample = ScenesDataset(length=1, size=64, short_side=32)[0]
+    steps = ["LoadImageFromFile", "Resize", "LoadAnnotations", "PackSegInputs"]
+    pipeline = [{"type": step, **({"scale": (32, 32)} if step == "Resize" else {})} for step in steps]
+    sample = ScenesDataset(length=1, size=64, pipeline=pipeline)[0]
     assert tuple(sample["inputs"].shape) == (3, 32, 32)
     assert tuple(sample["data_samples"].gt_sem_seg.data.shape) == (1, 64, 64)

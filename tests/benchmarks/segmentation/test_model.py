@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import load_checkpoint
 
 from densevl.api.loading import load
 from densevl.benchmarks.segmentation.datasets import ScenesDataset
 from densevl.benchmarks.segmentation.model import OpenVocabularyModel
+from densevl.benchmarks.segmentation.pipeline import PIPELINE
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.vocabulary import Vocabulary
 
@@ -18,6 +20,11 @@ def model() -> OpenVocabularyModel:
     return model
 
 
+def resized(side):
+    """A pipeline that resizes the image, so that the model does not."""
+    return [PIPELINE[0], {"type": "Resize", "scale": (side, side)}, *PIPELINE[1:]]
+
+
 def batch(data, indices):
     samples = [data[i] for i in indices]
     return [s["inputs"] for s in samples], [s["data_samples"] for s in samples]
@@ -29,13 +36,13 @@ def test_a_batch_is_its_images_and_the_segmentor_itself(model):
     for index, sample in enumerate(together):
         (alone,) = model(*batch(data, [index]))
         assert torch.equal(alone.pred_sem_seg.data, sample.pred_sem_seg.data)
-    encoded = model.segmentor.encode_resized([torch.from_numpy(data.image(0)).permute(2, 0, 1) / 255], [(96, 96)])
+    encoded = model.segmentor.encode([data.image(0)])
     labels, _ = model.segmentor.label(encoded[0], model.segmentor.embed(WORDS))
     assert torch.equal(labels[None], together[0].pred_sem_seg.data)
 
 
 def test_labels_have_the_original_size(model):
-    data = ScenesDataset(length=1, size=96, short_side=64)
+    data = ScenesDataset(length=1, size=96, pipeline=resized(64))
     assert tuple(model(*batch(data, [0]))[0].pred_sem_seg.data.shape) == (1, 96, 96)
 
 
@@ -61,7 +68,7 @@ def test_failures_pass_through(model):
 def test_thresholds_and_mirrors():
     strict = OpenVocabularyModel("mini", weights="random:0", flip=True, background=0.9)
     strict.ask(Vocabulary.parse("background, red circle, blue star"))
-    data = ScenesDataset(length=1, size=96)
+    data = ScenesDataset(length=1, size=96, pipeline=resized(96))
     labels = strict(*batch(data, [0]))[0].pred_sem_seg.data[0]
     image = torch.from_numpy(data.image(0)).permute(2, 0, 1) / 255
     straight, mirrored = strict.segmentor.encode_resized([image, image.flip(-1)], [(96, 96)] * 2)
@@ -81,6 +88,121 @@ def test_a_background_that_the_data_set_lacks():
 def test_classes_must_be_told():
     with pytest.raises(UsageError, match="call ask"):
         OpenVocabularyModel("mini", weights="random:0")(*batch(ScenesDataset(length=1), [0]))
+
+
+def labels_of(model, data):
+    (sample,) = model.test_step({"inputs": [data["inputs"]], "data_samples": [data["data_samples"].clone()]})
+    return sample.pred_sem_seg.data
+
+
+@pytest.mark.parametrize(
+    "preprocessor",
+    [
+        {"bgr_to_rgb": True, "mean": [122.77, 116.75, 104.09], "std": [68.5, 66.63, 70.32]},
+        {"mean": [104.0, 117.0, 123.0], "std": [1.0, 1.0, 1.0], "test_cfg": {"size_divisor": 64}},
+    ],
+)
+def test_no_data_preprocessor_changes_a_label(model, preprocessor):
+    """The images of mmsegmentation's own reader are BGR; they once were taken for RGB."""
+    data = ScenesDataset(length=1, size=96)[0]
+    other = OpenVocabularyModel(
+        "mini", weights="random:0", templates="none", data_preprocessor={"type": "SegDataPreProcessor", **preprocessor}
+    )
+    other.ask(WORDS)
+    model.ask(WORDS)
+    labels = labels_of(model, data)
+    assert torch.equal(labels_of(other, data), labels)
+    assert tuple(labels.shape) == (1, 96, 96)
+    wrong = {"inputs": data["inputs"].flip(0), "data_samples": data["data_samples"]}
+    assert not torch.equal(labels_of(model, wrong), labels)
+
+
+def test_the_classes_of_a_config_stay():
+    named = OpenVocabularyModel("mini", weights="random:0", vocabulary=["grass", ["brick", "bricks"]])
+    assert named.dataset_meta["classes"] == ("grass", "brick")
+    assert len(named.dataset_meta["palette"]) == 2
+    named.dataset_meta = {"classes": ["grass", "brick"], "palette": [[0, 0, 0], [1, 1, 1]]}
+    with pytest.warns(UserWarning, match=r"keeps the classes of its vocabulary 'custom'.*\(road, sidewalk"):
+        named.dataset_meta = {"classes": ["road", "sidewalk", "sky"], "palette": None}
+    assert named.dataset_meta["classes"] == ("grass", "brick")
+    assert OpenVocabularyModel("mini", weights="random:0", vocabulary="ade20k").out_channels == 150
+
+
+def test_classes_that_are_assigned_are_asked(model):
+    model.dataset_meta = {"classes": ["red", "blue"], "palette": [[9, 8, 7], [1, 2, 3]]}
+    assert model.dataset_meta == {"classes": ("red", "blue"), "palette": [[9, 8, 7], [1, 2, 3]]}
+    assert labels_of(model, ScenesDataset(length=1, size=96)[0]).max() <= 1
+    model.ask(WORDS)
+
+
+def test_every_mode(model):
+    data = ScenesDataset(length=2, size=96)
+    inputs, samples = batch(data, [0, 1])
+    scores = model(inputs, samples, mode="tensor")
+    assert [tuple(one.shape) for one in scores] == [(3, 96, 96)] * 2
+    assert torch.allclose(scores[0].sum(0), torch.ones(96, 96), atol=1e-5)
+    for first, second in zip(scores, model.encode_decode(inputs, samples), strict=True):
+        assert torch.equal(first, second)
+    assert torch.equal(model.predict(inputs)[0].pred_sem_seg.data[0], scores[0].argmax(0))
+    assert [one.size for one in model.extract_feat(inputs)] == [(96, 96)] * 2
+    with pytest.raises(UsageError, match="not trained by mmsegmentation"):
+        model.loss(inputs, samples)
+    with pytest.raises(UsageError, match="got mode 'loss'"):
+        model(inputs, samples, mode="loss")
+
+
+def test_logits_and_flipped_samples():
+    giving = OpenVocabularyModel("mini", weights="random:0", templates="none", seg_logits=True, background=0.9)
+    giving.ask(Vocabulary.parse("background, red circle, blue star"))
+    data = ScenesDataset(length=1, size=96)
+    inputs, samples = batch(data, [0])
+    (straight,) = giving(inputs, samples)
+    assert torch.equal(straight.seg_logits.data.argmax(0), straight.pred_sem_seg.data[0])
+    inputs, samples = batch(data, [0])
+    samples[0].set_metainfo({"flip": True, "flip_direction": "horizontal"})
+    (mirrored,) = giving([inputs[0].flip(-1)], samples)
+    assert (mirrored.pred_sem_seg.data == straight.pred_sem_seg.data).float().mean() > 0.9
+    assert 0 in straight.pred_sem_seg.data
+
+
+def test_windows_as_mmsegmentation_writes_them():
+    def windows(test_cfg):
+        segmentor = OpenVocabularyModel("mini", weights="random:0", test_cfg=test_cfg).segmentor
+        return segmentor.window, segmentor.stride
+
+    assert windows({"mode": "slide", "crop_size": (96, 96), "stride": (48, 48)}) == (96, 48)
+    assert windows({"mode": "whole"})[0] is None
+    assert windows({}) == windows(None)
+    for wrong in ({"mode": "slide"}, {"mode": "slide", "crop_size": (96, 64), "stride": (48, 48)}, {"mod": "whole"}):
+        with pytest.raises(UsageError, match="with square windows; got"):
+            windows(wrong)
+
+
+@pytest.mark.parametrize("name", ["pretrained", "train_cfg", "init_cfg"])
+def test_arguments_that_cannot_be_honoured(name):
+    with pytest.raises(UsageError, match=f"takes no {name}=.*weights=FILE"):
+        OpenVocabularyModel(
+            "mini", weights="random:0", **{name: "x.pth" if name == "pretrained" else {"checkpoint": "x.pth"}}
+        )
+
+
+def test_a_sample_without_its_size(model):
+    inputs, samples = batch(ScenesDataset(length=1, size=96), [0])
+    samples[0].pop("ori_shape")
+    with pytest.raises(UsageError, match=r"no ori_shape.*meta_keys of PackSegInputs"):
+        model(inputs, samples)
+
+
+def test_a_checkpoint_of_another_model_is_refused(model, tmp_path):
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "own.pth")
+    torch.save({"state_dict": model.segmentor.encoder.model.state_dict()}, tmp_path / "clip.pth")
+    other = OpenVocabularyModel("mini", weights="random:1")
+    load_checkpoint(other, str(tmp_path / "own.pth"), map_location="cpu")
+    assert all(
+        torch.equal(*pair) for pair in zip(other.state_dict().values(), model.state_dict().values(), strict=True)
+    )
+    with pytest.raises(UsageError, match=r"not one of this model.*model\.weights=FILE"):
+        load_checkpoint(other, str(tmp_path / "clip.pth"), map_location="cpu")
 
 
 def test_weights_by_path_keep_the_architecture(tmp_path):

@@ -5,23 +5,56 @@ from mmcv.transforms import Resize
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
-from densevl.benchmarks.segmentation.pipeline import ReadImage, ReadLabels, ResizeShortSide
-from densevl.core.errors import ImageError
+from densevl.benchmarks.segmentation.pipeline import ReadImage, ReadLabels, build_pipeline
+from densevl.core.errors import ImageError, UsageError
+from densevl.core.geometry import resized_size
+from densevl.core.images import resize_image
 
 
 @pytest.mark.parametrize("size", [(30, 40), (90, 37), (20, 400), (448, 448), (333, 500)])
 def test_resizes_as_mmcv_to_the_byte(size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    ours = ResizeShortSide(112, 512)({"img": image})
+    ours = resize_image(image, resized_size(size, 112, 512))
     theirs = Resize(scale=(512, 112), keep_ratio=True)({"img": image})
-    assert (ours["img"] == theirs["img"]).all()
-    assert ours["img_shape"] == theirs["img_shape"]
+    assert (ours == theirs["img"]).all()
+    assert ours.shape[:2] == theirs["img_shape"]
 
 
-def test_reads_the_channels_of_mmcv_in_rgb_order(tmp_path):
+def test_reads_the_channels_in_the_order_of_mmcv(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)).save(path)
-    assert (ReadImage()({"img_path": path})["img"] == mmcv.imread(path)[..., ::-1]).all()
+    read = ReadImage()({"img_path": path})["img"]
+    assert (read == mmcv.imread(path)).all()
+    assert read.flags.c_contiguous
+
+
+def test_readers_take_the_place_of_those_of_mmsegmentation():
+    readers = {"LoadImageFromFile": ReadImage(), "LoadAnnotations": ReadLabels(3)}
+    load, augment = build_pipeline(
+        [
+            {"type": "LoadImageFromFile"},
+            {
+                "type": "TestTimeAug",
+                "transforms": [[{"type": "RandomFlip", "prob": 1.0}], [{"type": "LoadAnnotations"}]],
+            },
+        ],
+        readers,
+    )
+    assert load is readers["LoadImageFromFile"]
+    assert readers["LoadAnnotations"] in augment.subroutines[0].transforms
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"type": "LoadImageFromFile", "to_float32": True}, "takes no 'to_float32' of LoadImageFromFile; leave it out"),
+        ({"type": "NoSuchTransform"}, "the transform 'NoSuchTransform' of the pipeline cannot be built"),
+        ({"type": "Resize", "scael": 3}, "the transform 'Resize' of the pipeline cannot be built"),
+    ],
+)
+def test_a_pipeline_that_cannot_be(step, message):
+    with pytest.raises(UsageError, match=message):
+        build_pipeline([step], {"LoadImageFromFile": ReadImage()})
 
 
 def labelled(tmp_path, labels, **record):

@@ -71,8 +71,9 @@ def test_a_batch_gives_what_its_members_give(seeded_sam, garden):
 
 def test_the_image_is_encoded_once(seeded_sam, garden, monkeypatch):
     runs = []
-    forward = seeded_sam.model.image_encoder.forward
-    monkeypatch.setattr(seeded_sam.model.image_encoder, "forward", lambda x: runs.append(len(x)) or forward(x))
+    stem = seeded_sam.model.image_encoder.patch_embed
+    forward = stem.forward
+    monkeypatch.setattr(stem, "forward", lambda x: runs.append(len(x)) or forward(x))
     sam = Sam(seeded_sam.model, "seeded SAM", "sam-seeded@3", automatic={"points_per_side": 3})
     prepared = sam.encode(garden)
     sam.from_boxes(prepared, BOXES)

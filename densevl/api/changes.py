@@ -149,7 +149,7 @@ def _set(holder: _Member, keys: list[str], value: Any, name: str) -> None:
     last = keys[-1]
     if isinstance(place, list):
         place[int(last)] = value
-    elif last == "weights" and kind in ("encoder", "foreground_encoder"):
+    elif last == "weights" and (kind in ("encoder", "foreground_encoder") or _is_random_sam(place, value)):
         place.update(_other_weights(place, str(value)))
     else:
         place[last] = named_config(last, value) if last in REGISTRIES else value
@@ -157,6 +157,11 @@ def _set(holder: _Member, keys: list[str], value: Any, name: str) -> None:
         _follow_random(holder.settings, str(value))
     if keys == ["encoder"] and isinstance(value, Mapping):
         _follow_random(holder.settings, str(value.get("weights")))
+
+
+def _is_random_sam(place: Mapping[str, Any], value: Any) -> bool:
+    """A SAM whose weights shall be random: a file shows its architecture, they have that of the weights before."""
+    return place.get("type") == "sam" and random_seed(value) is not None
 
 
 def _other_weights(encoder: Mapping[str, Any], weights: str) -> dict[str, Any]:

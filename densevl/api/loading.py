@@ -17,8 +17,8 @@ import torch
 
 from densevl.api.changes import TYPES, arguments_of, changed, named_config
 from densevl.api.model import Model
-from densevl.api.models import COMPONENTS, ModelEntry, default_model, model_entry
-from densevl.core.errors import UsageError, suggestion
+from densevl.api.models import COMPONENTS, ModelEntry, default_model, named_model, weights_in
+from densevl.core.errors import UsageError
 from densevl.core.lazy import Lazy
 from densevl.core.registry import build
 from densevl.core.vocabulary import templates
@@ -27,7 +27,7 @@ from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.tasks.grounding import GROUNDERS
 from densevl.tasks.segmentation import SEGMENTORS
-from densevl.weights import weights_table
+from densevl.weights import MissingWeights, is_cached, weights_entry
 
 __all__ = ["choose_device", "load"]
 
@@ -73,15 +73,17 @@ def load(
     if name is None:
         name, _ = default_model(offline)
     entry, encoder = _entry(name)
+    called = entry.name if encoder is None else str(name)
+    known = called if isinstance(name, str) and weights is None and not changes else None  # to `densevl fetch`
     if encoder is not None:
         changes = {"encoder": {"type": "clip", "weights": encoder}, **changes}
     if weights is not None:
         whole = {name: value for name, value in changes.items() if "." not in name}
         changes = {**whole, "encoder.weights": str(weights), **changes}  # inner changes come after the weights
-    made = _Components(changed(entry, changes), choose_device(device), _dtype(dtype), offline)
+    made = _Components(changed(entry, changes), choose_device(device), _dtype(dtype), offline, known)
     model = Model(
         made.segmentor if "segmentor" in made.config else None,
-        entry.name if encoder is None else str(name),
+        called,
         made.grounder if "grounder" in made.config else None,
         made.embedder,
         made.mask_maker,
@@ -118,12 +120,7 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype:
 def _entry(name: str | Mapping[str, Any]) -> tuple[ModelEntry, str | None]:
     """The entry of a name or a config, and the weights behind the ``@`` of a name."""
     if isinstance(name, str):
-        head, _, encoder = name.partition("@")
-        if encoder and encoder not in weights_table():
-            raise UsageError(f"encoder {encoder!r} is unknown; {suggestion(encoder, _encoders())}")
-        if encoder and encoder not in _encoders():
-            raise UsageError(f"{encoder!r} is no image-text encoder; {suggestion(encoder, _encoders())}")
-        return model_entry(head), encoder or None
+        return named_model(name)
     config = dict(name)
     if not set(config) & {"segmentor", "grounder", "embedder"}:
         config = {"grounder" if "embedders" in config else "segmentor": config}
@@ -135,11 +132,6 @@ def _entry(name: str | Mapping[str, Any]) -> tuple[ModelEntry, str | None]:
     return ModelEntry("custom", **{part: named_config(part, value) for part, value in config.items()}), None
 
 
-def _encoders() -> list[str]:
-    """Names of the weights of image-text encoders."""
-    return [name for name, entry in weights_table().items() if entry.kind in ("clip", "mini-clip")]
-
-
 class _Components:
     """Builds the components of a model, each when it is first used.
 
@@ -147,11 +139,14 @@ class _Components:
     lends its features, which are pooled over each region.
     """
 
-    def __init__(self, config: dict[str, Any], device: torch.device, dtype: torch.dtype, offline: bool) -> None:
+    def __init__(
+        self, config: dict[str, Any], device: torch.device, dtype: torch.dtype, offline: bool, name: str | None
+    ) -> None:
+        self.name = name
         self.config = _offline(config) if offline else config
         self.device, self.dtype = device, dtype
-        self.segmentor, self.grounder = Lazy(self._segmentor), Lazy(self._grounder)
-        self.embedder, self.mask_maker = Lazy(self._embedder), Lazy(self._mask_maker)
+        self.segmentor, self.grounder = self._lazy("segmentor"), self._lazy("grounder")
+        self.embedder, self.mask_maker = self._lazy("embedder"), self._lazy("mask_maker")
         self._encoders: dict[str, Any] = {}
 
     @property
@@ -160,6 +155,21 @@ class _Components:
         if "segmentor" in self.config:
             return tuple(templates(self.config["segmentor"].get("templates", "imagenet80")))
         return (self.config["grounder"].get("template", "a photo of {}") if "grounder" in self.config else "{}",)
+
+    def _lazy(self, part: str) -> Lazy[Any]:
+        """A component that is built when it is first used; weights that cannot be had are named all at once."""
+
+        def make() -> Any:
+            try:
+                return getattr(self, f"_{part}")()
+            except MissingWeights as error:
+                named = map(weights_entry, weights_in(self.config.get(part, ())))
+                missing = [entry for entry in named if not is_cached(entry)]
+                if len(missing) < 2:
+                    raise
+                raise MissingWeights(missing, error.why, self.name) from None
+
+        return Lazy(make)
 
     def _segmentor(self) -> Any:
         if "segmentor" not in self.config:

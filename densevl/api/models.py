@@ -15,13 +15,32 @@ from densevl.core.plugins import plugin_rows
 from densevl.weights import WeightsEntry, is_cached, is_offline, weights_entry, weights_table
 from densevl.weights.table import DATA
 
-__all__ = ["COMPONENTS", "ModelEntry", "default_model", "model_entry", "models"]
+__all__ = [
+    "COMPONENTS",
+    "ModelEntry",
+    "default_model",
+    "missing_weights",
+    "model_entry",
+    "models",
+    "named_config",
+    "named_model",
+    "needed_weights",
+    "weights_in",
+]
 
 COMPONENTS = ("segmentor", "grounder", "embedder", "mask_maker")
 """The components that a model may have."""
 
-DEFAULTS = "dinoiser", "maskclip"
-"""What is taken where nobody names a model, the best first."""
+DEFAULTS = {"segmentor": ("dinoiser", "maskclip"), "grounder": ("fgvp-b16", "fgvp")}
+"""What is taken where nobody names a model, by the component that is wanted: the default, and what stands in for it
+where the network is not to be used and only its weights are here."""
+
+COMMANDS = {
+    "segmentor": ("segment", "compare", "embed", "search"),
+    "grounder": ("refer", "embed", "search"),
+    "embedder": ("embed", "search"),
+}
+"""The commands that each component is for."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +73,17 @@ class ModelEntry:
     @property
     def weights(self) -> tuple[str, ...]:
         """Names of the weights that it needs, each once, in the order of its components."""
-        return tuple(dict.fromkeys(_named_weights(self.config)))
+        return weights_in(self.config)
 
     @property
     def files(self) -> tuple[WeightsEntry, ...]:
         """The weights that it needs."""
         return tuple(map(weights_entry, self.weights))
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The commands that it is for."""
+        return tuple(dict.fromkeys(verb for part in self.config for verb in COMMANDS.get(part, ())))
 
     @property
     def cached(self) -> bool:
@@ -77,19 +101,21 @@ class ModelEntry:
         return ", ".join(dict.fromkeys(entry.licence for entry in self.files))
 
 
-def default_model(offline: bool = False) -> tuple[str, str]:
+def default_model(offline: bool = False, component: str = "segmentor") -> tuple[str, str]:
     """The model that is taken where nobody names one, and why, in words for people.
 
-    It is CLIP-DINOiser, whose weights are fetched where they are not on this machine. Only where the network is not to
-    be used, and the weights of MaskCLIP are here and those of CLIP-DINOiser are not, it is MaskCLIP.
+    For label maps it is CLIP-DINOiser, for expressions FGVP on one CLIP and the small SAM; weights are fetched where
+    they are not on this machine. Only where the network is not to be used, and the weights of the model that stands in
+    for it are here and its own are not, it is that model: MaskCLIP, FGVP as published.
 
     Args:
         offline: never reach for the network; so do ``DENSEVL_OFFLINE=1`` and ``HF_HUB_OFFLINE=1``.
+        component: ``"segmentor"`` or ``"grounder"``.
     """
-    best, simpler = (_table()[name] for name in DEFAULTS)
-    if is_offline(offline) and simpler.cached and not best.cached:
+    best, other = (_table()[name] for name in DEFAULTS[component])
+    if is_offline(offline) and other.cached and not best.cached:
         absent = ", ".join(file.name for file in best.files if not is_cached(file))
-        return simpler.name, f"the weights {absent} of {best.name} are not here, and densevl is set to stay offline"
+        return other.name, f"the weights {absent} of {best.name} are not here, and densevl is set to stay offline"
     return best.name, "the default"
 
 
@@ -107,6 +133,64 @@ def model_entry(name: str) -> ModelEntry:
     if name not in _table():
         raise UsageError(f"model {name!r} is unknown; {suggestion(name, _table())}")
     return deepcopy(_table()[name])
+
+
+def named_model(name: str) -> tuple[ModelEntry, str | None]:
+    """The model of a name or of ``HEAD@ENCODER``, and the weights behind the ``@``.
+
+    Raises:
+        UsageError: where either is unknown, or the weights are those of no image-text encoder.
+    """
+    head, _, encoder = name.partition("@")
+    encoders = [known for known, entry in weights_table().items() if entry.kind in ("clip", "mini-clip")]
+    if encoder and encoder not in weights_table():
+        raise UsageError(f"encoder {encoder!r} is unknown; {suggestion(encoder, encoders)}")
+    if encoder and encoder not in encoders:
+        raise UsageError(f"{encoder!r} is no image-text encoder; {suggestion(encoder, encoders)}")
+    return model_entry(head), encoder or None
+
+
+def needed_weights(name: str) -> tuple[WeightsEntry, ...]:
+    """The weights behind any name: a model, ``HEAD@ENCODER``, or some weights, such as a mask maker's or a detector's.
+
+    Raises:
+        UsageError: where the name is unknown.
+    """
+    if name in weights_table() and name not in _table():
+        return (weights_entry(name),)
+    if name.partition("@")[0] not in _table():
+        known = [*_table(), *(other for other in weights_table() if other not in _table())]
+        raise UsageError(f"{name!r} is neither a model nor weights; {suggestion(name, known)}")
+    return tuple(map(weights_entry, weights_in(named_config(name))))
+
+
+def named_config(name: str) -> dict[str, Any]:
+    """The configs of the components of a model or of ``HEAD@ENCODER``.
+
+    Raises:
+        UsageError: as :func:`named_model`.
+    """
+    entry, encoder = named_model(name)
+    config = entry.config
+    if encoder is not None:
+        for part in [value for value in config.values() if "encoder" in value] or config["grounder"]["embedders"]:
+            part["encoder"] = {"type": "clip", "weights": encoder}
+    return config
+
+
+def missing_weights(name: str, component: str) -> tuple[WeightsEntry, ...]:
+    """The weights of a component of a model, or of ``HEAD@ENCODER``, that are not on this machine.
+
+    Raises:
+        UsageError: as :func:`named_model`.
+    """
+    entries = map(weights_entry, weights_in(named_config(name).get(component, {})))
+    return tuple(entry for entry in entries if not is_cached(entry))
+
+
+def weights_in(config: Any) -> tuple[str, ...]:
+    """Names of the weights table anywhere in a config, each once, in the order of the config."""
+    return tuple(dict.fromkeys(_named_weights(config)))
 
 
 @cache

@@ -8,8 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from densevl.cli import compare, cost, embed, label_regions, listings, merge, refer, search, segment, test, train
+from densevl.cli import compare, cost, embed, fetch, label_regions, listings, merge, refer, search, segment, test, train
 from densevl.cli.environment import package_version
+from densevl.cli.options import choose_model
 from densevl.core.errors import DensevlError, UsageError
 
 __all__ = ["main"]
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        if getattr(options, "early", False):
+            choose_model(options)
         code: int = options.run(options)
     except DensevlError as error:
         print(f"densevl: error: {error}", file=sys.stderr)
@@ -36,6 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="densevl", description="Dense and region-level vision from free text.")
     parser.add_argument("--version", action="version", version=f"densevl {package_version('densevl')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (segment, merge, refer, compare, embed, search, label_regions, test, train, cost, listings):
+    for command in (segment, merge, refer, compare, embed, search, label_regions, test, train, cost, listings, fetch):
         command.add(commands)
     return parser

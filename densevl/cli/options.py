@@ -14,11 +14,18 @@ __all__ = [
     "add_model_options",
     "add_place_options",
     "add_segment_options",
+    "choose_model",
     "load_model",
     "natural",
     "numbers",
     "positive",
 ]
+
+MODELS = {
+    "segmentor": "dinoiser; offline, with its weights missing, maskclip",
+    "grounder": "fgvp-b16; offline, with its weights missing, fgvp",
+}
+"""The defaults of :func:`densevl.api.models.default_model` in words, which the help shows without importing it."""
 
 
 def add_command(
@@ -72,20 +79,23 @@ def add_place_options(parser: argparse.ArgumentParser, out: str | None) -> None:
     parser.add_argument("--offline", action="store_true", help="never reach for the network")
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str | None = None, out: str | None = "out") -> None:
+def add_model_options(
+    parser: argparse.ArgumentParser, component: str = "segmentor", out: str | None = "out", early: bool = True
+) -> None:
     """Add the options of the model, its settings and weights, the machine, and the folder of results.
 
     Args:
         parser: of the command.
-        default: the model where none is named; None for a segmentor that suits the network.
+        component: of the model that the command is about: ``"segmentor"`` or ``"grounder"``.
         out: folder of the results where none is named; None for a command that writes none.
+        early: whether :func:`choose_model` may choose the model before the command runs.
     """
-    named = default or "dinoiser; offline, with its weights missing, maskclip"
+    parser.set_defaults(component=component, early=early)
     parser.add_argument(
         "--model",
-        default=default,
         metavar="NAME",
-        help=f"see `densevl models`, or HEAD@ENCODER, such as maskclip@clip-vit-l14-openai (default: {named})",
+        help="see `densevl models`, or HEAD@ENCODER, such as maskclip@clip-vit-l14-openai; `densevl fetch NAME` brings "
+        f"its weights here beforehand (default: {MODELS[component]} if it is here)",
     )
     parser.add_argument("--weights", metavar="FILE", help="weights in the place of the model's own")
     parser.add_argument(
@@ -111,6 +121,25 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--short-side", action=Change, type=positive, metavar="PX", help="resize to this short side")
 
 
+def choose_model(options: argparse.Namespace) -> None:
+    """Choose the model where the options name none, and say which.
+
+    Raises:
+        MissingWeights: where its weights are not here and the network is not to be used, before anything heavy is
+            imported; a change that may bring other weights is left to the loading.
+    """
+    from densevl.api.models import default_model, missing_weights
+    from densevl.weights import MissingWeights, is_offline
+
+    if options.model is None:
+        options.model, reason = default_model(options.offline, options.component)
+        print(f"densevl: model {options.model}: {reason}; --model takes another", file=sys.stderr)
+    same = options.weights is None and all(isinstance(value, int | float) for value in options.changes.values())
+    missing = missing_weights(options.model, options.component) if same and is_offline(options.offline) else ()
+    if missing:
+        raise MissingWeights(missing, "densevl is set to stay offline", options.model)
+
+
 def load_model(options: argparse.Namespace, lazy: bool = False) -> Any:
     """The :class:`densevl.Model` that the options name, with their changes.
 
@@ -118,17 +147,14 @@ def load_model(options: argparse.Namespace, lazy: bool = False) -> Any:
         UsageError: where a change is that of another option.
     """
     from densevl.api.loading import load
-    from densevl.api.models import default_model
 
     arguments = {name: getattr(options, name) for name in ("weights", "device", "dtype", "offline")}
     for name in options.changes:
         if name in arguments:
             raise UsageError(f"--set {name}=… is an option of its own; write --{name}")
-    name = options.model
-    if name is None:
-        name, reason = default_model(options.offline)
-        print(f"densevl: model {name}: {reason}; --model takes another", file=sys.stderr)
-    return load(name, lazy=lazy, **arguments, **options.changes)
+    if options.model is None:
+        choose_model(options)
+    return load(options.model, lazy=lazy, **arguments, **options.changes)
 
 
 def _change(text: str) -> tuple[str, Any]:

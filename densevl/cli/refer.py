@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
         "--show-prompts", action="store_true", help="also write a contact sheet of marked images for each"
     )
     parser.add_argument("--explain", action="store_true", help="print what each component contributes")
-    add_model_options(parser, "fgvp")
+    add_model_options(parser, "grounder")
 
 
 def _refer(options: argparse.Namespace) -> int:

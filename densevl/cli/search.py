@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
     parser.add_argument("--index", dest="kept", type=Path, metavar="FOLDER", help="where the index of images is kept")
     add_region_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, early=False)
 
 
 def _search(options: argparse.Namespace) -> int:

@@ -56,7 +56,7 @@ def build_clip(
     """
     seed = random_seed(weights)
     if seed is not None:
-        return build_random_clip(arch or "ViT-B-16", seed)
+        return build_random_clip(arch or "ViT-B-16", seed, whole)
     named = weights_table().get(str(weights))
     if arch is None and named is not None:
         arch = named.arch or named.kind
@@ -145,12 +145,13 @@ def _refuse_resnet(arch: str) -> None:
         )
 
 
-def build_random_clip(arch: str = "ViT-B-16", seed: int = 0) -> CLIPEncoder:
+def build_random_clip(arch: str = "ViT-B-16", seed: int = 0, whole: bool = False) -> Any:
     """A CLIP encoder that has learned nothing; its ``model_id`` says so.
 
     Args:
         arch: architecture by its name in open_clip, or ``"mini-clip"``.
         seed: the same seed gives the same weights.
+        whole: embed whole images alone, which ResNets can do as well as ViTs.
 
     Raises:
         UsageError: where the architecture is unknown.
@@ -163,4 +164,5 @@ def build_random_clip(arch: str = "ViT-B-16", seed: int = 0) -> CLIPEncoder:
             model, tokenizer = build_mini_clip()
         else:
             model, tokenizer = open_clip.CLIP(**open_clip.get_model_config(arch)), SimpleTokenizer()
-    return CLIPEncoder(model.eval().requires_grad_(False), tokenizer, model_id=f"{arch}@random:{seed}")
+    kind = WholeImageEncoder if whole else CLIPEncoder
+    return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{arch}@random:{seed}")

@@ -1,54 +1,27 @@
-"""The one folder where fetched weights lie, and the functions that fill it.
+"""Weights that are asked for by name: found on this machine and checked, or fetched, one process at a time.
 
-Each file lies at ``<cache>/<name>/<file>`` under its name on the hub, and beside it what was found when it was
-checked. A file that was put there by hand is as good as a fetched one. A copy that other programs left in the hub's own
-cache is used where it lies.
+Beside each file lies what was found when it was checked, so that it is read through once alone.
 """
 
 import json
-import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from densevl.core.errors import OutputError, WeightsError, first_line
 from densevl.core.files import atomic_write, parse_json
+from densevl.weights.by_hand import MissingWeights
 from densevl.weights.download import TIMEOUT, TransferError, download, file_digest, file_sha256, hash_name
+from densevl.weights.places import in_hub_cache, is_cached, is_offline, location
 from densevl.weights.table import DATA, WeightsEntry, weights_entry, weights_table
 
-__all__ = ["cache_dir", "fetch", "is_cached", "is_offline", "location"]
-
-YES = {"1", "true", "yes", "on"}
-
-
-def cache_dir() -> Path:
-    """The folder of everything that densevl keeps between runs: ``DENSEVL_CACHE``, else that of the platform."""
-    chosen = os.environ.get("DENSEVL_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    home = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
-    return Path(home or Path.home() / ".cache") / "densevl"
-
-
-def location(entry: WeightsEntry, cache: str | Path | None = None) -> Path:
-    """The path at which the file of an entry belongs. Nothing need be there."""
-    if entry.packaged:
-        return entry.folder / entry.file
-    return (Path(cache).expanduser() if cache else cache_dir()) / "weights" / entry.name / entry.file
-
-
-def is_cached(entry: WeightsEntry, cache: str | Path | None = None) -> bool:
-    """True where a file of these weights is on this machine. Its content is not checked."""
-    return location(entry, cache).is_file() or _in_hub_cache(entry) is not None
-
-
-def is_offline(offline: bool = False) -> bool:
-    """True where the caller or the environment forbids the network."""
-    return offline or any(os.environ.get(name, "").lower() in YES for name in ("DENSEVL_OFFLINE", "HF_HUB_OFFLINE"))
+__all__ = ["fetch", "fetch_folder", "place"]
 
 
 def fetch(
@@ -63,7 +36,7 @@ def fetch(
     Args:
         weights: a name of :func:`weights_table`, an entry, or the path of a file, which is returned as it is.
         offline: never reach for the network; so do ``DENSEVL_OFFLINE=1`` and ``HF_HUB_OFFLINE=1``.
-        cache: folder to use in place of :func:`cache_dir`.
+        cache: folder to use in place of densevl's cache.
         progress: whether to show a progress bar, where standard error is a terminal.
 
     Raises:
@@ -75,20 +48,79 @@ def fetch(
         if str(weights) not in weights_table() and _is_path(weights):
             return _given(Path(weights).expanduser())
         weights = weights_entry(str(weights))
-    target = location(weights, cache)
     if weights.packaged:
+        target = location(weights)
         if not target.is_file():
             owner = "densevl" if weights.folder == DATA else "its plug-in"
             raise WeightsError(f"{target}, a part of {owner}, is missing; install {owner} again")
         return target
     offline = is_offline(offline)
-    here = _present(weights, target, offline)
-    if here is not None:
-        return here
+    found = _together(weights, cache, offline)
+    if found is not None:
+        return found
     if offline:
-        raise WeightsError(_by_hand(weights, target, "and densevl is set to stay offline"))
+        raise MissingWeights([weights], "densevl is set to stay offline", cache=cache)
+    try:
+        return [place(file, cache, progress=progress) for file in weights.files][-1]
+    except TransferError as error:
+        raise MissingWeights([weights], f"they cannot be fetched ({error})", cache=cache) from None
+
+
+def fetch_folder(weights: str | Path, revision: str | None = None, *, offline: bool = False) -> Path | None:
+    """The folder of a repository that the table knows, with all its files, fetched where they are not here.
+
+    Args:
+        weights: a name of :func:`weights_table`, or the repository of one.
+        revision: a commit of the repository; one that the table does not name is not the table's affair.
+        offline: never reach for the network.
+
+    Returns:
+        None for another repository or a folder, and for one that is not here and may not be fetched: a library may
+        have it in a cache of its own.
+
+    Raises:
+        WeightsError: as :func:`fetch`.
+    """
+    known = [one for one in weights_table().values() if one.beside and str(weights) in (one.name, one.repository)]
+    entry = next((one for one in known if revision in (None, one.revision)), None)
+    if entry is None or Path(weights).is_dir() or (is_offline(offline) and not is_cached(entry)):
+        return None
+    return fetch(entry, offline=offline).parent
+
+
+def place(entry: WeightsEntry, cache: str | Path | None = None, *, progress: bool = True) -> Path:
+    """Bring one file to its place in a cache: copied from elsewhere on this machine, or fetched; checked either way.
+
+    Args:
+        entry: of one file.
+        cache: folder to use in place of densevl's cache.
+        progress: whether to show a progress bar, where standard error is a terminal.
+
+    Raises:
+        TransferError: where it can be had neither here nor there.
+        WeightsError: where it is not the file that it should be.
+        OutputError: where it cannot be written.
+    """
+    target, offline = location(entry, cache), is_offline()
+    found = _present(entry, target if target.is_file() else location(entry), offline)
+    if found == target:
+        return target
+    if found is None and offline:
+        raise TransferError("densevl is set to stay offline")
     with _lock(target, progress):
-        return _present(weights, target, offline) or _download(weights, target, progress)
+        if found is None:
+            return _present(entry, target, offline) or _download(entry, target, progress)
+        with atomic_write(target) as temporary:
+            shutil.copyfile(found, temporary)
+        _write_record(target, _record(target), entry.digest or file_sha256(target))
+    return target
+
+
+def _together(entry: WeightsEntry, cache: str | Path | None, offline: bool) -> Path | None:
+    """The largest file of an entry, where all its files are on this machine, in one folder."""
+    found = [_present(file, location(file, cache), offline) for file in entry.files]
+    folders = {path and path.parent for path in found}
+    return found[-1] if len(folders) == 1 else None
 
 
 def _is_path(weights: str | Path) -> bool:
@@ -109,7 +141,7 @@ def _present(entry: WeightsEntry, target: Path, offline: bool) -> Path | None:
         if seen is None or seen != (entry.digest or seen):
             _check_placed(entry, target, offline)
         return target
-    copy = _in_hub_cache(entry)
+    copy = in_hub_cache(entry)
     if copy is None:
         return None
     blob = copy.resolve().name  # the hub's own cache names each large file by its hash
@@ -128,6 +160,8 @@ def _check_placed(entry: WeightsEntry, target: Path, offline: bool) -> None:
     if digest is None and not offline:
         with suppress(TransferError):
             digest, size = _declared(entry)
+    if digest is None:  # what the hub declared when it was fetched: the file may have been copied since
+        digest = _kept(_record(target)).get("digest")
     length = target.stat().st_size
     if size is not None and length != size:
         raise WeightsError(
@@ -149,11 +183,8 @@ def _check_placed(entry: WeightsEntry, target: Path, offline: bool) -> None:
 
 
 def _download(entry: WeightsEntry, target: Path, progress: bool) -> Path:
-    try:
-        digest, size = _declared(entry)
-        download(entry.address, target, digest=digest, size=size, progress=progress)
-    except TransferError as error:
-        raise WeightsError(_by_hand(entry, target, f"and cannot be fetched ({error})")) from None
+    digest, size = _declared(entry)
+    download(entry.address, target, digest=digest, size=size, progress=progress)
     _write_record(target, _record(target), digest)
     return target
 
@@ -176,15 +207,6 @@ def _declared(entry: WeightsEntry) -> tuple[str, int | None]:
     return str(metadata.etag), metadata.size
 
 
-def _in_hub_cache(entry: WeightsEntry) -> Path | None:
-    if entry.repository is None:
-        return None
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    found = try_to_load_from_cache(entry.repository, entry.file, constants.HF_HUB_CACHE, entry.revision)
-    return Path(found) if isinstance(found, str) else None
-
-
 def _is_sha256(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
@@ -195,12 +217,17 @@ def _record(target: Path) -> Path:
 
 def _recorded(file: Path, record: Path) -> str | None:
     """The hash that was found when the file was checked, unless it has changed since."""
+    kept, state = _kept(record), file.stat()
+    return kept["digest"] if kept.get("state") == [state.st_size, state.st_mtime_ns] else None
+
+
+def _kept(record: Path) -> dict[str, Any]:
+    """What a record holds; nothing where there is none that can be read."""
     try:
         found = parse_json(record.read_text(encoding="utf-8"))
-        state = file.stat()
-        return str(found["digest"]) if [state.st_size, state.st_mtime_ns] == found["state"] else None
+        return {"digest": str(found["digest"]), "state": found["state"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
 
 
 def _write_record(file: Path, record: Path, digest: str) -> None:
@@ -237,23 +264,3 @@ def _lock(target: Path, progress: bool) -> Iterator[None]:
 
 def _again(entry: WeightsEntry) -> str:
     return f"Delete it and run again, or fetch {entry.address} anew"
-
-
-def _by_hand(entry: WeightsEntry, target: Path, why: str) -> str:
-    """Instructions for a file that cannot be fetched from here."""
-    length = f"{entry.size} bytes" if entry.size else f"about {entry.bytes / 1e6:.0f} MB"
-    origin = f"{entry.repository}, revision {entry.revision}, file {entry.file}" if entry.repository else entry.file
-    if entry.digest is None and entry.repository is None:
-        check = "no sha256 of it has been published: take it from there alone"
-    elif entry.digest is None:
-        check = f"its sha256 must be the one at {entry.page}"
-    else:
-        check = f"{'sha256sum' if entry.sha256 else 'git hash-object'} must print {entry.digest}"
-    return (
-        f"weights {entry.name!r} are not on this machine, {why}. On a machine with a network:\n"
-        f"  fetch   {entry.address}\n"
-        f"          ({origin}; {length}; licence {entry.licence})\n"
-        f"  put at  {target}\n"
-        f"  check   {check}\n"
-        'or name the file itself: --weights FILE, in Python weights="FILE"'
-    )

@@ -1,7 +1,7 @@
 """Fetching one file over HTTP: resumed where it stopped, checked before it appears under its name.
 
-The transfer is our own because newer versions of ``huggingface_hub`` (2.4 among them) begin again at the first byte
-after an interruption: each attempt has a temporary file of its own, which is removed when the attempt fails.
+The transfer is our own because neither ``huggingface_hub`` (2.4) nor ``pooch`` (1.9) goes on with what an earlier
+program had fetched: both write to a temporary file of their own, which is removed when the attempt fails.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class WeightsEntry:
         std: what it then divides by.
         packaged: whether the file comes with densevl, or with the plug-in whose row it is.
         folder: where packaged files lie.
+        beside: smaller files of the repository that are read beside it, such as those of a tokenizer; they lie in its
+            folder.
         paper: who made it.
         note: what else to know.
     """
@@ -62,8 +64,14 @@ class WeightsEntry:
     std: Triple = (0.26862954, 0.26130258, 0.27577711)
     packaged: bool = False
     folder: Path = field(default=DATA, repr=False)
+    beside: tuple["WeightsEntry", ...] = ()
     paper: str = ""
     note: str = ""
+
+    @property
+    def files(self) -> tuple["WeightsEntry", ...]:
+        """One entry for each file, the largest last: where it is here, so are the others."""
+        return (*self.beside, replace(self, beside=()))
 
     @property
     def digest(self) -> str | None:
@@ -85,10 +93,10 @@ class WeightsEntry:
 
     @property
     def bytes(self) -> int:
-        """Size of the file; where it is not known, four bytes for each parameter."""
+        """Size of all files; where it is not known, four bytes for each parameter."""
         if self.packaged and (self.folder / self.file).is_file():
             return (self.folder / self.file).stat().st_size
-        return self.size or 4 * self.parameters
+        return (self.size or 4 * self.parameters) + sum(one.bytes for one in self.beside)
 
 
 @cache
@@ -99,10 +107,10 @@ def weights_table() -> dict[str, WeightsEntry]:
         UsageError: where a row of a plug-in is none.
     """
     own = json.loads((DATA / "weights.json").read_text(encoding="utf-8"))["weights"]
-    table = {name: WeightsEntry(name, **_tuples(fields)) for name, fields in own.items()}
+    table = {name: _entry(name, fields) for name, fields in own.items()}
     for name, (plugin, row) in plugin_rows("weights.json", own, within="weights").items():
         try:
-            table[name] = WeightsEntry(name, **_tuples(row), folder=plugin.folder or DATA)
+            table[name] = _entry(name, {**row, "folder": plugin.folder or DATA})
         except TypeError as error:
             raise UsageError(f"weights.json of the plug-in {plugin.module}: row {name!r} is none: {error}") from error
     return table
@@ -119,5 +127,8 @@ def weights_entry(name: str) -> WeightsEntry:
     return weights_table()[name]
 
 
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+def _entry(name: str, fields: dict[str, Any]) -> WeightsEntry:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    beside = values.pop("beside", {})
+    entry = WeightsEntry(name, **values)
+    return replace(entry, beside=tuple(replace(entry, file=file, **known) for file, known in beside.items()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from densevl.api.models import default_model, model_entry, models
+from densevl.api.models import default_model, model_entry, models, named_model, needed_weights, weights_in
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import templates
 from densevl.weights import location, weights_entry
@@ -85,6 +85,38 @@ def test_the_default_is_dinoiser_unless_only_maskclip_can_be_had(
     heads.parent.mkdir(parents=True)
     heads.write_bytes(b"x")
     assert default_model(offline=True) == ("dinoiser", "the default")
+
+
+def test_the_default_grounder_is_the_small_one_unless_only_the_published_one_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path))
+    assert default_model(offline=True, component="grounder") == ("fgvp-b16", "the default")
+    assert model_entry("fgvp-b16").size < 1e9
+    for entry in model_entry("fgvp").files:
+        location(entry).parent.mkdir(parents=True)
+        location(entry).write_bytes(b"x")
+    name, reason = default_model(offline=True, component="grounder")
+    assert name == "fgvp"
+    assert reason.startswith("the weights clip-vit-b16-openai, sam-vit-b of fgvp-b16 are not here")
+
+
+def test_the_small_grounder_differs_in_its_models_alone() -> None:
+    small, published = model_entry("fgvp-b16").grounder, model_entry("fgvp").grounder
+    assert small["mask_maker"] == {"type": "sam", "weights": "sam-vit-b"}
+    (embedder,) = small["embedders"]
+    assert embedder == {**published["embedders"][0], "encoder": {"type": "clip", "weights": "clip-vit-b16-openai"}}
+
+
+@pytest.mark.parametrize(
+    "name", ["naclip@clip-vit-l14-openai", "dinoiser@clip-vit-b16-openai", "mini@clip-vit-b32-laion2b"]
+)
+def test_the_files_of_a_head_on_an_encoder_are_those_that_loading_takes(name: str) -> None:
+    from densevl.api.changes import changed
+
+    entry, encoder = named_model(name)
+    taken = weights_in(changed(entry, {"encoder": {"type": "clip", "weights": encoder}}))
+    assert {file.name for file in needed_weights(name)} == set(taken)
 
 
 def test_unknown_models() -> None:

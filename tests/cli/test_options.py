@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from densevl.api.models import DEFAULTS
 from densevl.cli import _parser, main
-from densevl.cli.options import numbers
+from densevl.cli.options import MODELS, numbers
 
 HEAVY = ("torch", "mmengine", "mmseg", "cv2", "numpy", "PIL")
 
@@ -22,7 +23,8 @@ def test_help_of_every_command_loads_nothing_heavy():
 import contextlib, io, sys
 from densevl.cli import main
 helps = [["--help"], ["--version"]]
-helps += [[name, "--help"] for name in "segment refer compare embed search label-regions test train models env".split()]
+names = "segment refer compare embed search label-regions test train models env fetch"
+helps += [[name, "--help"] for name in names.split()]
 for arguments in helps:
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as text:
         main(arguments)
@@ -104,6 +106,13 @@ def test_every_command_passes_name_and_changes_to_the_builder(root, tmp_path, mo
         "encoder.weights": "file.pt",
         "gamma": 0.3,
     }
+
+
+@pytest.mark.parametrize("component", ["segmentor", "grounder"])
+def test_the_help_names_the_defaults(component):
+    """Which it does not import."""
+    best, other = DEFAULTS[component]
+    assert MODELS[component] == f"{best}; offline, with its weights missing, {other}"
 
 
 def test_numbers():

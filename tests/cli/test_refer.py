@@ -75,13 +75,14 @@ def test_an_image_on_standard_input_or_in_an_archive(photo, capsys, monkeypatch)
     assert (photo.parent / "out" / "stdin.refer.png").read_bytes() == (
         photo.parent / "out" / "scene.refer.png"
     ).read_bytes()
-    assert main(["refer", "https://example.org/a.png", "dog", "--offline"]) == 2
+    assert main(["refer", "https://example.org/a.png", "dog", "--model", "mini", "--offline"]) == 2
     assert "must not be used offline" in capsys.readouterr().err
 
 
 def test_nothing_is_built_for_an_image_that_cannot_be_read(photo, capsys):
     photo.write_text("no picture")
-    assert main(["refer", str(photo), "dog", "--model", "fgvp", "--offline"]) == 1
+    setting = ["--set", "template=a {}"]  # with a setting that is no number, weights are asked for where they are used
+    assert main(["refer", str(photo), "dog", "--model", "fgvp", "--offline", *setting]) == 1
     assert "scene.png" in capsys.readouterr().err
 
 
@@ -166,4 +167,11 @@ def test_an_unreadable_image_is_exit_code_1(photo, capsys):
 def test_weights_that_are_not_here_say_what_to_fetch(photo, capsys):
     options = ["--model", "fgvp", "--offline", "--out", str(photo.parent / "out")]
     assert main(["refer", str(photo), "dog", *options]) == 1
-    assert "open_clip_model.safetensors" in capsys.readouterr().err
+    early = capsys.readouterr().err
+    for file in ("vit_base_patch32_clip_224.openai", "resnet50x16_clip.openai", "sam_vit_h_4b8939.pth"):
+        assert file in early
+    assert main(["refer", str(photo), "dog", *options, "--set", "template=a {}"]) == 1
+    late = capsys.readouterr().err
+    assert "weights 'clip-vit-b32-openai', 'clip-rn50x16-openai', 'sam-vit-h' are not on this machine" in late
+    assert "`densevl fetch fgvp --to FOLDER`" in early
+    assert "`densevl fetch clip-vit-b32-openai clip-rn50x16-openai sam-vit-h --to FOLDER`" in late

@@ -9,7 +9,7 @@ from toys.dense import dense
 from densevl.core.errors import UsageError, WeightsError
 from densevl.dense.readouts.plain import PlainReadout
 from densevl.encoders import ENCODERS
-from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.encoders.loading import build_clip
 
 ARCH = "densevl-test-tiny"
@@ -134,3 +134,10 @@ def test_architectures_that_need_more_are_refused_before_anything_is_downloaded(
 def test_unknown_weights_are_refused():
     with pytest.raises(UsageError, match="unknown"):
         build_clip("clip-vit-b17")
+
+
+def test_random_weights_of_an_encoder_of_whole_images():
+    encoder = build_clip("random:0", "mini-clip", whole=True)
+    assert isinstance(encoder, WholeImageEncoder)
+    assert not isinstance(encoder, CLIPEncoder)
+    assert isinstance(build_clip("random:0", "mini-clip"), CLIPEncoder)

@@ -19,6 +19,7 @@ class Hub:
     """What the server has, how it misbehaves, and what it was asked."""
 
     content: bytes
+    others: dict[str, bytes] = field(default_factory=dict)  # further files, by the path of their address
     endpoint: str = ""
     script: list[int] = field(default_factory=list)  # next answers: an error, or how many bytes before breaking off
     ranges: bool = True
@@ -38,6 +39,10 @@ class Hub:
             "revision": REVISION, "size": len(self.content), "sha256": self.sha256,
         }  # fmt: skip
         return WeightsEntry("some-clip", **{**fields, **changes})  # type: ignore[arg-type]
+
+    def has(self, path: str) -> bytes | None:
+        """The content of a path."""
+        return self.content if path == f"/{REPOSITORY}/resolve/{REVISION}/{FILE}" else self.others.get(path)
 
     @property
     def downloads(self) -> list[str | None]:
@@ -65,14 +70,15 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.hub
         if self.command == "HEAD":
             hub.requests.append(("HEAD", None))
-        if self.path != f"/{REPOSITORY}/resolve/{REVISION}/{FILE}":
+        content = hub.has(self.path)
+        if content is None:
             self._answer(404, {"X-Error-Code": "EntryNotFound"})
             return
         port = self.server.server_address[1]
-        declared = hub.sha256 if hub.declared is None else hub.declared
+        declared = hashlib.sha256(content).hexdigest() if hub.declared is None else hub.declared
         self._answer(302, {
-            "Location": f"http://localhost:{port}/cdn/{FILE}", "X-Repo-Commit": REVISION,
-            "X-Linked-Etag": f'"{declared}"', "X-Linked-Size": str(len(hub.content)),
+            "Location": f"http://localhost:{port}/cdn{self.path}", "X-Repo-Commit": REVISION,
+            "X-Linked-Etag": f'"{declared}"', "X-Linked-Size": str(len(content)),
         })  # fmt: skip
 
     def _content(self) -> None:
@@ -84,7 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(hub.script.pop(0), {})
             return
         start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and hub.ranges else 0  # type: ignore[index]
-        total = len(hub.content)
+        content = hub.has(self.path.removeprefix("/cdn")) or b""
+        total = len(content)
         if start >= total:
             self._answer(416, {"Content-Range": f"bytes */{total}"})
             return
@@ -96,11 +103,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         end = start + hub.script.pop(0) if hub.script else total
         if hub.stall_at is not None:
-            self.wfile.write(hub.content[start : hub.stall_at])
+            self.wfile.write(content[start : hub.stall_at])
             self.wfile.flush()
             hub.stall_at = None
             time.sleep(20)
-        self.wfile.write(hub.content[start:end])
+        self.wfile.write(content[start:end])
         self.close_connection = True
 
     def _answer(self, status: int, headers: dict[str, str]) -> None:

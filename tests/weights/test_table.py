@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from densevl.core.errors import UsageError
-from densevl.weights import weights_entry, weights_table
+from densevl.weights import location, weights_entry, weights_table
 
 FETCHED = [name for name, entry in weights_table().items() if not entry.packaged]
 CLIPS = [name for name in FETCHED if weights_entry(name).kind == "clip"]
@@ -25,9 +25,22 @@ def test_entries_can_be_fetched_and_checked(name: str) -> None:
     assert entry.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
     assert entry.git_blob is None or re.fullmatch(r"[0-9a-f]{40}", entry.git_blob)
     assert entry.sha256 is None or entry.size
-    assert entry.parameters
+    assert entry.parameters or entry.size
+    for file in entry.beside:
+        assert file.address == f"https://huggingface.co/{entry.repository}/resolve/{entry.revision}/{file.file}"
+        assert file.size
+        assert re.fullmatch(r"[0-9a-f]{64}", file.sha256 or "")
     assert entry.licence
     assert "https://" in entry.paper
+
+
+def test_the_files_of_a_repository_lie_together_and_the_largest_comes_last() -> None:
+    entry = weights_entry("owlv2")
+    assert entry.files[-1].file == "model.safetensors"
+    assert {"config.json", "vocab.json", "merges.txt"} < {file.file for file in entry.files}
+    assert len({location(file).parent for file in entry.files}) == 1
+    assert entry.bytes == sum(file.bytes for file in entry.files) > entry.files[-1].bytes
+    assert weights_entry("sam-vit-b").files == (weights_entry("sam-vit-b"),)
 
 
 def test_hashes_are_not_shared() -> None:

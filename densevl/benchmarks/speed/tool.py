@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
 from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
 from densevl.benchmarks.speed.stages import Report
@@ -19,6 +20,7 @@ __all__ = ["parse_size", "run_benchmark"]
 OTHERS: dict[str, Callable[..., Table]] = {
     "visual-prompts": benchmark_visual_prompts,
     "regions": benchmark_regions,
+    "refer": benchmark_referring,
 }
 """Benchmarks of something else than a model."""
 
@@ -27,7 +29,7 @@ def run_benchmark(name: str, **options: Any) -> Report | Sweep | Table | str:
     """Run a benchmark and return its figures, which can be printed.
 
     Args:
-        name: ``visual-prompts``, ``regions``, a model's name, or a config file.
+        name: ``visual-prompts``, ``regions``, ``refer``, a model's name, or a config file.
         options: the options of ``tools/benchmark.py``; sizes are texts such as ``512x683``.
 
     Raises:

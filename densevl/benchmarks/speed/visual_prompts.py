@@ -19,7 +19,7 @@ from densevl.regions.visual_prompts.canvas import KEYPOINT_RADIUS
 from densevl.regions.visual_prompts.draw import canvas, marked_by_each
 from densevl.regions.visual_prompts.table import Style, VisualPrompt, colour, visual_prompt
 
-__all__ = ["benchmark_visual_prompts", "draw_one_by_one"]
+__all__ = ["benchmark_visual_prompts", "draw_one_by_one", "drawn_from_seed"]
 
 
 USUAL = (
@@ -56,7 +56,7 @@ def benchmark_visual_prompts(
         A row for each set: milliseconds of processor time by the published procedure, by our code for the same bytes,
         and by our code in its own style; behind the latter two, how many times faster they are.
     """
-    image, regions = _drawn_from_seed(count, size)
+    image, regions = drawn_from_seed(count, size)
     compatible, own = Style(compatible=True), Style()
 
     def one_by_one(names: Sequence[str]) -> None:
@@ -83,7 +83,8 @@ def benchmark_visual_prompts(
     return Table(head, rows, note)
 
 
-def _drawn_from_seed(count: int, size: Size) -> tuple[UInt8[np.ndarray, "H W 3"], Regions]:
+def drawn_from_seed(count: int, size: Size) -> tuple[UInt8[np.ndarray, "H W 3"], Regions]:
+    """An image of smooth noise, and regions with elliptical masks in it."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (12, 16, 3), np.uint8)
     image = cv2.resize(noise, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 
 from densevl.core.errors import UsageError, WeightsError, first_line
+from densevl.weights import fetch_folder, is_offline
 
 try:
     import transformers
@@ -72,7 +73,10 @@ def load_pretrained(
         WeightsError: where they cannot be had, or weights are missing.
     """
     kind = model_class.removesuffix("ForObjectDetection")
-    place = {"revision": revision or "main", "local_files_only": offline}
+    folder = fetch_folder(weights, revision, offline=offline)
+    place: dict[str, Any] = {"revision": revision or "main", "local_files_only": is_offline(offline)}
+    if folder is not None:
+        weights, place = folder, {}
     try:
         model, notes = getattr(transformers, model_class).from_pretrained(
             weights, use_safetensors=True, output_loading_info=True, **place
@@ -81,7 +85,8 @@ def load_pretrained(
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError(
             f"{kind} cannot be loaded from {weights}: {first_line(error)}; fetch config.json, model.safetensors and "
-            f"the files of processor and tokenizer of a repository such as {example} into a folder, and name the folder"
+            f"the files of processor and tokenizer of a repository such as {example} into a folder, and name the "
+            "folder; or bring those of the default here with `densevl fetch owlv2`, or grounding-dino"
         ) from error
     absent = sorted(notes["missing_keys"]) + sorted(notes["mismatched_keys"])
     if absent:

@@ -19,11 +19,15 @@ from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
-from densevl.encoders.clip import WholeImageEncoder
+from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.regions.embedders.embedder import RegionEmbedder, device_of, on_device
 from densevl.regions.visual_prompts import Style, VisualPrompt, canvas, marked_by_each, visual_prompt
 
 __all__ = ["MarkedImages"]
+
+PIXELS_AT_ONCE = 2**19
+"""Pixels that a ResNet embeds at once on a processor: with more, each of its first layers asks the system for hundreds
+of megabytes of fresh memory, which costs time and saves none. The vectors are the same."""
 
 
 class MarkedImages(nn.Module, RegionEmbedder):
@@ -35,7 +39,7 @@ class MarkedImages(nn.Module, RegionEmbedder):
         weights: of the visual prompts in the sum of their cosines; None for 1 each.
         style: how they look, a :class:`densevl.regions.visual_prompts.Style` or its arguments.
         size: short side that images are brought to before they are drawn on; None for the encoder's.
-        batch: marked images that are embedded at once.
+        batch: marked images that are embedded at once; a ResNet takes fewer on a processor.
 
     Raises:
         UsageError: where a visual prompt or a colour is unknown, or the weights are not one for each.
@@ -96,11 +100,17 @@ class MarkedImages(nn.Module, RegionEmbedder):
         vectors: dict[str, list[Tensor]] = {prompt.name: [] for prompt in self.visual_prompts}
         total = len(regions) * len(self.visual_prompts)
         with tqdm(total=total, desc="regions", delay=2, leave=False, disable=None) as progress:
-            for prompt, marked in marked_by_each(surface, regions, self.visual_prompts, self.batch):
+            for prompt, marked in marked_by_each(surface, regions, self.visual_prompts, self._at_once()):
                 vectors[prompt.name].append(self._embed(marked))
                 progress.update(len(marked))
         parts = {name: torch.cat(found) for name, found in vectors.items()}
         return RegionEmbeddings.of_parts(parts, self.encoder.model_id, self.weights)
+
+    def _at_once(self) -> int:
+        if isinstance(self.encoder, CLIPEncoder) or device_of(self.encoder).type != "cpu":
+            return self.batch
+        height, width = self.encoder.image_size
+        return min(self.batch, max(1, PIXELS_AT_ONCE // (height * width)))
 
     def _embed(self, marked: Shaped[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
         if len(marked) == 0:  # the width of the space, which one vector shows

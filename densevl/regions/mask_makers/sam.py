@@ -22,8 +22,9 @@ from densevl.regions.mask_makers.automatic import Automatic
 from densevl.regions.mask_makers.maker import PreparedImage
 from densevl.regions.mask_makers.mini_sam import build_mini_sam
 from densevl.regions.mask_makers.promptable import PromptableMaskMaker
+from densevl.regions.mask_makers.sam_encoder import encode_image
 from densevl.weights import check_state_dict, weights_table
-from densevl.weights.opened import open_weights
+from densevl.weights.opened import open_weights, random_seed
 
 __all__ = ["Sam", "build_sam", "build_sam_model"]
 
@@ -68,7 +69,7 @@ class Sam(PromptableMaskMaker):
         pixels = torch.from_numpy(self.resizing.apply_image(image)).permute(2, 0, 1)
         dtype = next(self.model.image_encoder.parameters()).dtype
         padded = self.model.preprocess(pixels.to(self.model.device).float())[None]
-        return (self.model.image_encoder(padded.to(dtype)).float(),), size
+        return (encode_image(self.model.image_encoder, padded.to(dtype)).float(),), size
 
     def _decode(
         self, prepared: PreparedImage, boxes: Tensor | None, points: Tensor | None, labels: Tensor | None, several: bool
@@ -102,8 +103,10 @@ def build_sam(
     """A SAM mask maker.
 
     Args:
-        weights: a name of the weights table (``sam-vit-b``, ``sam-vit-l``, ``sam-vit-h``, ``mini-sam``), or a file.
-        arch: ``vit_b``, ``vit_l``, ``vit_h`` or ``mini-sam``; for a file it may be left out, the weights show it.
+        weights: a name of the weights table (``sam-vit-b``, ``sam-vit-l``, ``sam-vit-h``, ``mini-sam``), a file, or
+            ``random:SEED`` for weights that mean nothing but take the same time.
+        arch: ``vit_b``, ``vit_l``, ``vit_h`` or ``mini-sam``; for a file it may be left out, the weights show it;
+            random weights are those of ViT-B without it.
         offline: never reach for the network.
         device: where it runs.
         dtype: of the image encoder.
@@ -114,6 +117,12 @@ def build_sam(
         UsageError: where the name or the architecture is unknown.
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
+    seed = random_seed(weights)
+    if seed is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = _new_model(arch or "vit_b").eval()
+        return Sam(model, "random SAM", f"sam-{arch or 'vit_b'}@random:{seed}", **settings).to(device, dtype)
     entry = weights_table().get(str(weights))
     if entry is not None and entry.kind not in ("sam", MINI):
         raise UsageError(f"weights {entry.name!r} are no SAM but {entry.kind}; take mini-sam or sam-vit-b, -l or -h")
@@ -138,14 +147,18 @@ def build_sam_model(arch: str, state: dict[str, Tensor], path: str | Path) -> Sa
         UsageError: where the architecture is unknown.
         WeightsError: where the weights are of another architecture.
     """
-    if arch not in ARCHITECTURES:
-        raise UsageError(f"architecture {arch!r} is unknown; {suggestion(arch, list(ARCHITECTURES))}")
     # On the meta device nothing is allocated and no random number drawn for weights that come from the file.
     with torch.device("meta"):
-        model = build_mini_sam() if arch == MINI else sam_model_registry[arch]()
+        model = _new_model(arch)
     check_state_dict(state, model.state_dict(), path)
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return model.eval()
+
+
+def _new_model(arch: str) -> SamModel:
+    if arch not in ARCHITECTURES:
+        raise UsageError(f"architecture {arch!r} is unknown; {suggestion(arch, list(ARCHITECTURES))}")
+    return build_mini_sam() if arch == MINI else sam_model_registry[arch]()
 
 
 def _arch_of(state: dict[str, Tensor], path: str | Path) -> str:

@@ -18,6 +18,7 @@ from densevl.core.errors import UsageError, WeightsError, first_line
 from densevl.core.geometry import Size
 from densevl.regions.mask_makers.maker import PreparedImage
 from densevl.regions.mask_makers.promptable import PromptableMaskMaker
+from densevl.weights import fetch_folder, is_offline
 
 try:
     from transformers import Sam2ImageProcessor, Sam2Model
@@ -97,19 +98,21 @@ def build_sam2(
     Raises:
         WeightsError: where the model cannot be had, or is no SAM 2.
     """
+    folder = fetch_folder(weights, revision, offline=offline)
+    place: dict[str, Any] = {"revision": revision or "main", "local_files_only": is_offline(offline)}
     try:
         loaded: Any = Sam2Model.from_pretrained(
-            weights,
-            revision=revision or "main",
+            folder or weights,
+            **(place if folder is None else {}),
             use_safetensors=True,
-            local_files_only=offline,
             dtype=torch.float32,
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError(
             f"SAM 2 cannot be loaded from {weights}: {first_line(error)}; fetch config.json and model.safetensors of a "
-            "repository such as facebook/sam2.1-hiera-tiny into a folder, and name the folder"
+            "repository such as facebook/sam2.1-hiera-tiny into a folder, and name the folder; or bring those of the "
+            "default here with `densevl fetch sam2`"
         ) from error
     model, notes = loaded
     absent = sorted(notes["missing_keys"]) + sorted(notes["mismatched_keys"])

@@ -71,8 +71,9 @@ def test_a_batch_gives_what_its_members_give(seeded_sam, garden):
 
 def test_the_image_is_encoded_once(seeded_sam, garden, monkeypatch):
     runs = []
-    forward = seeded_sam.model.image_encoder.forward
-    monkeypatch.setattr(seeded_sam.model.image_encoder, "forward", lambda x: runs.append(len(x)) or forward(x))
+    stem = seeded_sam.model.image_encoder.patch_embed
+    forward = stem.forward
+    monkeypatch.setattr(stem, "forward", lambda x: runs.append(len(x)) or forward(x))
     sam = Sam(seeded_sam.model, "seeded SAM", "sam-seeded@3", automatic={"points_per_side": 3})
     prepared = sam.encode(garden)
     sam.from_boxes(prepared, BOXES)
@@ -199,3 +200,12 @@ def test_identity_tells_settings_apart(seeded_sam):
         Sam(seeded_sam.model, "seeded SAM", "sam-seeded@3", automatic={"points": 0.9})
     with pytest.raises(UsageError, match="fraction small"):
         Sam(seeded_sam.model, "seeded SAM", "sam-seeded@3", small=400)
+
+
+def test_random_weights():
+    sam = build_sam("random:1", "mini-sam")
+    assert sam.model_id.startswith("sam-mini-sam@random:1,")
+    again = build_sam("random:1", "mini-sam").model.state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in sam.model.state_dict().items())
+    with pytest.raises(UsageError, match="architecture 'vit_x' is unknown"):
+        build_sam("random:0", "vit_x")

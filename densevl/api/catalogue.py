@@ -1,0 +1,102 @@
+"""Everything that can be loaded or fetched by a name, in groups: models, mask makers, detectors, other weights."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from densevl.api.models import ModelEntry, models, named_config, needed_weights
+from densevl.weights import WeightsEntry, how_to_check, is_cached, location, size_text, weights_table
+from densevl.weights.table import DATA
+
+__all__ = ["Item", "catalogue", "details"]
+
+MINI = "Models that come with densevl, for drawn scenes"
+SEGMENT = "Models for segment, compare, embed, search"
+REFER = "Models for refer, embed, search"
+BOTH = "Models for all commands"
+MASKS = "Mask makers: --mask-maker, --set mask_maker=NAME"
+DETECTORS = "Detectors: label-regions --detector, --set detector=NAME"
+
+PARTS = {"sam": MASKS, "mini-sam": MASKS, "sam2": MASKS, "owlv2": DETECTORS, "grounding-dino": DETECTORS}
+"""The group of weights that are listed beside the models, by their kind."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of the catalogue.
+
+    Attributes:
+        name: what `--model`, `--mask-maker`, `--detector` or `densevl fetch` takes.
+        group: heading that it stands under.
+        description: what it is, in a line.
+        commands: that it is for.
+        size: of its weights in bytes; four for each parameter where a file's size is not known.
+        licence: of its weights.
+        here: whether its weights are on this machine.
+    """
+
+    name: str
+    group: str
+    description: str
+    commands: tuple[str, ...]
+    size: int
+    licence: str
+    here: bool
+
+
+def catalogue() -> list[Item]:
+    """All items, group by group."""
+    found = [_model_item(entry) for entry in models().values()]
+    found += [_part_item(entry) for entry in weights_table().values() if entry.kind in PARTS]
+    found += [Item("grabcut", MASKS, "OpenCV's GrabCut: no weights", (), 0, "Apache-2.0", True)]
+    found += [Item("mini", DETECTORS, "the mini SAM, CLIP and CLOC: for drawn scenes", (), 0, "Apache-2.0", True)]
+    groups = [MINI, SEGMENT, REFER, BOTH, MASKS, DETECTORS]
+    return sorted(found, key=lambda item: groups.index(item.group))
+
+
+def details(name: str) -> dict[str, Any]:
+    """Everything about a name: its line of the catalogue, each file of its weights, its settings. JSON values only.
+
+    Args:
+        name: a model, ``HEAD@ENCODER``, or some weights.
+
+    Raises:
+        UsageError: where it is unknown.
+    """
+    weights = needed_weights(name)
+    entry = models().get(name.partition("@")[0])
+    item = _part_item(weights[0]) if entry is None else _model_item(entry)
+    return {
+        **vars(item),
+        "name": name,
+        "size": sum(one.bytes for one in weights),
+        "licence": _licences(weights),
+        "here": all(map(is_cached, weights)),
+        "files": [_file(file) for one in weights for file in one.files],
+        "config": {} if entry is None else named_config(name),
+    }
+
+
+def _model_item(entry: ModelEntry) -> Item:
+    packaged = all(file.packaged and file.folder == DATA for file in entry.files)
+    segments, refers = "segmentor" in entry.config, "grounder" in entry.config
+    group = MINI if packaged else BOTH if segments and refers else SEGMENT if segments else REFER
+    return Item(entry.name, group, entry.description, entry.commands, entry.size, entry.licence, entry.cached)
+
+
+def _part_item(entry: WeightsEntry) -> Item:
+    group = PARTS.get(entry.kind, "weights")
+    return Item(entry.name, group, entry.note, (), entry.bytes, entry.licence, is_cached(entry))
+
+
+def _licences(weights: tuple[WeightsEntry, ...]) -> str:
+    return ", ".join(dict.fromkeys(one.licence for one in weights))
+
+
+def _file(entry: WeightsEntry) -> dict[str, Any]:
+    here = {"weights": entry.name, "file": entry.file, "licence": entry.licence, "here": is_cached(entry)}
+    if entry.packaged:
+        size, origin, check = f"{entry.bytes} bytes", "comes with its package", ""
+    else:
+        size, origin, check = size_text(entry), entry.address, how_to_check(entry)
+    place = {"from": origin, "check": check, "at": str(location(entry)), "paper": entry.paper, "note": entry.note}
+    return {**here, "size": size, "bytes": entry.size, "sha256": entry.sha256, **place}

@@ -1,0 +1,82 @@
+"""`densevl models`: the table at several widths, one in full, and JSON."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from densevl.api.models import models
+from densevl.cli import main
+from densevl.regions.detectors import DETECTORS
+from densevl.weights import weights_table
+
+
+@pytest.fixture
+def table(monkeypatch, capsys):
+    """Prints the table for a terminal of so many columns."""
+
+    def of(columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert main(["models"]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return of
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_the_table_fits_the_terminal_and_its_columns_stand_below_each_other(table, columns):
+    lines = table(columns)
+    assert max(map(len, lines)) <= max(columns, 82)
+    rows = [line for line in lines if " MB  " in line]
+    assert len({line.index(" MB  ") for line in rows}) == 1
+    assert len({line.index("here" if "  here" in line else "to fetch") for line in rows}) == 1
+    names = [line.split()[0] for line in lines if line and line[0] != " "]
+    assert set(models()) <= set(names)
+    assert {"sam-vit-b", "sam2", "grabcut", *DETECTORS.names} <= set(names)
+
+
+def test_what_comes_with_densevl_is_here_and_comes_first(table):
+    lines = table(120)
+    assert lines[0].split() == ["name", "size", "weights", "licence", "description"]
+    assert lines[2] == "Models that come with densevl, for drawn scenes"
+    assert lines[3].split()[:5] == ["mini", "14", "MB", "here", "Apache-2.0"]
+    assert "to fetch  MIT " in next(line for line in lines if line.startswith("maskclip "))
+
+
+def test_one_in_full(capsys):
+    assert main(["models", "fgvp-b16", "owlv2", "naclip@clip-vit-l14-openai"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("clip-vit-b16-openai", "sam-vit-b", "owlv2"):
+        entry = weights_table()[name]
+        assert all(file.address in printed for file in entry.files)
+        assert all(f"sha256sum must print {file.sha256}" in printed for file in entry.files)
+    assert "for densevl refer, embed, search" in printed
+    assert '"visual_prompts"' in printed
+    naclip = printed[printed.index("naclip@") :]
+    assert '"weights": "clip-vit-l14-openai"' in naclip
+    assert "clip-vit-b16-openai" not in naclip
+
+
+def test_what_is_unknown(capsys):
+    assert main(["models", "fgpv"]) == 2
+    assert "'fgpv' is neither a model nor weights; did you mean fgvp" in capsys.readouterr().err
+
+
+def test_json_for_programs(capsys):
+    assert main(["models", "--json"]) == 0
+    items = {item["name"]: item for item in json.loads(capsys.readouterr().out) if "Detectors" not in item["group"]}
+    assert set(models()) <= set(items)
+    assert items["fgvp-b16"]["commands"] == ["refer", "embed", "search"]
+    assert items["mini"]["here"] is True
+    assert items["maskclip"]["size"] == weights_table()["clip-vit-b16-laion2b"].bytes
+    assert main(["models", "fgvp", "--json"]) == 0
+    (fgvp,) = json.loads(capsys.readouterr().out)
+    assert [file["file"] for file in fgvp["files"]][-1] == "sam_vit_h_4b8939.pth"
+    assert fgvp["files"][1]["sha256"] is None
+    assert "its sha256 must be the one at https://huggingface.co/timm/resnet50x16" in fgvp["files"][1]["check"]
+
+
+def test_the_table_needs_nothing_heavy():
+    code = "import sys; from densevl.cli import main; main(['models']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -592,7 +592,7 @@ def recorded(picture: str, record: bytes, number: int) -> Callable[[Path], Any]:
         line = ["segment", picture, "grass, sand"]
         commanded(line)(folder)
         for path in (folder / "out").iterdir():
-            if path.name.endswith((".json", ".record")[number % 2]):
+            if path.name.endswith(".coco.json"):
                 path.write_bytes(record)
         commanded(line)(folder)
 

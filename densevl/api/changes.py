@@ -228,7 +228,7 @@ def named_config(kind: str, value: Any) -> Any:
 def arguments_of(registry: Registry, kind: Any) -> set[str]:
     """Names of the arguments that a registered type takes, those that it passes on to its bases included."""
     found = registry.get(kind) if isinstance(kind, str) else kind
-    if found is None:
+    if not callable(found):
         raise UsageError(f"{registry.name} {kind!r} is unknown; {suggestion(str(kind), registry.names)}")
     names: set[str] = set()
     for makes in inspect.getmro(found) if inspect.isclass(found) else (found,):

@@ -18,7 +18,7 @@ import torch
 from densevl.api.changes import TYPES, arguments_of, changed, named_config
 from densevl.api.model import Model
 from densevl.api.models import COMPONENTS, ModelEntry, default_model, named_model, weights_in
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, shortened
 from densevl.core.lazy import Lazy
 from densevl.core.registry import build
 from densevl.core.vocabulary import templates
@@ -105,22 +105,24 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"device {str(device)!r} cannot be used here ({reason}); try `cpu`") from None
     return chosen
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype:
-    if isinstance(dtype, str) and dtype not in DTYPES:
+    if not isinstance(dtype, torch.dtype) and str(dtype) not in DTYPES:
         raise UsageError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
-    return DTYPES[dtype] if isinstance(dtype, str) else dtype
+    return dtype if isinstance(dtype, torch.dtype) else DTYPES[dtype]
 
 
 def _entry(name: str | Mapping[str, Any]) -> tuple[ModelEntry, str | None]:
     """The entry of a name or a config, and the weights behind the ``@`` of a name."""
     if isinstance(name, str):
         return named_model(name)
+    if not isinstance(name, Mapping) or not all(isinstance(part, str) for part in name):
+        raise UsageError(f"expected the name of a model or its config; got {shortened(repr(name))}")
     config = dict(name)
     if not set(config) & {"segmentor", "grounder", "embedder"}:
         config = {"grounder" if "embedders" in config else "segmentor": config}
@@ -153,8 +155,10 @@ class _Components:
     def templates(self) -> tuple[str, ...]:
         """The texts that a query is set into, as the segmentor does it, or the grounder."""
         if "segmentor" in self.config:
-            return tuple(templates(self.config["segmentor"].get("templates", "imagenet80")))
-        return (self.config["grounder"].get("template", "a photo of {}") if "grounder" in self.config else "{}",)
+            return tuple(templates(_settings("segmentor", self.config["segmentor"]).get("templates", "imagenet80")))
+        if "grounder" not in self.config:
+            return ("{}",)
+        return (_settings("grounder", self.config["grounder"]).get("template", "a photo of {}"),)
 
     def _lazy(self, part: str) -> Lazy[Any]:
         """A component that is built when it is first used; weights that cannot be had are named all at once."""
@@ -174,7 +178,9 @@ class _Components:
     def _segmentor(self) -> Any:
         if "segmentor" not in self.config:
             return None
-        config = {"type": TYPES["segmentor"], **self.config["segmentor"]}
+        config = {"type": TYPES["segmentor"], **_settings("segmentor", self.config["segmentor"])}
+        if "encoder" not in config:
+            raise UsageError("a segmentor needs an encoder, such as encoder={'type': 'clip', 'weights': 'mini-clip'}")
         return self._placed(build(SEGMENTORS, {**config, "encoder": self._encoder(config["encoder"])}))
 
     def _mask_maker(self) -> Any:
@@ -187,7 +193,9 @@ class _Components:
     def _grounder(self) -> Any:
         if "grounder" not in self.config:
             return None
-        config = {"type": TYPES["grounder"], **self.config["grounder"]}
+        config = {"type": TYPES["grounder"], **_settings("grounder", self.config["grounder"])}
+        if not isinstance(config.get("embedders", []), list | tuple):
+            raise UsageError(f"embedders are a list of region embedders; got {shortened(repr(config['embedders']))}")
         config["embedders"] = [self._with_encoder(one) for one in config.get("embedders", ())]
         grounder = self._placed(build(GROUNDERS, {**config, "mask_maker": None}))
         grounder.mask_maker = self.mask_maker.value  # last: an error is said before weights are fetched
@@ -231,6 +239,17 @@ class _Components:
         if key not in self._encoders:
             self._encoders[key] = build(ENCODERS, config)
         return self._encoders[key]
+
+
+def _settings(part: str, config: Any) -> Mapping[str, Any]:
+    """The config of a component.
+
+    Raises:
+        UsageError: where it is something else.
+    """
+    if not isinstance(config, Mapping):
+        raise UsageError(f"a {part} is a name or a config with settings; got {shortened(repr(config))}")
+    return config
 
 
 def _offline(config: Any) -> Any:

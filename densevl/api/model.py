@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from densevl.api.models import models
 from densevl.classifiers.contracts import Classifier
 from densevl.core.background import Background
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, shortened
 from densevl.core.features import TextEmbeddings, TextVectors
 from densevl.core.images import as_image
 from densevl.core.labelmap import LabelMap
@@ -309,6 +309,8 @@ class Model:
         """
         if isinstance(texts, str):
             raise UsageError(f"texts must be a list; got the text {texts!r}: write [{texts!r}]")
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise UsageError(f"texts must be a list of texts; got {shortened(repr(texts))}")
         encoder = self.embedder.encoder
         vectors = encoder.embed_texts(list(texts), list(self.query_templates))
         return TextVectors(vectors, tuple(texts), encoder.model_id)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from densevl.cli import compare, cost, embed, fetch, label_regions, listings, merge, refer, search, segment, test, train
 from densevl.cli.environment import package_version
 from densevl.cli.options import choose_model
-from densevl.core.errors import DensevlError, UsageError
+from densevl.core.errors import DensevlError, UsageError, first_line, shortened
 
 __all__ = ["main"]
 
@@ -32,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
+    except OSError as error:  # of a path that no file system takes, such as one that is too long
+        name = "" if error.filename is None else f"{shortened(str(error.filename))}: "
+        print(f"densevl: error: {name}{error.strerror or first_line(error)}", file=sys.stderr)
+        return 2
     return code
 
 

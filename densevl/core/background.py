@@ -13,7 +13,7 @@ Five modes, as the literature uses them:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, shortened
 from densevl.core.vocabulary import Vocabulary, background_words, normalised
 
 __all__ = ["Background"]
@@ -70,8 +70,10 @@ class Background:
             return cls("literal" if value else "none")
         if isinstance(value, int | float):
             return cls("threshold", threshold=float(value))
-        if not isinstance(value, str):
+        if isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
             return cls("words", words=tuple(value))
+        if not isinstance(value, str):
+            raise UsageError(f"a background is a mode, a threshold or a list of words; got {shortened(repr(value))}")
         mode, _, rest = value.partition(":")
         if mode == "words":
             return cls("words", words=tuple(w.strip() for w in rest.split(",") if w.strip()) or background_words())

@@ -23,7 +23,14 @@ __all__ = [
 
 
 class DensevlError(Exception):
-    """Base of every error that densevl raises on purpose."""
+    """Base of every error that densevl raises on purpose: a message of one line.
+
+    Args:
+        message: what the user reads; line breaks in it, as file names may have, become spaces.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(" ".join(str(message).splitlines()))
 
 
 class UsageError(DensevlError, ValueError):
@@ -70,14 +77,15 @@ def first_line(error: Exception) -> str:
 
 
 def shortened(text: str, most: int = 120) -> str:
-    """The beginning of a text, for a message."""
+    """The beginning of a text, for a message of one line."""
+    text = " ".join(text.splitlines())
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of an error message about an unknown name: what was probably meant, and what there is."""
     names = tuple(known)
-    close = get_close_matches(name, names, n=3, cutoff=0.5)
+    close = get_close_matches(str(name), names, n=3, cutoff=0.5)
     listed = ", ".join(names[:MOST_LISTED]) + (", …" if len(names) > MOST_LISTED else "")
     if not close:
         return f"there are {listed}"

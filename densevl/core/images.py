@@ -29,7 +29,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, UnidentifiedImageError
 
-from densevl.core.errors import ImageError
+from densevl.core.errors import ImageError, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,15 +154,15 @@ def load_picture(path: str | os.PathLike[str], max_pixels: int | None = MAX_PIXE
         ImageError: where the file is missing, empty, damaged, too large or no image.
     """
     path = Path(path)
-    if not path.is_file():
-        if path.is_dir():
-            raise ImageError(f"{path} is a folder; name the image files in it")
-        raise ImageError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}; check the path")
     try:
+        if not path.is_file():
+            if path.is_dir():
+                raise ImageError(f"{path} is a folder; name the image files in it")
+            raise ImageError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}; check the path")
         with path.open("rb") as file:
             return _decode(_open(file, path), str(path), max_pixels)
     except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise ImageError(f"{shortened(str(path))} cannot be read: {error.strerror or error}") from error
 
 
 def _open(file: BinaryIO | BytesIO, path: Path | str) -> Image.Image:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, first_line, shortened
 from densevl.core.features import TextVectors, check_same_model
 from densevl.core.geometry import Size
 
@@ -141,7 +141,8 @@ class Regions:
         """
         if form not in FORMS:
             raise UsageError(f"form must be `xyxy` or `xywh`; got {form!r}")
-        array = numbers(boxes, "boxes").reshape(-1, 4) if len(boxes) == 0 else numbers(boxes, "boxes")
+        array = numbers(boxes, "boxes")
+        array = array.reshape(-1, 4) if array.ndim and len(array) == 0 else array
         array = array[None] if array.shape == (4,) else array
         if array.ndim != 2 or array.shape[1] != 4:
             raise UsageError(f"boxes must have shape (n, 4); got {tuple(array.shape)}")
@@ -166,7 +167,10 @@ class Regions:
         Raises:
             UsageError: where the masks have another layout, or one is empty and so has no box.
         """
-        masks = torch.as_tensor(masks)
+        try:
+            masks = torch.as_tensor(masks)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(f"masks must be bool or numbers (n, H, W); got {shortened(repr(masks), 80)}") from error
         if masks.ndim != 3:
             raise UsageError(f"masks must have shape (n, H, W); got {tuple(masks.shape)}")
         masks = masks if masks.dtype == torch.bool else masks > 0
@@ -253,7 +257,8 @@ def numbers(values: Any, name: str) -> Tensor:
     try:
         return torch.as_tensor(values, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{name} must be numbers; got {values!r:.80} ({error})") from None
+        got = shortened(repr(values), 80)
+        raise UsageError(f"{name} must be numbers; got {got} ({first_line(error)})") from None
 
 
 def _check_order(boxes: Tensor) -> None:

@@ -10,12 +10,14 @@ import inspect
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from types import UnionType
+from pathlib import Path
+from types import BuiltinFunctionType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 from mmengine.registry import Registry as MMEngineRegistry
 
-from densevl.core.errors import UsageError, suggestion
+from densevl.core.errors import UsageError, shortened, suggestion
 from densevl.core.plugins import load_plugins
 
 __all__ = ["Registry", "build"]
@@ -24,6 +26,9 @@ Row = str | tuple[str, Mapping[str, Any]]
 
 SIMPLE: tuple[type, ...] = (bool, int, float, str, type(None))
 """Types of settings that are checked before a member is built: users type them on the command line."""
+
+PLAIN = (bool, int, float, complex, bytes, list, tuple, set, frozenset, range, Path, np.ndarray, BuiltinFunctionType)
+"""Types of values that are no member of any family."""
 
 
 class Registry(MMEngineRegistry):
@@ -75,12 +80,18 @@ def build(registry: Registry, config: Any) -> Any:
     """
     if isinstance(config, str):
         config = {"type": config}
+    if isinstance(config, PLAIN):
+        raise UsageError(
+            f"{registry.name}: expected a name, a config with a type, or a built one; got {shortened(repr(config))}"
+        )
     if not isinstance(config, Mapping):
         return config
+    if not all(isinstance(name, str) for name in config):
+        raise UsageError(f"{registry.name}: settings have names; got {shortened(repr(config))}")
     settings = dict(config)
     kind = settings.pop("type", None)
     member = registry.get(kind) if isinstance(kind, str) else kind
-    if member is None:
+    if not callable(member):
         raise UsageError(f"{registry.name} {kind!r} is unknown; {suggestion(str(kind), registry.names)}")
     _check_types(registry.name, str(kind), member, settings)
     try:
@@ -108,4 +119,4 @@ def _check_types(family: str, kind: str, member: Any, settings: Mapping[str, Any
         if type(value) is int and float in allowed:
             continue
         names = " or ".join("null" if one is type(None) else one.__name__ for one in allowed)
-        raise UsageError(f"{family} {kind!r}: {name} must be {names}; got {value!r}")
+        raise UsageError(f"{family} {kind!r}: {name} must be {names}; got {shortened(repr(value))}")

@@ -18,13 +18,13 @@ same.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from densevl.core.errors import UsageError, suggestion
+from densevl.core.errors import UsageError, shortened, suggestion
 from densevl.core.files import parse_json
 from densevl.core.palette import named_palette
 
@@ -122,10 +122,12 @@ class Vocabulary:
         """
         if isinstance(classes, str):
             raise UsageError(f"expected a list of classes; got the text {classes!r}: use Vocabulary.parse for it")
+        if not isinstance(classes, Iterable):
+            raise UsageError(f"expected a list of classes; got {shortened(repr(classes))}")
         grouped = tuple((synonyms,) if isinstance(synonyms, str) else synonyms for synonyms in classes)
         for synonyms in grouped:
             if not isinstance(synonyms, list | tuple) or not all(isinstance(word, str) for word in synonyms):
-                raise UsageError(f"a class is a text or a list of texts; got {synonyms!r}")
+                raise UsageError(f"a class is a text or a list of texts; got {shortened(repr(synonyms))}")
         return cls(name, tuple(map(tuple, grouped)), _literal_background(grouped))
 
     @classmethod
@@ -136,7 +138,7 @@ class Vocabulary:
             UsageError: where the classes cannot be used.
         """
         if not isinstance(text, str):
-            raise UsageError(f"expected a text such as 'cat, sofa|couch'; got {text!r}")
+            raise UsageError(f"expected a text such as 'cat, sofa|couch'; got {shortened(repr(text))}")
         entries = _entries(text.strip()) if text.strip() else []
         for entry in entries:
             _check_joined(entry)
@@ -159,6 +161,8 @@ class Vocabulary:
         Raises:
             UsageError: where the name is unknown, or the file is missing, not UTF-8 or holds no usable classes.
         """
+        if not isinstance(source, str | Path):
+            raise UsageError(f"expected the name or the path of a vocabulary; got {shortened(repr(source))}")
         if str(source) in vocabulary_names():
             return _built_in(str(source))
         path = Path(source).expanduser()
@@ -198,7 +202,6 @@ def vocabulary_names() -> tuple[str, ...]:
     return _names("vocabularies")
 
 
-@cache
 def templates(name: str) -> tuple[str, ...]:
     """The built-in text templates of a name; ``{}`` stands for the class name.
 
@@ -208,8 +211,14 @@ def templates(name: str) -> tuple[str, ...]:
     Raises:
         UsageError: where the name is unknown.
     """
-    if name not in _names("templates"):
-        raise UsageError(f"templates {name!r} are unknown; {suggestion(name, _names('templates'))}")
+    if not isinstance(name, str) or name not in _names("templates"):
+        got = shortened(repr(name))
+        raise UsageError(f"templates {got} are unknown; {suggestion(str(name), _names('templates'))}")
+    return _templates(name)
+
+
+@cache
+def _templates(name: str) -> tuple[str, ...]:
     return tuple(_data(f"templates/{name}.json")["templates"])
 
 

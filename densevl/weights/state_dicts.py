@@ -125,7 +125,10 @@ def _read_torch(path: Path) -> Any:
         raise WeightsError(
             f"{path} {what}, so it was not loaded; give a safetensors file of these weights, or save its tensors alone"
         ) from error
-    except (RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError) as error:
+    except (
+        *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError),
+        safetensors.SafetensorError,  # torch.load reads a file of that suffix so, whatever it holds
+    ) as error:
         raise WeightsError(f"{path} is truncated or damaged ({first_line(error)}); fetch it again") from error
 
 

@@ -13,7 +13,7 @@ from densevl.core.errors import UsageError
 
 KINDS = {
     OpenVocabularyModel: "ade cityscapes coco_stuff coco_object voc20 voc21 context59 context60 scenes",
-    GroundingModel: "refcoco refcoco_plus refcocog refer_scenes",
+    GroundingModel: "refcoco refcoco_plus refcocog refer_scenes near_scenes",
     RegionChooser: "coco_regions lvis_regions fgovd regions_scenes",
     RegionRetriever: "retrieval retrieval_coco retrieval_refcoco retrieval_scenes",
 }
@@ -99,3 +99,8 @@ def test_a_model_takes_the_place_of_the_configs_own(tmp_path):
 def test_settings_that_a_data_set_does_not_take(name, tmp_path):
     with pytest.raises(UsageError, match=r"dataset takes no 'colour'; there are .*length.*, seed, size"):
         evaluate(name, "mini-cloc", work_dir=tmp_path, options={"test_dataloader.dataset.colour": 3})
+
+
+@pytest.mark.parametrize("name", ["refcoco", "refcoco_plus", "refcocog", "fgvp_refcoco", "cloc_refcocog"])
+def test_published_figures_keep_their_parser(name):
+    assert load_config(name).model["parser"] == "reclip"

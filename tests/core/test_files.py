@@ -240,3 +240,12 @@ def test_a_folder_that_cannot_be_listed() -> None:
         finally:
             if root:
                 os.seteuid(0)
+
+
+def test_deeply_nested_json_is_no_json(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 3000)
+    with pytest.raises(UsageError, match=r"deep.json is not JSON: brackets are nested too deeply"):
+        read_json(tmp_path / "deep.json")
+    (tmp_path / "bytes.json").write_bytes(b'["\xff"]')
+    with pytest.raises(UsageError, match=r"no UTF-8 text \(byte 2\)"):
+        read_json(tmp_path / "bytes.json")

@@ -69,3 +69,9 @@ def test_settings_that_fit(registry, settings):
 def test_an_unknown_name_comes_with_those_that_there_are(registry):
     with pytest.raises(UsageError, match="thing 'maskklip' is unknown; did you mean maskclip"):
         build(registry, "maskklip")
+
+
+@pytest.mark.parametrize("config", [3, 0.5, [], (), b"x", {1: 2}, {"type": 3}, len])
+def test_what_is_no_config_is_refused(config):
+    with pytest.raises(UsageError, match="toy"):
+        build(Registry("toy", {}), config)

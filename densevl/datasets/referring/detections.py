@@ -34,14 +34,17 @@ def read_detections(path: str | Path) -> dict[int | str, tuple[Box, ...]]:
             if all("score" in record for record in content):
                 content = sorted(content, key=lambda record: -float(record["score"]))
             pairs = [(identity(r["image_id"]), list(r["bbox"] if "bbox" in r else r["box"])) for r in content]
-    except (KeyError, TypeError, AttributeError) as error:
+        found = [(image_id, box_of(bbox)) for image_id, bbox in pairs]
+    except UsageError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, IndexError) as error:
         raise UsageError(
             f"{path} holds no detections ({type(error).__name__}: {error}); expected "
             '{image_id: [[x, y, w, h], …]} or [{"image_id", "bbox", "score"}, …]'
         ) from None
-    found: dict[int | str, list[Box]] = {}
-    for image_id, bbox in pairs:
-        boxes = found.setdefault(image_id, [])
-        if (box := box_of(bbox)) is not None:
+    kept: dict[int | str, list[Box]] = {}
+    for image_id, box in found:
+        boxes = kept.setdefault(image_id, [])
+        if box is not None:
             boxes.append(box)
-    return {image_id: tuple(boxes) for image_id, boxes in found.items()}
+    return {image_id: tuple(boxes) for image_id, boxes in kept.items()}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, first_line
 from densevl.core.files import read_json
 from densevl.core.geometry import Box
 from densevl.core.masks import Rle, mask_of
@@ -98,6 +98,18 @@ def read_annotations(
     """
     path = Path(path)
     data = _load(path)
+    try:
+        return _annotations(path, data, negatives, bare, masks)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
+        kind = f"{type(error).__name__}: {first_line(error)}"
+        raise UsageError(f"{path} has an entry of another kind than COCO's ({kind}); check it") from error
+
+
+def _annotations(
+    path: Path, data: Mapping[str, Any], negatives: int | None, bare: bool, masks: bool
+) -> RegionAnnotations:
     labels = {category["id"]: index for index, category in enumerate(data["categories"])}
     texts = tuple(_text(category["name"]) for category in data["categories"])
     known = {image["id"]: image for image in data["images"]}

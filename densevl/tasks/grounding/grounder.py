@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.ops import nms
 
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, shortened
 from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.regions.detectors import DETECTORS
@@ -241,6 +241,8 @@ class Grounder(nn.Module):
         """
         if isinstance(expressions, str):
             return self.refer(image, [expressions], proposals, image_name)[0]
+        if not isinstance(expressions, list | tuple):
+            raise UsageError(f"expressions are a text or a list of texts; got {shortened(repr(expressions))}")
         pairs = [(text, self.parse(text)) for text in expressions]
         if not self.relations:
             pairs = [(text, Phrase(text)) for text in expressions]

@@ -4,10 +4,11 @@ A part is ``part-00000.safetensors`` or ``part-00000.parquet``; the suffix choos
 executed when it is read.
 """
 
+import os
 import re
 from pathlib import Path
 
-from densevl.core.errors import UsageError, suggestion
+from densevl.core.errors import UsageError, shortened, suggestion
 from densevl.core.files import atomic_write
 from densevl.tasks.search.part import Part
 
@@ -44,8 +45,10 @@ def open_parts(path: str | Path) -> list[Part]:
     Raises:
         UsageError: where there is none, or one is damaged.
     """
+    if not isinstance(path, str | Path):
+        raise UsageError(f"an index is a folder or a file; got {shortened(repr(path))}")
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError(f"there is no index {path}; make one with `densevl embed IMAGES --out {path}`")
     files = part_files(path) if path.is_dir() else [path]
     if not files:

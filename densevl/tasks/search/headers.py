@@ -76,6 +76,10 @@ def checked_part(
         raise damaged(path, "a region of an image that is not in the list")
     if not torch.isfinite(boxes).all():
         raise damaged(path, "a box that is not finite")
+    sizes = torch.tensor([image.size[::-1] for image in facts["images"]], dtype=torch.float32).reshape(-1, 2)
+    ends = sizes[image_rows.long()] + 1  # a box of rounded corners may end a pixel behind its image
+    if not ((boxes[:, :2] > -1) & (boxes[:, :2] < boxes[:, 2:]) & (boxes[:, 2:] <= ends)).all():
+        raise damaged(path, "a box that is empty or outside its image")
     return Part(image_rows=image_rows, boxes=boxes, scores=scores, vectors=vectors, masks=masks, **facts)
 
 

@@ -53,3 +53,11 @@ def test_by_the_kind_of_expression(tmp_path):
     assert "6 of seed 1" in text
     assert report.expected is None
     assert report.scores.recall() == 100
+
+
+def test_expressions_of_nearness():
+    near = ReferringScenes(length=4, size=96, language="nearness")
+    assert {ref.kind for image in near.images for ref in image.refs} == {"nearness"}
+    assert near.title == "scenes, nearness"
+    with pytest.raises(UsageError, match=r"language 'near' is unknown; did you mean nearness"):
+        ReferringScenes(length=1, language="near")

@@ -4,8 +4,16 @@ import re
 
 import numpy as np
 
-from densevl.datasets.scenes import COLOURS, GROUNDS, HELD_OUT, SHAPES
-from densevl.datasets.scenes.language import RELATIONS, caption, expressions, region_text, things
+from densevl.datasets.scenes import COLOURS, GROUNDS, HELD_OUT, SHAPES, render
+from densevl.datasets.scenes.language import (
+    NEARNESS,
+    RELATIONS,
+    caption,
+    expressions,
+    nearness,
+    region_text,
+    things,
+)
 
 
 def candidates(scene, phrase):
@@ -100,3 +108,21 @@ def test_held_out_pairs_are_in_no_training_text(training_scenes):
     for scene in training_scenes:
         text = f"{caption(scene, rng)} {things(scene)}"
         assert not any(pair in text for pair in forbidden)
+
+
+def test_the_nearest_is_clearly_nearest():
+    said = 0
+    for index in range(12):
+        scene = render(9, index)
+        for expression in nearness(scene):
+            phrase, _, landmark = re.fullmatch(rf"the (.+) ({'|'.join(NEARNESS)}) the (.+)", expression.text).groups()
+            (anchor,) = candidates(scene, landmark)
+            pixels = {}
+            for i in candidates(scene, phrase.replace("shape", "")) - {anchor}:
+                (x0, y0, x1, y1), (u0, v0, u1, v1) = scene.objects[i].box, scene.objects[anchor].box
+                pixels[i] = np.hypot(max(0, x0 - u1, u0 - x1), max(0, y0 - v1, v0 - y1))
+            first, second, *_ = sorted(pixels, key=pixels.get)
+            assert expression.target == first, expression
+            assert pixels[second] - pixels[first] > 0.08 * min(scene.labels.shape)
+            said += 1
+    assert said > 10

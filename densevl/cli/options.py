@@ -11,6 +11,7 @@ from densevl.core.errors import UsageError
 __all__ = [
     "Change",
     "add_command",
+    "add_html_option",
     "add_model_options",
     "add_place_options",
     "add_segment_options",
@@ -69,6 +70,11 @@ class Change(argparse.Action):
         if path in namespace.changes:
             parser.error(f"{path} is given twice: {namespace.changes[path]!r} and {value!r}")
         namespace.changes = {**namespace.changes, path: value}
+
+
+def add_html_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a page of the results."""
+    parser.add_argument("--html", action="store_true", help="also write index.html, a page for any browser")
 
 
 def add_place_options(parser: argparse.ArgumentParser, out: str | None) -> None:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from densevl.cli.options import Change, add_command, add_model_options, load_model, positive
+from densevl.cli.options import Change, add_command, add_html_option, add_model_options, load_model, positive
 
 __all__ = ["add"]
 
@@ -35,6 +35,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--show-prompts", action="store_true", help="also write a contact sheet of marked images for each"
     )
+    add_html_option(parser)
     parser.add_argument("--explain", action="store_true", help="print what each component contributes")
     add_model_options(parser, "grounder")
 
@@ -54,7 +55,7 @@ def _refer(options: argparse.Namespace) -> int:
 
     from densevl.api.jobs.refer import ReferJob
 
-    job = ReferJob(load_model(options, lazy=True), options.out, options.top, options.show_prompts)
+    job = ReferJob(load_model(options, lazy=True), options.out, options.top, options.show_prompts, options.html)
     found = job.run(image, options.expressions, options.boxes)
     pictures, sheets = job.pictures(image, len(found)), job.sheets(image, len(found))
     for i, grounding in enumerate(found):
@@ -64,6 +65,8 @@ def _refer(options: argparse.Namespace) -> int:
         if grounding.doubtful:
             print(f"densevl: nothing in the image seems to be meant by {grounding.expression!r}", file=sys.stderr)
         print(*(files[i] for files in (pictures, sheets) if files), sep="\n")
+    if options.html:
+        print(options.out / "index.html")
     return 0
 
 

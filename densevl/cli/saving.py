@@ -2,7 +2,7 @@
 
 import argparse
 
-from densevl.cli.options import natural
+from densevl.cli.options import add_html_option, natural
 from densevl.core.errors import UsageError, suggestion
 
 __all__ = ["add_save_options", "chosen_formats"]
@@ -14,8 +14,9 @@ def add_save_options(parser: argparse.ArgumentParser) -> None:
         "--save",
         metavar="FORMAT,…",
         help="what is written: overlay, labels, geotiff, coco, polygons, coco-panoptic, yolo-seg, labelme, "
-        "labelme-embedded, label-studio, cvat (default: what the folder has, or overlay,labels,coco)",
+        "labelme-embedded, label-studio, cvat, html (default: what the folder has, or overlay,labels,coco)",
     )
+    add_html_option(parser)
     parser.add_argument(
         "--instances",
         choices=["none", "connected", "masks"],
@@ -33,15 +34,17 @@ def add_save_options(parser: argparse.ArgumentParser) -> None:
 def chosen_formats(options: argparse.Namespace) -> tuple[str, ...] | None:
     """The formats that ``--save`` names, each once; None where it is not given.
 
+    ``--html`` adds the page to them, or to the usual ones.
+
     Raises:
         UsageError: where one is unknown.
     """
-    if options.save is None:
+    if options.save is None and not options.html:
         return None
-    from densevl.api.jobs.formats import FORMATS
+    from densevl.api.jobs.formats import DEFAULT, FORMATS
 
-    names = tuple(dict.fromkeys(name.strip() for name in options.save.split(",")))
+    names = DEFAULT if options.save is None else [name.strip() for name in options.save.split(",")]
     for name in names:
         if name not in FORMATS.names:
             raise UsageError(f"--save: format {name!r} is unknown; {suggestion(name, FORMATS.names)}")
-    return names
+    return tuple(dict.fromkeys([*names, *(["html"] if options.html else [])]))

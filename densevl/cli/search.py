@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.embed import add_region_options, embed, loaded_with
-from densevl.cli.options import add_command, add_model_options, load_model, numbers, positive
+from densevl.cli.options import add_command, add_html_option, add_model_options, load_model, numbers, positive
 from densevl.core.errors import ImageError, UsageError
 
 __all__ = ["add"]
@@ -47,6 +47,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--faiss", metavar="KIND", help="for millions of regions: flat (exact), ivf or hnsw")
     parser.add_argument("--json", action="store_true", help="print the hits as JSON")
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
+    add_html_option(parser)
     parser.add_argument("--index", dest="kept", type=Path, metavar="FOLDER", help="where the index of images is kept")
     add_region_options(parser)
     add_model_options(parser, early=False)
@@ -132,6 +133,7 @@ def _kept_name(options: argparse.Namespace) -> str:
 
 
 def _show(options: argparse.Namespace, job: Any, found: dict[str, Any]) -> None:
+    from densevl.api.jobs.pages import write_search_page
     from densevl.api.jobs.search import hit_records, sheet_name
 
     answers = []
@@ -149,6 +151,9 @@ def _show(options: argparse.Namespace, job: Any, found: dict[str, Any]) -> None:
             print(f"{rank:4}  {hit.score:6.3f}  {_relative(hit.image.path)} ({box})")
         if sheet is not None:
             print(sheet)
+    if options.html:
+        page = write_search_page(options.out, found, job.note)
+        print(page, file=sys.stderr if options.json else sys.stdout)
     if options.json:
         print(json.dumps({"model_id": job.index.model_id, "queries": answers}, ensure_ascii=False, indent=1))
 

@@ -57,26 +57,36 @@ def _segment(options: argparse.Namespace) -> int:
     from densevl.core.background import Background
 
     vocabulary, sources = _vocabulary(options)
-    if len(vocabulary) == 1 and not options.background:
-        only = "one class, which every pixel gets; add classes after commas, or --background words"
-        print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     background = Background.parse(options.background) if options.background else None
     shard = Shard.parse(options.shard) if options.shard else None
     inputs = named_inputs(options, sources, options.out)
 
     from densevl.api.jobs.segment import SegmentJob
 
-    how = (chosen_formats(options), options.instances, options.min_area)
-    job = SegmentJob(load_model(options), vocabulary, options.out, background, options.batch, options.overwrite, *how)
+    job = SegmentJob(
+        load_model(options),
+        vocabulary,
+        options.out,
+        background,
+        options.batch,
+        options.overwrite,
+        chosen_formats(options),
+        options.instances,
+        options.min_area,
+    )
+    if len(vocabulary) == 1 and not options.background:
+        only = "one class, which every pixel gets; add classes after commas, or --background words"
+        print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     run = job.run(inputs, shard)
     if shard is not None:
         print(f"shard {shard}: {run.counts('segmented')}; when all are done, join them: densevl merge {options.out}")
         return run.report()
+    page = [str(options.out / "index.html")] if options.html else []
     if len(inputs) > 1 or not run.done:
-        return run.report(run.counts("segmented"))
+        return run.report("\n".join([run.counts("segmented"), *page]))
     item, areas = run.done[0]
     lines = [f"{area:7.1%}  {name}" for name, area in sorted(areas.items(), key=lambda pair: -pair[1])]
-    return run.report("\n".join([*lines, str(next(iter(job.results.files(item.relative)), options.out))]))
+    return run.report("\n".join([*lines, str(next(iter(job.results.files(item.relative)), options.out)), *page]))
 
 
 def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:

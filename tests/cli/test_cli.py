@@ -263,3 +263,18 @@ def test_the_model_that_nobody_named_is_said(photos, tmp_path, capsys):
     printed = capsys.readouterr().err.splitlines()
     assert printed[0] == "densevl: model dinoiser: the default; --model takes another"
     assert "weights 'clip-vit-b16-laion2b', 'dinoiser-b16' are not on this machine" in printed[1]
+
+
+def test_a_page_of_all_images_is_written_and_resumed(photos, tmp_path, capsys):
+    out, name = tmp_path / "out", "<b>'\"#%.png"
+    (photos / "a.png").rename(photos / name)
+    assert segment(photos, WORDS, "--out", out, "--html") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out / "index.html")
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "<b>" not in page
+    assert "page/thumbs/%3Cb%3E%27%22%23%25.jpg" in page
+    assert "page/labels/day1/b.js" in page
+    (out / "page" / "labels" / "day1" / "b.js").unlink()
+    assert segment(photos, WORDS, "--out", out, "--html") == 0
+    assert "1 segmented, 1 done before" in capsys.readouterr().out
+    assert (out / "page" / "labels" / "day1" / "b.js").is_file()

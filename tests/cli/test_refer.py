@@ -60,7 +60,8 @@ def test_the_image_is_decoded_and_an_expression_parsed_once(photo, monkeypatch):
     read, parse = images.read_image, parsers.parse_expression
     monkeypatch.setattr(images, "read_image", lambda image: calls.append("read") or read(image))
     monkeypatch.setattr(parsers, "parse_expression", lambda text: calls.append(text) or parse(text))
-    assert refer(photo, "the left shape", "the right shape") == 0
+    assert refer(photo, "the left shape", "the right shape", "--html") == 0
+    assert "the right shape" in (photo.parent / "out" / "index.html").read_text(encoding="utf-8")
     assert sorted(calls) == ["read", "the left shape", "the right shape"]
 
 

@@ -66,12 +66,13 @@ def test_words_find_the_region_that_they_name(search, scenes, tmp_path, capsys):
 
 def test_the_sheet_shows_the_hits(search, scenes, tmp_path, capsys):
     name = scenes[0].objects[0].name
-    assert search("--top", 4, name) == 0, "options may stand before the words"
+    assert search("--top", 4, "--html", name) == 0, "options may stand before the words"
     printed = capsys.readouterr().out
     path = tmp_path / "out" / f"{name.replace(' ', '-')}.search.png"
     assert printed.splitlines()[0] == name
-    assert len(printed.splitlines()) == 6
-    assert printed.splitlines()[-1] == str(path.relative_to(tmp_path))
+    assert len(printed.splitlines()) == 7
+    assert printed.splitlines()[-2:] == [str(path.relative_to(tmp_path)), "out/index.html"]
+    assert (tmp_path / "out" / "index.html").is_file()
     assert cv2.imread(str(path)).shape[1] > 4 * 176
 
 

@@ -1,7 +1,10 @@
 """A real browser without a window, for tests of pages."""
 
+import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,20 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
+
+
+def data_of(page: Path) -> Any:
+    """What a page shows, as it keeps it."""
+    text = page.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def until(page: Any, script: str, argument: Any = None) -> None:
+    """Wait until a script gives something true; Playwright's own wait needs ``eval``, which pages forbid."""
+    end = time.monotonic() + 10
+    while not page.evaluate(script, argument):
+        assert time.monotonic() < end, script
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

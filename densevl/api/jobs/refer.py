@@ -5,6 +5,7 @@ For an image ``cat.jpg`` it writes
 * ``cat.refer.png``: the best regions and their probabilities; ``cat.refer.1.png`` and so on for several expressions;
 * ``cat.marked.png``, with ``show_marked``: the same regions under each visual prompt of the model, as a contact sheet;
   ``cat.marked.1.png`` and so on for several expressions, numbered as the images are;
+* ``index.html``, with ``html``: a page of the regions, and its pictures below ``page/``;
 * ``cat.refer.json``: every region of every expression with its box (xyxy), mask, scores and probability, written last.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from densevl.api.jobs.pages import write_refer_page
 from densevl.api.model import Model
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.sheets import contact_sheet
@@ -38,10 +40,11 @@ class ReferJob:
         out: folder of the results; made where it is missing.
         top: how many regions the images show.
         show_marked: also write the marked images.
+        html: also write a page.
     """
 
-    def __init__(self, model: Model, out: Path, top: int = 5, show_marked: bool = False) -> None:
-        self.model, self.out, self.top, self.show_marked = model, out, top, show_marked
+    def __init__(self, model: Model, out: Path, top: int = 5, show_marked: bool = False, html: bool = False) -> None:
+        self.model, self.out, self.top, self.show_marked, self.html = model, out, top, show_marked, html
 
     def run(
         self, source: Path | Input, expressions: Sequence[str], proposals: Proposals | None = None
@@ -65,6 +68,8 @@ class ReferJob:
             write_image(picture, draw_ranking(image, grounding, self.top))
         for sheet, grounding in zip(self.sheets(item, len(found)), found, strict=False):
             write_image(sheet, self._marked(image, grounding))
+        if self.html:
+            write_refer_page(self.out, item.relative, image, found, self.model.name, self.top)
         record = {
             "image": {"file_name": item.name, "height": image.shape[0], "width": image.shape[1]},
             "model": self.model.name,

@@ -111,6 +111,11 @@ class SearchJob:
         vector: RegionEmbeddings = self.model.embed_regions([example.image], [example.region])[0]
         return search(self.index, vector, top, ranker=self.ranker, **limits)[0]
 
+    @property
+    def note(self) -> str:
+        """What is searched, in a line."""
+        return f"{len(self.index)} regions in {len(self.index.images)} images, {self.model.name}"
+
     def sheet(self, title: str, hits: Sequence[Hit], columns: int = 5) -> tuple[UInt8[np.ndarray, "h w 3"], list[str]]:
         """The hits on one sheet, the best first, and the images that could not be read any more."""
         tiles, missing = [], dict[str, None]()
@@ -124,8 +129,7 @@ class SearchJob:
             if moved:
                 missing[hit.image.path] = None
             tiles.append(Tile(tile, f"{rank} · {hit.score:.3f}", Path(hit.image.path).name))
-        note = f"{len(self.index)} regions in {len(self.index.images)} images, {self.model.name}"
-        return tile_sheet(tiles, title if hits else f"{title}: nothing found", note, columns), list(missing)
+        return tile_sheet(tiles, title if hits else f"{title}: nothing found", self.note, columns), list(missing)
 
     def write_sheet(self, path: Path, title: str, hits: Sequence[Hit]) -> list[str]:
         """Write the sheet of the hits; returns the images that could not be read any more.

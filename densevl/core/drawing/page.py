@@ -30,6 +30,7 @@ from densevl.core.geometry import Size
 
 __all__ = [
     "FOLDER",
+    "INDEX",
     "Item",
     "Legend",
     "Page",
@@ -43,8 +44,8 @@ __all__ = [
     "write_regions",
 ]
 
-FOLDER = "page"
-"""Where everything but the page itself lies."""
+INDEX, FOLDER = "index.html", "page"
+"""The page, and where everything beside it lies."""
 
 SCREEN, THUMB = 1280, 400
 """Longer side of pictures and of thumbnails, in pixels; smaller ones stay as they are."""
@@ -189,7 +190,7 @@ class Page:
             "script": _template("page.js"),
             "data": _in_script(data),
         }
-        path = out / "index.html"
+        path = out / INDEX
         with atomic_write(path) as temporary:
             text = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _template("page.html"))
             temporary.write_text(text, encoding="utf-8")
@@ -283,7 +284,7 @@ def _write_layer(out: Path, name: str, layer: dict[str, Any]) -> str:
 
 
 def _runs(values: Integer[np.ndarray, "H W"]) -> list[int]:
-    flat = values.ravel()
+    flat = values.ravel().astype(np.int64)
     starts = np.flatnonzero(np.diff(flat, prepend=flat[0] - 1))
     lengths = np.diff(starts, append=flat.size)
     return np.stack([flat[starts], lengths], 1).ravel().tolist()

@@ -5,7 +5,7 @@
   const $ = (id) => document.getElementById(id);
   const root = document.documentElement;
   const on = page.groups.map(() => true);
-  const MOST_LOADED = 80, CARD = 480, ROWS = 100;
+  const MOST_LOADED = 80, CARD = 480, LARGE = 1600, ROWS = 100;
 
   function element(tag, properties = {}, ...children) {
     const made = Object.assign(document.createElement(tag), properties);
@@ -83,7 +83,7 @@
       return this.regions.filter((one) => on[one.group] && inside(one, x, y, place)).reverse();
     }
     draw(canvas, longest) {
-      const [height, width] = this.size, factor = Math.min(1, longest / Math.max(height, width));
+      const [height, width] = this.size, factor = Math.min(this.runs ? 1 : 4, longest / Math.max(height, width));
       canvas.height = Math.max(1, Math.round(height * factor));
       canvas.width = Math.max(1, Math.round(width * factor));
       const pen = canvas.getContext("2d");
@@ -95,7 +95,7 @@
     }
     fill(pen, runs, colourOf, alpha) {
       const { width, height } = pen.canvas, [rows, columns] = this.size;
-      const pixels = pen.getImageData(0, 0, width, height), { data } = pixels;
+      const pixels = pen.createImageData(width, height), { data } = pixels;  // nothing is read back: browsers blur that
       for (let y = 0, to = 0; y < height; y++) {
         const start = Math.min(rows - 1, Math.floor((y + 0.5) * rows / height)) * columns;
         let run = runs.index(start), colour = colourOf(runs.values[run]);
@@ -108,11 +108,13 @@
           if (colour) [data[to], data[to + 1], data[to + 2], data[to + 3]] = [...colour, alpha];
         }
       }
-      pen.putImageData(pixels, 0, 0);
+      const filled = element("canvas", { width, height });
+      filled.getContext("2d").putImageData(pixels, 0, 0);
+      pen.drawImage(filled, 0, 0);
     }
     outline(pen, { group, box, runs, text }) {
       const { width, height } = pen.canvas, scale = width / this.size[1], { colour } = page.groups[group];
-      if (runs) this.fill(pen, runs, (value) => (value ? colour : null), 120);
+      if (runs) this.fill(pen, runs, (value) => (value ? colour : null), 70);
       const line = Math.max(1.5, Math.min(width, height) / 180);
       const [x0, y0, x1, y1] = box.map((value) => value * scale);
       for (const [style, thick] of [["rgb(20 20 20)", line + 2], [css(colour), line]]) {
@@ -120,7 +122,7 @@
         pen.lineWidth = thick;
         pen.strokeRect(x0 + line / 2, y0 + line / 2, Math.max(1, x1 - x0 - line), Math.max(1, y1 - y0 - line));
       }
-      const size = Math.max(11, Math.min(width, height) / 26);
+      const size = Math.max(11, Math.min(width, height) / 32);
       pen.font = `600 ${size}px system-ui, "DejaVu Sans", sans-serif`;
       pen.textBaseline = "middle";
       const wide = pen.measureText(text).width + size * 0.8, high = size * 1.4;
@@ -167,7 +169,7 @@
     cancelAnimationFrame(asked);
     asked = requestAnimationFrame(() => {
       for (const card of seen) paint(card.querySelector(".stack"), page.items[card.dataset.item], CARD);
-      if (viewer.open) paint(viewer.querySelector(".stack"), page.items[shown], Infinity);
+      if (viewer.open) paint(viewer.querySelector(".stack"), page.items[shown], LARGE);
     });
   }
 
@@ -180,7 +182,10 @@
     );
     if (item.detail) card.append(element("span", { className: "detail" }, item.detail));
     card.dataset.item = index;
-    card.onclick = () => { location.hash = `#${index + 1}`; };
+    card.onclick = () => {
+      history.pushState(null, "", `#${index + 1}`);
+      open(index);
+    };
     return card;
   });
   cards.forEach((card) => watch.observe(card));
@@ -325,7 +330,7 @@
     $("controls").prepend($("layers"));
     if (!viewer.open) viewer.showModal();
     fit();
-    paint(stack, item, Infinity);
+    paint(stack, item, LARGE);
     if (source(item)) load(source(item)).then((layer) => {
       if (shown !== index) return;
       $("present").replaceChildren(...layer.present().map(line));
@@ -343,7 +348,9 @@
   }
   function step(by) {
     const at = order.indexOf(shown), next = order[(at + by + order.length) % order.length];
-    if (next !== undefined) location.replace(`#${next + 1}`);
+    if (next === undefined) return;
+    history.replaceState(null, "", `#${next + 1}`);
+    open(next);
   }
   function follow() {
     const index = Number(location.hash.slice(1)) - 1;

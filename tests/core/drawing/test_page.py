@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from toys.browser import until
 
 from densevl.core.drawing.page import (
     SCREEN,
@@ -116,7 +117,7 @@ def test_a_page_without_pictures(tmp_path: Path, visit) -> None:
 
 def colours_of(page, place: str) -> set[tuple[int, ...]]:
     """Colours with their opacity of a canvas, once it is drawn."""
-    page.wait_for_function("place => document.querySelector(place).width > 1", arg=place)
+    until(page, "place => document.querySelector(place).width > 1", place)
     page.wait_for_timeout(60)
     read = """canvas => {
         const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height), seen = new Set();
@@ -159,9 +160,7 @@ def test_the_class_under_the_pointer_is_named(folder: Path, visit) -> None:
     box = page.locator("#viewer img").bounding_box()
     for group in range(3):
         page.mouse.move(box["x"] + (group + 0.5) * box["width"] / 4, box["y"] + box["height"] / 2)
-        page.wait_for_function(
-            "name => document.getElementById('tip').innerText.trim() === name", arg=NAMES[group].strip()
-        )
+        until(page, "name => document.getElementById('tip').innerText.trim() === name", NAMES[group].strip())
         assert page.locator("#present li.under").inner_text() == NAMES[group]
     page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
     page.wait_for_selector("#tip", state="hidden")
@@ -177,8 +176,8 @@ def test_pictures_are_turned_over_by_keys(folder: Path, visit) -> None:
     page.keyboard.press("Enter")
     for key, name in (("ArrowRight", NAMES[1]), ("ArrowRight", NAMES[2]), ("ArrowLeft", NAMES[1])):
         page.keyboard.press(key)
-        page.wait_for_function("name => document.getElementById('caption').textContent.startsWith(name)", arg=name)
-        page.wait_for_function("document.querySelector('#viewer img').naturalWidth === 80")
+        until(page, "name => document.getElementById('caption').textContent.startsWith(name)", name)
+        until(page, "document.querySelector('#viewer img').naturalWidth === 80")
     page.keyboard.press("Escape")
     page.wait_for_selector("#viewer", state="hidden")
     assert page.evaluate("document.activeElement.title") == NAMES[1]
@@ -205,9 +204,9 @@ def test_tables_are_sorted_and_searched(folder: Path, visit) -> None:
 def test_the_gallery_is_searched_and_ordered(folder: Path, visit) -> None:
     page = visit(folder)
     page.select_option("#order", "worth, least first")
-    assert page.locator(".card .name").all_inner_texts() == list(NAMES[::-1])
+    assert page.locator(".card .name").all_text_contents() == list(NAMES[::-1])
     page.fill("#find", "ALERT")
-    assert page.locator(".card .name").all_inner_texts() == [NAMES[1]]
+    assert page.locator(".card .name").all_text_contents() == [NAMES[1]]
     page.fill("#find", "nowhere")
     assert page.is_visible("#nothing")
 
@@ -215,7 +214,7 @@ def test_the_gallery_is_searched_and_ordered(folder: Path, visit) -> None:
 def test_the_folder_can_be_moved(folder: Path, tmp_path: Path, visit) -> None:
     shutil.copytree(folder, tmp_path / "moved")
     page = visit(tmp_path / "moved")
-    page.wait_for_function("[...document.images].every(one => one.naturalWidth === 80)")
+    until(page, "[...document.images].every(one => one.naturalWidth === 80)")
     assert len(colours_of(page, ".card:last-child canvas")) == 4
 
 
@@ -228,7 +227,7 @@ def test_a_phone_shows_all_of_it(folder: Path, visit) -> None:
     box = page.locator("#viewer img").bounding_box()
     assert box["width"] <= 360
     page.touchscreen.tap(box["x"] + box["width"] / 8, box["y"] + box["height"] / 2)
-    page.wait_for_function(NAMED, arg=NAMES[0])
+    until(page, NAMED, NAMES[0])
     page.click("#close")
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 251, 250)"
@@ -247,7 +246,7 @@ def test_regions_are_drawn_and_named(tmp_path: Path, visit) -> None:
     box = page.locator("#viewer img").bounding_box()
     for place, text in ((0.35, "1 · 93.2 %"), (0.47, "2"), (0.8, "2")):
         page.mouse.move(box["x"] + place * box["width"], box["y"] + 0.35 * box["height"])
-        page.wait_for_function(NAMED, arg=text)
+        until(page, NAMED, text)
     page.click("#present li:nth-child(2) button")
     assert (*COLOURS[1], 255) not in colours_of(page, "#viewer canvas")
 
@@ -267,7 +266,7 @@ def test_a_thousand_pictures_open_fast(tmp_path: Path, visit) -> None:
     Page("t", "n", "classes", groups, items, [Table("Areas", columns, rows)]).write(tmp_path)
     start = time.perf_counter()
     page = visit(tmp_path)
-    page.wait_for_function("document.querySelector('.card img').naturalWidth > 0")
+    until(page, "document.querySelector('.card img').naturalWidth > 0")
     assert time.perf_counter() - start < 8
     assert page.locator(".card").count() == 1000
     loaded = "[...document.images].filter(one => one.complete && one.naturalWidth).length"

@@ -20,6 +20,7 @@ FORMATS = Registry(
         "labelme-embedded": (f"{_HERE}.labelme:LabelMeFormat", {"embed": True}),
         "label-studio": f"{_HERE}.label_studio:LabelStudioFormat",
         "cvat": f"{_HERE}.cvat:CvatFormat",
+        "html": f"{_HERE}.html:HtmlFormat",
     },
 )
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from densevl.benchmarks.confusion import write_confusion
 from densevl.benchmarks.lenses.hook import LensHook
 from densevl.benchmarks.lenses.images import PerImage, write_images
+from densevl.benchmarks.page import PageHook
 from densevl.benchmarks.progress import Progress
 from densevl.benchmarks.protocols import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
 from densevl.benchmarks.report import Report
@@ -60,6 +61,7 @@ def evaluate(
     lenses: Sequence[Any] = (),
     confusion: str | Path | None = None,
     per_image: str | Path | None = None,
+    html: str | Path | None = None,
 ) -> Report:
     """Evaluate a model on a data set, as a config says.
 
@@ -80,6 +82,7 @@ def evaluate(
             name as ``type``, or built ones. They change no figure.
         confusion: a ``.csv`` or ``.json`` of the pixels by true and given class; their picture is written beside it.
         per_image: a ``.csv`` or ``.json`` of the scores of every image that could be used.
+        html: folder for a page of the results.
 
     Raises:
         UsageError: where the config, an option, a lens or the data cannot be used.
@@ -112,6 +115,9 @@ def evaluate(
         raise UsageError(
             f"config {config}: {type(metric).__name__} counts no confusion of classes; leave out confusion"
         )
+    page = None if html is None else PageHook(html)
+    if page is not None:
+        runner.register_hook(page)
     started = time.perf_counter()
     runner.test()
     report = _report(Path(config).stem, cfg, tested, runner, time.perf_counter() - started)
@@ -125,6 +131,10 @@ def evaluate(
         write_confusion(confusion, metric.matrix, runner.test_dataloader.dataset.metainfo["classes"])
     if is_main_process() and per_image is not None:
         write_images(per_image, sections[PerImage.name])
+    if page is not None:
+        found = page.gather()
+        if is_main_process():
+            page.write(found, report, getattr(runner.test_dataloader.dataset, "vocabulary", None))
     return report
 
 

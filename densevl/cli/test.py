@@ -22,6 +22,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--model", metavar="NAME[@ENCODER]", help="a model in the place of the config's")
     parser.add_argument("--out", metavar="FOLDER", help="write the results of each image, such as label maps")
     parser.add_argument("--show-dir", metavar="FOLDER", help="draw the results of each image")
+    parser.add_argument("--html", metavar="FOLDER", help="write index.html, a page for any browser, into a folder")
     parser.add_argument("--tta", action="store_true", help="average over each image and its mirror image")
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N images only")
     parser.add_argument(
@@ -34,13 +35,19 @@ def add(commands: Any) -> None:
 
 
 def _test(
-    model: str | None, lenses: list[str] | None, confusion: str | None, per_image: str | None, **arguments: Any
+    model: str | None,
+    lenses: list[str] | None,
+    confusion: str | None,
+    per_image: str | None,
+    html: str | None,
+    **arguments: Any,
 ) -> int:
     from mmengine.dist import is_main_process
 
     from densevl.benchmarks.run import evaluate
 
     given: dict[str, Any] = {"model": model, "lenses": lenses, "confusion": confusion, "per_image": per_image}
+    given["html"] = html
     report = evaluate(**arguments, **{name: value for name, value in given.items() if value is not None})
     if is_main_process():
         print(report)

@@ -16,10 +16,26 @@ ADE = {**QUICK, "model.model": "mini"}
 SCENES = {**QUICK, "test_dataloader.dataset.length": 3, "test_dataloader.dataset.size": 64}
 
 
-def test_scenes(tmp_path):
-    report = evaluate(
-        "maskclip_scenes", work_dir=tmp_path, out=tmp_path / "out", show_dir=tmp_path / "show", options=SCENES
+def check_page(folder, report):
+    """The page has every image with its labels and the truth, and the scores as tables."""
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert [item["name"] for item in data["items"]] == ["000000", "000001", "000002"]
+    for item in data["items"]:
+        assert set(item["layers"]) == {"labels", "truth"} == set(data["layers"])
+        assert all((folder / link).is_file() for link in (item["picture"], item["thumb"], *item["layers"].values()))
+        assert item["detail"] == f"pixel accuracy {100 * item['values'][0]:.1f} %"
+    scores, classes, images = data["tables"]
+    assert ["mIoU", report.scores.mean_iou] in scores["rows"]
+    assert [row[1] for row in classes["rows"] if row[1] is not None] == pytest.approx(
+        [iou / 100 for iou in report.scores.iou.tolist() if iou == iou]
     )
+    assert np.mean([row[1] for row in images["rows"]]) == pytest.approx(report.scores.pixel_accuracy / 100)
+
+
+def test_scenes(tmp_path):
+    places = {"out": tmp_path / "out", "show_dir": tmp_path / "show", "html": tmp_path / "page"}
+    report = evaluate("maskclip_scenes", work_dir=tmp_path, **places, options=SCENES)
     saved = json.loads((tmp_path / "results.json").read_text())
     assert saved["scores"]["mIoU"] == report.scores.mean_iou
     assert saved["protocol"]["encoder"] == "mini-clip@random:0"
@@ -31,6 +47,7 @@ def test_scenes(tmp_path):
     assert sorted(path.name for path in (tmp_path / "show").iterdir()) == names
     assert read_label_map(tmp_path / "out" / names[0]).shape == (64, 64)
     assert read_image(tmp_path / "show" / names[0]).shape[0] >= 64
+    check_page(tmp_path / "page", report)
     text = str(report)
     for shown in ("mini-clip@random:0", "window", "background", "mIoU of never-seen pairs", "random weights"):
         assert shown in text

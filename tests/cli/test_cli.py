@@ -278,3 +278,6 @@ def test_a_page_of_all_images_is_written_and_resumed(photos, tmp_path, capsys):
     assert segment(photos, WORDS, "--out", out, "--html") == 0
     assert "1 segmented, 1 done before" in capsys.readouterr().out
     assert (out / "page" / "labels" / "day1" / "b.js").is_file()
+    assert segment(photos, WORDS + ", black heart", "--out", out, "--overwrite") == 0
+    assert not (out / "page").exists(), "a job that is begun anew without a page has none"
+    assert not (out / "index.html").exists()

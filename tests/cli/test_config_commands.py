@@ -41,8 +41,10 @@ def test_an_evaluation_gets_every_option(evaluations, capsys):
 
 def test_a_model_is_passed_on_where_it_is_given(evaluations):
     assert main(["test", "ade"]) == 0
-    assert main(["test", "ade", "--model", "naclip@siglip-b16", "--local-rank", "1"]) == 0
+    assert main(["test", "ade", "--model", "naclip@siglip-b16", "--local-rank", "1", "--html", "h"]) == 0
     assert "model" not in evaluations[0]
+    assert "html" not in evaluations[0]
+    assert evaluations[1]["html"] == "h"
     assert evaluations[1]["model"] == "naclip@siglip-b16"
     assert "local_rank" not in evaluations[1]
 

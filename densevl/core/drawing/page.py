@@ -151,6 +151,7 @@ class Page:
         tables: tabs beside it.
         layers: names of the layers, the first one shown first.
         values: names of what the gallery can be ordered by.
+        order: in which the lines of the legend stand; empty for their own.
         areas: whether layers cover their picture, so that it is drawn paler below them.
     """
 
@@ -162,6 +163,7 @@ class Page:
     tables: Sequence[Table] = ()
     layers: tuple[str, ...] = ("labels",)
     values: tuple[str, ...] = ()
+    order: tuple[int, ...] = ()
     areas: bool = True
 
     def write(self, out: Path) -> Path:

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from densevl.core.drawing.lettering import FAINT, PAPER, letter, line_height, write
 from densevl.core.errors import UsageError
 
-__all__ = ["Tile", "contact_sheet", "tile_sheet"]
+__all__ = ["Tile", "beside", "contact_sheet", "tile_sheet"]
 
 LETTER = 13
 """Height of letters, in pixels."""
@@ -20,6 +20,21 @@ TITLE = 22
 
 GAP = 6
 """Paper between images, in pixels."""
+
+
+def beside(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], gap: int = 4 * GAP) -> UInt8[np.ndarray, "h w 3"]:
+    """Images in a row on paper, their upper edges in a line.
+
+    Args:
+        pictures: of any sizes, one or more.
+        gap: paper between them, in pixels.
+    """
+    height, width = max(len(one) for one in pictures), sum(one.shape[1] + gap for one in pictures) - gap
+    paper, x = np.full((height, width, 3), PAPER, np.uint8), 0
+    for one in pictures:
+        paper[: one.shape[0], x : x + one.shape[1]] = one
+        x += one.shape[1] + gap
+    return paper
 
 
 def contact_sheet(

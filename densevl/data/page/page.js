@@ -426,7 +426,7 @@
 
   $("note").textContent = page.note;
   $("legend").querySelector("summary").textContent = page.legend;
-  $("legend").querySelector("ul").append(...page.groups.map((_, index) => line(index)));
+  $("legend").querySelector("ul").append(...(page.order.length ? page.order : page.groups.map((_, index) => index)).map(line));
   $("legend").open = !matchMedia("(max-width: 46rem)").matches || page.groups.length <= 12;
   $("order").append(...orders.map(([name]) => element("option", {}, name)));
   $("layer").append(...page.layers.map((name) => element("option", {}, name)));

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from densevl.core.drawing.sheets import GAP, Tile, contact_sheet, tile_sheet
+from densevl.core.drawing.sheets import GAP, Tile, beside, contact_sheet, tile_sheet
 from densevl.core.errors import UsageError
 
 
@@ -66,3 +66,14 @@ def test_a_sheet_without_tiles_is_its_title():
     sheet = tile_sheet([], "nothing found")
     assert sheet.shape[0] < 120
     assert (sheet < 128).all(-1).sum() > 100
+
+
+def test_pictures_beside_each_other():
+    one, two = flat(20, 30, (255, 0, 0)), flat(40, 10, (0, 0, 255))
+    row = beside([one, two], gap=5)
+    assert row.shape == (40, 45, 3)
+    np.testing.assert_array_equal(row[:20, :30], one)
+    np.testing.assert_array_equal(row[:, 35:], two)
+    assert (row[20:, :30] == 255).all()
+    assert (row[:, 30:35] == 255).all()
+    np.testing.assert_array_equal(beside([two]), two)

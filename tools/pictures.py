@@ -1,0 +1,40 @@
+"""Make the pictures of README and docs again: python tools/pictures.py [FOLDER]. That of a page needs Chromium."""
+
+import subprocess
+import sys
+from tempfile import mkdtemp
+
+import densevl
+from densevl.cli import main as command
+from densevl.core.drawing.overlay import write_image
+from densevl.core.drawing.sheets import beside
+from densevl.datasets.scenes import render
+from densevl.tasks.grounding.picture import draw_ranking
+
+GARDEN, HEART, NAMES = "demo/images/garden.png", "the heart right of the ring", ("beach", "garden", "pond")
+WORDS = "grass, brick, green ring, blue circle, yellow heart, white crescent, orange square"
+BROWSER = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--force-device-scale-factor=1.5")
+SHOT = ("--window-size=1280,720", "--virtual-time-budget=5000")
+
+
+def main(out: str = "docs/images") -> None:
+    work, model, read = mkdtemp(), densevl.load("mini"), densevl.read_image
+    garden = read(GARDEN).repeat(2, 0).repeat(2, 1)  # large enough for sharp letters
+    found = draw_ranking(garden, model.refer(garden, HEART), top=3)
+    write_image(f"{out}/front.jpg", beside([model.segment(garden, WORDS).overlay(), found]))
+    scenes = model.segment([f"demo/images/{name}.png" for name in NAMES], densevl.Vocabulary.load("scenes"))
+    write_image(f"{out}/scenes.jpg", beside([scene.overlay() for scene in scenes]))
+    for i in range(6):
+        write_image(f"{work}/in/scene {i}.png", render(0, i, size=(384, 512), split="val").image)
+    command(["segment", f"{work}/in", "--vocabulary", "scenes", "--html", "--model", "mini", "--out", f"{work}/page"])
+    subprocess.run([*BROWSER, *SHOT, f"--screenshot={work}/page.png", f"file://{work}/page/index.html"], check=True)
+    search, point = ["search", "demo/images", "orange ring", "--top", "3", "--per-image", "1"], ["--point", "200,200"]
+    refer = ["refer", GARDEN, HEART, "--show-prompts"]
+    for line in (["segment", GARDEN, WORDS], refer, ["compare", GARDEN, WORDS, *point], search):
+        command([*line, "--model", "mini", "--out", work])
+    for name in ("page", "garden.overlay", "garden.refer", "garden.marked", "garden.compare", "orange-ring.search"):
+        write_image(f"{out}/{name.removeprefix('orange-ring.')}.jpg", read(f"{work}/{name}.png"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

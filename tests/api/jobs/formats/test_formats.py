@@ -12,7 +12,7 @@ from densevl.api.jobs.formats.record import ImageRecord
 from densevl.core.errors import ImageError, OutputError, UsageError
 from densevl.core.registry import build
 
-NEED_IMAGES = ("overlay", "yolo-seg", "labelme", "labelme-embedded")
+NEED_IMAGES = ("overlay", "yolo-seg", "labelme", "labelme-embedded", "html")
 
 
 def files_of(out: Path) -> dict[str, bytes]:

@@ -22,7 +22,8 @@ class ConfusionMetric(PerImageMetric):
     """mIoU, mAcc and aAcc over a data set; means leave out the classes that do not occur.
 
     Args:
-        output_dir: folder of the label maps, which mmsegmentation's ``tools/test.py --out`` names; None for none.
+        output_dir: folder of the label maps, which mmsegmentation's ``tools/test.py --out`` names; None for none. They
+            are as its own metric writes them: named as the images, and one up where label 0 of the truth is ignored.
         keep_results: is set by the same option: label maps are always kept there.
 
     Attributes:
@@ -42,9 +43,10 @@ class ConfusionMetric(PerImageMetric):
         labels = sample["pred_sem_seg"]["data"].squeeze(0)
         truth = sample["gt_sem_seg"]["data"].squeeze(0).to(labels.device)
         if self.output_dir is not None:
-            name = Path(sample.get("relative_path", Path(sample["img_path"]).name)).with_suffix(".png")
-            palette = [tuple(colour) for colour in self.dataset_meta["palette"]]
-            write_label_map(Path(self.output_dir) / name, labels.cpu().numpy(), palette)
+            moved = int(sample.get("reduce_zero_label", False))
+            palette = [(0, 0, 0)] * moved + [tuple(colour) for colour in self.dataset_meta["palette"]]
+            path = Path(self.output_dir) / f"{Path(sample['img_path']).stem}.png"
+            write_label_map(path, labels.cpu().numpy() + moved, palette)
         counts = confusion_matrix(truth, labels, len(self.dataset_meta["classes"]))
         self._matrix = counts if self._matrix is None else self._matrix.add_(counts)
 

@@ -4,9 +4,11 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 from densevl.benchmarks.segmentation.metric import ConfusionMetric
 from densevl.core.errors import UsageError
+from densevl.metrics.confusion import scores_of
 
 
 def samples(count: int, classes: int, seed: int, present: int | None = None) -> list[dict]:
@@ -38,6 +40,29 @@ def test_equals_mmsegmentation(classes, present):
     ours, theirs = ConfusionMetric(), IoUMetric(iou_metrics=["mIoU"])
     assert evaluated(ours, data, meta) == pytest.approx(evaluated(theirs, data, meta), abs=0.006)
     assert len(ours.scores.absent) == classes - (present or classes)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_label_maps_are_written_as_mmsegmentation_does(tmp_path, reduced):
+    data = [{**sample, "reduce_zero_label": reduced} for sample in samples(2, 5, seed=0)]
+    meta = {"classes": tuple("abcde"), "palette": [[label, 0, 0] for label in range(5)]}
+    for metric in (ConfusionMetric, IoUMetric):
+        made = metric(output_dir=str(tmp_path / metric.__name__))
+        evaluated(made, data, meta)
+    for name in ("0.png", "1.png"):
+        ours, theirs = (np.array(Image.open(tmp_path / kind / name)) for kind in ("ConfusionMetric", "IoUMetric"))
+        assert (ours == theirs).all()
+
+
+def test_the_matrix_is_that_of_the_last_evaluation():
+    meta = {"classes": ("a", "b", "c")}
+    metric = ConfusionMetric()
+    assert metric.matrix is None
+    evaluated(metric, samples(3, 3, seed=0), meta)
+    first = metric.matrix.clone()
+    evaluated(metric, samples(1, 3, seed=1), meta)
+    assert metric.matrix.sum() < first.sum()
+    assert scores_of(first, meta["classes"]).mean_iou != metric.scores.mean_iou
 
 
 def test_evaluates_again_from_nothing():

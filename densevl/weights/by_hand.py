@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from densevl.core.errors import WeightsError
 from densevl.weights.places import location
@@ -23,14 +24,14 @@ class MissingWeights(WeightsError):
     def __init__(
         self, entries: Sequence[WeightsEntry], why: str, name: str | None = None, cache: str | Path | None = None
     ) -> None:
-        self.entries, self.why, self.cache = tuple(entries), why, cache
+        self.entries, self.why, self.name, self.cache = tuple(entries), why, name, cache
         name = name or " ".join(entry.name for entry in entries)
         files = [file for entry in entries for file in entry.files]
         names = ", ".join(repr(entry.name) for entry in entries)
         count = f"{len(files)} files, " if len(files) > 1 else ""
         total = sum(file.bytes for file in files)
         about = "" if all(file.size for file in files) else "about "
-        super().__init__(
+        text = (
             f"weights {names} are not on this machine, and {why}.\n"
             f"On a machine with a network ({count}{about}{total / 1e6:.0f} MB), `densevl fetch {name} --to FOLDER` "
             "fetches all;\nthen bring FOLDER here and set DENSEVL_CACHE=FOLDER. Or by hand:\n"
@@ -38,6 +39,12 @@ class MissingWeights(WeightsError):
             + "Without any weights: --model mini, which knows drawn scenes alone.\n"
             'With files of your own: --weights FILE, in Python weights="FILE"'
         )
+        super().__init__(text)
+        self.args = (text,)  # other errors are of one line; a list of files stays a list
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies that travel between processes are made of the same arguments."""
+        return type(self), (self.entries, self.why, self.name, self.cache)
 
 
 def size_text(entry: WeightsEntry) -> str:

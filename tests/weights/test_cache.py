@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -245,6 +246,15 @@ def test_offline_tells_exactly_what_to_fetch(hub: Hub, monkeypatch: pytest.Monke
         assert part in message
     assert f"put at  {location(hub.entry())}" in message
     assert hub.requests == []
+
+
+def test_the_error_keeps_its_lines_also_in_another_process(hub: Hub) -> None:
+    with pytest.raises(WeightsError) as caught:
+        fetch(hub.entry(), offline=True)
+    assert len(str(caught.value).splitlines()) == 9
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert str(copy) == str(caught.value)
+    assert copy.entries == (hub.entry(),)
 
 
 def test_a_file_put_in_place_by_hand_works(hub: Hub) -> None:

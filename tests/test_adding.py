@@ -11,6 +11,7 @@ import torch
 from toys import plugin
 
 import densevl
+from densevl.cli import main
 from densevl.datasets.scenes.scene import render
 
 WORDS = "grass, brick, sand, red circle, blue ring|ring"
@@ -138,23 +139,24 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_line(root, tmp_path):
+def test_the_command_line(root, tmp_path, monkeypatch, capsys):
     settings = ["--set", "readout=toy-guided", "--set", 'smoothings=["toy-blur"]', "--set", "classifier=toy-first"]
-    command = ["-m", "densevl", "segment", "demo/images/garden.png", WORDS, "--out", str(tmp_path), *settings]
-    done = run(root, *command, "--set", "encoder=toy-encoder", "--model", "mini-maskclip")
+    settings += ["--set", "encoder=toy-encoder", "--model", "mini-maskclip"]
+    command = ["segment", "demo/images/garden.png", WORDS, "--out", str(tmp_path), *settings]
+    done = run(root, "-m", "densevl", *command)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "garden.overlay.png").stat().st_size > 1000
-    again = run(root, *command, "--set", "encoder=toy-encoder", "--model", "mini-maskclip")
-    assert "1 done before" in again.stdout + again.stderr
-    other = run(root, *command, "--set", "encoder=toy-encoder", "--set", "stride=200", "--model", "mini-maskclip")
-    assert other.returncode == 0, other.stderr
-    assert "done before" not in other.stdout + other.stderr
+    monkeypatch.chdir(root)
+    assert main(command) == 0
+    assert "1 done before" in capsys.readouterr().out
+    assert main([*command, "--set", "stride=200"]) == 0
+    assert "done before" not in capsys.readouterr().out
 
 
-def test_the_command_line_embeds_regions_with_it(root, tmp_path):
-    command = ["-m", "densevl", "embed", "demo/images", "--model", "mini", "--set", "embedder=toy-centre"]
-    done = run(root, *command, "--regions", "whole", "--out", str(tmp_path / "index"))
-    assert done.returncode == 0, done.stderr
+def test_the_command_line_embeds_regions_with_it(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(root)
+    command = ["embed", "demo/images", "--model", "mini", "--set", "embedder=toy-centre", "--regions", "whole"]
+    assert main([*command, "--out", str(tmp_path / "index")]) == 0
 
 
 def test_tools_test(root, tmp_path):

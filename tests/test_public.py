@@ -66,12 +66,6 @@ def test_import_loads_nothing_heavy(code):
     assert done.stdout.strip() == "[]"
 
 
-def test_the_core_does_not_import_mmseg():
-    check = "import sys, densevl.api, densevl.api.jobs.segment; print('mmseg' in sys.modules or 'mmcv' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-
-
 def test_help_takes_under_half_a_second():
     def seconds() -> float:  # of processor time, so that a busy machine does not count
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -149,7 +149,7 @@ def test_the_command_line(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(root)
     assert main(command) == 0
     assert "1 done before" in capsys.readouterr().out
-    assert main([*command, "--set", "stride=200"]) == 0
+    assert main([*command, "--overwrite", "--set", "stride=200"]) == 0
     assert "done before" not in capsys.readouterr().out
 
 

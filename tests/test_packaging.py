@@ -1,5 +1,6 @@
 """What setup.py promises: the versions it admits are tested, and what is built of the repository is whole."""
 
+import json
 import os
 import re
 import shutil
@@ -115,6 +116,18 @@ def test_the_source_distribution_tests_itself(built, tmp_path):
     assert " passed" in run(sys.executable, "-m", "pytest", *some, cwd=folder, PYTHONPATH=str(folder))
 
 
+def test_the_citation_is_valid_and_of_this_version(root, built):
+    """The schema is the Citation File Format's own, version 1.2.0 (CC-BY-4.0)."""
+    jsonschema, yaml = pytest.importorskip("jsonschema"), pytest.importorskip("yaml")
+    schema = json.loads((root / "tests" / "golden" / "cff_1_2_0.schema.json").read_text(encoding="utf-8"))
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator(schema).validate(citation)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(schema).validate({**citation, "authors": []})
+    assert f"densevl-{citation['version']}-" in built[1].name
+    assert f'license_expression="{citation["license"]}"' in (root / "setup.py").read_text(encoding="utf-8")
+
+
 def test_the_tested_minimum_is_the_stated_one(root):
     setup = (root / "setup.py").read_text(encoding="utf-8")
     core = setup[setup.index("CORE = [") : setup.index("DEV = [")]
@@ -128,6 +141,30 @@ def test_the_tested_minimum_is_the_stated_one(root):
     assert tested.keys() == stated.keys()
     for name, version in stated.items():
         assert parts(tested[name])[: len(parts(version))] == parts(version), name
+
+
+def test_the_image_has_versions_that_are_admitted(root, built):
+    requirements = pytest.importorskip("packaging.requirements")
+    lines = (root / "constraints" / "tested.txt").read_text(encoding="utf-8").splitlines()
+    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
+    with zipfile.ZipFile(built[1]) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+        stated = Parser().parsestr(wheel.read(name).decode()).get_all("Requires-Dist")
+    core = [requirements.Requirement(line) for line in stated if "extra ==" not in line]
+    assert len(core) > 10
+    for one in core:
+        assert one.specifier.contains(tested[re.sub(r"[-_.]+", "-", one.name).lower()]), one
+
+
+def test_the_image_copies_what_is_there(root):
+    lines = (root / "docker" / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1] if "--from" not in line]
+    let_in = (root / "docker" / "Dockerfile.dockerignore").read_text(encoding="utf-8").split("\n")
+    assert "densevl" in copied
+    for path in copied:
+        assert (root / path).exists(), path
+        assert f"!{path.split('/')[0]}" in let_in
+    assert lines.index("USER 1000") < lines.index('ENTRYPOINT ["densevl"]')
 
 
 def test_every_python_is_checked(root):

@@ -8,7 +8,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from densevl.cli import compare, cost, embed, fetch, label_regions, listings, merge, refer, search, segment, test, train
+from densevl.cli import (
+    compare,
+    cost,
+    embed,
+    export,
+    fetch,
+    label_regions,
+    listings,
+    merge,
+    refer,
+    search,
+    segment,
+    test,
+    train,
+)
 from densevl.cli.environment import package_version
 from densevl.cli.options import choose_model
 from densevl.core.errors import DensevlError, UsageError, first_line, shortened
@@ -43,6 +57,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="densevl", description="Dense and region-level vision from free text.")
     parser.add_argument("--version", action="version", version=f"densevl {package_version('densevl')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (segment, merge, refer, compare, embed, search, label_regions, test, train, cost, listings, fetch):
+    for command in (
+        segment,
+        merge,
+        refer,
+        compare,
+        embed,
+        search,
+        label_regions,
+        test,
+        train,
+        export,
+        cost,
+        listings,
+        fetch,
+    ):
         command.add(commands)
     return parser

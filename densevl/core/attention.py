@@ -146,7 +146,8 @@ def linear(
 
 def _worthwhile(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and isinstance(weight, nn.Parameter)
         and x.dtype == weight.dtype
         and x.dtype in (torch.float32, torch.bfloat16)

@@ -18,6 +18,7 @@ __all__ = [
     "Size",
     "bin_coverage",
     "box_ious",
+    "first_cells",
     "fit_square",
     "fitted_size",
     "mask_coverage",
@@ -53,6 +54,14 @@ def pad_to_multiple(images: Shaped[Tensor, "*b H W"], multiple: int) -> Shaped[T
     """Images padded with zeros at the right and the bottom to sides that are divisible by ``multiple``."""
     height, width = images.shape[-2:]
     return F.pad(images, (0, -width % multiple, 0, -height % multiple))
+
+
+def first_cells(grid: Shaped[Tensor, "*b H W"], height: int, width: int) -> Shaped[Tensor, "*b {height} {width}"]:
+    """The upper left part of maps; in a graph that is traced a copy, since a view would ask whether it is all."""
+    if torch.compiler.is_compiling():
+        rows, columns = (torch.arange(count, device=grid.device) for count in (height, width))
+        return grid.index_select(-2, rows).index_select(-1, columns)
+    return grid[..., :height, :width]
 
 
 def bin_coverage(length: int, edges: Float[Tensor, " e"]) -> Float[Tensor, "e-1 {length}"]:

@@ -170,8 +170,8 @@ def read_dense(
     last = replace(last, windows=windows if needs.windows else None, texts=texts if needs.texts else None)
     tokens = readout(last)
     rows, grid = last.grid[0], (tokens.shape[2], tokens.shape[3])
-    patch, rest = divmod(encoder.patch_size * rows, grid[0])
-    if rest or grid[1] * patch != encoder.patch_size * last.grid[1]:
+    patch = encoder.patch_size * rows // grid[0]
+    if grid[0] * patch != encoder.patch_size * rows or grid[1] * patch != encoder.patch_size * last.grid[1]:
         raise UsageError(f"{readout.name} gave a grid of {grid}, which does not cut patches of {last.grid} evenly")
     features = encoder.to_joint(tokens.flatten(2).mT).mT.unflatten(2, grid)
     return DenseFeatures(features, patch, encoder.model_id, last.keys() if needs.keys else None, last.maps)

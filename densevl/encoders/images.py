@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size, pad_to_multiple
+from densevl.core.geometry import Size, first_cells, pad_to_multiple
 from densevl.encoders.contracts import BORDERS
 
 __all__ = ["check_images", "fit", "whole_patches"]
@@ -46,7 +46,7 @@ def whole_patches(
         rows, columns = height // patch_size * patch_size, width // patch_size * patch_size
         if 0 in (rows, columns):
             raise UsageError(f"an image of {height}×{width} holds no patch of {patch_size} pixels; enlarge it")
-        return images[:, :, :rows, :columns]
+        return first_cells(images, rows, columns)
     return pad_to_multiple(images, patch_size)
 
 

@@ -56,7 +56,8 @@ class NACLIPReadout:
         keys, values = block.qkv(block.norm_1(last.tokens), "kv")
         bias = None
         if self.sigma is not None:
-            places = neighbour_bias(last.grid, self.sigma, keys.device)
+            made = neighbour_bias.__wrapped__ if torch.compiler.is_compiling() else neighbour_bias
+            places = made(last.grid, self.sigma, keys.device)
             bias = F.pad(places, (last.prefix, 0, last.prefix, 0)).to(keys.dtype)
         mixed = F.scaled_dot_product_attention(keys, keys, values, attn_mask=bias)
         return last.behind(mixed, self.residual, self.mlp)

@@ -53,7 +53,8 @@ def pool_by_cosine(
         weights = cosines.masked_fill_(cosines < threshold, 0)
         return pool_pairs(features, weights / (weights.sum(2, keepdim=True) + EPSILON), radius, rounds)
     flat, units = features.float().flatten(2), F.normalize(descriptors.float().flatten(2), dim=1)
-    rows = max(1, AFFINITIES_AT_ONCE // (units.shape[0] * units.shape[2]))
+    whole = torch.compiler.is_compiling()  # a graph has no loop over a number of rows that is a symbol
+    rows = units.shape[2] if whole else max(1, AFFINITIES_AT_ONCE // (units.shape[0] * units.shape[2]))
     for _ in range(rounds):
         starts = range(0, units.shape[2], rows)
         flat = torch.cat([_pool(flat, units[:, :, i : i + rows].mT @ units, threshold) for i in starts], dim=2)
@@ -115,6 +116,8 @@ def pool_pairs(
         radius: that of the pairs.
         rounds: how many times in a row.
     """
+    if torch.compiler.is_compiling():
+        return _pool_in_graph(features.float(), weights.float(), radius, rounds)
     batch, _, height, width = features.shape
     index, _ = pairs_within((height, width), radius, features.device)
     places = (index + height * width * torch.arange(batch, device=index.device)[:, None, None]).flatten(0, 1)
@@ -123,6 +126,19 @@ def pool_pairs(
     for _ in range(rounds):
         rows = F.embedding_bag(places, rows, per_sample_weights=flat, mode="sum")
     return rows.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2)
+
+
+def _pool_in_graph(
+    features: Float[Tensor, "b d h w"], weights: Float[Tensor, "b n k"], radius: int | float, rounds: int
+) -> Float[Tensor, "b d h w"]:
+    """:func:`pool_pairs` in a graph, whose grid has no size yet: fewer kinds of operators, more memory."""
+    grid = features.shape[2:]
+    index, _ = _find_pairs(grid[0], grid[1], radius)
+    rows = features.flatten(2).mT
+    for _ in range(rounds):
+        partners = rows[:, index.to(rows.device).flatten()].unflatten(1, (-1, index.shape[1]))
+        rows = (weights[:, :, None] @ partners)[:, :, 0]
+    return rows.mT.unflatten(2, grid)
 
 
 def _steps(radius: int | float) -> Steps:
@@ -134,6 +150,10 @@ def _steps(radius: int | float) -> Steps:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # what is kept from an inference must serve a training, too
 def _pairs(height: int, width: int, radius: int | float) -> tuple[Tensor, Tensor]:
+    return _find_pairs(height, width, radius)
+
+
+def _find_pairs(height: int, width: int, radius: int | float) -> tuple[Int64[Tensor, "n k"], Bool[Tensor, "n k"]]:
     down, right = torch.tensor(_steps(radius)).T
     y = (torch.arange(height)[:, None, None] + down).expand(-1, width, -1)
     x = (torch.arange(width)[:, None] + right).expand(height, -1, -1)

@@ -28,6 +28,7 @@ it is large, or as a list of the pairs within radius. Affinities and means are f
 
 from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
@@ -62,9 +63,8 @@ def mark_background(
     """
     # Not foreground <= 0: in float32 a logit below 6e-8 still has the sigmoid 0.5, and counts as background.
     marked = (probabilities.amax(dim=1) < delta) & (foreground.float().sigmoid() <= 0.5)
-    result = probabilities.clone()
-    result[:, background].masked_fill_(marked, 1)
-    return result
+    is_background = torch.arange(probabilities.shape[1], device=probabilities.device) == background
+    return torch.where(marked[:, None] & is_background[:, None, None], 1.0, probabilities)
 
 
 class DinoiserRefiner(nn.Module):

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from densevl.core.features import DenseFeatures
-from densevl.core.geometry import pad_to_multiple
+from densevl.core.geometry import first_cells, pad_to_multiple
 
 __all__ = ["inside_of", "on_sub_patches", "whole_patches"]
 
@@ -37,15 +37,16 @@ def inside_of(features: DenseFeatures, images: Float[Tensor, "b 3 H W"]) -> Dens
     An image ends inside of the encoder's last patches, where it is continued in black, but maybe before the last
     sub-patches; windows count theirs from their own size.
     """
-    height, width = (-(-side // features.patch_size) for side in images.shape[2:])
+    patch = features.patch_size
+    height, width = ((side + patch - 1) // patch for side in images.shape[2:])  # ONNX divides negatives otherwise
     keys, foreground = features.keys, features.foreground
     return DenseFeatures(
-        features.grid[..., :height, :width],
+        first_cells(features.grid, height, width),
         features.patch_size,
         features.model_id,
-        None if keys is None else keys[..., :height, :width],
-        {name: value[..., :height, :width] for name, value in features.maps.items()},
-        None if foreground is None else foreground[..., :height, :width],
+        None if keys is None else first_cells(keys, height, width),
+        {name: first_cells(value, height, width) for name, value in features.maps.items()},
+        None if foreground is None else first_cells(foreground, height, width),
     )
 
 

@@ -112,7 +112,7 @@ class OpenClipTower:
         grid = (patches.shape[2], patches.shape[3])
         native = self.visual.positional_embedding
         embedding = self._positions.resized(native, tuple(self.visual.grid_size), grid, patches.dtype, positions)
-        first = (self.visual.class_embedding.to(patches.dtype) + embedding[0]).expand(len(patches), 1, -1)
+        first = (self.visual.class_embedding.to(patches.dtype) + embedding[0]).expand(patches.shape[0], 1, -1)
         x = torch.cat([first, patches.flatten(2).mT + embedding[1:]], dim=1)
         return self.visual.ln_pre(x), grid
 

@@ -109,7 +109,7 @@ class TimmTower:
         grid = (patches.shape[2], patches.shape[3])
         x = trunk.patch_embed.norm(patches.flatten(2).mT)
         first = [
-            token.expand(len(x), -1, -1).to(x.dtype)
+            token.expand(x.shape[0], -1, -1).to(x.dtype)
             for token in (trunk.cls_token, trunk.reg_token)
             if token is not None
         ]

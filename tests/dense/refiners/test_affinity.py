@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densevl.dense.refiners.affinity import pair_cosines, pairs_within, pool_pairs
+from densevl.dense.refiners.affinity import _pool_in_graph, pair_cosines, pairs_within, pool_pairs
 
 
 def spread(lists: Tensor, grid: tuple[int, int], radius: float) -> Tensor:
@@ -59,3 +59,12 @@ def test_pairs_of_an_inference_serve_a_training():
     values = torch.ones(35, there.shape[1], requires_grad=True)
     values[again].sum().backward()
     assert torch.equal(values.grad.bool(), there)
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_graph_pools_as_everybody_does(rounds: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    features, weights = torch.randn(2, 5, 6, 4, generator=random), torch.rand(2, 24, 21, generator=random)
+    weights = weights * pairs_within((6, 4), 2.3)[1]
+    found = _pool_in_graph(features, weights, 2.3, rounds)
+    torch.testing.assert_close(found, pool_pairs(features, weights, 2.3, rounds))

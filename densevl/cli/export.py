@@ -23,7 +23,6 @@ def add(commands: Any) -> None:
         "write the image path of a model as one graph: ONNX or torch.export",
         "Write the image path of a model as one graph, compare it with the model, and tell in FILE.json how to use it.",
         EXAMPLES,
-        conflict_handler="resolve",
     )
     parser.add_argument(
         "--classes",
@@ -38,7 +37,7 @@ def add(commands: Any) -> None:
         "--input", default="uint8", choices=["uint8", "float32"], help="RGB as bytes or in [0, 1] (default: uint8)"
     )
     add_segment_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, out=None)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the graph: FILE.onnx or FILE.pt2")
     parser.set_defaults(device="cpu")
 

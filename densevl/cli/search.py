@@ -21,6 +21,8 @@ EXAMPLES = """\
   densevl search index "red ring" --per-image 1 --json
 """
 
+_MOVED = "; an index and its images are moved together, or the images are embedded anew"
+
 
 def add(commands: Any) -> None:
     """Add the parser of the command."""
@@ -139,7 +141,7 @@ def _show(options: argparse.Namespace, job: Any, found: dict[str, Any]) -> None:
         sheet = None if options.no_sheet else options.out / sheet_name(query)
         missing = [] if sheet is None else job.write_sheet(sheet, query, hits)
         if missing:
-            print(f"densevl: {len(missing)} images are missing or have changed: {missing[0]}", file=sys.stderr)
+            print(f"densevl: {len(missing)} images are missing or have changed: {missing[0]}{_MOVED}", file=sys.stderr)
         answers.append({"query": query, "hits": hit_records(hits), "sheet": None if sheet is None else str(sheet)})
         if options.json:
             continue

@@ -1,7 +1,8 @@
 """Embedding the regions of many files into an index: resumed where a run stopped, never stopped by a bad file.
 
-The index is a folder of shards (:mod:`densevl.tasks.search.files`). Each is written, whole or not at all, when it is a
-minute old or large: a run that is killed loses no more than that.
+The index is a folder of shards (:mod:`densevl.tasks.search.files`). The last one is written, whole or not at all, every
+minute until it is large: a run that is killed loses no more than that, and where a shard ends does not depend on time.
+Beside the shards, ``state.json`` remembers sizes, times and hashes of the images, to tell quickly what has changed.
 """
 
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from densevl.api.jobs.file_digests import FileDigests
 from densevl.api.jobs.manifest import refuse_other
 from densevl.api.jobs.runs import Run, file_state, fingerprint
 from densevl.api.model import Model
@@ -30,7 +32,10 @@ REGIONS = ("auto", "everything", "grid", "whole")
 """The sources of regions: the mask maker or else a grid; the mask maker; a grid of boxes; each image as a whole."""
 
 PART_SECONDS, PART_REGIONS = 60.0, 65536
-"""When a shard is written."""
+"""How often the last shard is written, and how large it grows."""
+
+STATE = "state.json"
+"""The file beside the shards that remembers the hashes of the images."""
 
 
 class EmbedJob:
@@ -39,7 +44,7 @@ class EmbedJob:
     Args:
         model: the loaded model.
         out: folder of the index; made where it is missing, added to where there is one.
-        regions: one of :data:`REGIONS`, or a JSON file of boxes by image (see
+        regions: one of :data:`REGIONS`, or the path of a JSON file of boxes by image (see
             :class:`densevl.regions.proposals.ProposalFile`).
         form: ``safetensors`` or ``parquet``.
         batch: images that are encoded together.
@@ -49,15 +54,15 @@ class EmbedJob:
         loaded: further arguments that loaded the model, so that a search can load it again.
 
     Raises:
-        UsageError: where the regions are unknown, the index is another model's, or the model has no mask maker to
-            propose everything.
+        UsageError: where the regions, the format or the batch cannot be used, the index is another model's, or the
+            model has no mask maker to propose everything.
     """
 
     def __init__(
         self,
         model: Model,
         out: Path,
-        regions: str | Path = "auto",
+        regions: Any = "auto",
         form: str = "safetensors",
         batch: int = 8,
         masks: bool = True,
@@ -65,9 +70,14 @@ class EmbedJob:
         replace: bool = False,
         loaded: Mapping[str, Any] | None = None,
     ) -> None:
+        if not isinstance(batch, int) or batch < 1:
+            raise UsageError(f"batch is the number of images that are encoded together, 1 or more; got {batch!r}")
+        out = Path(out)
         self.model, self.out, self.form, self.batch, self.masks = model, out, form, batch, masks
-        next_part(out, form)  # an unknown format is said before anything is embedded
-        self.file = None if regions in REGIONS else ProposalFile(_existing(regions), named=True)
+        self._file = next_part(out, form)  # an unknown format is said before anything is embedded
+        self.file = (
+            None if isinstance(regions, str) and regions in REGIONS else ProposalFile(_existing(regions), named=True)
+        )
         self.regions = f"boxes {file_sha256(Path(regions))[:12]}" if self.file is not None else str(regions)
         loaded = dict(loaded or {})
         digest = fingerprint(model.embedder.protocol, self._mask_maker(), self.regions, masks, loaded)
@@ -81,8 +91,9 @@ class EmbedJob:
                     "write to another folder, or begin it anew with --overwrite"
                 )
             self._opened = None
-        self._pending: list[tuple[IndexedImage, Regions, RegionEmbeddings]] = []
-        self._since = time.monotonic()
+        self._digests = FileDigests(out / STATE)
+        self._pending: list[Part] = []
+        self._written, self._since = 0, time.monotonic()
 
     def run(self, inputs: Sequence[InputFile]) -> Run[InputFile, int]:
         """Embed what is not in the index yet; the number of regions is said of each input.
@@ -93,21 +104,25 @@ class EmbedJob:
         """
         refuse_other(self.out, "embed")
         states = self._states()
-        run = Run[InputFile, int](
-            self.out, inputs, lambda item: states.get(abspath(item.path)) == file_state(item.path)
-        )
+        run = Run[InputFile, int](self.out, inputs, lambda item: self._unchanged(item, states))
         if self._opened is None:
             for path in part_files(self.out):
                 path.unlink()
         try:
             for item, (regions, vectors) in run.results(self._embed, self.batch, "embedding"):
-                image = IndexedImage(abspath(item.path), regions.size, file_state(item.path))
-                self._pending.append((image, regions, vectors))
+                image = IndexedImage(abspath(item.path), regions.size, self._digests.of(item.path))
+                self._pending.append(Part.of([image], [regions], [vectors], self.settings, self.masks))
                 run.done.append((item, len(regions)))
                 self._write(old=time.monotonic() - self._since > PART_SECONDS)
         finally:  # an interrupted run keeps what it has
             self._write(old=True)
+            self._digests.save()
         return run
+
+    def _unchanged(self, item: InputFile, states: Mapping[str, tuple[int, ...] | None]) -> bool:
+        """Whether an image is in the index as its file is now."""
+        known = states.get(abspath(item.path))
+        return bool(known) and known in (file_state(item.path), self._digests.of(item.path))
 
     def _mask_maker(self) -> str | None:
         """Identity of what makes proposals, or masks of boxes; None where nothing does.
@@ -151,15 +166,21 @@ class EmbedJob:
         return grid_regions(size) if self.regions == "grid" else self.model.propose(image)
 
     def _write(self, old: bool) -> None:
-        """Write a shard where what is pending is old or large."""
-        if not self._pending or not (old or sum(len(found) for _, found, _ in self._pending) >= PART_REGIONS):
+        """Write the last shard where it is old or large; a large one is the last no more."""
+        large = sum(map(len, self._pending)) >= PART_REGIONS
+        if len(self._pending) == self._written or not (old or large):
             return
-        images, regions, embeddings = zip(*self._pending, strict=True)
-        write_part(Part.of(images, regions, embeddings, self.settings, self.masks), next_part(self.out, self.form))
-        self._pending, self._since = [], time.monotonic()
+        if self._written == 0:
+            self._file = next_part(self.out, self.form)
+        write_part(RegionIndex(tuple(self._pending)).merged(), self._file)
+        self._written, self._since = len(self._pending), time.monotonic()
+        if large:
+            self._pending, self._written = [], 0
 
 
-def _existing(regions: str | Path) -> Path:
+def _existing(regions: Any) -> Path:
+    if not isinstance(regions, str | Path):
+        raise UsageError(f"regions are one of {', '.join(REGIONS)}, or a JSON file of boxes; got {regions!r}")
     if isinstance(regions, str) and not Path(regions).exists():
         raise UsageError(
             f"regions {regions!r} are unknown; give a JSON file of boxes, or {suggestion(regions, REGIONS)}"

@@ -12,12 +12,11 @@ from PIL import Image
 
 from densevl.api.jobs import embed as embed_job
 from densevl.api.jobs.embed import EmbedJob
-from densevl.api.jobs.runs import file_state
 from densevl.api.jobs.search import SearchJob
 from densevl.api.loading import load
 from densevl.cli import main
 from densevl.core.errors import UsageError
-from densevl.core.files import expand_inputs
+from densevl.core.files import expand_inputs, file_state
 from densevl.datasets.scenes import render
 from densevl.tasks.search import IndexedImage, RegionIndex
 from densevl.tasks.search.files import open_part, part_files

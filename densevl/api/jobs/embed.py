@@ -5,6 +5,7 @@ minute until it is large: a run that is killed loses no more than that, and wher
 Beside the shards, ``state.json`` remembers sizes, times and hashes of the images, to tell quickly what has changed.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from os.path import abspath
@@ -12,21 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
+from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
 from densevl.api.jobs.file_digests import FileDigests
 from densevl.api.jobs.manifest import refuse_other
-from densevl.api.jobs.runs import Run, file_state, fingerprint
+from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.model import Model
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.files import InputFile
+from densevl.core.files import InputFile, atomic_write, file_state
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.regions.proposals import ProposalFile, grid_regions
 from densevl.tasks.search import IndexedImage, Part, RegionIndex, is_index
 from densevl.tasks.search.files import next_part, part_files, write_part
+from densevl.tasks.search.image_paths import opened_path, stored_path
 from densevl.tasks.search.part import check_vectors
 from densevl.weights.download import file_sha256
 
-__all__ = ["REGIONS", "EmbedJob"]
+__all__ = ["REGIONS", "EmbedJob", "read_familiarity"]
 
 REGIONS = ("auto", "everything", "grid", "whole")
 """The sources of regions: the mask maker or else a grid; the mask maker; a grid of boxes; each image as a whole."""
@@ -34,8 +38,9 @@ REGIONS = ("auto", "everything", "grid", "whole")
 PART_SECONDS, PART_REGIONS = 60.0, 65536
 """How often the last shard is written, and how large it grows."""
 
-STATE = "state.json"
-"""The file beside the shards that remembers the hashes of the images."""
+STATE, FAMILIARITY = "state.json", "familiarity.json"
+"""The files beside the shards that remember the hashes of the images, and whether they are of the kind that the model
+knows."""
 
 
 class EmbedJob:
@@ -91,7 +96,8 @@ class EmbedJob:
                     "write to another folder, or begin it anew with --overwrite"
                 )
             self._opened = None
-        self._digests = FileDigests(out / STATE)
+        self._digests, self.unfamiliar = FileDigests(out / STATE), Unfamiliar(model.name)
+        self._kinds: dict[str, dict[str, Any]] = {}
         self._pending: list[Part] = []
         self._written, self._since = 0, time.monotonic()
 
@@ -117,7 +123,28 @@ class EmbedJob:
         finally:  # an interrupted run keeps what it has
             self._write(old=True)
             self._digests.save()
+        self._test_kinds([*(item for item, _ in run.done), *run.skipped])
         return run
+
+    def _test_kinds(self, items: Sequence[InputFile]) -> None:
+        """Say of each image in the index whether it is of the kind that the model knows; what is said is kept.
+
+        Images of earlier runs are looked at again only where this was not said of them, or by another test.
+        """
+        known = self.model.known
+        if known is None:
+            return
+        kept = {} if self._opened is None else read_familiarity(self.out, known.digest)
+        for item in tqdm(items, desc="kinds of images", delay=2, disable=None):
+            path, state = abspath(item.path), list(self._digests.of(item.path))
+            if path in self._kinds:
+                kept[path] = {**self._kinds[path], "state": state}
+            elif kept.get(path, {}).get("state") != state:
+                kept[path] = {**familiarity_record(known, self.model.familiarity(item.path)), "state": state}
+            self.unfamiliar.note(str(item.path), kept[path])
+        stored = {stored_path(path, self.out): record for path, record in kept.items()}
+        with atomic_write(self.out / FAMILIARITY) as temporary:
+            temporary.write_text(json.dumps({"test": known.digest, "images": stored}, ensure_ascii=False), "utf-8")
 
     def _unchanged(self, item: InputFile, states: Mapping[str, tuple[int, ...] | None]) -> bool:
         """Whether an image is in the index as its file is now."""
@@ -153,6 +180,9 @@ class EmbedJob:
     ) -> list[tuple[Regions, RegionEmbeddings]]:
         found = [self._propose(image, item) for item, image in zip(inputs, images, strict=True)]
         embedded = self.model.embed_regions(images, found)
+        if self.model.known is not None:
+            for item, p in zip(inputs, self.model.familiarity(list(images)), strict=True):
+                self._kinds[abspath(item.path)] = familiarity_record(self.model.known, p)
         for item, vectors in zip(inputs, embedded, strict=True):
             check_vectors(vectors.vectors, item.path.name)
         return list(zip(found, embedded, strict=True))
@@ -176,6 +206,22 @@ class EmbedJob:
         self._written, self._since = len(self._pending), time.monotonic()
         if large:
             self._pending, self._written = [], 0
+
+
+def read_familiarity(index: Path, test: str | None = None) -> dict[str, dict[str, Any]]:
+    """Whether images of an index are of the kind that its model knows, by their paths, as far as that was said.
+
+    Args:
+        index: its folder.
+        test: the digest of the test whose answers count; None for any.
+    """
+    try:
+        said = json.loads((index / FAMILIARITY).read_text(encoding="utf-8"))
+        if test is not None and said["test"] != test:
+            return {}
+        return {opened_path(name, index): dict(record) for name, record in said["images"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _existing(regions: Any) -> Path:

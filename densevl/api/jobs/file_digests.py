@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from densevl.api.jobs.runs import file_state
-from densevl.core.files import atomic_write
+from densevl.core.files import atomic_write, file_state
 from densevl.tasks.search.image_paths import stored_path
 from densevl.weights.download import file_sha256
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
 from densevl.api.model import Model
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.sheets import contact_sheet
@@ -42,6 +43,7 @@ class ReferJob:
 
     def __init__(self, model: Model, out: Path, top: int = 5, show_marked: bool = False) -> None:
         self.model, self.out, self.top, self.show_marked = model, out, top, show_marked
+        self.unfamiliar = Unfamiliar(model.name, "fgvp")
 
     def run(
         self, source: Path | Input, expressions: Sequence[str], proposals: Proposals | None = None
@@ -65,12 +67,15 @@ class ReferJob:
             write_image(picture, draw_ranking(image, grounding, self.top))
         for sheet, grounding in zip(self.sheets(item, len(found)), found, strict=False):
             write_image(sheet, self._marked(image, grounding))
-        record = {
+        record: dict[str, Any] = {
             "image": {"file_name": item.name, "height": image.shape[0], "width": image.shape[1]},
             "model": self.model.name,
             "protocol": self.model.grounder.protocol,
             "expressions": [_record(grounding) for grounding in found],
         }
+        if self.model.known is not None:
+            record["familiarity"] = familiarity_record(self.model.known, self.model.familiarity(image))
+            self.unfamiliar.note(item.name, record["familiarity"])
         with atomic_write(self.out / f"{item.relative}.refer.json") as temporary:
             temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         return found

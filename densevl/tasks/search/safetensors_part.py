@@ -1,16 +1,15 @@
 """Parts as safetensors: tensors by name and a header of texts; vectors are mapped into memory, not read."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from densevl.core.errors import UsageError
+from densevl.core.tensor_bytes import tensor_bytes
 from densevl.tasks.search.headers import checked_part, damaged, header, read_header
 from densevl.tasks.search.part import Part
 
@@ -31,17 +30,7 @@ def write_safetensors(part: Part, path: Path) -> None:
         codes = [part.masks[row].encode("ascii") for row in range(len(part))]
         tensors["mask_codes"] = torch.from_numpy(np.frombuffer(b"".join(codes), np.uint8).copy())
         tensors["mask_ends"] = torch.tensor([len(code) for code in codes], dtype=torch.int64).cumsum(0)
-    path.write_bytes(
-        _ordered(save(tensors, header(part)))
-    )  # a full disk would be an error of another kind in save_file
-
-
-def _ordered(content: bytes) -> bytes:
-    """A file whose header is in the order of its names; safetensors writes the texts in an order of chance."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    head = json.dumps(json.loads(content[8:end]), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)  # the tensors begin at a multiple of eight bytes
-    return b"".join([len(head).to_bytes(8, "little"), head, memoryview(content)[end:]])
+    path.write_bytes(tensor_bytes(tensors, header(part)))
 
 
 def open_safetensors(path: Path) -> Part:

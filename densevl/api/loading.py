@@ -18,6 +18,7 @@ import torch
 from densevl.api.changes import TYPES, arguments_of, changed, named_config
 from densevl.api.model import Model
 from densevl.api.models import COMPONENTS, ModelEntry, default_model, named_model, weights_in
+from densevl.classifiers.familiarity import Familiarity
 from densevl.core.errors import UsageError, shortened
 from densevl.core.lazy import Lazy
 from densevl.core.registry import build
@@ -28,6 +29,7 @@ from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.tasks.grounding import GROUNDERS
 from densevl.tasks.segmentation import SEGMENTORS
 from densevl.weights import MissingWeights, is_cached, weights_entry
+from densevl.weights.opened import open_weights
 
 __all__ = ["choose_device", "load"]
 
@@ -88,10 +90,24 @@ def load(
         made.embedder,
         made.mask_maker,
         made.templates,
+        Lazy(lambda: _known(entry.known, model)),
     )
     if not lazy:
         _ = model.segmentor if "segmentor" in made.config else model.grounder
     return model
+
+
+def _known(config: Mapping[str, Any], model: Model) -> Familiarity | None:
+    """What tells the images that a model knows from others; None where its encoder is not the one that it is made for.
+
+    Raises:
+        WeightsError: where the statistics are missing or damaged.
+    """
+    if not config:
+        return None
+    opened = open_weights(config["weights"])
+    known = Familiarity.of_state(opened.state, opened.metadata, opened.path)
+    return known if model.encoder_id == known.model_id else None
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

@@ -1,17 +1,19 @@
 """A loaded model: segmentor, grounder and region embedder, with the conveniences of reading images and words."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL.Image import Image
 from torch import Tensor, nn
 
 from densevl.api.models import models
 from densevl.classifiers.contracts import Classifier
+from densevl.classifiers.familiarity import Familiarity
 from densevl.core.background import Background
 from densevl.core.errors import UsageError, shortened
 from densevl.core.features import TextEmbeddings, TextVectors
@@ -28,7 +30,7 @@ from densevl.tasks.grounding.grounder import Grounder
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
-from densevl.tasks.segmentation.segmentor import EncodedImage
+from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
 __all__ = ["Classes", "ImageSource", "Model"]
 
@@ -60,6 +62,7 @@ class Model:
         embedder: turns regions into vectors.
         mask_maker: proposes regions and makes their masks; None for that of segmentor or grounder.
         query_templates: what texts are set into by :meth:`embed_texts`; None for those of segmentor or grounder.
+        known: tells images of the kind that the model knows from others; None where nobody says what it knows.
     """
 
     def __init__(
@@ -70,11 +73,13 @@ class Model:
         embedder: RegionEmbedder | Later | None = None,
         mask_maker: MaskMaker | Later | None = None,
         query_templates: Sequence[str] | None = None,
+        known: Familiarity | Later | None = None,
     ) -> None:
         self._segmentor: Lazy[LabelMaker | None] = _lazy(segmentor, LabelMaker)
         self._grounder: Lazy[Grounder | None] = _lazy(grounder, Grounder)
         self._embedder: Lazy[RegionEmbedder | None] = _lazy(embedder, RegionEmbedder)
         self._mask_maker: Lazy[MaskMaker | None] = _lazy(mask_maker, MaskMaker)
+        self._known: Lazy[Familiarity | None] = _lazy(known, Familiarity)
         self._pipeline = RegionPipeline(Lazy(lambda: self.embedder), Lazy(lambda: self.mask_maker))
         self.name, self._templates = name, query_templates
         self._texts: dict[tuple[Vocabulary, str], TextEmbeddings] = {}
@@ -132,6 +137,89 @@ class Model:
         if isinstance(segmentor, RegionSegmentor) and segmentor.mask_maker is not None:
             return segmentor.mask_maker
         return None if self._grounder.value is None else self._grounder.value.mask_maker
+
+    @property
+    def known(self) -> Familiarity | None:
+        """What tells images of the kind that the model knows from others; None where nobody says what it knows."""
+        return self._known.value
+
+    @known.setter
+    def known(self, known: Familiarity | None) -> None:
+        self._known = Lazy.of(known)
+
+    @overload
+    def familiarity(self, images: ImageSource | EncodedImage) -> float: ...  # type: ignore[overload-overlap]
+    @overload
+    def familiarity(self, images: Sequence[ImageSource | EncodedImage]) -> list[float]: ...
+    def familiarity(
+        self, images: ImageSource | EncodedImage | Sequence[ImageSource | EncodedImage]
+    ) -> float | list[float]:
+        """The p-value of an image, or of each of a list, for being of the kind that the model knows.
+
+        It is the fraction of images of that kind that look at least as unusual. Up to ``model.known.level`` an image
+        does not look like one of them, and what the model says of it means nothing.
+
+        Args:
+            images: images, or encoded ones, which are not encoded again.
+
+        Raises:
+            ImageError: where an image cannot be read.
+            UsageError: where nobody says what the model knows.
+        """
+        if not isinstance(images, list | tuple):
+            return self.familiarity([images])[0]  # type: ignore[list-item]
+        known = self.known
+        if known is None:
+            raise UsageError(
+                f"nobody says what kind of images model {self.name!r} knows; show it some: "
+                "model.known = model.learn_known(images)"
+            )
+        return known.p_values(self._summaries(images)) if images else []
+
+    @property
+    def encoder_id(self) -> str:
+        """Identity of the encoder that looks at whole images."""
+        return str(self._viewer.encoder.model_id)
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """How it looks at whole images, everything that decides :meth:`familiarity`: JSON values only."""
+        return dict(self._viewer.view)
+
+    def learn_known(self, images: Sequence[ImageSource | EncodedImage], what: str = "known images") -> Familiarity:
+        """What tells images like these from others, by this model's own features; give it to :attr:`known`.
+
+        Args:
+            images: of the kind that the model is to be used on, 20 or more; the more, the surer.
+            what: the kind in words.
+
+        Raises:
+            ImageError: where an image cannot be read.
+            UsageError: where there are too few.
+        """
+        return Familiarity.fit(self._summaries(images), self.encoder_id, what)
+
+    def _summaries(self, images: Sequence[ImageSource | EncodedImage]) -> Float[Tensor, "n c"]:
+        """What images look like in short; encoded ones are not encoded again."""
+        found = [image.summary if isinstance(image, EncodedImage) else None for image in images]
+        for place, image in enumerate(images):
+            if found[place] is None:
+                pixels = image.image if isinstance(image, EncodedImage) else as_image(image)
+                if pixels is None:
+                    raise UsageError("the image was encoded without what tells its kind; encode it again")
+                found[place] = self._viewer.summarise([pixels])[0]
+        return torch.stack([summary for summary in found if summary is not None])
+
+    @cached_property
+    def _viewer(self) -> Any:
+        """What looks at whole images: the segmentor, or one of the encoder that marks or pools regions."""
+        segmentor = self._segmentor.value
+        if isinstance(segmentor, Segmentor | RegionSegmentor):
+            return segmentor
+        grounder = self._grounder.value
+        holder = segmentor or (self.embedder if grounder is None else grounder.embedders[0])
+        encoder: Any = getattr(holder.encoder, "encoder", holder.encoder)  # that of a prompter stands inside of it
+        return Segmentor(encoder, templates="none", short_side=min(encoder.image_size), window=None)
 
     @overload
     def refer(  # type: ignore[overload-overlap]
@@ -332,6 +420,7 @@ class Model:
             image=encoded.image,
             best=best.cpu().numpy(),
             scores=self.segmentor.scores(encoded, texts) if scores else None,
+            familiarity=None if self.known is None else self.familiarity(encoded),
         )
 
 

@@ -56,6 +56,7 @@ class ModelEntry:
             names none.
         mask_maker: config of a mask maker, see :data:`densevl.regions.mask_makers.MASK_MAKERS`; empty where it names
             none.
+        known: the ``weights`` that tell images of the kind that it knows from others; empty where nobody says.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ModelEntry:
     grounder: dict[str, Any] = field(default_factory=dict)
     embedder: dict[str, Any] = field(default_factory=dict)
     mask_maker: dict[str, Any] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:

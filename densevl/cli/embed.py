@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import Change, add_command, add_model_options, load_model, positive
+from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
 from densevl.core.errors import UsageError
 
 __all__ = ["add", "add_region_options", "embed", "loaded_with"]
@@ -56,6 +57,7 @@ def add_region_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images encoded together (default: 8)")
     parser.add_argument("--format", default="safetensors", metavar="NAME", help="safetensors (default) or parquet")
     parser.add_argument("--no-masks", action="store_true", help="keep boxes alone")
+    add_unknown_option(parser)
 
 
 def loaded_with(options: argparse.Namespace) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def loaded_with(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: bool) -> Any:
-    """Run a job with these options, and whether the index begins anew; gives the run and the model."""
+    """Run a job with these options, and whether the index begins anew; gives the run, the model and the kinds."""
     from densevl.api.jobs.embed import REGIONS, EmbedJob
     from densevl.core.errors import suggestion
     from densevl.regions.proposals import ProposalFile
@@ -77,17 +79,19 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: boo
     next_part(out, options.format)
     if options.boxes is not None:
         ProposalFile(options.boxes)
-    model = load_model(options, lazy=True)
+    check_unknown(options)
+    model = show_known(load_model(options, lazy=True), options)
     regions, masks = options.boxes or options.regions, not options.no_masks
     job = EmbedJob(model, out, regions, options.format, options.batch, masks, loaded=loaded_with(options), **anew)
-    return job.run(inputs), model
+    return job.run(inputs), model, job.unfamiliar
 
 
 def _embed(options: argparse.Namespace) -> int:
     from densevl.core.files import expand_inputs
 
     inputs = expand_inputs(options.inputs, exclude=options.out)
-    run, _ = embed(options, inputs, options.out, overwrite=options.overwrite)
+    run, _, unfamiliar = embed(options, inputs, options.out, overwrite=options.overwrite)
+    unfamiliar.report()
     regions = sum(count for _, count in run.done)
     code: int = run.report(run.counts(f"embedded with {regions} regions"))
     return code

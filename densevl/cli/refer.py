@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import Change, add_command, add_html_option, add_model_options, load_model, positive
+from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
 
 __all__ = ["add"]
 
@@ -37,6 +38,7 @@ def add(commands: Any) -> None:
     )
     add_html_option(parser)
     parser.add_argument("--explain", action="store_true", help="print what each component contributes")
+    add_unknown_option(parser)
     add_model_options(parser, "grounder")
 
 
@@ -52,11 +54,14 @@ def _refer(options: argparse.Namespace) -> int:
         plain_words(text)
     if "parser" in options.changes:
         options.changes["parser"] = load_parser(options.changes["parser"])
+    check_unknown(options)
 
     from densevl.api.jobs.refer import ReferJob
 
-    job = ReferJob(load_model(options, lazy=True), options.out, options.top, options.show_prompts, options.html)
+    model = show_known(load_model(options, lazy=True), options)
+    job = ReferJob(model, options.out, options.top, options.show_prompts, options.html)
     found = job.run(image, options.expressions, options.boxes)
+    job.unfamiliar.report()
     pictures, sheets = job.pictures(image, len(found)), job.sheets(image, len(found))
     for i, grounding in enumerate(found):
         print(grounding.explain(options.top) if options.explain else _listed(grounding, options.top))

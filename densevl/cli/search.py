@@ -21,6 +21,8 @@ EXAMPLES = """\
   densevl search index "red ring" --per-image 1 --json
 """
 
+_MOVED = "; an index and its images are moved together, or the images are embedded anew"
+
 
 def add(commands: Any) -> None:
     """Add the parser of the command."""
@@ -75,7 +77,21 @@ def _search(options: argparse.Namespace) -> int:
     else:
         found = dict(zip(options.queries, job.by_text(options.queries, **limits), strict=True))
     _show(options, job, found)
+    _say_unfamiliar(path, model, example, found)
     return 0 if run is None else run.report()
+
+
+def _say_unfamiliar(index: Path, model: Any, example: Any, found: dict[str, Any]) -> None:
+    """Say which of the images that were found, and of the example, are not of the kind that the model knows."""
+    from densevl.api.jobs.embed import read_familiarity
+    from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
+
+    unfamiliar, said = Unfamiliar(model.name), read_familiarity(index)
+    for hit in (hit for hits in found.values() for hit in hits):
+        unfamiliar.note(_relative(hit.image.path), said.get(hit.image.path))
+    if example is not None and model.known is not None:
+        unfamiliar.note(str(example.path), familiarity_record(model.known, model.familiarity(example.image)))
+    unfamiliar.report()
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -97,6 +113,8 @@ def _opened(options: argparse.Namespace) -> Any:
     """The index that was named, and the model that made it unless the options name another."""
     from densevl.tasks.search import RegionIndex
 
+    if options.unknown is not None:
+        raise UsageError("which images of an index are unknown is said when it is made: densevl embed … --unknown")
     index = RegionIndex.open(options.index)
     made_with = index.model.get("changes", index.model)  # earlier indexes have the two that there were by themselves
     every = options.model is None and "changes" in index.model
@@ -118,7 +136,7 @@ def _embedded(options: argparse.Namespace) -> Any:
 
     inputs = expand_inputs([options.index], exclude=options.kept)
     out = options.kept or cache_dir() / "indexes" / _kept_name(options)
-    run, model = embed(options, inputs, out, replace=options.kept is None)
+    run, model, _ = embed(options, inputs, out, replace=options.kept is None)
     if not is_index(out):
         name, reason = run.failures[0]
         raise ImageError(f"none of the {len(inputs)} images could be embedded; the first one, {name}: {reason}")
@@ -141,7 +159,7 @@ def _show(options: argparse.Namespace, job: Any, found: dict[str, Any]) -> None:
         sheet = None if options.no_sheet else options.out / sheet_name(query)
         missing = [] if sheet is None else job.write_sheet(sheet, query, hits)
         if missing:
-            print(f"densevl: {len(missing)} images are missing or have changed: {missing[0]}", file=sys.stderr)
+            print(f"densevl: {len(missing)} images are missing or have changed: {missing[0]}{_MOVED}", file=sys.stderr)
         answers.append({"query": query, "hits": hit_records(hits), "sheet": None if sheet is None else str(sheet)})
         if options.json:
             continue

@@ -9,6 +9,7 @@ from typing import Any
 from densevl.cli.inputs import add_inputs, named_inputs
 from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, load_model, positive
 from densevl.cli.saving import add_save_options, chosen_formats
+from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
 from densevl.core.errors import UsageError
 
 __all__ = ["add"]
@@ -49,6 +50,7 @@ def add(commands: Any) -> None:
         "`densevl merge` joins the parts",
     )
     add_save_options(parser)
+    add_unknown_option(parser)
     add_model_options(parser)
 
 
@@ -60,11 +62,12 @@ def _segment(options: argparse.Namespace) -> int:
     background = Background.parse(options.background) if options.background else None
     shard = Shard.parse(options.shard) if options.shard else None
     inputs = named_inputs(options, sources, options.out)
+    check_unknown(options)
 
     from densevl.api.jobs.segment import SegmentJob
 
     job = SegmentJob(
-        load_model(options),
+        show_known(load_model(options), options),
         vocabulary,
         options.out,
         background,
@@ -78,6 +81,7 @@ def _segment(options: argparse.Namespace) -> int:
         only = "one class, which every pixel gets; add classes after commas, or --background words"
         print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     run = job.run(inputs, shard)
+    job.unfamiliar.report()
     if shard is not None:
         print(f"shard {shard}: {run.counts('segmented')}; when all are done, join them: densevl merge {options.out}")
         return run.report()

@@ -29,6 +29,8 @@ class DenseFeatures:
         keys: keys of the last attention, heads concatenated, where they were needed.
         maps: maps of earlier blocks on the same grid by name, such as ``"blocks.-3.ln_2"``.
         foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
+        summary: what each image looks like in short, the mean over its patches of what the middle block of the encoder
+            puts out; no readout or refiner changes it.
     """
 
     grid: Float[Tensor, "n d h w"]
@@ -37,6 +39,7 @@ class DenseFeatures:
     keys: Float[Tensor, "n c h w"] | None = None
     maps: Mapping[str, Float[Tensor, "n _ h w"]] = field(default_factory=dict)
     foreground: Float[Tensor, "n h w"] | None = None
+    summary: Float[Tensor, "n c"] | None = None
 
     @classmethod
     def cat(cls, batches: "Sequence[DenseFeatures]") -> "DenseFeatures":
@@ -44,26 +47,36 @@ class DenseFeatures:
         first = batches[0]
         if len(batches) == 1:
             return first
-        keys = None if first.keys is None else torch.cat([p.keys for p in batches if p.keys is not None])
-        logits = None
-        if first.foreground is not None:
-            logits = torch.cat([p.foreground for p in batches if p.foreground is not None])
         maps = {name: torch.cat([p.maps[name] for p in batches]) for name in first.maps}
-        return cls(torch.cat([p.grid for p in batches]), first.patch_size, first.model_id, keys, maps, logits)
+        optional = {name: _cat([getattr(p, name) for p in batches]) for name in OPTIONAL}
+        return cls(torch.cat([p.grid for p in batches]), first.patch_size, first.model_id, maps=maps, **optional)
 
     def split(self, sizes: Sequence[int]) -> "list[DenseFeatures]":
         """Cut along the batch into pieces of the given sizes; the inverse of :meth:`cat`."""
         count = list(sizes)
         grids = self.grid.split(count)
-        keys = [None] * len(count) if self.keys is None else self.keys.split(count)
-        logits = [None] * len(count) if self.foreground is None else self.foreground.split(count)
         maps = {name: value.split(count) for name, value in self.maps.items()}
+        optional = {name: value.split(count) for name in OPTIONAL if (value := getattr(self, name)) is not None}
         return [
             DenseFeatures(
-                grid, self.patch_size, self.model_id, keys[i], {name: v[i] for name, v in maps.items()}, logits[i]
+                grid,
+                self.patch_size,
+                self.model_id,
+                maps={name: pieces[i] for name, pieces in maps.items()},
+                **{name: pieces[i] for name, pieces in optional.items()},
             )
             for i, grid in enumerate(grids)
         ]
+
+
+OPTIONAL = ("keys", "foreground", "summary")
+"""Fields of :class:`DenseFeatures` that are there where somebody needed or made them."""
+
+
+def _cat(values: Sequence[Tensor | None]) -> Tensor | None:
+    """Tensors joined along the batch; None where one is missing."""
+    there = [value for value in values if value is not None]
+    return torch.cat(there) if len(there) == len(values) else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,8 @@ class LabelMap:
         image: the image that was labelled, uint8 RGB.
         best: probability of the class of each pixel.
         scores: probability of every class, where it was wanted.
+        familiarity: p-value of the image for being of the kind that the model knows, where that can be said; see
+            :meth:`densevl.Model.familiarity`.
 
     Raises:
         UsageError: where the sizes differ or a label is not one of the vocabulary.
@@ -57,6 +59,7 @@ class LabelMap:
     image: UInt8[np.ndarray, "_ _ 3"] | None = None
     best: Float[np.ndarray, "_ _"] | None = None
     scores: Float[Tensor, "k H W"] | None = None
+    familiarity: float | None = None
 
     def __post_init__(self) -> None:
         _check_labels(self.labels, len(self.vocabulary))

@@ -15,7 +15,7 @@ from densevl.dense.contracts import Readout, Refiner
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.encoders import ENCODERS
-from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Encoder, Needs, Window, join_needs
+from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Encoder, LastBlock, Needs, Window, join_needs
 from densevl.encoders.images import whole_patches
 from densevl.weights.opened import random_seed
 
@@ -126,6 +126,33 @@ class DenseEncoder(nn.Module):
             features = refiner(features, images if refiner.needs.images else None)
         return replace(features, maps={})
 
+    @torch.no_grad()
+    def summarise(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c"]:
+        """The summaries of images of one size that :meth:`forward` puts into their features, and nothing else.
+
+        Raises:
+            UsageError: where the encoder has no block in the middle.
+        """
+        names = _middle(self.encoder)
+        last = self.encoder.last_block(images, Needs(maps=names), positions=self.positions, border=self.border)
+        summary = _summary(last, names)
+        if summary is None:
+            raise UsageError(
+                f"encoder {self.encoder.model_id!r} shows no block in its middle to tell kinds of images by"
+            )
+        return summary
+
+
+def _middle(encoder: Encoder) -> tuple[str, ...]:
+    """The name of the map of the block in the middle; none for an encoder of one block."""
+    return () if encoder.depth < 2 else (f"blocks.{encoder.depth // 2 - 1}",)
+
+
+def _summary(last: LastBlock, names: tuple[str, ...]) -> Float[Tensor, "b c"] | None:
+    """The mean over the patches of a map; None where there is none."""
+    found = [last.maps[name].flatten(2).float().mean(2) for name in names if name in last.maps]
+    return found[0] if found else None
+
 
 def _of_width(refiner: Any, width: int) -> Any:
     """A refiner's config in which random weights have the width of the encoder."""
@@ -166,12 +193,21 @@ def read_dense(
         raise UsageError(f"{readout.name} needs all windows of an image together, with their boxes; none were given")
     if needs.texts and texts is None:
         raise UsageError(f"{readout.name} needs the texts while it encodes; encode the image together with its classes")
-    last = encoder.last_block(images, needs, positions=positions, border=border)
-    last = replace(last, windows=windows if needs.windows else None, texts=texts if needs.texts else None)
+    middle = _middle(encoder)
+    wanted = join_needs([needs, Needs(maps=middle)])
+    last = encoder.last_block(images, wanted, positions=positions, border=border)
+    summary = _summary(last, middle)
+    last = replace(
+        last,
+        maps={name: found for name, found in last.maps.items() if name in needs.maps},
+        windows=windows if needs.windows else None,
+        texts=texts if needs.texts else None,
+    )
     tokens = readout(last)
     rows, grid = last.grid[0], (tokens.shape[2], tokens.shape[3])
     patch = encoder.patch_size * rows // grid[0]
     if grid[0] * patch != encoder.patch_size * rows or grid[1] * patch != encoder.patch_size * last.grid[1]:
         raise UsageError(f"{readout.name} gave a grid of {grid}, which does not cut patches of {last.grid} evenly")
     features = encoder.to_joint(tokens.flatten(2).mT).mT.unflatten(2, grid)
-    return DenseFeatures(features, patch, encoder.model_id, last.keys() if needs.keys else None, last.maps)
+    keys = last.keys() if needs.keys else None
+    return DenseFeatures(features, patch, encoder.model_id, keys, last.maps, summary=summary)

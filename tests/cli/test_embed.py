@@ -2,20 +2,35 @@
 
 import json
 import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from densevl.api.jobs import embed as embed_job
+from densevl.api.jobs.embed import EmbedJob
+from densevl.api.jobs.search import SearchJob
+from densevl.api.loading import load
 from densevl.cli import main
+from densevl.core.errors import UsageError
+from densevl.core.files import expand_inputs, file_state
 from densevl.datasets.scenes import render
-from densevl.tasks.search import RegionIndex
-from densevl.tasks.search.files import part_files
+from densevl.tasks.search import IndexedImage, RegionIndex
+from densevl.tasks.search.files import open_part, part_files
+from densevl.tasks.search.safetensors_part import write_safetensors
 
 
 @pytest.fixture(scope="module")
 def scenes():
     return [render(3, index, size=(64, 80), count=(2, 3)) for index in range(3)]
+
+
+@pytest.fixture(scope="module")
+def mini_maskclip():
+    return load("mini-maskclip", device="cpu", lazy=True)
 
 
 @pytest.fixture
@@ -205,3 +220,88 @@ def test_boxes_that_cannot_be_used_are_failures_of_their_image(photos, capsys, b
     import re
 
     assert re.search(message, printed.err)
+
+
+@pytest.fixture
+def embedded(mini_maskclip):
+    """Embeds a folder of images into an index; gives how many were embedded and how many were done before."""
+
+    def made(photos, out, **settings):
+        settings = {"regions": "whole", "batch": 1, **settings}
+        run = EmbedJob(mini_maskclip, out, **settings).run(expand_inputs([photos]))
+        return len(run.done), len(run.skipped)
+
+    return made
+
+
+@pytest.mark.parametrize("form", ["safetensors", "parquet"])
+def test_two_runs_in_two_places_write_the_same_bytes(photos, embedded, monkeypatch, form):
+    """Times of change, the place and the pace of writing are no part of an index."""
+    files = {}
+    for name, seconds in (("first", 60.0), ("second", -1.0)):
+        monkeypatch.setattr(embed_job, "PART_SECONDS", seconds)
+        place = photos.parent / name
+        shutil.copytree(photos, place / "photos")
+        os.utime(place / "photos" / "a.png", (len(files), 1))
+        assert embedded(place / "photos", place / "index", form=form) == (3, 0)
+        files[name] = {path.name: path.read_bytes() for path in part_files(place / "index")}
+    assert list(files["first"]) == [f"part-00000.{form}"]
+    assert files["first"] == files["second"]
+    assert str(photos.parent).encode() not in files["first"][f"part-00000.{form}"]
+
+
+def test_large_shards_end_where_they_are_full(photos, embedded, monkeypatch):
+    monkeypatch.setattr(embed_job, "PART_REGIONS", 2)
+    assert embedded(photos, photos.parent / "index") == (3, 0)
+    assert [len(open_part(file)) for file in part_files(photos.parent / "index")] == [2, 1]
+
+
+def test_an_index_that_was_moved_with_its_images_goes_on(photos, mini_maskclip, embedded, tmp_path):
+    assert embedded(photos, tmp_path / "index") == (3, 0)
+    moved, index = tmp_path / "elsewhere" / "photos", tmp_path / "elsewhere" / "index"
+    shutil.copytree(photos, moved)
+    for path in moved.rglob("*.png"):  # a copy: the times are those of now
+        os.utime(path)
+    (tmp_path / "index").rename(index)
+    shutil.rmtree(photos)
+    opened = RegionIndex.open(index)
+    assert list(opened.images) == [str(moved / name) for name in ("a.png", "day1/b.png", "day1/c.png")]
+    job = SearchJob(opened, mini_maskclip)
+    _, missing = job.sheet("ring", job.by_text(["ring"])[0])
+    assert missing == []
+    (index / "state.json").unlink()
+    for _ in range(2):
+        assert embedded(moved, index) == (0, 3)
+    content = (moved / "a.png").read_bytes()
+    for changed in ((moved / "day1" / "b.png").read_bytes(), content):
+        (moved / "a.png").write_bytes(changed)
+        assert embedded(moved, index) == (1, 2)
+
+
+def test_an_index_of_the_earlier_layout_is_read_and_added_to(photos, scenes, embedded):
+    """It has absolute paths and times of change."""
+    index = photos.parent / "index"
+    assert embedded(photos, index) == (3, 0)
+    (file,) = part_files(index)
+    part = open_part(file)
+    earlier = [IndexedImage(image.path, image.size, file_state(Path(image.path))) for image in part.images]
+    write_safetensors(replace(part, images=tuple(earlier)), file)
+    (index / "state.json").unlink()
+    assert str(photos).encode() in file.read_bytes()
+    assert embedded(photos, index) == (0, 3)
+    Image.fromarray(scenes[1].image).save(photos / "a.png")
+    assert embedded(photos, index) == (1, 2)
+    assert len(RegionIndex.open(index)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"regions": 3}, "regions are one of auto, everything, grid, whole, or a JSON file of boxes; got 3"),
+        ({"regions": ["grid"]}, "got \\['grid'\\]"),
+        ({"batch": 0}, "batch is the number of images .* got 0"),
+    ],
+)
+def test_arguments_of_another_type_are_named(mini_maskclip, tmp_path, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        EmbedJob(mini_maskclip, tmp_path / "index", **arguments)

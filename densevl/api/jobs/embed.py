@@ -1,9 +1,11 @@
 """Embedding the regions of many files into an index: resumed where a run stopped, never stopped by a bad file.
 
-The index is a folder of shards (:mod:`densevl.tasks.search.files`). Each is written, whole or not at all, when it is a
-minute old or large: a run that is killed loses no more than that.
+The index is a folder of shards (:mod:`densevl.tasks.search.files`). The last one is written, whole or not at all, every
+minute until it is large: a run that is killed loses no more than that, and where a shard ends does not depend on time.
+Beside the shards, ``state.json`` remembers sizes, times and hashes of the images, to tell quickly what has changed.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from os.path import abspath
@@ -11,26 +13,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
+from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
+from densevl.api.jobs.file_digests import FileDigests
 from densevl.api.jobs.manifest import refuse_other
-from densevl.api.jobs.runs import Run, file_state, fingerprint
+from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.model import Model
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.files import InputFile
+from densevl.core.files import InputFile, atomic_write, file_state
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.regions.proposals import ProposalFile, grid_regions
 from densevl.tasks.search import IndexedImage, Part, RegionIndex, is_index
 from densevl.tasks.search.files import next_part, part_files, write_part
+from densevl.tasks.search.image_paths import opened_path, stored_path
 from densevl.tasks.search.part import check_vectors
 from densevl.weights.download import file_sha256
 
-__all__ = ["REGIONS", "EmbedJob"]
+__all__ = ["REGIONS", "EmbedJob", "read_familiarity"]
 
 REGIONS = ("auto", "everything", "grid", "whole")
 """The sources of regions: the mask maker or else a grid; the mask maker; a grid of boxes; each image as a whole."""
 
 PART_SECONDS, PART_REGIONS = 60.0, 65536
-"""When a shard is written."""
+"""How often the last shard is written, and how large it grows."""
+
+STATE, FAMILIARITY = "state.json", "familiarity.json"
+"""The files beside the shards that remember the hashes of the images, and whether they are of the kind that the model
+knows."""
 
 
 class EmbedJob:
@@ -39,7 +49,7 @@ class EmbedJob:
     Args:
         model: the loaded model.
         out: folder of the index; made where it is missing, added to where there is one.
-        regions: one of :data:`REGIONS`, or a JSON file of boxes by image (see
+        regions: one of :data:`REGIONS`, or the path of a JSON file of boxes by image (see
             :class:`densevl.regions.proposals.ProposalFile`).
         form: ``safetensors`` or ``parquet``.
         batch: images that are encoded together.
@@ -49,15 +59,15 @@ class EmbedJob:
         loaded: further arguments that loaded the model, so that a search can load it again.
 
     Raises:
-        UsageError: where the regions are unknown, the index is another model's, or the model has no mask maker to
-            propose everything.
+        UsageError: where the regions, the format or the batch cannot be used, the index is another model's, or the
+            model has no mask maker to propose everything.
     """
 
     def __init__(
         self,
         model: Model,
         out: Path,
-        regions: str | Path = "auto",
+        regions: Any = "auto",
         form: str = "safetensors",
         batch: int = 8,
         masks: bool = True,
@@ -65,9 +75,14 @@ class EmbedJob:
         replace: bool = False,
         loaded: Mapping[str, Any] | None = None,
     ) -> None:
+        if not isinstance(batch, int) or batch < 1:
+            raise UsageError(f"batch is the number of images that are encoded together, 1 or more; got {batch!r}")
+        out = Path(out)
         self.model, self.out, self.form, self.batch, self.masks = model, out, form, batch, masks
-        next_part(out, form)  # an unknown format is said before anything is embedded
-        self.file = None if regions in REGIONS else ProposalFile(_existing(regions), named=True)
+        self._file = next_part(out, form)  # an unknown format is said before anything is embedded
+        self.file = (
+            None if isinstance(regions, str) and regions in REGIONS else ProposalFile(_existing(regions), named=True)
+        )
         self.regions = f"boxes {file_sha256(Path(regions))[:12]}" if self.file is not None else str(regions)
         loaded = dict(loaded or {})
         digest = fingerprint(model.embedder.protocol, self._mask_maker(), self.regions, masks, loaded)
@@ -81,8 +96,10 @@ class EmbedJob:
                     "write to another folder, or begin it anew with --overwrite"
                 )
             self._opened = None
-        self._pending: list[tuple[IndexedImage, Regions, RegionEmbeddings]] = []
-        self._since = time.monotonic()
+        self._digests, self.unfamiliar = FileDigests(out / STATE), Unfamiliar(model.name)
+        self._kinds: dict[str, dict[str, Any]] = {}
+        self._pending: list[Part] = []
+        self._written, self._since = 0, time.monotonic()
 
     def run(self, inputs: Sequence[InputFile]) -> Run[InputFile, int]:
         """Embed what is not in the index yet; the number of regions is said of each input.
@@ -93,21 +110,46 @@ class EmbedJob:
         """
         refuse_other(self.out, "embed")
         states = self._states()
-        run = Run[InputFile, int](
-            self.out, inputs, lambda item: states.get(abspath(item.path)) == file_state(item.path)
-        )
+        run = Run[InputFile, int](self.out, inputs, lambda item: self._unchanged(item, states))
         if self._opened is None:
             for path in part_files(self.out):
                 path.unlink()
         try:
             for item, (regions, vectors) in run.results(self._embed, self.batch, "embedding"):
-                image = IndexedImage(abspath(item.path), regions.size, file_state(item.path))
-                self._pending.append((image, regions, vectors))
+                image = IndexedImage(abspath(item.path), regions.size, self._digests.of(item.path))
+                self._pending.append(Part.of([image], [regions], [vectors], self.settings, self.masks))
                 run.done.append((item, len(regions)))
                 self._write(old=time.monotonic() - self._since > PART_SECONDS)
         finally:  # an interrupted run keeps what it has
             self._write(old=True)
+            self._digests.save()
+        self._test_kinds([*(item for item, _ in run.done), *run.skipped])
         return run
+
+    def _test_kinds(self, items: Sequence[InputFile]) -> None:
+        """Say of each image in the index whether it is of the kind that the model knows; what is said is kept.
+
+        Images of earlier runs are looked at again only where this was not said of them, or by another test.
+        """
+        known = self.model.known
+        if known is None:
+            return
+        kept = {} if self._opened is None else read_familiarity(self.out, known.digest)
+        for item in tqdm(items, desc="kinds of images", delay=2, disable=None):
+            path, state = abspath(item.path), list(self._digests.of(item.path))
+            if path in self._kinds:
+                kept[path] = {**self._kinds[path], "state": state}
+            elif kept.get(path, {}).get("state") != state:
+                kept[path] = {**familiarity_record(known, self.model.familiarity(item.path)), "state": state}
+            self.unfamiliar.note(str(item.path), kept[path])
+        stored = {stored_path(path, self.out): record for path, record in kept.items()}
+        with atomic_write(self.out / FAMILIARITY) as temporary:
+            temporary.write_text(json.dumps({"test": known.digest, "images": stored}, ensure_ascii=False), "utf-8")
+
+    def _unchanged(self, item: InputFile, states: Mapping[str, tuple[int, ...] | None]) -> bool:
+        """Whether an image is in the index as its file is now."""
+        known = states.get(abspath(item.path))
+        return bool(known) and known in (file_state(item.path), self._digests.of(item.path))
 
     def _mask_maker(self) -> str | None:
         """Identity of what makes proposals, or masks of boxes; None where nothing does.
@@ -138,6 +180,9 @@ class EmbedJob:
     ) -> list[tuple[Regions, RegionEmbeddings]]:
         found = [self._propose(image, item) for item, image in zip(inputs, images, strict=True)]
         embedded = self.model.embed_regions(images, found)
+        if self.model.known is not None:
+            for item, p in zip(inputs, self.model.familiarity(list(images)), strict=True):
+                self._kinds[abspath(item.path)] = familiarity_record(self.model.known, p)
         for item, vectors in zip(inputs, embedded, strict=True):
             check_vectors(vectors.vectors, item.path.name)
         return list(zip(found, embedded, strict=True))
@@ -151,15 +196,37 @@ class EmbedJob:
         return grid_regions(size) if self.regions == "grid" else self.model.propose(image)
 
     def _write(self, old: bool) -> None:
-        """Write a shard where what is pending is old or large."""
-        if not self._pending or not (old or sum(len(found) for _, found, _ in self._pending) >= PART_REGIONS):
+        """Write the last shard where it is old or large; a large one is the last no more."""
+        large = sum(map(len, self._pending)) >= PART_REGIONS
+        if len(self._pending) == self._written or not (old or large):
             return
-        images, regions, embeddings = zip(*self._pending, strict=True)
-        write_part(Part.of(images, regions, embeddings, self.settings, self.masks), next_part(self.out, self.form))
-        self._pending, self._since = [], time.monotonic()
+        if self._written == 0:
+            self._file = next_part(self.out, self.form)
+        write_part(RegionIndex(tuple(self._pending)).merged(), self._file)
+        self._written, self._since = len(self._pending), time.monotonic()
+        if large:
+            self._pending, self._written = [], 0
 
 
-def _existing(regions: str | Path) -> Path:
+def read_familiarity(index: Path, test: str | None = None) -> dict[str, dict[str, Any]]:
+    """Whether images of an index are of the kind that its model knows, by their paths, as far as that was said.
+
+    Args:
+        index: its folder.
+        test: the digest of the test whose answers count; None for any.
+    """
+    try:
+        said = json.loads((index / FAMILIARITY).read_text(encoding="utf-8"))
+        if test is not None and said["test"] != test:
+            return {}
+        return {opened_path(name, index): dict(record) for name, record in said["images"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _existing(regions: Any) -> Path:
+    if not isinstance(regions, str | Path):
+        raise UsageError(f"regions are one of {', '.join(REGIONS)}, or a JSON file of boxes; got {regions!r}")
     if isinstance(regions, str) and not Path(regions).exists():
         raise UsageError(
             f"regions {regions!r} are unknown; give a JSON file of boxes, or {suggestion(regions, REGIONS)}"

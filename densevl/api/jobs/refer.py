@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
 from densevl.api.jobs.pages import write_refer_page
 from densevl.api.model import Model
 from densevl.core.drawing.overlay import write_image
@@ -45,6 +46,7 @@ class ReferJob:
 
     def __init__(self, model: Model, out: Path, top: int = 5, show_marked: bool = False, html: bool = False) -> None:
         self.model, self.out, self.top, self.show_marked, self.html = model, out, top, show_marked, html
+        self.unfamiliar = Unfamiliar(model.name, "fgvp")
 
     def run(
         self, source: Path | Input, expressions: Sequence[str], proposals: Proposals | None = None
@@ -70,12 +72,15 @@ class ReferJob:
             write_image(sheet, self._marked(image, grounding))
         if self.html:
             write_refer_page(self.out, item.relative, image, found, self.model.name, self.top)
-        record = {
+        record: dict[str, Any] = {
             "image": {"file_name": item.name, "height": image.shape[0], "width": image.shape[1]},
             "model": self.model.name,
             "protocol": self.model.grounder.protocol,
             "expressions": [_record(grounding) for grounding in found],
         }
+        if self.model.known is not None:
+            record["familiarity"] = familiarity_record(self.model.known, self.model.familiarity(image))
+            self.unfamiliar.note(item.name, record["familiarity"])
         with atomic_write(self.out / f"{item.relative}.refer.json") as temporary:
             temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         return found

@@ -156,13 +156,20 @@ class Results:
         files = [file for name, made in self.formats.items() if name in record["saved"] for file in made.files(image)]
         return all((self.out / file).is_file() for file in files) and record["source"] == _source(item)
 
-    def write(self, item: Input, result: LabelMap, masks: Bool[np.ndarray, "n _ _"] | None = None) -> None:
+    def write(
+        self,
+        item: Input,
+        result: LabelMap,
+        masks: Bool[np.ndarray, "n _ _"] | None = None,
+        familiarity: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write the results of an input.
 
         Args:
             item: the input.
             result: its label map.
             masks: of the mask maker, where it was asked.
+            familiarity: what is known of the image's kind, where that can be said.
 
         Raises:
             OutputError: where a file cannot be written.
@@ -171,7 +178,8 @@ class Results:
         image = ImageRecord.of(result, item.relative, _file_name(item), place, tuple(state), masks, self.instances)
         saved, _ = self._save(image, {})
         asked = {} if masks is None else {"mask_maker": self.mask_maker}
-        kept = {"settings": self.settings, "model": self.model, **image.as_json(), **asked}
+        kind = {} if familiarity is None else {"familiarity": familiarity}
+        kept = {"settings": self.settings, "model": self.model, **image.as_json(), **asked, **kind}
         self._write_json(f"{item.relative}{RECORD}", {**kept, "saved": saved})
 
     def complete(self) -> list[Failure]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
 from densevl.api.jobs.manifest import begin, check, read_manifest
 from densevl.api.jobs.merge import finish
 from densevl.api.jobs.results import Results, chosen, is_there
@@ -65,10 +66,12 @@ class SegmentJob:
         min_area: int | None = None,
     ) -> None:
         self.model, self.out, self.batch, self.overwrite = model, out, batch, overwrite
+        self.unfamiliar = Unfamiliar(model.name)
         self.texts: TextEmbeddings = model.embed_classes(classes, background)
         words, limits = self.texts.vocabulary, {"threshold": self.texts.threshold, "delta": self.texts.delta}
         protocol = model.segmentor.protocol
-        settings = fingerprint(protocol, words.classes, words.background, *limits.values())
+        tested = [] if model.known is None else [model.known.digest]
+        settings = fingerprint(protocol, words.classes, words.background, *limits.values(), *tested)
         before = read_manifest(out) or {}
         formats, kinds = chosen(before if before.get("fingerprint") == settings else {}, save, instances, min_area)
         self.mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
@@ -104,8 +107,10 @@ class SegmentJob:
                 taken = "another run has written results of this name; run again, and it gets another one"
                 run.fail(Failure(item.place, f"{item.name}: {taken}"))
                 continue
-            self.results.write(item, result, masks)
+            self.results.write(item, result, masks, self._kind(result))
             run.done.append((item, result.areas()))
+        for item in own:
+            self.unfamiliar.note(item.name, (self.results.record(item.relative) or {}).get("familiarity"))
         if shard is None:
             run.failures += finish(self.results, {item.place for item, _ in run.done})
         else:
@@ -117,6 +122,11 @@ class SegmentJob:
     ) -> list[tuple[LabelMap, Bool[np.ndarray, "n _ _"] | None]]:
         results = self.model.segment(list(images), self.texts)
         return [(result, self._masks(image)) for result, image in zip(results, images, strict=True)]
+
+    def _kind(self, result: LabelMap) -> dict[str, Any] | None:
+        """What is known of the kind of an image."""
+        known = self.model.known
+        return None if known is None or result.familiarity is None else familiarity_record(known, result.familiarity)
 
     def _masks(self, image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "n H W"] | None:
         """What the mask maker sees in an image, the best first; None where it is not wanted."""

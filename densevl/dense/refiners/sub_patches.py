@@ -1,5 +1,7 @@
 """From an encoder's patches to the sub-patches that they are cut into, and images to whole patches."""
 
+from dataclasses import replace
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -21,13 +23,13 @@ def on_sub_patches(features: DenseFeatures, factor: int) -> DenseFeatures:
     if foreground is not None:
         sizes = [factor * side for side in foreground.shape[1:]]
         foreground = F.interpolate(foreground[:, None], sizes, mode="bilinear", align_corners=False)[:, 0]
-    return DenseFeatures(
-        _repeat(features.grid, factor),
-        features.patch_size // factor,
-        features.model_id,
-        None if keys is None else _repeat(keys, factor),
-        {name: _repeat(value, factor) for name, value in features.maps.items()},
-        foreground,
+    return replace(
+        features,
+        grid=_repeat(features.grid, factor),
+        patch_size=features.patch_size // factor,
+        keys=None if keys is None else _repeat(keys, factor),
+        maps={name: _repeat(value, factor) for name, value in features.maps.items()},
+        foreground=foreground,
     )
 
 
@@ -40,13 +42,12 @@ def inside_of(features: DenseFeatures, images: Float[Tensor, "b 3 H W"]) -> Dens
     patch = features.patch_size
     height, width = ((side + patch - 1) // patch for side in images.shape[2:])  # ONNX divides negatives otherwise
     keys, foreground = features.keys, features.foreground
-    return DenseFeatures(
-        first_cells(features.grid, height, width),
-        features.patch_size,
-        features.model_id,
-        None if keys is None else first_cells(keys, height, width),
-        {name: first_cells(value, height, width) for name, value in features.maps.items()},
-        None if foreground is None else first_cells(foreground, height, width),
+    return replace(
+        features,
+        grid=first_cells(features.grid, height, width),
+        keys=None if keys is None else first_cells(keys, height, width),
+        maps={name: first_cells(value, height, width) for name, value in features.maps.items()},
+        foreground=None if foreground is None else first_cells(foreground, height, width),
     )
 
 

@@ -1,15 +1,18 @@
 """The files of an index: a folder of parts, or one part alone, each file whole or not at all.
 
 A part is ``part-00000.safetensors`` or ``part-00000.parquet``; the suffix chooses. No file holds anything that is
-executed when it is read.
+executed when it is read. Two runs over the same images in the same place beside it write the same bytes.
 """
 
 import os
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from densevl.core.errors import UsageError, shortened, suggestion
 from densevl.core.files import atomic_write
+from densevl.tasks.search.image_paths import opened_path, stored_path
 from densevl.tasks.search.part import Part
 
 __all__ = ["FORMATS", "is_index", "next_part", "open_part", "open_parts", "part_files", "write_part"]
@@ -33,7 +36,7 @@ def part_files(folder: str | Path) -> list[Path]:
 def next_part(folder: str | Path, form: str) -> Path:
     """The file of the part that is written next."""
     if form not in FORMATS:
-        raise UsageError(f"format {form!r} is unknown; {suggestion(form, FORMATS)}")
+        raise UsageError(f"format {form!r} is unknown; {suggestion(str(form), FORMATS)}")
     found = part_files(folder)
     number = int(found[-1].stem[5:]) + 1 if found else 0
     return Path(folder) / f"part-{number:05}.{form}"
@@ -64,16 +67,14 @@ def open_part(path: str | Path) -> Part:
     """
     path = Path(path)
     if path.suffix == ".parquet":
-        from densevl.tasks.search.parquet_part import open_parquet
-
-        return open_parquet(path)
-    from densevl.tasks.search.safetensors_part import open_safetensors
-
-    return open_safetensors(path)
+        from densevl.tasks.search.parquet_part import open_parquet as opened
+    else:
+        from densevl.tasks.search.safetensors_part import open_safetensors as opened
+    return _renamed(opened(path), opened_path, path.parent)
 
 
 def write_part(part: Part, path: str | Path) -> None:
-    """Write a part; the suffix chooses the format.
+    """Write a part; the suffix chooses the format, and images beside it are named relative to it.
 
     Raises:
         OutputError: where the file cannot be written.
@@ -82,12 +83,18 @@ def write_part(part: Part, path: str | Path) -> None:
     path = Path(path)
     if path.suffix[1:] not in FORMATS:
         raise UsageError(f"an index is written as {' or '.join(f'.{form}' for form in FORMATS)}; got {path.name!r}")
+    stored = _renamed(part, stored_path, path.parent)
     with atomic_write(path) as temporary:
         if path.suffix == ".parquet":
             from densevl.tasks.search.parquet_part import write_parquet
 
-            write_parquet(part, temporary)
+            write_parquet(stored, temporary)
         else:
             from densevl.tasks.search.safetensors_part import write_safetensors
 
-            write_safetensors(part, temporary)
+            write_safetensors(stored, temporary)
+
+
+def _renamed(part: Part, rename: Callable[[str, Path], str], folder: Path) -> Part:
+    """A part with the paths of its images written in another way."""
+    return replace(part, images=tuple(replace(image, path=rename(image.path, folder)) for image in part.images))

@@ -47,9 +47,11 @@ class IndexedImage:
     """An image whose regions are in an index.
 
     Attributes:
-        path: where it was, absolute.
+        path: where it is, absolute, or its address, or another name; files name it relative to themselves where it
+            lies near (see :mod:`densevl.tasks.search.image_paths`).
         size: (height, width).
-        state: bytes and time of change of its file, in nanoseconds, when it was embedded; empty where it is no file.
+        state: bytes of its file when it was embedded, and the beginning of the hash of its content as a number; in
+            earlier indexes the time of its last change. Empty where it is no file.
     """
 
     path: str

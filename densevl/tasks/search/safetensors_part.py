@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from densevl.core.errors import UsageError
+from densevl.core.tensor_bytes import tensor_bytes
 from densevl.tasks.search.headers import checked_part, damaged, header, read_header
 from densevl.tasks.search.part import Part
 
@@ -30,7 +30,7 @@ def write_safetensors(part: Part, path: Path) -> None:
         codes = [part.masks[row].encode("ascii") for row in range(len(part))]
         tensors["mask_codes"] = torch.from_numpy(np.frombuffer(b"".join(codes), np.uint8).copy())
         tensors["mask_ends"] = torch.tensor([len(code) for code in codes], dtype=torch.int64).cumsum(0)
-    path.write_bytes(save(tensors, header(part)))  # or a full disk would be an error of another kind
+    path.write_bytes(tensor_bytes(tensors, header(part)))
 
 
 def open_safetensors(path: Path) -> Part:

@@ -188,6 +188,15 @@ class RegionSegmentor(nn.Module):
         """
         return self.encode_regions(images, [self.pipeline.propose(image) for image in images], texts)
 
+    @property
+    def view(self) -> dict[str, Any]:
+        """Everything that decides a summary; see :attr:`Segmentor.view`."""
+        return self.dense.view
+
+    def summarise(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n c"]:
+        """What images look like in short; see :meth:`Segmentor.summarise`."""
+        return self.dense.summarise(images)
+
     def encode_resized(
         self,
         images: Sequence[Float[Tensor, "3 _ _"] | UInt8[Tensor, "3 _ _"]],

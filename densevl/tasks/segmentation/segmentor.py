@@ -66,6 +66,11 @@ class EncodedImage:
     pixels: Float[Tensor, "3 h w"] | None = None
     texts: TextEmbeddings | None = None
 
+    @property
+    def summary(self) -> Float[Tensor, " c"] | None:
+        """What the image looks like in short, the mean over its windows; None where the features do not say it."""
+        return None if self.features.summary is None else self.features.summary.mean(0)
+
 
 class Segmentor(nn.Module):
     """Label maps from class names.
@@ -182,6 +187,12 @@ class Segmentor(nn.Module):
             "dtype": str(self.encoder.dtype).removeprefix("torch."),
         }
 
+    @property
+    def view(self) -> dict[str, Any]:
+        """Everything that decides a summary: JSON values only."""
+        names = ("encoder", "positions", "border", "short_side", "long_side", "window", "stride", "dtype")
+        return {name: self.protocol[name] for name in names}
+
     def encode(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], texts: TextEmbeddings | None = None
     ) -> list[EncodedImage]:
@@ -192,14 +203,29 @@ class Segmentor(nn.Module):
             texts: the classes that they are encoded for, where the readout wants them; see
                 :attr:`encodes_for_texts`.
         """
-        tensors = []
-        for image in images:
-            size = image.shape[:2]
-            if self.short_side is not None:
-                size = resized_size(size, self.short_side, self.long_side)
-            tensors.append(to_tensor(resize_image(image, size)))
+        tensors = [self._resized(image) for image in images]
         encoded = self.encode_resized(tensors, [image.shape[:2] for image in images], texts)
         return [replace(one, image=image) for one, image in zip(encoded, images, strict=True)]
+
+    @torch.inference_mode()
+    def summarise(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n c"]:
+        """The summaries that :meth:`encode` hands out, without readout and refiners.
+
+        Args:
+            images: RGB, each any size.
+        """
+        found = []
+        for image in map(self._resized, images):
+            plan = WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride)
+            windows = plan.crop(image[None].to(self.device)).split(self.window_batch)
+            found.append(torch.cat([self.dense.summarise(batch) for batch in windows]).mean(0))
+        return torch.stack(found)
+
+    def _resized(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Float[Tensor, "3 _ _"]:
+        size = image.shape[:2]
+        if self.short_side is not None:
+            size = resized_size(size, self.short_side, self.long_side)
+        return to_tensor(resize_image(image, size))
 
     @torch.inference_mode()
     def encode_resized(

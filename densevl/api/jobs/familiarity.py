@@ -1,0 +1,116 @@
+"""Images of a run that are not of the kind that its model knows: the test, their records, and a line of them all."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from densevl.api.jobs.runs import fingerprint
+from densevl.api.model import Model
+from densevl.classifiers.familiarity import FEWEST, Familiarity
+from densevl.core.errors import UsageError, WeightsError
+from densevl.core.files import InputFile, expand_inputs, file_state
+from densevl.weights import cache_dir
+from densevl.weights.opened import OpenedWeights
+
+__all__ = ["Unfamiliar", "familiarity_record", "known_by", "reference_images"]
+
+NAMED = 3
+"""Images that a line names; it counts the others."""
+
+
+def reference_images(reference: str) -> list[InputFile]:
+    """The images of a folder, a glob or a file that show what is known; none for a file of statistics.
+
+    Raises:
+        UsageError: where there is nothing, or there are too few.
+    """
+    if reference.endswith(".safetensors"):
+        if not Path(reference).is_file():
+            raise UsageError(f"no such file: {reference!r}")
+        return []
+    inputs = expand_inputs([reference])
+    if len(inputs) < FEWEST:
+        raise UsageError(f"{reference}: give at least {FEWEST} images of the kind that is known; got {len(inputs)}")
+    return inputs
+
+
+def known_by(model: Model, reference: str) -> Familiarity:
+    """What tells the images of a user from others, by the features of a model; fitted once and then kept in the cache.
+
+    Args:
+        model: the loaded model.
+        reference: a folder or a glob of images, or a file that :meth:`Familiarity.save` wrote.
+
+    Raises:
+        ImageError: where an image cannot be read.
+        UsageError: where there are too few images, or the file was made with another encoder.
+        WeightsError: where the file is damaged.
+    """
+    inputs = reference_images(reference)
+    if not inputs:
+        known = _read(Path(reference))
+        known.check(model.encoder_id)
+        return known
+    images = [[str(item.path.absolute()), *file_state(item.path)] for item in inputs]
+    kept = cache_dir() / "known" / f"{fingerprint(model.view, images)}.safetensors"
+    try:
+        return _read(kept)
+    except WeightsError:  # none yet, or one that is damaged
+        known = model.learn_known([item.path for item in inputs], f"images of {reference}")
+        known.save(kept)
+        return known
+
+
+def _read(path: Path) -> Familiarity:
+    opened = OpenedWeights(path, None)
+    return Familiarity.of_state(opened.state, opened.metadata, path)
+
+
+def familiarity_record(known: Familiarity, p: float) -> dict[str, Any]:
+    """What is known of an image's kind, as JSON values: the p-value, the known kind, whether it counts as unknown."""
+    return {"p": round(p, 6), "known": known.what, "unknown": p <= known.level}
+
+
+class Unfamiliar:
+    """Counts the images that are not of the kind that a model knows.
+
+    Args:
+        model: its name.
+        cure: the name of a model that knows other images; empty for none.
+
+    Attributes:
+        records: of the images by their names, as :func:`familiarity_record` makes them.
+    """
+
+    def __init__(self, model: str, cure: str = "dinoiser") -> None:
+        self.model, self.cure = model, cure
+        self.records: dict[str, Mapping[str, Any]] = {}
+
+    def note(self, name: str, record: Mapping[str, Any] | None) -> None:
+        """Take account of an image; None where nothing is known of its kind."""
+        if record is not None:
+            self.records[name] = record
+
+    @property
+    def line(self) -> str:
+        """The line for people; empty where every image is of the known kind."""
+        found = {name: record for name, record in self.records.items() if record["unknown"]}
+        if not found:
+            return ""
+        record = next(iter(found.values()))
+        kind = record["known"]
+        whose = f"the {kind}" if kind.startswith("images of ") else f"the {kind} that {self.model} knows"
+        names = ", ".join(list(found)[:NAMED]) + (", …" if len(found) > NAMED else "")
+        if len(self.records) == 1:
+            said = f"{names} does not look like {whose} (p = {record['p']:.3g})"
+        else:
+            said = f"{len(found)} of {len(self.records)} images do not look like {whose}: {names}"
+        if kind.startswith("images of ") or not self.cure:
+            return f"densevl: {said}; what is said of it may mean nothing"
+        return f"densevl: {said}; what is said of it means nothing: take a model of photos, such as {self.cure}"
+
+    def report(self) -> None:
+        """Print the line on standard error, where there is one."""
+        if self.line:
+            print(self.line, file=sys.stderr)

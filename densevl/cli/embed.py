@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from densevl.cli.inputs import add_inputs, named_inputs
 from densevl.cli.options import Change, add_command, add_model_options, load_model, positive
 from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
 from densevl.core.errors import UsageError
@@ -28,7 +29,7 @@ def add(commands: Any) -> None:
         "Embed the regions of images into an index. Running again adds what is new or has changed.",
         EXAMPLES,
     )
-    parser.add_argument("inputs", nargs="+", metavar="IMAGE|FOLDER|GLOB")
+    add_inputs(parser)
     add_region_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="begin the index anew")
     add_model_options(parser, out="index")
@@ -87,9 +88,7 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: boo
 
 
 def _embed(options: argparse.Namespace) -> int:
-    from densevl.core.files import expand_inputs
-
-    inputs = expand_inputs(options.inputs, exclude=options.out)
+    inputs = named_inputs(options, options.inputs, options.out)
     run, _, unfamiliar = embed(options, inputs, options.out, overwrite=options.overwrite)
     unfamiliar.report()
     regions = sum(count for _, count in run.done)

@@ -4,11 +4,11 @@ import argparse
 import hashlib
 import json
 import sys
-from os.path import abspath
 from pathlib import Path
 from typing import Any
 
 from densevl.cli.embed import add_region_options, embed, loaded_with
+from densevl.cli.inputs import named_inputs
 from densevl.cli.options import add_command, add_html_option, add_model_options, load_model, numbers, positive
 from densevl.core.errors import ImageError, UsageError
 
@@ -130,17 +130,16 @@ def _opened(options: argparse.Namespace) -> Any:
 
 def _embedded(options: argparse.Namespace) -> Any:
     """The index of images that were named, kept where it is found the next time."""
-    from densevl.core.files import expand_inputs
     from densevl.tasks.search import RegionIndex, is_index
     from densevl.weights import cache_dir
 
-    inputs = expand_inputs([options.index], exclude=options.kept)
+    inputs = named_inputs(options, [options.index], options.kept)
     out = options.kept or cache_dir() / "indexes" / _kept_name(options)
     run, model, _ = embed(options, inputs, out, replace=options.kept is None)
     if not is_index(out):
         name, reason = run.failures[0]
         raise ImageError(f"none of the {len(inputs)} images could be embedded; the first one, {name}: {reason}")
-    return out, RegionIndex.open(out).only([abspath(item.path) for item in inputs]), model, run
+    return out, RegionIndex.open(out).only([item.place for item in inputs]), model, run
 
 
 def _kept_name(options: argparse.Namespace) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from densevl.datasets.scenes import render
 from densevl.tasks.search import IndexedImage, RegionIndex
 from densevl.tasks.search.files import open_part, part_files
 from densevl.tasks.search.safetensors_part import write_safetensors
+
+MINI = ["--model", "mini-maskclip", "--offline"]
 
 
 @pytest.fixture(scope="module")
@@ -305,3 +308,19 @@ def test_an_index_of_the_earlier_layout_is_read_and_added_to(photos, scenes, emb
 def test_arguments_of_another_type_are_named(mini_maskclip, tmp_path, arguments, message):
     with pytest.raises(UsageError, match=message):
         EmbedJob(mini_maskclip, tmp_path / "index", **arguments)
+
+
+def test_an_archive_is_embedded_resumed_and_shown(photos, mini_maskclip, capsys):
+    with tarfile.open(photos.parent / "all.tar", "w") as archive:
+        archive.add(photos, ".")
+    archive_path, index = photos.parent / "all.tar", photos.parent / "index"
+    for counts in ("3 embedded with 3 regions, 0 done before", "0 embedded with 0 regions, 3 done before"):
+        assert main(["embed", *map(str, [archive_path, "--out", index, "--regions", "whole", *MINI])]) == 0
+        assert counts in capsys.readouterr().out
+    opened = RegionIndex.open(index)
+    assert set(opened.images) == {f"{archive_path}/{name}" for name in ("a.png", "day1/b.png", "day1/c.png")}
+    job = SearchJob(opened, mini_maskclip)
+    hits = job.by_text(["a shape"], top=3)[0]
+    assert job.sheet("a shape", hits)[1] == []
+    archive_path.unlink()
+    assert len(job.sheet("a shape", hits)[1]) == 3

@@ -1,4 +1,4 @@
-"""Embedding the regions of many files into an index: resumed where a run stopped, never stopped by a bad file.
+"""Embedding the regions of many images into an index: resumed where a run stopped, never stopped by a bad file.
 
 The index is a folder of shards (:mod:`densevl.tasks.search.files`). The last one is written, whole or not at all, every
 minute until it is large: a run that is killed loses no more than that, and where a shard ends does not depend on time.
@@ -8,7 +8,6 @@ Beside the shards, ``state.json`` remembers sizes, times and hashes of the image
 import json
 import time
 from collections.abc import Mapping, Sequence
-from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from densevl.api.jobs.manifest import refuse_other
 from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.model import Model
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.files import InputFile, atomic_write, file_state
+from densevl.core.files import InputFile, atomic_write
+from densevl.core.inputs import Input
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.regions.proposals import ProposalFile, grid_regions
 from densevl.tasks.search import IndexedImage, Part, RegionIndex, is_index
@@ -101,7 +101,7 @@ class EmbedJob:
         self._pending: list[Part] = []
         self._written, self._since = 0, time.monotonic()
 
-    def run(self, inputs: Sequence[InputFile]) -> Run[InputFile, int]:
+    def run(self, inputs: Sequence[Input]) -> Run[Input, int]:
         """Embed what is not in the index yet; the number of regions is said of each input.
 
         Raises:
@@ -110,13 +110,13 @@ class EmbedJob:
         """
         refuse_other(self.out, "embed")
         states = self._states()
-        run = Run[InputFile, int](self.out, inputs, lambda item: self._unchanged(item, states))
+        run = Run[Input, int](self.out, inputs, lambda item: self._unchanged(item, states))
         if self._opened is None:
             for path in part_files(self.out):
                 path.unlink()
         try:
             for item, (regions, vectors) in run.results(self._embed, self.batch, "embedding"):
-                image = IndexedImage(abspath(item.path), regions.size, self._digests.of(item.path))
+                image = IndexedImage(item.place, regions.size, self._state(item))
                 self._pending.append(Part.of([image], [regions], [vectors], self.settings, self.masks))
                 run.done.append((item, len(regions)))
                 self._write(old=time.monotonic() - self._since > PART_SECONDS)
@@ -126,7 +126,7 @@ class EmbedJob:
         self._test_kinds([*(item for item, _ in run.done), *run.skipped])
         return run
 
-    def _test_kinds(self, items: Sequence[InputFile]) -> None:
+    def _test_kinds(self, items: Sequence[Input]) -> None:
         """Say of each image in the index whether it is of the kind that the model knows; what is said is kept.
 
         Images of earlier runs are looked at again only where this was not said of them, or by another test.
@@ -136,20 +136,24 @@ class EmbedJob:
             return
         kept = {} if self._opened is None else read_familiarity(self.out, known.digest)
         for item in tqdm(items, desc="kinds of images", delay=2, disable=None):
-            path, state = abspath(item.path), list(self._digests.of(item.path))
+            path, state = item.place, list(self._state(item))
             if path in self._kinds:
                 kept[path] = {**self._kinds[path], "state": state}
             elif kept.get(path, {}).get("state") != state:
-                kept[path] = {**familiarity_record(known, self.model.familiarity(item.path)), "state": state}
-            self.unfamiliar.note(str(item.path), kept[path])
+                kept[path] = {**familiarity_record(known, self.model.familiarity(item.read())), "state": state}
+            self.unfamiliar.note(item.name, kept[path])
         stored = {stored_path(path, self.out): record for path, record in kept.items()}
         with atomic_write(self.out / FAMILIARITY) as temporary:
             temporary.write_text(json.dumps({"test": known.digest, "images": stored}, ensure_ascii=False), "utf-8")
 
-    def _unchanged(self, item: InputFile, states: Mapping[str, tuple[int, ...] | None]) -> bool:
-        """Whether an image is in the index as its file is now."""
-        known = states.get(abspath(item.path))
-        return bool(known) and known in (file_state(item.path), self._digests.of(item.path))
+    def _state(self, item: Input) -> tuple[int, ...]:
+        """Numbers that differ once an image has changed: of its content where it is a file, which may be moved."""
+        return self._digests.of(item.path) if isinstance(item, InputFile) else item.state()
+
+    def _unchanged(self, item: Input, states: Mapping[str, tuple[int, ...] | None]) -> bool:
+        """Whether an image is in the index as it is now."""
+        known = states.get(item.place)
+        return bool(known) and known in (item.state(), self._state(item))
 
     def _mask_maker(self) -> str | None:
         """Identity of what makes proposals, or masks of boxes; None where nothing does.
@@ -175,22 +179,20 @@ class EmbedJob:
             states.update({image.path: image.state if same else None for image in part.images})
         return states
 
-    def _embed(
-        self, inputs: Sequence[InputFile], images: Sequence[np.ndarray]
-    ) -> list[tuple[Regions, RegionEmbeddings]]:
+    def _embed(self, inputs: Sequence[Input], images: Sequence[np.ndarray]) -> list[tuple[Regions, RegionEmbeddings]]:
         found = [self._propose(image, item) for item, image in zip(inputs, images, strict=True)]
         embedded = self.model.embed_regions(images, found)
         if self.model.known is not None:
             for item, p in zip(inputs, self.model.familiarity(list(images)), strict=True):
-                self._kinds[abspath(item.path)] = familiarity_record(self.model.known, p)
+                self._kinds[item.place] = familiarity_record(self.model.known, p)
         for item, vectors in zip(inputs, embedded, strict=True):
-            check_vectors(vectors.vectors, item.path.name)
+            check_vectors(vectors.vectors, Path(item.place).name)
         return list(zip(found, embedded, strict=True))
 
-    def _propose(self, image: np.ndarray, item: InputFile) -> Regions:
+    def _propose(self, image: np.ndarray, item: Input) -> Regions:
         size = (image.shape[0], image.shape[1])
         if self.file is not None:
-            return self.file.regions(size, item.path.name)
+            return self.file.regions(size, Path(item.place).name)
         if self.regions == "whole":
             return Regions.whole(size)
         return grid_regions(size) if self.regions == "grid" else self.model.propose(image)

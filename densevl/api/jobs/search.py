@@ -17,10 +17,12 @@ from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.sheets import Tile, tile_sheet
 from densevl.core.errors import ImageError, UsageError
 from densevl.core.images import read_image
+from densevl.core.inputs import open_input
 from densevl.core.masks import decode_masks
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.tasks.search import Hit, RegionIndex
 from densevl.tasks.search.search import Ranker, search
+from densevl.weights import is_offline
 
 __all__ = ["Example", "SearchJob", "cut_out", "hit_records", "sheet_name"]
 
@@ -121,10 +123,10 @@ class SearchJob:
         tiles, missing = [], dict[str, None]()
         for rank, hit in enumerate(hits, 1):
             try:
-                image = read_image(hit.image.path)
+                image = open_input(hit.image.path, is_offline()).read()
                 moved = image.shape[:2] != tuple(hit.image.size)
                 tile = _no_image("image has changed") if moved else cut_out(image, hit)
-            except ImageError:
+            except (ImageError, UsageError):
                 tile, moved = _no_image("image is missing"), True
             if moved:
                 missing[hit.image.path] = None

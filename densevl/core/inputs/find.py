@@ -4,13 +4,22 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from glob import has_magic, iglob
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import UsageError
-from densevl.core.files import InputFile, below, distinct_names, expand_argument, natural_order, nothing_found
+from densevl.core.files import (
+    InputFile,
+    below,
+    distinct_names,
+    expand_argument,
+    file_state,
+    natural_order,
+    nothing_found,
+)
 from densevl.core.inputs.archives import Archive, is_archive
 from densevl.core.inputs.contracts import BrokenInput, Input
 from densevl.core.inputs.lists import STANDARD_INPUT, read_list
@@ -89,11 +98,16 @@ def open_input(place: str | os.PathLike[str], offline: bool = False) -> Input:
     if holder is None or not (is_archive(holder) or is_video(holder)):
         return InputFile(path, path.stem)
     inside = path.relative_to(holder).as_posix()
-    images: Sequence[tuple[Any, str]] = Archive(holder).images() if is_archive(holder) else Video(holder).frames()
-    for item, name in images:
+    for item, name in _images(holder, file_state(holder)):
         if name == inside:
             return replace(item, relative=path.stem)  # type: ignore[no-any-return]
     return BrokenInput(text, text, f"{text}: {holder.name} has no image {inside!r}", path.stem)
+
+
+@lru_cache(maxsize=4)
+def _images(holder: Path, state: tuple[int, ...]) -> Sequence[tuple[Any, str]]:
+    """The images of an archive or a video in some state, which are listed once for all of them."""
+    return Archive(holder).images() if is_archive(holder) else Video(holder).frames()
 
 
 def _online(url: str, offline: bool) -> str:

@@ -171,7 +171,7 @@ def _opener() -> OpenerDirector:
 
 
 def _numbers(length: int, told: bytes) -> tuple[int, int]:
-    return length, int.from_bytes(hashlib.sha256(told).digest()[:7], "big")
+    return length, int.from_bytes(hashlib.sha256(told).digest()[:6], "big")
 
 
 def _clean(part: str) -> str:

@@ -43,6 +43,7 @@ DEV = [
     "jsonschema>=4.20",
     "pyyaml>=6",
     "pytest>=8",
+    "pytest-xdist>=3.5",
     "rasterio>=1.4",
     "nltk>=3.9",
     "webdataset>=0.2.90",

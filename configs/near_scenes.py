@@ -1,6 +1,6 @@
 """Expressions of nearness, "the star next to the blue ring", of 200 held-out scenes: at most four in a scene.
 
-    python tools/test.py configs/near_scenes.py --model mini
+    python tools/test.py configs/near_scenes.py --model NAME
     python tools/test.py configs/near_scenes.py --model mini --cfg-options model.parser=reclip
 
 The parser `reclip` reads no nearness, so that "next to the blue ring" stays words of the thing.

@@ -13,9 +13,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, metavar="N", help="how many to label (150)")
     parser.add_argument("--size", metavar="HxW", help="of the images that are drawn (512x683; regions: 480x640)")
     parser.add_argument("--images", metavar="FOLDER", help="image files in the place of drawn scenes")
-    parser.add_argument(
-        "--count", type=int, metavar="N", help="number of images; of regions for visual-prompts and refer"
-    )
+    parser.add_argument("--count", type=int, metavar="N", help="images, or regions for visual-prompts and refer")
     parser.add_argument("--counts", type=int, nargs="+", metavar="N", help="regions: numbers of regions (1 10 100)")
     parser.add_argument("--repetitions", type=int, metavar="N")
     parser.add_argument("--window", type=int, metavar="PIXELS")

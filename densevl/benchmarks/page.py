@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from densevl.benchmarks.lenses.hardest import Hardest
+from densevl.benchmarks.lenses.figures import figure_of
 from densevl.benchmarks.per_image import gathered
 from densevl.benchmarks.report import Report
 from densevl.core.drawing.page import Item, Legend, Page, Table, write_labels, write_picture
@@ -39,7 +39,7 @@ class PageHook(Hook):
         """Write the pictures of a batch; images that could not be used are left out."""
         dataset = runner.test_dataloader.dataset
         for sample in (one.to_dict() for one in outputs or () if "failure" not in one):
-            path, self._figure, value = Hardest().measure(sample)
+            path, self._figure, value = figure_of(sample, "page")
             value = None if value is None else value / 100
             name = str(Path(sample.get("relative_path", path)).with_suffix(""))
             self._found.append((sample["sample_idx"], name, value, self._item(dataset, sample, name, value)))

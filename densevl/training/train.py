@@ -84,7 +84,7 @@ def train(
 
 def _without_traceback(error: DensevlError) -> DensevlError:
     """The error that a worker process had met in loading data: torch puts the traceback into the message."""
-    beginning, _, rest = str(error).partition("\n")
+    beginning, _, rest = str(error).partition(" Original Traceback ")
     if "in DataLoader worker process" not in beginning:
         return error
     return type(error)(rest.rsplit(f"{type(error).__name__}: ", 1)[-1].strip())

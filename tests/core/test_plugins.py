@@ -110,10 +110,10 @@ def run(site: Path, *arguments: str, **environment: str) -> subprocess.Completed
 def test_an_installed_package_adds_a_model(installed):
     done = run(installed, "-m", "densevl", "models")
     assert done.returncode == 0, done.stderr
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("pond "))
-    assert line.split()[1:4] == ["7", "MB", "here"]
-    assert "CC0-1.0" in line
-    assert line.endswith("a model of another package")
+    lines = done.stdout.splitlines()
+    (place,) = (place for place, line in enumerate(lines) if line.startswith("pond "))
+    assert lines[place].split()[1:] == ["7", "MB", "here", "CC0-1.0"]
+    assert lines[place + 1].strip() == "a model of another package"
 
 
 def test_the_model_is_loaded_by_its_name(root, installed):

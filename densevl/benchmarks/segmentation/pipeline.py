@@ -94,7 +94,7 @@ def _build(step: Any, readers: Mapping[str, Step]) -> Any:
         return readers[name]
     inner = {"transforms": _replaced(step["transforms"], readers)} if "transforms" in step else {}
     try:
-        return TRANSFORMS.build({**step, **inner})
+        return TRANSFORMS.build({"_scope_": "mmseg", **step, **inner})  # whatever ran before in this process
     except (TypeError, KeyError, ValueError, AssertionError) as error:
         raise UsageError(f"the transform {name!r} of the pipeline cannot be built: {error}") from error
 

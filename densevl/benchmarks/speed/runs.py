@@ -31,6 +31,10 @@ from densevl.tasks.segmentation.segmentor import Segmentor
 __all__ = ["benchmark", "benchmark_batches", "configured_segmentor"]
 
 
+TESTED = ("type", "flip", "vocabulary", "data_preprocessor", "channel_order", "seg_logits", "test_cfg")
+"""Settings of a config's model that are no settings of its segmentor."""
+
+
 def configured_segmentor(config: str, weights: str | None = None, **overrides: Any) -> Segmentor:
     """The segmentor of a named model or of a config file, on the CPU.
 
@@ -49,7 +53,7 @@ def configured_segmentor(config: str, weights: str | None = None, **overrides: A
     if config.partition("@")[0] not in models():
         settings = load_config(config).get("model", {}).to_dict()
         model = settings.pop("model", None)
-        overrides = {**dotted({name: value for name, value in settings.items() if name != "type"}), **overrides}
+        overrides = {**dotted({name: value for name, value in settings.items() if name not in TESTED}), **overrides}
     if model is None:
         raise UsageError(f"config {config} names no model to measure; take one such as maskclip_ade")
     if weights == "rule":

@@ -65,7 +65,7 @@ def test_no_image_is_no_section():
         (["hardst"], r"lens 'hardst' is unknown; did you mean hardest\? There are .*hardest"),
         (["none-such"], "lens 'none-such' is unknown; there are .*hardest"),
         ([{"type": "hardest", "colour": 1}], "lens 'hardest' cannot be built"),
-        ([3], "3 is no lens: it needs name, measure and section"),
+        ([3], "lens: expected a name, a config with a type, or a built one; got 3"),
         (["hardest", Hardest(count=2)], "the lens 'hardest' is given twice"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, save_checkpoint
+from mmengine.visualization import Visualizer
 from mmseg.apis import MMSegInferencer, inference_model, init_model, show_result_pyplot
 from mmseg.models import BaseSegmentor
 from mmseg.registry import DATASETS
@@ -69,9 +70,9 @@ def read(name, tmp_path, **changes):
 
 @pytest.fixture(autouse=True)
 def _own_visualizers():
-    """Visualizers of a name live as long as a process; each test is one."""
-    yield
-    SegLocalVisualizer._instance_dict.clear()
+    """Visualizers of a name live as long as a process; each test begins one."""
+    for kind in (Visualizer, SegLocalVisualizer):
+        kind._instance_dict.clear()
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,9 @@ def lax_sam(seeded_sam):
 def runs(seeded_sam, monkeypatch):
     """How often the image encoder ran."""
     counted = []
-    forward = seeded_sam.model.image_encoder.forward
-    monkeypatch.setattr(seeded_sam.model.image_encoder, "forward", lambda x: counted.append(1) or forward(x))
+    stem = seeded_sam.model.image_encoder.patch_embed
+    forward = stem.forward
+    monkeypatch.setattr(stem, "forward", lambda x: counted.append(1) or forward(x))
     return counted
 
 

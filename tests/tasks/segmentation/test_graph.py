@@ -1,10 +1,12 @@
 """The module that graphs are made of, run as it is, against the segmentor."""
 
+import numpy as np
 import pytest
 import torch
 
 import densevl
 from densevl.core.errors import UsageError
+from densevl.datasets.scenes.scene import render
 from densevl.tasks.segmentation.graph import SegmentationGraph
 
 SIZES = [((48, 64), (48, 64)), ((37, 51), (20, 90)), ((16, 19), (1, 3))]
@@ -39,8 +41,9 @@ def test_it_answers_as_the_segmentor(name):
 
 def test_the_head_of_dinoiser_marks_the_background():
     segmentor = densevl.load("mini", device="cpu").segmentor
-    texts = segmentor.embed(densevl.Vocabulary.parse("yellow heart, blue circle"), "head")
-    images, size = torch.rand(2, 3, 45, 62), (45, 62)
+    texts = segmentor.embed(densevl.Vocabulary.parse("yellow heart, blue circle"), "head:0.9999")
+    scenes = [render(3, number, size=(45, 62), split="val").image for number in range(2)]
+    images, size = torch.from_numpy(np.stack(scenes)).permute(0, 3, 1, 2).float() / 255, (45, 62)
     with torch.no_grad():
         (found,) = SegmentationGraph(segmentor, texts).eval()(images, torch.tensor(size))
     for one, own in zip(segmentor.encode_resized(list(images), [size, size]), found, strict=True):

@@ -1,8 +1,8 @@
-"""Make the pictures of README and docs again: python tools/pictures.py [FOLDER]. That of a page needs Chromium."""
+"""Make the pictures of README and docs again: python docs/pictures.py docs/images. That of a page needs Chromium."""
 
+import argparse
 import subprocess
-import sys
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import densevl
 from densevl.cli import main as command
@@ -17,8 +17,8 @@ BROWSER = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--force-d
 SHOT = ("--window-size=1280,720", "--virtual-time-budget=5000")
 
 
-def main(out: str = "docs/images") -> None:
-    work, model, read = mkdtemp(), densevl.load("mini"), densevl.read_image
+def make(out: str, work: str) -> None:
+    model, read = densevl.load("mini"), densevl.read_image
     garden = read(GARDEN).repeat(2, 0).repeat(2, 1)  # large enough for sharp letters
     found = draw_ranking(garden, model.refer(garden, HEART), top=3)
     write_image(f"{out}/front.jpg", beside([model.segment(garden, WORDS).overlay(), found]))
@@ -37,4 +37,7 @@ def main(out: str = "docs/images") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description="Make the pictures of README and docs again.")
+    parser.add_argument("folder", help="where they go, such as docs/images")
+    with TemporaryDirectory() as between:
+        make(parser.parse_args().folder, between)

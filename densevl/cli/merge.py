@@ -36,7 +36,7 @@ def _merge(options: argparse.Namespace) -> int:
     from densevl.api.jobs.merge import merge
 
     merged = merge(options.folders, options.out, chosen_formats(options), options.instances, options.min_area)
-    print(f"{merged.images} images, {len(merged.failures)} failed: {merged.out}")
+    print(f"{merged.images} {'image' if merged.images == 1 else 'images'}, {len(merged.failures)} failed: {merged.out}")
     for sentence in merged.missing:
         print(f"densevl: {sentence}", file=sys.stderr)
     for name, reason in merged.failures[:MOST_PRINTED]:

@@ -21,7 +21,7 @@ with importer:
             mask = np.zeros((metadata.height, metadata.width), bool)
             x, y = (
                 round(value * side)
-                for value, side in zip(detection.bounding_box, (mask.shape[1], mask.shape[0]), strict=True)
+                for value, side in zip(detection.bounding_box[:2], (mask.shape[1], mask.shape[0]), strict=True)
             )
             height, width = detection.mask.shape
             mask[y : y + height, x : x + width] = detection.mask

@@ -585,15 +585,24 @@ def commanded(line: list[str]) -> Callable[[Path], Any]:
     return run
 
 
-def recorded(picture: str, record: bytes, number: int) -> Callable[[Path], Any]:
-    """A run that goes on over the damaged record, or label map, of an earlier one."""
+KEPT = (".record.json", "annotations.json", "job.json")
+"""What a run keeps in its folder, by the end of the name."""
+
+
+def recorded(picture: str, damaged: bytes, number: int) -> Callable[[Path], Any]:
+    """A run that goes on over a damaged file of an earlier one: it is made anew, or the folder is refused as it is."""
 
     def run(folder: Path) -> None:
-        line = ["segment", picture, "grass, sand"]
+        line, kept = ["segment", picture, "grass, sand"], KEPT[number % len(KEPT)]
         commanded(line)(folder)
-        for path in (folder / "out").iterdir():
-            if path.name.endswith(".coco.json"):
-                path.write_bytes(record)
+        (path,) = (path for path in (folder / "out").iterdir() if path.name.endswith(kept))
+        path.write_bytes(damaged)
+        if kept == "job.json":
+            with quiet() as said:
+                code = main([*line, "--model", "mini", "--offline", "--out", str(folder / "out")])
+            assert code == 2, said.getvalue()
+            assert path.read_bytes() == damaged, "what was refused was written over"
+            path.unlink()
         commanded(line)(folder)
 
     return run

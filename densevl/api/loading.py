@@ -26,6 +26,7 @@ from densevl.core.vocabulary import templates
 from densevl.encoders import ENCODERS
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.mask_makers import MASK_MAKERS
+from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.grounding import GROUNDERS
 from densevl.tasks.segmentation import SEGMENTORS
 from densevl.weights import MissingWeights, is_cached, weights_entry
@@ -201,10 +202,14 @@ class _Components:
 
     def _mask_maker(self) -> Any:
         own = getattr(self.segmentor.value, "mask_maker", None)
-        config = self.config.get("mask_maker") or self.config.get("grounder", {}).get("mask_maker")
+        config = self.config.get("mask_maker")
+        config = self.config.get("grounder", {}).get("mask_maker") if config is None else config
         if own is not None or config is None:
             return own
-        return build(MASK_MAKERS, config).to(self.device, self.dtype)
+        made = build(MASK_MAKERS, config)
+        if not isinstance(made, MaskMaker):
+            raise UsageError(f"mask_maker: expected a name, a config or a mask maker; got {shortened(repr(config))}")
+        return made.to(self.device, self.dtype)
 
     def _grounder(self) -> Any:
         if "grounder" not in self.config:

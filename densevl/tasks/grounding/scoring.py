@@ -83,6 +83,8 @@ def negative_bank(source: str | Path | Sequence[str] = "neutral", count: int = 5
         name, captions = str(source), _read_bank(source)
     else:
         name, captions = "given", list(source)
+        if not all(isinstance(text, str) for text in captions):
+            raise UsageError(f"negative captions are texts; got {shortened(repr(source))}")
     captions = list(dict.fromkeys(text.strip() for text in captions if text.strip()))
     if not captions:
         raise UsageError(f"the bank of negative captions {name!r} is empty; give at least one caption")

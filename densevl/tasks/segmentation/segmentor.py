@@ -123,6 +123,8 @@ class Segmentor(nn.Module):
             raise UsageError(f"average must be one of {', '.join(AVERAGES)}; got {average!r}")
         self.dense = DenseEncoder(encoder, readout, refiners, positions, border)
         self.classifier: ClassifierMethod = build(CLASSIFIERS, classifier)
+        if not hasattr(self.classifier, "fit"):
+            raise UsageError(f"classifier must be one of {', '.join(CLASSIFIERS.names)}; got {classifier!r}")
         stages: list[Any] = [build(SMOOTHINGS, stage) for stage in smoothings]
         self.smoothings: list[Smoothing] = [stage for stage in stages if not getattr(stage, "on_pixels", False)]
         self.pixel_smoothings: list[PixelSmoothing] = [stage for stage in stages if getattr(stage, "on_pixels", False)]

@@ -16,6 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from mmengine.registry import Registry as MMEngineRegistry
+from torch import Tensor
 
 from densevl.core.errors import UsageError, shortened, suggestion
 from densevl.core.plugins import load_plugins
@@ -27,7 +28,10 @@ Row = str | tuple[str, Mapping[str, Any]]
 SIMPLE: tuple[type, ...] = (bool, int, float, str, type(None))
 """Types of settings that are checked before a member is built: users type them on the command line."""
 
-PLAIN = (bool, int, float, complex, bytes, list, tuple, set, frozenset, range, Path, np.ndarray, BuiltinFunctionType)
+PLAIN = (
+    *(type(None), bool, int, float, complex, bytes, list, tuple, set, frozenset, range),
+    *(Path, np.ndarray, Tensor, BuiltinFunctionType),
+)
 """Types of values that are no member of any family."""
 
 

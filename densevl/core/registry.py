@@ -28,10 +28,8 @@ Row = str | tuple[str, Mapping[str, Any]]
 SIMPLE: tuple[type, ...] = (bool, int, float, str, type(None))
 """Types of settings that are checked before a member is built: users type them on the command line."""
 
-PLAIN = (
-    *(type(None), bool, int, float, complex, bytes, list, tuple, set, frozenset, range),
-    *(Path, np.ndarray, Tensor, BuiltinFunctionType),
-)
+SEQUENCES = (bytes, list, tuple, set, frozenset, range, np.ndarray, Tensor)
+PLAIN = (bool, int, float, complex, Path, BuiltinFunctionType, *SEQUENCES)
 """Types of values that are no member of any family."""
 
 

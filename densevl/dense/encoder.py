@@ -54,6 +54,8 @@ class DenseEncoder(nn.Module):
         if not isinstance(built, Encoder):
             raise UsageError(f"encoder {type(built).__name__} embeds no patches; take one such as `clip`")
         self.encoder: Encoder = built
+        if readout is None:
+            raise UsageError(f"readout must be one of {', '.join(READOUTS.names)}; got None")
         self.readout: Readout = build(READOUTS, readout)
         self.refiners = nn.ModuleList(build(REFINERS, _of_width(refiner, built.width)) for refiner in refiners)
         for refiner in self._refiners:

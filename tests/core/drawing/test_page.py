@@ -180,7 +180,7 @@ def test_pictures_are_turned_over_by_keys(folder: Path, visit) -> None:
         until(page, "document.querySelector('#viewer img').naturalWidth === 80")
     page.keyboard.press("Escape")
     page.wait_for_selector("#viewer", state="hidden")
-    assert page.evaluate("document.activeElement.title") == NAMES[1]
+    until(page, "name => document.activeElement.title === name", NAMES[1])
 
 
 def test_tables_are_sorted_and_searched(folder: Path, visit) -> None:

@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-from densevl.weights import WeightsEntry
+import pytest
+from huggingface_hub import constants
+
+from densevl.weights import WeightsEntry, download
 
 REPOSITORY, REVISION, FILE = "someone/some-clip", "a" * 40, "open_clip_model.safetensors"
 
@@ -130,3 +134,14 @@ def running(hub: Hub) -> Iterator[Hub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def ask_only(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let this process ask the server alone, with caches of its own and hardly a pause between attempts."""
+    for name in ("DENSEVL_OFFLINE", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(download, "PAUSE", 0.01)

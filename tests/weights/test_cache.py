@@ -12,15 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
 from safetensors.torch import save
-from toys.local_hub import FILE, REPOSITORY, REVISION, Hub, running
+from toys.local_hub import FILE, REPOSITORY, REVISION, Hub, ask_only, running
 
 from densevl.core.errors import UsageError, WeightsError
 from densevl.weights import (
     WeightsEntry,
     cache_dir,
-    download,
     fetch,
     is_cached,
     load_state_dict,
@@ -34,13 +32,7 @@ from densevl.weights.table import DATA
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     """A running server with a small file of weights; ``HF_ENDPOINT`` points to it."""
     with running(Hub(save({"weight": torch.arange(60_000.0), "bias": torch.zeros(7)}))) as hub:
-        for name in ("DENSEVL_OFFLINE", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(download, "PAUSE", 0.01)
+        ask_only(hub, monkeypatch, tmp_path)
         yield hub
 
 

@@ -20,7 +20,7 @@ from densevl.api.jobs.manifest import refuse_other
 from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.model import Model
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.files import InputFile, atomic_write
+from densevl.core.files import InputFile, atomic_write, parse_json
 from densevl.core.inputs import Input
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.regions.proposals import ProposalFile, grid_regions
@@ -218,7 +218,7 @@ def read_familiarity(index: Path, test: str | None = None) -> dict[str, dict[str
         test: the digest of the test whose answers count; None for any.
     """
     try:
-        said = json.loads((index / FAMILIARITY).read_text(encoding="utf-8"))
+        said = parse_json((index / FAMILIARITY).read_text(encoding="utf-8"))
         if test is not None and said["test"] != test:
             return {}
         return {opened_path(name, index): dict(record) for name, record in said["images"].items()}

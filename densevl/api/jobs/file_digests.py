@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from densevl.core.files import atomic_write, file_state
+from densevl.core.files import atomic_write, file_state, parse_json
 from densevl.tasks.search.image_paths import stored_path
 from densevl.weights.download import file_sha256
 
@@ -26,7 +26,7 @@ class FileDigests:
         self._known: dict[str, list[int]] = {}
         self._changed = False
         try:
-            known = json.loads(kept.read_text(encoding="utf-8"))
+            known = parse_json(kept.read_text(encoding="utf-8"))
             self._known = {path: [int(value) for value in values] for path, values in known.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             pass  # a file that is not there, or damaged, remembers nothing

@@ -13,10 +13,9 @@ from tqdm import tqdm
 
 from densevl.core.errors import DensevlError, ImageError, UsageError
 from densevl.core.failures import Failure, FailureList
-from densevl.core.files import file_state
 from densevl.core.inputs import Input
 
-__all__ = ["Batch", "Run", "failure_reason", "file_state", "fingerprint", "read_batches"]
+__all__ = ["Batch", "Run", "failure_reason", "fingerprint", "read_batches"]
 
 Source = TypeVar("Source", bound=Input)
 

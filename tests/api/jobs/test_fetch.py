@@ -8,13 +8,12 @@ import sys
 from urllib.parse import urlsplit
 
 import pytest
-from huggingface_hub import constants
-from toys.local_hub import Hub, running
+from toys.local_hub import Hub, ask_only, running
 
 from densevl.api.catalogue import catalogue
 from densevl.cli import main
 from densevl.core.errors import WeightsError
-from densevl.weights import download, fetch, is_cached, location, table, weights_entry
+from densevl.weights import fetch, is_cached, location, table, weights_entry
 
 NAMES = "clip-vit-b16-laion2b", "dinoiser-b16", "owlv2"
 
@@ -40,13 +39,7 @@ def hub(monkeypatch, tmp_path):
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "weights.json").write_text(json.dumps(rows))
         monkeypatch.setattr(table, "DATA", tmp_path / "data")
-        for name in ("DENSEVL_OFFLINE", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(download, "PAUSE", 0.01)
+        ask_only(hub, monkeypatch, tmp_path)
         table.weights_table.cache_clear()
         yield hub
     table.weights_table.cache_clear()

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from densevl.api.jobs import file_digests
+from densevl.api.jobs.embed import read_familiarity
 from densevl.api.jobs.file_digests import FileDigests
 from densevl.weights.download import file_sha256
 
@@ -43,3 +44,10 @@ def test_what_cannot_be_read_has_no_digest_and_a_damaged_memory_is_empty(tmp_pat
         assert FileDigests(kept).of(tmp_path / "a.jpg")[0] == 5
     assert FileDigests(kept).of(tmp_path / "none.jpg") == ()
     assert len(read) == 5
+
+
+def test_a_deeply_nested_memory_is_empty(tmp_path):
+    (tmp_path / "state.json").write_text("[" * 100_000)
+    assert FileDigests(tmp_path / "state.json").of(tmp_path / "none.jpg") == ()
+    (tmp_path / "familiarity.json").write_text("[" * 100_000)
+    assert read_familiarity(tmp_path) == {}

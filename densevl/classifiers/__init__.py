@@ -7,6 +7,7 @@ __all__ = ["CLASSIFIERS", "KINDS"]
 CLASSIFIERS = Registry(
     "classifier",
     {
+        "closed-set": "densevl.classifiers.closed_set:ClosedSetMatching",
         "gda": "densevl.classifiers.gda:GDA",
         "text": "densevl.classifiers.text:TextMatching",
     },
@@ -15,6 +16,8 @@ CLASSIFIERS = Registry(
 KINDS = Registry(
     "kind of classifier",
     {
+        "closed-set": "densevl.classifiers.closed_set:ClosedSetClassifier",
+        "known-classes": "densevl.core.features:ClosedSet",
         "linear": "densevl.classifiers.contracts:LinearClassifier",
         "sum": "densevl.classifiers.contracts:SumClassifier",
         "text": "densevl.classifiers.text:TextClassifier",

@@ -160,14 +160,15 @@ def _kin(
     synsets: Mapping[str, Synset],
     place: Mapping[str, int],
     orders: Mapping[str, Sequence[str]],
-    senses: Mapping[str, Any],
+    senses: Mapping[str, Sequence[int | str]],
 ) -> dict[str, int]:
     """Nouns that cover no class, by their first meaning that can be seen, with the nearest synset above that does.
 
-    They are single words; and those of several whose last word covers classes that they are none of, as a prairie dog
-    is no dog. Left out are people and names, and what has nothing nearer above itself than an artifact or an object.
+    They are single words; and names of several whose last word covers classes that they are none of: a prairie dog
+    is no dog. Left out are single words of people, and those with nothing nearer above them than an artifact.
     """
     known = {name.lower() for name in senses}
+    kept = list(place)
     kin = {}
     for name, order in sorted(orders.items()):
         offset = next((one for one in order if synsets[one].subject in SEEN), None)
@@ -176,7 +177,11 @@ def _kin(
         above = list(_upwards(synsets, offset))
         nearest = next(one for one in above if one in place)
         *first, last = name.split(" ")
-        misleading = bool(first) and last in senses and not set(orders[last]) & set(above)
-        if (misleading or name.isalpha()) and synsets[nearest].subject not in ("Tops", "person"):
+        heads = {kept[one] for one in senses.get(last, ()) if isinstance(one, int)}
+        if first:
+            wanted = bool(heads) and not heads & set(above)
+        else:
+            wanted = name.isalpha() and synsets[nearest].subject not in ("Tops", "person")
+        if wanted:
             kin[name] = place[nearest]
     return kin

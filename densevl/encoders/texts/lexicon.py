@@ -23,12 +23,15 @@ from densevl.core.files import parse_json, read_json
 from densevl.encoders.texts.phrases import core, key, singulars, trailing
 from densevl.encoders.texts.readings import Reading, Sense, UnknownWord, all_unknown
 
-__all__ = ["Lexicon", "lexicon"]
+__all__ = ["Lexicon", "lexicon", "wordnet_data"]
 
 DATA = Path(__file__).parents[2] / "data" / "lexicon"
 
 WIDEST = 0.5
 """Part of all classes above which a word tells nothing apart: "object" covers 958 of 1000, "artifact" 522."""
+
+NEAREST = 50
+"""Classes that a word may cover to be named as near to an unknown one."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Lexicon:
         base, asked = _in_brackets(text)
         word, before, behind = self._noun(text, base)
         unknown, meanings = self._meanings(word)
+        if not meanings:
+            raise UnknownWord(f"{shortened(text)!r} is not known: {self._own[word]['why']}", text)
         if asked is not None:
             fitting = [one for one in meanings if one.fits(asked)]
             if len(fitting) != 1:
@@ -122,8 +127,8 @@ class Lexicon:
     @cached_property
     def words(self) -> tuple[str, ...]:
         """All words that :meth:`read` knows, in the order of the alphabet."""
-        known = (name for name in {*self._senses, *self._own} if self._is_narrow(self._meanings(name)[1][0].classes))
-        return tuple(sorted(known))
+        meanings = {name: self._meanings(name)[1] for name in (*self._senses, *self._own)}
+        return tuple(sorted(name for name, all_ in meanings.items() if all_ and self._is_narrow(all_[0].classes)))
 
     @cached_property
     def _kin(self) -> dict[str, int]:
@@ -168,13 +173,17 @@ class Lexicon:
         return next((name for name in spellings if name in names), None)
 
     def _meanings(self, word: str) -> tuple[list[str], list[Synset]]:
-        """What a known name means more often and covers no class, and the meanings that do.
+        """What a known name means more often and covers no class, and the meanings that do."""
+        if word not in self._own:
+            return [one for one in self._senses[word] if isinstance(one, str)], self._in_wordnet(word)
+        parts = []
+        for name in self._own[word]["for"]:
+            base, asked = _in_brackets(name)
+            parts += [one for one in self._in_wordnet(key(base)) if asked is None or one.fits(asked)][:1]
+        return [], [_together(word, parts)] if parts else []
 
-        Of meanings that share classes the one that covers most is kept.
-        """
-        if word in self._own:
-            return [], [self._own_meaning(word)]
-        unknown = [one for one in self._senses[word] if isinstance(one, str)]
+    def _in_wordnet(self, word: str) -> list[Synset]:
+        """The meanings of a name in WordNet that cover classes; of those that share classes the widest is kept."""
         kept: list[Synset] = []
         for meaning in (self._synsets[one] for one in self._senses[word] if isinstance(one, int)):
             same = next((i for i, one in enumerate(kept) if set(one.classes) & set(meaning.classes)), None)
@@ -182,18 +191,7 @@ class Lexicon:
                 kept.append(meaning)
             elif len(meaning.classes) > len(kept[same].classes):
                 kept[same] = meaning
-        return unknown, kept
-
-    def _own_meaning(self, word: str) -> Synset:
-        """The meaning of a name of ours, several of WordNet's together."""
-        parts = []
-        for name in self._own[word]["for"]:
-            base, asked = _in_brackets(name)
-            parts.append(next(one for one in self._meanings(key(base))[1] if asked is None or one.fits(asked)))
-        above = tuple(dict.fromkeys(name for one in parts for name in one.above))
-        classes = tuple(sorted({index for one in parts for index in one.classes}))
-        meaning = "; ".join(f"{one.names[0]}: {one.meaning}" for one in parts)
-        return Synset((word,), above, meaning, sum(one.kinds for one in parts), classes)
+        return kept
 
     def _sense(self, word: str, meaning: Synset, meanings: Sequence[Synset]) -> Sense:
         """A meaning with the name by which to ask for it, which fits no other meaning of the word."""
@@ -231,9 +229,11 @@ class Lexicon:
     def _unknown(self, text: str, tokens: Sequence[str]) -> UnknownWord:
         """The error of a text whose noun is not known, with the nearest known words: by meaning, then by spelling."""
         kin = self._spelled(tokens, self._kin) or self._spelled(tokens[-1:], self._kin)
-        near = [] if kin is None else [self._synsets[self._kin[kin]].names[0]]
-        near += get_close_matches(" ".join(tokens), self.words, n=3, cutoff=0.75)
-        near = list(dict.fromkeys(near))
+        above = None if kin is None else self._synsets[self._kin[kin]]
+        if above is not None and len(above.classes) <= NEAREST:
+            near = [above.names[0]]
+        else:
+            near = get_close_matches(" ".join(tokens), self.words, n=3, cutoff=0.8)
         hint = f"near it: {', '.join(near)}" if near else "`densevl words` lists the words that are"
         return UnknownWord(f"{shortened(text)!r} is not known to a model of ImageNet's classes; {hint}", text, near)
 
@@ -241,9 +241,13 @@ class Lexicon:
 @cache
 def lexicon() -> Lexicon:
     """The lexicon of ImageNet's 1000 classes, in the order in which timm and torchvision have them."""
+    return Lexicon(wordnet_data(), read_json(DATA / "names.json"))
+
+
+def wordnet_data() -> Any:
+    """What is shipped of WordNet."""
     with gzip.open(DATA / "wordnet.json.gz", "rt", encoding="utf-8") as file:
-        wordnet = parse_json(file.read())
-    return Lexicon(wordnet, read_json(DATA / "names.json"))
+        return parse_json(file.read())
 
 
 def _synsets(wordnet: Mapping[str, Any]) -> list[Synset]:
@@ -268,6 +272,16 @@ def _upwards(place: int, above: Sequence[Sequence[int]]) -> list[int]:
     for one in found:
         found += [other for other in above[one] if other not in found]
     return found
+
+
+def _together(word: str, parts: Sequence[Synset]) -> Synset:
+    """Several synsets under one name."""
+    if len(parts) == 1:
+        return parts[0]
+    above = tuple(dict.fromkeys(name for one in parts for name in one.above))
+    classes = tuple(sorted({index for one in parts for index in one.classes}))
+    meaning = "; ".join(f"{one.names[0]}: {one.meaning}" for one in parts)
+    return Synset((word,), above, meaning, sum(one.kinds for one in parts), classes)
 
 
 def _in_brackets(text: str) -> tuple[str, str | None]:

@@ -3,7 +3,8 @@
 import pytest
 
 from densevl.core.errors import UsageError
-from densevl.encoders.texts.lexicon import Lexicon, lexicon
+from densevl.core.files import read_json
+from densevl.encoders.texts.lexicon import DATA, Lexicon, lexicon, wordnet_data
 from densevl.encoders.texts.readings import UnknownWord
 
 
@@ -65,7 +66,9 @@ def test_the_noun_of_a_phrase_counts(words: Lexicon, text: str, word: str, ignor
     assert (reading.word, reading.ignored) == (word, ignored)
 
 
-@pytest.mark.parametrize("text", ["prairie dog", "elephant statue", "dog house", "giraffe", "", "the", "sunlit"])
+@pytest.mark.parametrize(
+    "text", ["prairie dog", "elephant statue", "dog house", "baseball glove", "giraffe", "", "the", "sunlit"]
+)
 def test_another_noun_is_not_taken_for_the_word_before_it(words: Lexicon, text: str) -> None:
     with pytest.raises(UnknownWord):
         words.read(text)
@@ -114,3 +117,20 @@ def test_a_more_frequent_meaning_that_is_unknown_is_told(words: Lexicon) -> None
 def test_hardly_known_things_are_told(words: Lexicon) -> None:
     assert words.read("person").remarks == ("poorly known: 3 of its 8528 kinds",)
     assert words.read("dog").remarks == ()
+
+
+def test_a_name_of_ours_says_what_stands_for_it(words: Lexicon) -> None:
+    reading = words.read("cows")
+    assert [words.classes[index] for index in reading.classes] == ["ox"]
+    assert reading.remarks == ("stands for cattle, which ImageNet shows as 'ox'",)
+    assert words.read("cat").remarks == ()
+    with pytest.raises(UnknownWord, match="'rain barrel' alone"):
+        words.read("swimming pool")
+
+
+def test_each_of_our_names_stands_for_one_meaning_of_wordnet() -> None:
+    data = read_json(DATA / "names.json")
+    own, wordnet = lexicon(), Lexicon(wordnet_data(), {"names": {}, "labels": data["labels"]})
+    for name, entry in data["names"].items():
+        parts = [wordnet.read(part).classes for part in entry["for"]]
+        assert not parts or set(own.read(name).classes) == {index for part in parts for index in part}, name

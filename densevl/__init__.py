@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from densevl.api.loading import load
     from densevl.api.model import Model
     from densevl.api.models import models
+    from densevl.classifiers.classes import Classes
     from densevl.classifiers.contracts import Classifier, Examples
     from densevl.classifiers.gda import GDA
     from densevl.core.background import Background
@@ -47,6 +48,7 @@ __all__ = [
     "Background",
     "CLIPEncoder",
     "CachedMasks",
+    "Classes",
     "Classifier",
     "DenseEncoder",
     "DenseFeatures",
@@ -86,6 +88,7 @@ _HOMES = {
     "Background": "core.background",
     "CLIPEncoder": "encoders.clip",
     "CachedMasks": "regions.mask_makers.cache",
+    "Classes": "classifiers.classes",
     "Classifier": "classifiers.contracts",
     "DenseEncoder": "dense.encoder",
     "DenseFeatures": "core.features",

@@ -13,6 +13,7 @@ PUBLIC = [
     "Background",
     "CLIPEncoder",
     "CachedMasks",
+    "Classes",
     "Classifier",
     "DenseEncoder",
     "DenseFeatures",

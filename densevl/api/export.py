@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densevl.api.model import Classes, Model
+from densevl.api.model import ClassesLike, Model
 from densevl.core.errors import OutputError, UsageError, suggestion
 from densevl.core.features import TextEmbeddings
 from densevl.core.files import atomic_write
@@ -58,7 +58,7 @@ def export(
     path: str | Path,
     *,
     format: str = "onnx",
-    classes: Classes | None = None,
+    classes: ClassesLike | None = None,
     background: Any = None,
     output: str = "scores",
     images: str = "uint8",
@@ -140,7 +140,7 @@ _DYNAMIC: dict[str, Any] = {
 """The axes of the inputs that have any length."""
 
 
-def check(format: str, path: str | Path, background: Any = None, classes: Classes | None = None) -> None:
+def check(format: str, path: str | Path, background: Any = None, classes: ClassesLike | None = None) -> None:
     """Refuse what can be known to be wrong before a model is loaded, and what is not installed.
 
     Args:

@@ -32,12 +32,12 @@ from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 
-__all__ = ["Classes", "ImageSource", "Model"]
+__all__ = ["ClassesLike", "ImageSource", "Model"]
 
 ImageSource = str | Path | Image | np.ndarray | Tensor
 """A file, a PIL image, an array (H, W[, C]) or a tensor (3, H, W); see :func:`densevl.read_image`."""
 
-Classes = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings | Classifier
+ClassesLike = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings | Classifier
 """``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, what :meth:`Model.embed_classes` gave, or a
 classifier such as :class:`densevl.classifiers.gda.GDA` fits."""
 
@@ -273,13 +273,13 @@ class Model:
 
     @overload
     def segment(  # type: ignore[overload-overlap]
-        self, images: ImageSource | EncodedImage, classes: Classes, *, background: Any = None, scores: bool = False
+        self, images: ImageSource | EncodedImage, classes: ClassesLike, *, background: Any = None, scores: bool = False
     ) -> LabelMap: ...
     @overload
     def segment(
         self,
         images: Sequence[ImageSource | EncodedImage],
-        classes: Classes,
+        classes: ClassesLike,
         *,
         background: Any = None,
         scores: bool = False,
@@ -287,7 +287,7 @@ class Model:
     def segment(
         self,
         images: ImageSource | EncodedImage | Sequence[ImageSource | EncodedImage],
-        classes: Classes,
+        classes: ClassesLike,
         *,
         background: Any = None,
         scores: bool = False,
@@ -316,7 +316,7 @@ class Model:
             self._label(image if isinstance(image, EncodedImage) else next(encoded), texts, scores) for image in images
         ]
 
-    def embed_classes(self, classes: Classes, background: Any = None) -> TextEmbeddings:
+    def embed_classes(self, classes: ClassesLike, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
         if isinstance(classes, TextEmbeddings):
             return classes

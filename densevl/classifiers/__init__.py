@@ -2,7 +2,7 @@
 
 from densevl.core.registry import Registry
 
-__all__ = ["CLASSIFIERS"]
+__all__ = ["CLASSIFIERS", "KINDS"]
 
 CLASSIFIERS = Registry(
     "classifier",
@@ -11,3 +11,14 @@ CLASSIFIERS = Registry(
         "text": "densevl.classifiers.text:TextMatching",
     },
 )
+
+KINDS = Registry(
+    "kind of classifier",
+    {
+        "linear": "densevl.classifiers.contracts:LinearClassifier",
+        "sum": "densevl.classifiers.contracts:SumClassifier",
+        "text": "densevl.classifiers.text:TextClassifier",
+        "texts": "densevl.core.features:TextEmbeddings",
+    },
+)
+"""What classifiers are made of, for files: a kind is a dataclass; see :mod:`densevl.classifiers.stored`."""

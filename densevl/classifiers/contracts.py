@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from densevl.core.errors import UsageError
@@ -51,12 +51,23 @@ class Examples(NamedTuple):
         labels: index in the vocabulary of the class of each.
         model_id: identity of the encoder and its weights.
         space: which vectors of the model they are; see :class:`Classifier`.
+        groups: which image each is from, so that no image counts both in fitting and in testing; None where each is
+            from an image of its own.
+        weights: of each, so that several views of one thing count as one example together; None for 1.
     """
 
     vectors: Float[Tensor, "n d"]
     labels: Int[Tensor, " n"]
     model_id: str
     space: str | None = None
+    groups: Int[Tensor, " n"] | None = None
+    weights: Float[Tensor, " n"] | None = None
+
+    def chosen(self, kept: Bool[Tensor, " n"]) -> "Examples":
+        """Some of the examples."""
+        groups = None if self.groups is None else self.groups[kept]
+        weights = None if self.weights is None else self.weights[kept]
+        return self._replace(vectors=self.vectors[kept], labels=self.labels[kept], groups=groups, weights=weights)
 
 
 @runtime_checkable
@@ -91,6 +102,9 @@ class LinearClassifier:
         vocabulary: the classes.
         model_id: identity of the encoder and its weights.
         space: which vectors of the model it takes; see :class:`Classifier`.
+
+    Raises:
+        UsageError: where there is not one weight and one bias a class.
     """
 
     weight: Float[Tensor, "k d"]
@@ -98,6 +112,13 @@ class LinearClassifier:
     vocabulary: Vocabulary
     model_id: str
     space: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2 or (len(self.weight),) != self.bias.shape or len(self.bias) != len(self.vocabulary):
+            raise UsageError(
+                f"weights {tuple(self.weight.shape)} and biases {tuple(self.bias.shape)} are not those of "
+                f"{len(self.vocabulary)} classes"
+            )
 
     def __call__(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n k"]:
         """Logits of vectors."""

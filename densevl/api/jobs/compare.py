@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from densevl.api.model import Classes, ImageSource, Model
+from densevl.api.model import ClassesLike, ImageSource, Model
 from densevl.core.drawing.legend import LegendEntry, attach_legend, percent
 from densevl.core.drawing.lettering import PAPER, letter, line_height, write
 from densevl.core.drawing.overlay import draw_overlay
@@ -44,7 +44,7 @@ MARK = (255, 64, 64)
 
 
 def compare(
-    model: Model, image: ImageSource, classes: Classes, point: tuple[int, int] | None = None, background: Any = None
+    model: Model, image: ImageSource, classes: ClassesLike, point: tuple[int, int] | None = None, background: Any = None
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Draw the labels and features of MaskCLIP beside the refined ones, with affinities, foreground and legend.
 

@@ -16,7 +16,7 @@ from densevl.api.jobs.merge import finish
 from densevl.api.jobs.results import Results, chosen, is_there
 from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.jobs.shards import Shard, ShardNote
-from densevl.api.model import Classes, Model
+from densevl.api.model import ClassesLike, Model
 from densevl.core.errors import UsageError
 from densevl.core.failures import Failure
 from densevl.core.features import TextEmbeddings
@@ -56,7 +56,7 @@ class SegmentJob:
     def __init__(
         self,
         model: Model,
-        classes: Classes,
+        classes: ClassesLike,
         out: Path,
         background: Any = None,
         batch: int = 1,

@@ -1,0 +1,239 @@
+"""Classes: a vocabulary that a model was taught by examples, and how it tells them apart; one value, one file.
+
+The file is safetensors: numbers by name, and a header that any text viewer shows::
+
+    format    "densevl classes 1"
+    classes   the vocabulary: names and synonyms, the background, colours
+    model     what loads the model that was taught
+    heads     of each head its kind, its space, its model_id; method, settings, shots, seed, examples, held-out figures
+
+A *head* tells the classes apart by one kind of vectors: ``regions`` by those of boxes and masks, ``pixels`` by those of
+dense features. Nothing in a file is executed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor
+
+from densevl.classifiers.contracts import Classifier
+from densevl.classifiers.stored import restored, stored
+from densevl.classifiers.sums import Sums
+from densevl.core.errors import UsageError, WeightsError, shortened
+from densevl.core.files import atomic_write, parse_json
+from densevl.core.tensor_bytes import tensor_bytes
+from densevl.core.vocabulary import Vocabulary, normalised
+
+__all__ = ["HEADS", "Classes", "Head"]
+
+HEADS = ("regions", "pixels")
+"""The vectors that classes can be told apart by: those of regions, and those of dense features."""
+
+FORMAT, VERSION = "densevl classes", 1
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """How classes are told apart by one kind of vectors.
+
+    Attributes:
+        classifier: from vectors to logits; calibrated, so that their softmax says how often an answer is right.
+        dim: numbers of a vector.
+        sums: of the examples, where the method can go on from them; None where it cannot.
+        facts: what is known of it, JSON values only: ``method`` and ``settings``, ``shots`` by name, ``views``,
+            ``seed``, ``examples`` (a hash of them), ``held_out`` (``accuracy``, ``ece``, ``nll``, ``temperature``,
+            ``folds``), and what later tests add.
+    """
+
+    classifier: Classifier
+    dim: int
+    sums: Sums | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Classes that a model was taught; every command takes them where it takes names.
+
+    Attributes:
+        vocabulary: their names and synonyms.
+        heads: by name, one or more of :data:`HEADS`.
+        model: what loads the model that was taught, such as ``{"name": "mini"}``.
+
+    Raises:
+        UsageError: where there is no head, or a head has other classes.
+    """
+
+    vocabulary: Vocabulary
+    heads: Mapping[str, Head]
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.heads or not set(self.heads) <= set(HEADS):
+            raise UsageError(
+                f"classes have one head or more of {', '.join(HEADS)}; got {', '.join(self.heads) or 'none'}"
+            )
+        for name, head in self.heads.items():
+            if head.classifier.vocabulary.classes != self.vocabulary.classes:
+                raise UsageError(f"the head {name!r} tells other classes apart than {', '.join(self.vocabulary.names)}")
+        object.__setattr__(self, "heads", MappingProxyType(dict(self.heads)))
+        object.__setattr__(self, "model", MappingProxyType(dict(self.model)))
+
+    def __repr__(self) -> str:
+        """Names and heads."""
+        return f"Classes({shortened(', '.join(self.vocabulary.names), 60)!r}, {'+'.join(self.heads)}, {self.digest})"
+
+    def __len__(self) -> int:
+        """Number of classes."""
+        return len(self.vocabulary)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The first name of each class."""
+        return self.vocabulary.names
+
+    def head(self, name: str) -> Classifier:
+        """The classifier of a head.
+
+        Raises:
+            UsageError: where the classes were taught without it.
+        """
+        if name not in self.heads:
+            raise UsageError(
+                f"the classes {shortened(', '.join(self.names), 60)} were taught for {', '.join(self.heads)} and not "
+                f"for {name}; teach them with --for both"
+            )
+        return self.heads[name].classifier
+
+    def label(self, name: str) -> int | None:
+        """The label of the class that has a name or a synonym; None where there is none."""
+        wanted = normalised(name)
+        pairs = zip(self.vocabulary.queries, self.vocabulary.query_classes, strict=True)
+        return next((label for word, label in pairs if normalised(word) == wanted), None)
+
+    def noted(self, head: str, **facts: Any) -> "Classes":
+        """The same classes with further facts of a head, JSON values only.
+
+        Raises:
+            UsageError: where the classes were taught without the head.
+        """
+        self.head(head)
+        found = self.heads[head]
+        return replace(self, heads={**self.heads, head: replace(found, facts={**found.facts, **facts})})
+
+    @cached_property
+    def digest(self) -> str:
+        """The beginning of a hash of the file, for fingerprints."""
+        return hashlib.sha256(self._bytes()).hexdigest()[:12]
+
+    def _bytes(self) -> bytes:
+        """The file; equal classes give equal bytes."""
+        tensors: dict[str, Tensor] = {}
+        heads = {}
+        for name, head in self.heads.items():
+            described, own = stored(head.classifier)
+            tensors.update({f"{name}.{key}": tensor for key, tensor in own.items()})
+            if head.sums is not None:
+                tensors.update({f"{name}.sums.{key}": tensor for key, tensor in vars(head.sums).items()})
+            identity = {"model_id": head.classifier.model_id, "space": head.classifier.space, "dim": head.dim}
+            heads[name] = {**identity, "facts": dict(head.facts), "classifier": described}
+        words = {
+            name: getattr(self.vocabulary, name) for name in ("name", "classes", "background", "palette", "source")
+        }
+        header = {"classes": words, "model": dict(self.model), "heads": heads}
+        texts = {name: json.dumps(value, ensure_ascii=False) for name, value in header.items()}
+        return tensor_bytes(tensors, {"format": f"{FORMAT} {VERSION}", **texts})
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, whole or not at all.
+
+        Raises:
+            OutputError: where it cannot be written.
+        """
+        content = self._bytes()
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
+
+    @staticmethod
+    def is_file(path: str | Path) -> bool:
+        """True for a file that begins as files of tensors do, whatever its name; False for any other and for none."""
+        try:
+            with Path(path).open("rb") as file:
+                head = file.read(9)
+            size = Path(path).stat().st_size
+        except OSError:
+            return False
+        return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Classes":
+        """Read a file that :meth:`save` wrote.
+
+        Raises:
+            UsageError: where there is no such file.
+            WeightsError: where it is damaged, holds something else, or was written by a later densevl.
+        """
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise UsageError(f"there is no file {path}; make one with `densevl teach EXAMPLES --out {path}`")
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                texts, tensors = dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dict)
+        except (safetensors.SafetensorError, ValueError, OSError) as error:
+            raise WeightsError(
+                f"{path} is no file of classes, or is damaged ({error}); teach the classes anew"
+            ) from None
+        _check_format(texts.get("format", ""), path)
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise WeightsError(f"{path} is damaged: it holds values that are not finite; teach the classes anew")
+        try:
+            return _read(cls, texts, tensors)
+        except (UsageError, KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            what = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+            raise WeightsError(f"{path} is damaged ({shortened(what)}); teach the classes anew") from None
+
+
+def _check_format(found: str, path: Path) -> None:
+    """Refuse files of something else, and of the future.
+
+    Raises:
+        WeightsError: where it is one.
+    """
+    kind, _, version = found.rpartition(" ")
+    if kind != FORMAT or not version.isdecimal():
+        raise WeightsError(f"{path} holds no classes but other tensors; give a file that `densevl teach` wrote")
+    if int(version) > VERSION:
+        raise WeightsError(
+            f"{path} was written by a later densevl (format {version}; this one reads up to {VERSION}); update densevl"
+        )
+
+
+def _read(cls: type[Classes], texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Classes:
+    words, model, heads = (parse_json(texts[name]) for name in ("classes", "model", "heads"))
+    grouped = tuple(tuple(synonyms) for synonyms in words["classes"])
+    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in words["palette"])
+    vocabulary = Vocabulary(str(words["name"]), grouped, words["background"], palette, str(words["source"]))
+    found = {}
+    for name, head in heads.items():
+        own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+        classifier = restored(head["classifier"], own, vocabulary, head["model_id"], head["space"])
+        probe = classifier(torch.zeros(1, head["dim"]))
+        if probe.shape != (1, len(vocabulary)):
+            raise UsageError(f"the head {name!r} gives {probe.shape[-1]} scores for {len(vocabulary)} classes")
+        sums = None
+        if "sums.counts" in own:
+            sums = Sums(**{key: own[f"sums.{key}"] for key in ("counts", "totals", "squares")})
+            sums.check(len(vocabulary), head["dim"])
+        found[name] = Head(classifier, head["dim"], sums, head["facts"])
+    return cls(vocabulary, found, model)

@@ -8,6 +8,8 @@ CLASSIFIERS = Registry(
     "classifier",
     {
         "gda": "densevl.classifiers.gda:GDA",
+        "gda-prior": "densevl.classifiers.gda_prior:GDAPrior",
+        "gda-stacked": ("densevl.classifiers.gda:GDA", {"alpha": None}),
         "text": "densevl.classifiers.text:TextMatching",
     },
 )

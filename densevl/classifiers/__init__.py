@@ -9,6 +9,8 @@ CLASSIFIERS = Registry(
     {
         "closed-set": "densevl.classifiers.closed_set:ClosedSetMatching",
         "gda": "densevl.classifiers.gda:GDA",
+        "gda-prior": "densevl.classifiers.gda_prior:GDAPrior",
+        "gda-stacked": ("densevl.classifiers.gda:GDA", {"alpha": None}),
         "text": "densevl.classifiers.text:TextMatching",
     },
 )

@@ -27,7 +27,7 @@ class DenseFeatures:
         patch_size: side of a patch in pixels of the encoded input.
         model_id: identity of the encoder and its weights.
         keys: keys of the last attention, heads concatenated, where they were needed.
-        maps: maps of earlier blocks on the same grid by name, such as ``"blocks.-3.ln_2"``.
+        maps: maps of earlier blocks by name, such as ``"blocks.-3.ln_2"``; those of convolutions on grids of their own.
         foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
         summary: what each image looks like in short, the mean over its patches of what the middle block of the encoder
             puts out; no readout or refiner changes it.
@@ -37,7 +37,7 @@ class DenseFeatures:
     patch_size: int
     model_id: str
     keys: Float[Tensor, "n c h w"] | None = None
-    maps: Mapping[str, Float[Tensor, "n _ h w"]] = field(default_factory=dict)
+    maps: Mapping[str, Float[Tensor, "n _ _ _"]] = field(default_factory=dict)
     foreground: Float[Tensor, "n h w"] | None = None
     summary: Float[Tensor, "n c"] | None = None
 

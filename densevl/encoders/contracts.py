@@ -108,7 +108,7 @@ class LastBlock:
     block: Block
     grid: Size
     prefix: int
-    maps: Mapping[str, Float[Tensor, "b _ h w"]] = field(default_factory=dict)
+    maps: Mapping[str, Float[Tensor, "b _ _ _"]] = field(default_factory=dict)
     images: Float[Tensor, "b 3 H W"] | None = None
     guide: DenseFeatures | None = None
     windows: Sequence[Window] | None = None

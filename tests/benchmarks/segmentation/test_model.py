@@ -247,5 +247,8 @@ def test_names_that_a_model_does_not_know_are_listed_and_never_found():
     found = photo.grouped(scores_of(matrix, ["background", "cat", "giraffe", "couch"]))
     assert found.group_iou()["the names that it knows"] == pytest.approx((80 + 100 + 100) / 3)
     assert found.mean_iou == pytest.approx((80 + 100 + 0 + 100) / 4)
+    others = OpenVocabularyModel("photo", short_side=32)
+    others.ask(Vocabulary.from_classes(["cat", "dog"]))
+    assert (others.protocol["background"], others.out_channels) == ("none", 2)
     with pytest.raises(UsageError, match="2 of 2 words are not known"):
         photo.ask(Vocabulary.from_classes(["giraffe", "xyzzy"]))

@@ -22,8 +22,10 @@ from densevl.core.images import as_image
 from densevl.core.labelmap import LabelMap
 from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.datasets.examples import Example, ExamplesLike, given_examples
+from densevl.encoders.contracts import understand
 from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
@@ -337,6 +339,30 @@ class Model:
                 self._texts.pop(next(iter(self._texts)))
             self._texts[key] = self.segmentor.embed(vocabulary, background)
         return self._texts[key]
+
+    def read_words(self, classes: ClassesLike, background: Any = None) -> Understood | None:
+        """How the model reads class names; None for a model that takes any text.
+
+        A model such as ``photo`` knows certain words. What this gives says what it makes of each name, what of it is
+        not used, and which names it does not know; its ``remarks`` say so in a line each.
+
+        Args:
+            classes: as :meth:`segment` takes them.
+            background: as :meth:`segment` takes it.
+
+        Raises:
+            UsageError: where the classes or the background cannot be used.
+        """
+        if isinstance(classes, TextEmbeddings | Classifier):
+            return None
+        return self.segmentor.understood(Vocabulary.of(classes), background)
+
+    def read_texts(self, texts: Sequence[str]) -> Understood | None:
+        """As :meth:`read_words`, of texts that regions are searched or referred to by."""
+        built = self._grounder.made and self._grounder.value is not None
+        encoder = self.grounder.embedders[0].encoder if built else self.embedder.encoder
+        unique = dict.fromkeys(texts)
+        return understand(encoder, [(text, index) for index, text in enumerate(unique)], tuple(unique))
 
     def teach(
         self,

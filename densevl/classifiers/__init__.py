@@ -10,6 +10,8 @@ CLASSIFIERS = Registry(
         "caps-adapter": "densevl.classifiers.caps_adapter:CapSAdapter",
         "cooked": "densevl.classifiers.cooked:COOkeD",
         "gda": "densevl.classifiers.gda:GDA",
+        "gda-prior": "densevl.classifiers.gda_prior:GDAPrior",
+        "gda-stacked": ("densevl.classifiers.gda:GDA", {"alpha": None}),
         "linear-probe": "densevl.classifiers.linear_probe:LinearProbe",
         "nearest": "densevl.classifiers.nearest:NearestExample",
         "neighbours": "densevl.classifiers.neighbours:Neighbours",

@@ -31,7 +31,10 @@ STEPS, CLOSE = 50, 1e-4
 def fold_numbers(
     labels: Int[Tensor, " n"], groups: Int[Tensor, " n"] | None = None, most: int = FOLDS
 ) -> Int[Tensor, " n"]:
-    """The fold of each example, as many of each class in each fold as can be.
+    """The fold of each example: an image is in one fold whole, and each class in as many as can be.
+
+    Images are dealt in their order, those of the most examples first; each goes to the fold that has the fewest
+    examples of its classes so far.
 
     Args:
         labels: class of each.
@@ -39,16 +42,21 @@ def fold_numbers(
         most: folds at most.
 
     Returns:
-        Numbers from 0; -1 for an example that is never held out, since its class has no other image.
+        Numbers from 0; -1 for an example that is never held out, since its class is in no other fold.
     """
-    groups = torch.arange(len(labels), device=labels.device) if groups is None else groups
-    numbers = torch.full_like(labels, -1)
-    for label in labels.unique().tolist():
-        own = (labels == label).nonzero().flatten()
-        images = groups[own].unique(return_inverse=True)[1]
-        if int(images.max()) > 0:
-            numbers[own] = images % most
-    return numbers
+    own = torch.arange(len(labels)) if groups is None else groups.cpu()
+    owners = own.unique(return_inverse=True)[1]
+    found, classes = labels.cpu().unique(return_inverse=True)
+    held = torch.zeros(len(own.unique()), len(found), dtype=torch.float64)
+    held.index_put_((owners, classes), torch.ones(1, dtype=torch.float64), accumulate=True)
+    loads = torch.zeros(min(most, len(held)), len(found), dtype=torch.float64)
+    dealt = torch.zeros(len(held), dtype=torch.long)
+    for image in held.sum(1).argsort(descending=True, stable=True).tolist():
+        crowded = loads @ (held[image] > 0).double() + 1e-6 * loads.sum(1)
+        dealt[image] = crowded.argmin()
+        loads[dealt[image]] += held[image]
+    alone = (loads > 0).sum(0) < 2
+    return torch.where(alone[classes], -1, dealt[owners]).to(labels)
 
 
 def other_folds(numbers: Int[Tensor, " n"]) -> Bool[Tensor, "m n"]:

@@ -352,6 +352,8 @@ def test_classifiers_of_examples(near):
 FEW_SHOT: dict[str, Any] = {
     "caps-adapter": {"alpha": 1.0, "beta": 5.0, "gamma": 1.0, "delta": 0.5},
     "cooked": {},
+    "gda-prior": {},
+    "gda-stacked": {},
     "linear-probe": {"strength": 1.0},
     "nearest": {},
     "neighbours": {"count": 3},

@@ -23,11 +23,13 @@ class DenseFeatures:
     """Image features on the patch grid, in the joint image-text space.
 
     Attributes:
-        grid: one vector for each patch, not normalised; rows run down, columns run right.
+        grid: one vector for each patch, not normalised; rows run down, columns run right. Those of a feature stack lie
+            in a space of their own.
         patch_size: side of a patch in pixels of the encoded input.
         model_id: identity of the encoder and its weights.
         keys: keys of the last attention, heads concatenated, where they were needed.
-        maps: maps of earlier blocks on the same grid by name, such as ``"blocks.-3.ln_2"``.
+        maps: maps of earlier blocks by name, such as ``"blocks.-3.ln_2"``, on the same grid or, of towers that have
+            several, each on its own.
         foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
         summary: what each image looks like in short, the mean over its patches of what the middle block of the encoder
             puts out; no readout or refiner changes it.
@@ -37,7 +39,7 @@ class DenseFeatures:
     patch_size: int
     model_id: str
     keys: Float[Tensor, "n c h w"] | None = None
-    maps: Mapping[str, Float[Tensor, "n _ h w"]] = field(default_factory=dict)
+    maps: Mapping[str, Float[Tensor, "n _ _ _"]] = field(default_factory=dict)
     foreground: Float[Tensor, "n h w"] | None = None
     summary: Float[Tensor, "n c"] | None = None
 

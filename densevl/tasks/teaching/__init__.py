@@ -1,0 +1,1 @@
+"""Teaching: from examples to classes that segmentation, grounding and search take where they take names."""

@@ -1,6 +1,6 @@
 """A loaded model: segmentor, grounder and region embedder, with the conveniences of reading images and words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -12,6 +12,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from densevl.api.models import models
+from densevl.classifiers.classes import Classes, Head
 from densevl.classifiers.contracts import Classifier
 from densevl.classifiers.familiarity import Familiarity
 from densevl.core.background import Background
@@ -22,6 +23,7 @@ from densevl.core.labelmap import LabelMap
 from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.vocabulary import Vocabulary, templates
+from densevl.datasets.examples import Example, ExamplesLike, given_examples
 from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
@@ -31,6 +33,9 @@ from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+from densevl.tasks.teaching.fitting import HeldOut
+from densevl.tasks.teaching.region_vectors import region_vectors
+from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
 
 __all__ = ["ClassesLike", "ImageSource", "Model"]
 
@@ -40,6 +45,9 @@ ImageSource = str | Path | Image | np.ndarray | Tensor
 ClassesLike = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings | Classifier
 """``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, what :meth:`Model.embed_classes` gave, or a
 classifier such as :class:`densevl.classifiers.gda.GDA` fits."""
+
+VIEWS = 4
+"""Views of each example where nothing else is said."""
 
 TOGETHER = 8
 """Images whose regions :meth:`Model.embed` embeds at once."""
@@ -329,6 +337,91 @@ class Model:
                 self._texts.pop(next(iter(self._texts)))
             self._texts[key] = self.segmentor.embed(vocabulary, background)
         return self._texts[key]
+
+    def teach(
+        self,
+        examples: ExamplesLike,
+        *,
+        heads: str = "regions",
+        method: Any = None,
+        add_to: Classes | None = None,
+        views: int = VIEWS,
+        seed: int = 0,
+    ) -> Classes:
+        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`name` take in the place of names.
+
+        Args:
+            examples: a file or a folder as :func:`densevl.read_examples` reads it, or what it gave, or a list of
+                ``{"image": …, "name": …, "box" | "mask" | "point": …}``.
+            heads: ``"regions"``, ``"pixels"`` or ``"both"``: what they shall be told apart by.
+            method: a classifier method, its config or its name, such as ``"gda"``; None for that of ``add_to``, or
+                Gaussian classes with the names as a prior.
+            add_to: earlier classes, which the examples are added to as if all had been given at once.
+            views: further regions of each example, moved and reshaped a little.
+            seed: of the views.
+
+        Raises:
+            ImageError: where an image cannot be read.
+            UsageError: where the examples cannot be used, or not by this method.
+        """
+        return self.taught(examples, heads=heads, method=method, add_to=add_to, views=views, seed=seed).classes
+
+    def taught(
+        self,
+        examples: ExamplesLike,
+        *,
+        heads: str = "regions",
+        method: Any = None,
+        add_to: Classes | None = None,
+        views: int = VIEWS,
+        seed: int = 0,
+        loaded: Mapping[str, Any] | None = None,
+    ) -> Taught:
+        """As :meth:`teach`, with what the classes say of held-out examples.
+
+        Args:
+            examples: see :meth:`teach`.
+            heads: see :meth:`teach`.
+            method: see :meth:`teach`.
+            add_to: see :meth:`teach`.
+            views: see :meth:`teach`.
+            seed: see :meth:`teach`.
+            loaded: further arguments that loaded the model, so that the classes say which model they are for.
+        """
+        given = given_examples(examples)
+        wanted = wanted_heads(heads, add_to)
+        vocabulary, labels = vocabulary_of(given, add_to)
+        model = {"name": self.name, **(loaded or {})} if add_to is None else add_to.model
+        facts = step_facts(given, views=views, seed=seed)
+        made: dict[str, Head] = {}
+        held: dict[str, HeldOut | None] = {}
+        for name in wanted:
+            before = None if add_to is None else add_to.heads[name]
+            made[name], held[name] = self._teach(name, given, labels, vocabulary, method, before, facts)
+        return Taught(Classes(vocabulary, made, model), given, labels, held)
+
+    def _teach(
+        self,
+        head: str,
+        examples: Sequence[Example],
+        labels: Sequence[int],
+        vocabulary: Vocabulary,
+        method: Any,
+        before: Head | None,
+        facts: Mapping[str, Any],
+    ) -> tuple[Head, HeldOut | None]:
+        """A head of examples."""
+        if head == "pixels":
+            raise UsageError("pixels cannot be taught yet; teach regions")
+        encoder = self.embedder.encoder
+
+        @torch.inference_mode()
+        def embed(texts: list[str]) -> Tensor:
+            return encoder.embed_texts(texts, list(self.query_templates))
+
+        vectors = region_vectors(examples, labels, self._pipeline, facts["views"], facts["seed"])
+        space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
+        return teach_head(vectors, vocabulary, space, method, before, facts)
 
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.

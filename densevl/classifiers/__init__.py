@@ -7,7 +7,10 @@ __all__ = ["CLASSIFIERS", "KINDS"]
 CLASSIFIERS = Registry(
     "classifier",
     {
+        "closed-set": "densevl.classifiers.closed_set:ClosedSetMatching",
         "gda": "densevl.classifiers.gda:GDA",
+        "gda-prior": "densevl.classifiers.gda_prior:GDAPrior",
+        "gda-stacked": ("densevl.classifiers.gda:GDA", {"alpha": None}),
         "text": "densevl.classifiers.text:TextMatching",
     },
 )
@@ -15,6 +18,8 @@ CLASSIFIERS = Registry(
 KINDS = Registry(
     "kind of classifier",
     {
+        "closed-set": "densevl.classifiers.closed_set:ClosedSetClassifier",
+        "known-classes": "densevl.core.features:ClosedSet",
         "linear": "densevl.classifiers.contracts:LinearClassifier",
         "sum": "densevl.classifiers.contracts:SumClassifier",
         "text": "densevl.classifiers.text:TextClassifier",

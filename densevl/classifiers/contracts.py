@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -15,7 +16,15 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
 
-__all__ = ["Classifier", "ClassifierMethod", "Examples", "LinearClassifier", "SumClassifier", "check_classifier"]
+__all__ = [
+    "Classifier",
+    "ClassifierMethod",
+    "Examples",
+    "LinearClassifier",
+    "SumClassifier",
+    "check_classifier",
+    "check_examples",
+]
 
 
 @runtime_checkable
@@ -54,6 +63,8 @@ class Examples(NamedTuple):
         groups: which image each is from, so that no image counts both in fitting and in testing; None where each is
             from an image of its own.
         weights: of each, so that several views of one thing count as one example together; None for 1.
+        things: which thing each shows, where several are views of one; None where each shows a thing of its own.
+        captions: unit vector of a text that describes each; None where there are none.
     """
 
     vectors: Float[Tensor, "n d"]
@@ -62,12 +73,13 @@ class Examples(NamedTuple):
     space: str | None = None
     groups: Int[Tensor, " n"] | None = None
     weights: Float[Tensor, " n"] | None = None
+    things: Int[Tensor, " n"] | None = None
+    captions: Float[Tensor, "n d"] | None = None
 
     def chosen(self, kept: Bool[Tensor, " n"]) -> "Examples":
         """Some of the examples."""
-        groups = None if self.groups is None else self.groups[kept]
-        weights = None if self.weights is None else self.weights[kept]
-        return self._replace(vectors=self.vectors[kept], labels=self.labels[kept], groups=groups, weights=weights)
+        given = self._asdict()
+        return Examples(**{name: one[kept] if isinstance(one, Tensor) else one for name, one in given.items()})
 
 
 @runtime_checkable
@@ -168,6 +180,50 @@ class SumClassifier:
         """Logits of vectors."""
         first, *others = (weight * member(vectors) for weight, member in zip(self.weights, self.members, strict=True))
         return sum(others, first)
+
+
+def check_examples(method: str, texts: TextEmbeddings, examples: Examples | None, every_class: bool) -> Examples:
+    """The examples that a method can learn from, in float32 and out of every computation of gradients.
+
+    Args:
+        method: its registered name, for errors.
+        texts: the vocabulary.
+        examples: what was given.
+        every_class: whether each class needs an example.
+
+    Raises:
+        UsageError: where there are none, they are of another model, a number is not finite, a label is no class, or a
+            class that needs an example has none.
+    """
+    if examples is None or not len(examples.vectors):
+        raise UsageError(
+            f"the classifier `{method}` learns from examples, and there are none; give some, or take `text`"
+        )
+    if examples.model_id != texts.model_id:
+        raise UsageError(
+            f"the examples are vectors of {examples.model_id!r} and the texts of {texts.model_id!r}; "
+            "take the same model for both"
+        )
+    names, labels = texts.vocabulary.names, examples.labels.long().to(examples.vectors.device)
+    if len(labels) != len(examples.vectors) or labels.min() < 0 or labels.max() >= len(names):
+        raise UsageError(
+            f"{len(examples.vectors)} examples want as many labels from 0 to {len(names) - 1}; "
+            f"got {len(labels)} from {int(labels.min())} to {int(labels.max())}"
+        )
+    given = {"vector": examples.vectors, "caption": examples.captions}
+    for what, vectors in given.items():
+        wrong = [] if vectors is None else (~vectors.isfinite().all(1)).nonzero().flatten().tolist()
+        if wrong:
+            raise UsageError(
+                f"the {what} of example {wrong[0]} ({names[int(labels[wrong[0]])]}) is not finite "
+                f"({len(wrong)} of {len(labels)}); look at its image and at the weights of the model"
+            )
+    counts = torch.bincount(labels, minlength=len(names))
+    if every_class and not counts.all():
+        missing = ", ".join(names[index] for index in (counts == 0).nonzero().flatten().tolist())
+        raise UsageError(f"the classifier `{method}` wants an example of each class; there is none of {missing}")
+    captions = None if examples.captions is None else examples.captions.detach().float().to(examples.vectors.device)
+    return examples._replace(vectors=examples.vectors.detach().float(), labels=labels, captions=captions)
 
 
 def check_classifier(classifier: Classifier, model_id: str, space: str | None) -> None:

@@ -9,20 +9,24 @@ classes, the centred vectors C of N examples of d numbers, and Σ = cov(C)::
     logits = temperature · x · t_k + α (x · W_k + b_k)
 
 Where we differ: synonyms of a class are reduced by their maximum, as everywhere here; a class without examples, or one
-example a class, which leaves no covariance, is an error; α is an argument, not searched on test images.
+example a class, which leaves no covariance, is an error; α is an argument, not searched on test images. Without α both
+terms get a weight by what they say of held-out examples, so that texts which say nothing can be dropped.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from densevl.classifiers.contracts import Examples, LinearClassifier, SumClassifier
+from densevl.classifiers.contracts import Examples, LinearClassifier, SumClassifier, check_examples
+from densevl.classifiers.folds import fitted_weights, fold_numbers, out_of_fold
+from densevl.classifiers.sums import Sums, precision_of
 from densevl.classifiers.text import TextClassifier
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
+from densevl.core.vocabulary import Vocabulary
 
 __all__ = ["GDA", "gaussian_weights", "new_class_weights", "shrunk_precision"]
 
@@ -32,22 +36,26 @@ class GDA:
     """Gaussian discriminant analysis of examples, added to the texts.
 
     Attributes:
-        alpha: weight of the analysis beside the texts; from 0 (texts alone).
+        alpha: weight of the analysis beside the texts; from 0 (texts alone). None chooses both weights out of fold.
         shrink: shrink the covariance as the few-shot branch does; False takes the mean of the classes' covariances and
             its pseudo-inverse, as the branch from base to new classes does, which wants more examples than numbers.
+        text: weight of the texts; chosen with alpha where that is None.
     """
 
-    alpha: float = 1.0
+    alpha: float | None = 1.0
     shrink: bool = True
+    text: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.alpha < 0:
+        if self.alpha is not None and not self.alpha >= 0:
             raise UsageError(f"alpha is the weight of the examples beside the texts, 0 or more; got {self.alpha}")
 
     @property
     def name(self) -> str:
         """Its kind and settings."""
-        return f"gda(alpha={self.alpha:g}, shrink={self.shrink})"
+        alpha = "out of fold" if self.alpha is None else f"{self.alpha:g}"
+        text = "" if self.text == 1 else f", text={self.text:g}"
+        return f"gda(alpha={alpha}, shrink={self.shrink}{text})"
 
     def fit(self, texts: TextEmbeddings, examples: Examples | None = None, temperature: float = 100.0) -> SumClassifier:
         """A classifier of the vocabulary of the texts.
@@ -60,24 +68,65 @@ class GDA:
         Raises:
             UsageError: where there are no examples, a class has none, or they belong to another model.
         """
-        if examples is None:
-            raise UsageError("the classifier `gda` learns from examples, and there are none; give some, or take `text`")
-        if examples.model_id != texts.model_id:
-            raise UsageError(
-                f"the examples are vectors of {examples.model_id!r} and the texts of {texts.model_id!r}; "
-                "take the same model for both"
-            )
-        classes = len(texts.vocabulary)
-        counts = torch.bincount(examples.labels.cpu(), minlength=classes)
-        if len(counts) > classes or not counts.all() or len(examples.labels) <= classes:
-            missing = [texts.vocabulary.names[i] for i in (counts[:classes] == 0).nonzero().flatten().tolist()]
-            raise UsageError(
-                f"gda wants an example of each of {classes} classes, and more examples than classes; got "
-                f"{len(examples.labels)}" + (f", none of {', '.join(missing)}" if missing else "")
-            )
-        weight, bias = gaussian_weights(examples.vectors.float(), examples.labels, classes, self.shrink)
-        gaussian = LinearClassifier(weight, bias, texts.vocabulary, examples.model_id, examples.space)
-        return SumClassifier((TextClassifier(texts, temperature), gaussian), (1.0, self.alpha))
+        examples = check_examples("gda", texts, examples, every_class=False)
+        _check_enough(texts.vocabulary, torch.bincount(examples.labels, minlength=len(texts.vocabulary)))
+        chosen = self.settled(texts, examples, temperature)
+        return chosen._sum(texts, chosen._gaussian(examples, texts.vocabulary), temperature)
+
+    @property
+    def sums_up(self) -> bool:
+        """True where sums of examples are enough; the mean of the classes' covariances needs the examples."""
+        return self.shrink
+
+    def settled(self, texts: TextEmbeddings, examples: Examples, temperature: float = 100.0) -> "GDA":
+        """The method with two weights; 1 and 1 where no example can be held out.
+
+        Args:
+            texts: the vocabulary, embedded.
+            examples: at least one of each class.
+            temperature: factor of the cosines of the texts.
+        """
+        if self.alpha is not None:
+            return self
+        numbers = fold_numbers(examples.labels, examples.groups)
+        held = numbers >= 0
+        if not held.any():
+            return replace(self, alpha=1.0)
+        analysis = out_of_fold(examples, numbers, lambda others: self._gaussian(others, texts.vocabulary))
+        parts = [TextClassifier(texts, temperature)(examples.vectors[held]), analysis]
+        text, alpha = fitted_weights(parts, examples.labels[held], (1.0, 1.0))[0]
+        return replace(self, alpha=alpha, text=text)
+
+    def sums_of(self, examples: Examples, classes: int) -> Sums:
+        """The sums of examples; the views of a thing are examples of their own, as in the paper."""
+        return Sums.of(examples.vectors, examples.labels, classes)
+
+    def of_sums(
+        self, texts: TextEmbeddings, sums: Sums, temperature: float = 100.0, space: str | None = None
+    ) -> SumClassifier:
+        """A classifier of the sums of examples.
+
+        Args:
+            texts: the vocabulary, embedded.
+            sums: of vectors of its classes.
+            temperature: factor of the cosines of the texts.
+            space: which vectors they are.
+
+        Raises:
+            UsageError: where a class has no example, or there are no more examples than classes.
+        """
+        _check_enough(texts.vocabulary, sums.counts)
+        weight, bias = _weights(sums.means, precision_of(sums.scatter(sums.means), float(sums.counts.sum())))
+        gaussian = LinearClassifier(weight.float(), bias.float(), texts.vocabulary, texts.model_id, space)
+        return self._sum(texts, gaussian, temperature)
+
+    def _sum(self, texts: TextEmbeddings, gaussian: LinearClassifier, temperature: float) -> SumClassifier:
+        alpha = 1.0 if self.alpha is None else self.alpha
+        return SumClassifier((TextClassifier(texts, temperature), gaussian), (self.text, alpha))
+
+    def _gaussian(self, examples: Examples, vocabulary: Vocabulary) -> LinearClassifier:
+        weight, bias = gaussian_weights(examples.vectors, examples.labels, len(vocabulary), self.shrink)
+        return LinearClassifier(weight, bias, vocabulary, examples.model_id, examples.space)
 
 
 def gaussian_weights(
@@ -135,3 +184,14 @@ def _weights(
 ) -> tuple[Float[Tensor, "k d"], Float[Tensor, " k"]]:
     weight = means @ precision.mT
     return weight, -math.log(len(means)) - (weight * means).sum(dim=1) / 2
+
+
+def _check_enough(vocabulary: Vocabulary, counts: Shaped[Tensor, " k"]) -> None:
+    """Refuse examples that leave no covariance, or no mean of a class."""
+    missing = [vocabulary.names[place] for place in (counts == 0).nonzero().flatten().tolist()]
+    if missing or counts.sum() <= len(vocabulary):
+        lacking = f", none of {', '.join(missing)}" if missing else ""
+        raise UsageError(
+            f"gda wants an example of each of {len(vocabulary)} classes, and more examples than classes; got "
+            f"{int(counts.sum())}{lacking}: give more, or take gda-prior"
+        )

@@ -81,12 +81,10 @@ def restored(
 
 def _kind(value: Any) -> str:
     """The name of the kind of a value."""
-    made = type(value)
-    place = f"{made.__module__}:{made.__qualname__}"
-    for name, row in KINDS.rows.items():
-        if row == place or KINDS.module_dict.get(name) is made:
-            return name
-    raise UsageError(f"a {made.__qualname__} cannot be stored in a file of classes; add it to KINDS")
+    name = KINDS.name_of(value)
+    if name is None:
+        raise UsageError(f"a {type(value).__qualname__} cannot be stored in a file of classes; add it to KINDS")
+    return name
 
 
 def _described(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -11,14 +11,17 @@ from S would cost half of the digits of float32.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from densevl.classifiers.contracts import Classifier, ClassifierMethod, Examples
 from densevl.core.errors import UsageError
+from densevl.core.features import TextEmbeddings
 
-__all__ = ["Sums"]
+__all__ = ["SummingMethod", "Sums", "precision_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +110,47 @@ class Sums:
         sizes = (tuple(self.counts.shape), tuple(self.totals.shape), tuple(self.squares.shape))
         if sizes != ((classes,), (classes, dim), (dim * (dim + 1) // 2,)):
             raise UsageError(f"the sums are not those of {classes} classes of vectors of {dim} numbers")
+
+
+@runtime_checkable
+class SummingMethod(ClassifierMethod, Protocol):
+    """A method that makes classifiers of the sums of examples, so that examples can be added later.
+
+    Attributes:
+        sums_up: False where settings of it need the examples themselves.
+    """
+
+    @property
+    def sums_up(self) -> bool: ...
+
+    def settled(self, texts: TextEmbeddings, examples: Examples, temperature: float) -> "SummingMethod":
+        """The method with every setting that it leaves to the examples."""
+        ...
+
+    def sums_of(self, examples: Examples, classes: int) -> Sums:
+        """The sums of examples as it counts them."""
+        ...
+
+    def of_sums(
+        self, texts: TextEmbeddings, sums: Sums, temperature: float = 100.0, space: str | None = None
+    ) -> Classifier:
+        """A classifier of the vocabulary of the texts."""
+        ...
+
+
+def precision_of(scatter: Float64[Tensor, "d d"], count: float) -> Float64[Tensor, "d d"]:
+    """Kubokawa and Srivastava's estimate of the inverse covariance, ``d · ((N − 1) Σ + tr(Σ) I)⁻¹``.
+
+    Examples that lie at the means exactly say nothing of the covariance: then it is that of a sphere, and the nearest
+    mean wins.
+
+    Args:
+        scatter: (N − 1) Σ.
+        count: N.
+    """
+    identity, width = torch.eye(len(scatter), dtype=scatter.dtype), len(scatter)
+    spread = float(scatter.trace()) / max(count - 1, 1)
+    return identity * width if spread < 1e-9 else width * torch.linalg.inv(scatter + spread * identity)
 
 
 def _triangle(dim: int) -> tuple[Int[Tensor, " u"], Int[Tensor, " u"]]:

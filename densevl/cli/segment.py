@@ -66,8 +66,9 @@ def _segment(options: argparse.Namespace) -> int:
 
     from densevl.api.jobs.segment import SegmentJob
 
+    model = show_known(load_model(options), options)
     job = SegmentJob(
-        show_known(load_model(options), options),
+        model,
         vocabulary,
         options.out,
         background,
@@ -77,7 +78,7 @@ def _segment(options: argparse.Namespace) -> int:
         options.instances,
         options.min_area,
     )
-    if len(vocabulary) == 1 and not options.background:
+    if len((background or model.segmentor.background).extend(vocabulary)) == 1:
         only = "one class, which every pixel gets; add classes after commas, or --background words"
         print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     run = job.run(inputs, shard)

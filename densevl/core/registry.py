@@ -55,6 +55,13 @@ class Registry(MMEngineRegistry):
         """Declare further members; nothing is imported."""
         self.rows.update(rows)
 
+    def name_of(self, member: Any) -> str | None:
+        """The name whose row, without settings, leads to the type of a built member; None where there is none."""
+        made = type(member)
+        place = f"{made.__module__}:{made.__qualname__}"
+        found = (name for name, row in self.rows.items() if row == place)
+        return next(found, next((name for name, one in self.module_dict.items() if one is made), None))
+
     def get(self, key: str) -> Any:
         """The member of a name, imported where it has not been yet; None where there is none."""
         if key not in self.module_dict and key not in self.rows:

@@ -18,7 +18,18 @@ from densevl.core.errors import UsageError
 from densevl.datasets.scenes.grounds import GROUNDS, ground_patch, rgb
 from densevl.datasets.scenes.shapes import SHAPES, warped_distance
 
-__all__ = ["CLASSES", "COLOURS", "HELD_OUT", "SIZES", "Scene", "SceneObject", "class_index", "render"]
+__all__ = [
+    "CLASSES",
+    "COLOURS",
+    "HELD_OUT",
+    "NEW_CLASSES",
+    "NEW_COLOURS",
+    "SIZES",
+    "Scene",
+    "SceneObject",
+    "class_index",
+    "render",
+]
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (208, 38, 44),
@@ -30,13 +41,23 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (244, 244, 240),
     "black": (38, 38, 44),
 }
+NEW_COLOURS: dict[str, tuple[int, int, int]] = {
+    "pink": (242, 138, 186),
+    "turquoise": (52, 200, 196),
+    "brown": (122, 78, 42),
+    "olive": (128, 132, 36),
+}
+"""Colours that no scene has unless it is asked for: neither their look nor their words are known to the mini models."""
 SIZES: dict[str, tuple[float, float]] = {"small": (0.095, 0.12), "medium": (0.145, 0.175), "large": (0.21, 0.26)}
 """Radius of an object by its size word, as a fraction of the short side at zoom 1."""
 HELD_OUT = frozenset((colour, SHAPES[(3 * i + 1) % 8]) for i, colour in enumerate(COLOURS))
 """Pairs (colour, shape) that no training image and no training text contains; each colour and shape once."""
 CLASSES = (*GROUNDS, *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES))
 """Class names of the ``scenes`` vocabulary: the grounds, then every colour with every shape."""
+NEW_CLASSES = (*GROUNDS, *(f"{colour} {shape}" for colour in NEW_COLOURS for shape in SHAPES))
+"""Class names of scenes in :data:`NEW_COLOURS`: the grounds, then every new colour with every shape."""
 PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
+NEW_PAIRS = tuple((colour, shape) for colour in NEW_COLOURS for shape in SHAPES)
 TRAIN_PAIRS = tuple(pair for pair in PAIRS if pair not in HELD_OUT)
 SPLITS = ("train", "val")
 Split = Literal["train", "val"]
@@ -79,7 +100,7 @@ class Scene:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        labels: (H, W) uint8, index into :data:`CLASSES`.
+        labels: (H, W) uint8, index into :data:`CLASSES`; of a scene in new colours, into :data:`NEW_CLASSES`.
         instances: (H, W) uint8, 0 for ground and i + 1 for ``objects[i]``.
         grounds: names of the grounds that can be seen, the larger one first.
     """
@@ -108,6 +129,7 @@ def render(
     split: Split = "train",
     count: tuple[int, int] = (1, 5),
     zoom: int | float = 1.0,
+    new_colours: bool = False,
 ) -> Scene:
     """Draw scene ``index`` of a seed.
 
@@ -118,6 +140,7 @@ def render(
         split: ``train`` leaves out the pairs of :data:`HELD_OUT`; ``val`` draws all pairs alike.
         count: least and greatest number of objects.
         zoom: scale of objects and textures relative to the short side; above 1 is a close view.
+        new_colours: draw the objects in :data:`NEW_COLOURS`, all pairs alike in both splits.
 
     Raises:
         UsageError: for an unknown split, an empty size or a count that runs backwards.
@@ -135,16 +158,17 @@ def render(
     image, ground = _draw_grounds(rng, (height, width), unit)
     names = [GROUNDS[i] for i in np.argsort(-np.bincount(ground.ravel(), minlength=len(GROUNDS)), kind="stable")]
     before = image.copy()
+    pairs, classes = (NEW_PAIRS, NEW_CLASSES) if new_colours else (PAIRS if split == "val" else TRAIN_PAIRS, CLASSES)
     while True:
-        placed = _place(rng, (height, width), unit, count, PAIRS if split == "val" else TRAIN_PAIRS)
+        placed = _place(rng, (height, width), unit, count, pairs)
         image, instances, areas = _draw_objects(rng, before.copy(), placed)
         visible = np.bincount(instances.ravel(), minlength=len(placed) + 1)[1:] / np.maximum(areas, 1)
         if (visible >= 0.6).all():
             break
     objects = tuple(_finish(item, instances == i + 1, ground, float(visible[i])) for i, item in enumerate(placed))
-    lookup = np.array([0, *(class_index(item.name) for item in objects)], np.uint8)
+    lookup = np.array([0, *(classes.index(item.name) for item in objects)], np.uint8)
     labels = np.where(instances > 0, lookup[instances], ground)
-    pixels = np.bincount(labels.ravel(), minlength=len(CLASSES))
+    pixels = np.bincount(labels.ravel(), minlength=len(classes))
     seen = tuple(name for name in names if pixels[GROUNDS.index(name)] > 0)
     return Scene(_light(rng, image), labels, instances, objects, seen)
 
@@ -236,7 +260,9 @@ def _paint(
     rng: np.random.Generator, item: SceneObject, distance: NDArray[np.float32], window: tuple[int, int, int, int]
 ) -> NDArray[np.float32]:
     """The object's colour in its window: jitter, light from the upper left and a darker rim."""
-    colour = rgb(*COLOURS[item.colour]) * rng.uniform(0.9, 1.06) + rng.uniform(-8, 8, 3).astype(np.float32)
+    colour = rgb(*{**COLOURS, **NEW_COLOURS}[item.colour]) * rng.uniform(0.9, 1.06) + rng.uniform(-8, 8, 3).astype(
+        np.float32
+    )
     x = (np.arange(window[0], window[2], dtype=np.float32) + 0.5 - item.centre[0]) / item.radius
     y = (np.arange(window[1], window[3], dtype=np.float32)[:, None] + 0.5 - item.centre[1]) / item.radius
     light = 1.02 - 0.1 * (x + y)

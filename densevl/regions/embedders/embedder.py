@@ -1,5 +1,6 @@
 """The contract of region embedders."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.encoders.contracts import TextSpace
 
-__all__ = ["RegionEmbedder", "device_of", "on_device"]
+__all__ = ["RegionEmbedder", "device_of", "on_device", "space_of"]
 
 
 @runtime_checkable
@@ -50,6 +51,12 @@ class RegionEmbedder(Protocol):
     ) -> list[RegionEmbeddings]:
         """Embed regions of each of several images of any sizes; one image after the other by default."""
         return [self.embed(image, some) for image, some in zip(images, regions, strict=True)]
+
+
+def space_of(embedder: RegionEmbedder) -> str:
+    """The name of the vectors that an embedder makes, for classifiers that are made of examples."""
+    settings = {name: value for name, value in embedder.protocol.items() if name != "encoder"}
+    return f"regions: {json.dumps(settings, sort_keys=True)}"
 
 
 def device_of(encoder: TextSpace) -> torch.device:

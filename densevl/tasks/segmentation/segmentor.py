@@ -37,7 +37,7 @@ from densevl.dense.contracts import PixelSmoothing, Readout, Smoothing
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
 from densevl.dense.smoothing import SMOOTHINGS
-from densevl.encoders.contracts import Encoder, TextSpace
+from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace
 from densevl.tasks.segmentation.labelling import label, scores
 from densevl.tasks.segmentation.windows import WindowPlan
 
@@ -286,18 +286,27 @@ class Segmentor(nn.Module):
         mode = self.background if background is None else Background.parse(background)
         self._check_background(mode)
         vocabulary = mode.extend(vocabulary)
-        silent = vocabulary.background if mode.mode == "threshold" else None
+        silent = vocabulary.background if mode.mode in ("threshold", "others") else None
         asked = [pair for pair in zip(vocabulary.queries, vocabulary.query_classes, strict=True) if pair[1] != silent]
-        vectors = encoder.embed_texts([query for query, _ in asked], templates(self.templates))
+        queries = [query for query, _ in asked]
+        vectors = encoder.embed_texts(queries, templates(self.templates))
         query_classes = torch.tensor([owner for _, owner in asked], device=vectors.device)
+        known = encoder.closed_set(queries) if isinstance(encoder, KnowsClasses) else None
+        if known is not None and mode.mode == "others":
+            known = replace(known, rest=vocabulary.background)
         return TextEmbeddings(
-            vectors, query_classes, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta
+            vectors, query_classes, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta, known
         )
 
     def _check_background(self, mode: Background) -> None:
         if mode.mode == "head" and not self.dense.finds_foreground:
             raise UsageError(
                 "background mode `head` needs a model with a background head, such as dinoiser, and this one has none; "
+                "take that model, or another mode: literal, words, threshold:0.5"
+            )
+        if mode.mode == "others" and not self.classifier.name.startswith("closed-set"):
+            raise UsageError(
+                "background mode `others` needs a model that was trained to tell certain classes apart, such as photo; "
                 "take that model, or another mode: literal, words, threshold:0.5"
             )
         if mode.mode == "head" and self.average == "logits":

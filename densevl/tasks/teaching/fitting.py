@@ -1,0 +1,178 @@
+"""Fitting a head: settings and calibration by held-out examples, going on from the sums of an earlier head.
+
+Every example is judged once by a classifier that saw no example of its image, nor any of its views. From these
+answers come accuracy and calibration, and the temperature at which probabilities are right as often as they say.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from densevl.classifiers import CLASSIFIERS
+from densevl.classifiers.classes import Head
+from densevl.classifiers.contracts import (
+    Classifier,
+    ClassifierMethod,
+    Examples,
+    LinearClassifier,
+    SumClassifier,
+    check_classifier,
+)
+from densevl.classifiers.folds import FOLDS, fitted_weights, fold_numbers, out_of_fold
+from densevl.classifiers.sums import SummingMethod, Sums
+from densevl.core.errors import UsageError
+from densevl.core.features import TextEmbeddings
+from densevl.core.registry import build
+from densevl.metrics.calibration import negative_log_likelihood, reliability
+
+__all__ = ["HeldOut", "fit_head", "method_of"]
+
+Judged = tuple[Int[Tensor, " n"], Float[Tensor, "n k"]]
+"""The numbers of examples, and the logits of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Answers for examples by classifiers that saw nothing of their images.
+
+    Attributes:
+        examples: the number of each example that was judged.
+        labels: class of each.
+        probabilities: calibrated, of each class.
+        temperature: that the logits were divided by.
+    """
+
+    examples: Int[Tensor, " n"]
+    labels: Int[Tensor, " n"]
+    probabilities: Float[Tensor, "n k"]
+    temperature: float
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Figures of them: JSON values only."""
+        best, answers = self.probabilities.max(1)
+        right = (answers == self.labels).numpy()
+        return {
+            "examples": len(self.labels),
+            "folds": FOLDS,
+            "accuracy": round(float(right.mean()), 6),
+            "ece": round(reliability(best.double().numpy(), right).expected_error, 6),
+            "nll": round(negative_log_likelihood(self.probabilities.double().numpy(), self.labels.numpy()), 6),
+            "temperature": round(self.temperature, 6),
+        }
+
+
+def fit_head(
+    method: Any, texts: TextEmbeddings, examples: Examples, temperature: float = 100.0, before: Head | None = None
+) -> tuple[Head, HeldOut | None]:
+    """A calibrated head, and what it says of held-out examples; None where no class has examples of two images.
+
+    Args:
+        method: a classifier method, its config or its name; with ``before`` that of the earlier head.
+        texts: the vocabulary; classes whose words the model does not know have no query.
+        examples: vectors, those of the examples themselves before those of their views.
+        temperature: factor of the cosines of texts.
+        before: an earlier head of the same classes, whose examples count as well.
+
+    Raises:
+        UsageError: where the method cannot use the examples, or cannot go on from the earlier head.
+    """
+    method = method_of(method)
+    sums: Sums | None = None
+    if isinstance(method, SummingMethod) and method.sums_up:
+        method = method.settled(texts, examples, temperature) if before is None else method
+        sums = method.sums_of(examples, len(texts.vocabulary))
+    elif before is not None:
+        raise UsageError(_cannot_go_on(method.name))
+    if before is not None and sums is not None:
+        check_classifier(before.classifier, examples.model_id, examples.space)
+        if before.sums is None:
+            raise UsageError(_cannot_go_on(method.name))
+        earlier = before.sums
+        sums = earlier + sums
+
+        def fit(some: Examples) -> Classifier:
+            both = earlier + method.sums_of(some, len(texts.vocabulary))
+            return method.of_sums(texts, both, temperature, examples.space)
+
+    else:
+
+        def fit(some: Examples) -> Classifier:
+            return method.fit(texts, some, temperature)
+
+    whole = fit(examples) if sums is None else method.of_sums(texts, sums, temperature, examples.space)
+    judged = _held_out(fit, examples)
+    scale = _scale(judged, examples.labels, before)
+    held = None
+    if judged is not None:
+        held = HeldOut(judged[0], examples.labels[judged[0]], (scale * judged[1]).softmax(1), 1 / scale)
+    facts = {
+        "method": CLASSIFIERS.name_of(method) or method.name,
+        "settings": asdict(method) if is_dataclass(method) and not isinstance(method, type) else {},
+        "temperature": 1 / scale,
+        **({} if held is None else {"held_out": held.facts}),
+    }
+    return Head(_scaled(whole, scale), int(examples.vectors.shape[1]), sums, facts), held
+
+
+def method_of(method: Any) -> ClassifierMethod:
+    """A classifier method by its name, its config, or as it is.
+
+    Raises:
+        UsageError: where it is unknown.
+    """
+    made = build(CLASSIFIERS, method)
+    if not isinstance(made, ClassifierMethod):
+        raise UsageError(f"method must be one of {', '.join(CLASSIFIERS.names)}; got {method!r}")
+    return made
+
+
+def _held_out(fit: Callable[[Examples], Classifier], examples: Examples) -> Judged | None:
+    """The number of each example that can be judged, and its logits; None where none can.
+
+    Where every class is in one image alone, a class is judged by its text, or by what was known of it before.
+    """
+    firsts = len(examples.labels) if examples.things is None else int(examples.things.max()) + 1
+    for labels in (examples.labels, torch.zeros_like(examples.labels)):
+        numbers = fold_numbers(labels, examples.groups)
+        if not (numbers >= 0).any():
+            continue
+        try:
+            logits = out_of_fold(examples, numbers, fit)
+        except UsageError:  # nothing is known of a class without its examples
+            continue
+        judged = (numbers >= 0).nonzero().flatten()
+        first = judged < firsts  # the examples themselves stand before their views
+        return judged[first], logits[first]
+    return None
+
+
+def _scale(held: Judged | None, labels: Int[Tensor, " n"], before: Head | None) -> float:
+    """The factor of logits at which probabilities are right as often as they say."""
+    facts = {} if before is None else before.facts
+    old, count = float(facts.get("temperature", 1.0)), int(facts.get("held_out", {}).get("examples", 0))
+    if held is None:
+        return 1 / old
+    judged, logits = held
+    new = 1 / fitted_weights([logits.clamp(min=-1e4)], labels[judged], (1.0,))[0][0]
+    share = len(judged) / (len(judged) + count)
+    return 1 / math.exp(share * math.log(new) + (1 - share) * math.log(old))
+
+
+def _scaled(classifier: Classifier, scale: float) -> Classifier:
+    """A classifier with other logits in the same order."""
+    if isinstance(classifier, LinearClassifier):
+        return replace(classifier, weight=classifier.weight * scale, bias=classifier.bias * scale)
+    return SumClassifier((classifier,), (scale,))
+
+
+def _cannot_go_on(name: str) -> str:
+    return (
+        f"{name} keeps no sums of its examples, so nothing can be added to what it learnt; teach all examples "
+        "together, or take gda-prior"
+    )

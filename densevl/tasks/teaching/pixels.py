@@ -13,7 +13,7 @@ cell that it covers most.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,15 @@ from densevl.dense.stack import FeatureStack
 from densevl.encoders.contracts import Encoder
 from densevl.tasks.segmentation.stacked import stacked_segmentor
 from densevl.tasks.teaching.candidates import candidate_stacks
+from densevl.tasks.teaching.cells import COVERED
+from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.light import LIGHTS
 from densevl.tasks.teaching.masked_cells import FOLDS, MaskedCells, MaskedImage, masked_cells
 
-__all__ = ["SHRINKAGES", "teach_pixels"]
+__all__ = ["METHOD", "SHRINKAGES", "teach_pixels"]
+
+METHOD = "shrunk gaussians"
+"""What files of classes call it."""
 
 SHRINKAGES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """Shrinkages to choose from."""
@@ -61,7 +66,7 @@ class Choice:
         miou: of the held-out cells, in [0, 1]; 0 where none could be held out.
         accuracy: part of the held-out pixels that is right.
         temperature: at which the held-out cells are most likely.
-        nll: their mean negative log-likelihood at it.
+        held_out: what the cells that a mask covers by half are taken for; None where none could be held out.
     """
 
     stack: FeatureStack
@@ -70,7 +75,7 @@ class Choice:
     miou: float = 0.0
     accuracy: float = 0.0
     temperature: float = 1.0
-    nll: float = 0.0
+    held_out: HeldOut | None = field(default=None, compare=False, repr=False)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,8 +104,8 @@ def teach_pixels(
     shrinkages: Sequence[float] = SHRINKAGES,
     lights: Sequence[bool] = (False, True),
     before: Head | None = None,
-) -> Head:
-    """The head of classes by which pixels are labelled.
+) -> tuple[Head, HeldOut | None]:
+    """The head of classes by which pixels are labelled, and what it says of held-out cells; None where there are none.
 
     Args:
         encoder: whose maps are stacked.
@@ -129,7 +134,7 @@ def teach_pixels(
     ((weight, bias),) = shrunk_weights(sums, [choice.shrinkage])
     weight, bias = weight / choice.temperature, bias / choice.temperature
     classifier = LinearClassifier(weight, bias, vocabulary, encoder.model_id, choice.stack.name)
-    return Head(classifier, weight.shape[1], sums, facts)
+    return Head(classifier, weight.shape[1], sums, facts), choice.held_out
 
 
 def _check(images: Sequence[MaskedImage], vocabulary: Vocabulary, before: Head | None) -> None:
@@ -189,16 +194,13 @@ def _judged(choice: Choice, cells: MaskedCells, shrinkages: Sequence[float]) -> 
         return choice
     scores = torch.stack([_miou(one) for one in counts])
     best = int(scores.argmax())
-    temperature, nll = _temperature(logits[best], parts)
+    temperature = _temperature(logits[best], parts)
+    shown, labels = parts.max(1)
+    judged = (shown >= COVERED).nonzero().flatten()
+    probabilities = (logits[best][judged] / temperature).softmax(1)
+    held_out = HeldOut(judged, labels[judged], probabilities, temperature) if len(judged) else None
     accuracy = float(counts[best].trace() / counts[best].sum())
-    return replace(
-        choice,
-        shrinkage=shrinkages[best],
-        miou=float(scores[best]),
-        accuracy=accuracy,
-        temperature=temperature,
-        nll=nll,
-    )
+    return Choice(choice.stack, choice.lights, shrinkages[best], float(scores[best]), accuracy, temperature, held_out)
 
 
 def _miou(counts: Float64[Tensor, "k k"]) -> Float64[Tensor, ""]:
@@ -208,13 +210,10 @@ def _miou(counts: Float64[Tensor, "k k"]) -> Float64[Tensor, ""]:
     return (counts.diagonal() / union.clamp(min=torch.finfo(counts.dtype).tiny))[there].mean()
 
 
-def _temperature(logits: Float32[Tensor, "m k"], parts: Float32[Tensor, "m k"]) -> tuple[float, float]:
-    """The temperature at which cells are most likely, and their mean negative log-likelihood at it."""
-    shown, losses = parts.sum(), []
-    for temperature in TEMPERATURES.tolist():
-        losses.append(float(-(parts * (logits / temperature).log_softmax(1)).sum() / shown))
-    best = int(np.argmin(losses))
-    return float(TEMPERATURES[best]), losses[best]
+def _temperature(logits: Float32[Tensor, "m k"], parts: Float32[Tensor, "m k"]) -> float:
+    """The temperature at which cells are most likely."""
+    choices = TEMPERATURES.tolist()
+    return min(choices, key=lambda one: -float((parts * (logits / one).log_softmax(1)).sum()))
 
 
 def _sums(encoder: Encoder, images: Sequence[MaskedImage], classes: int, choice: Choice) -> Sums:
@@ -230,14 +229,11 @@ def _sums(encoder: Encoder, images: Sequence[MaskedImage], classes: int, choice:
 
 def _facts(choice: Choice, tried: Sequence[Choice]) -> dict[str, Any]:
     """What is known of a head: JSON values only."""
-    held_out = {name: round(getattr(choice, name), 6) for name in ("accuracy", "miou", "nll", "temperature")}
+    held = {} if choice.held_out is None else choice.held_out.facts
+    held_out = {"folds": FOLDS, "miou": round(choice.miou, 6), "accuracy": round(choice.accuracy, 6)}
+    held_out |= {name: held[name] for name in ("ece", "nll", "temperature") if name in held}
     others = [
         {"stack": one.stack.name, **one.settings, "miou": round(one.miou, 6)} for one in tried if one is not choice
     ]
-    return {
-        "method": "shrunk gaussians",
-        "settings": choice.settings,
-        "held_out": {"folds": FOLDS, **held_out},
-        "tried": others,
-        "temperature": choice.temperature,
-    }
+    facts = {"method": METHOD, "settings": choice.settings, "tried": others, "temperature": choice.temperature}
+    return facts if choice.held_out is None else {**facts, "held_out": held_out}

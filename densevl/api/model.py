@@ -36,6 +36,7 @@ from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 from densevl.tasks.teaching.fitting import HeldOut
+from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.region_vectors import region_vectors
 from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
 
@@ -438,7 +439,7 @@ class Model:
     ) -> tuple[Head, HeldOut | None]:
         """A head of examples."""
         if head == "pixels":
-            raise UsageError("pixels cannot be taught yet; teach regions")
+            return self._teach_pixels(examples, labels, vocabulary, before, facts)
         encoder = self.embedder.encoder
 
         @torch.inference_mode()
@@ -448,6 +449,22 @@ class Model:
         vectors = region_vectors(examples, labels, self._pipeline, facts["views"], facts["seed"])
         space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
         return teach_head(vectors, vocabulary, space, method, before, facts)
+
+    def _teach_pixels(
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[int],
+        vocabulary: Vocabulary,
+        before: Head | None,
+        facts: Mapping[str, Any],
+    ) -> tuple[Head, HeldOut | None]:
+        """The head of examples by which pixels are labelled."""
+        viewer = self._viewer
+        dense = (viewer.dense if isinstance(viewer, RegionSegmentor) else viewer).dense
+        lights = facts["views"] > 0
+        return teach_pixel_head(
+            dense.encoder, examples, labels, vocabulary, before, facts, lights, dense.positions, dense.border
+        )
 
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.

@@ -23,7 +23,8 @@ class DenseFeatures:
     """Image features on the patch grid, in the joint image-text space.
 
     Attributes:
-        grid: one vector for each patch, not normalised; rows run down, columns run right.
+        grid: one vector for each patch, not normalised; rows run down, columns run right. Those of a feature stack lie
+            in a space of their own.
         patch_size: side of a patch in pixels of the encoded input.
         model_id: identity of the encoder and its weights.
         keys: keys of the last attention, heads concatenated, where they were needed.

@@ -165,6 +165,8 @@ class Segmentor(nn.Module):
     @property
     def space(self) -> str:
         """The name of the vectors that it classifies, for classifiers that are made of examples."""
+        if self.dense.stack is not None:
+            return self.dense.stack
         return "dense: " + ", ".join(str(value) for key, value in self.dense.protocol.items() if key != "encoder")
 
     @property
@@ -383,6 +385,10 @@ class Segmentor(nn.Module):
             )
         if isinstance(classes, TextEmbeddings):
             classes = self.classifier.fit(classes, temperature=self.temperature)
+        if self.dense.stack is not None and classes.space is None:
+            raise UsageError(
+                "the image was encoded for classes taught by examples, and texts cannot be compared with it"
+            )
         check_classifier(classes, encoded.features.model_id, self.space)
         return classes
 

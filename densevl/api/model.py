@@ -35,6 +35,7 @@ from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.region_vectors import region_vectors
+from densevl.tasks.teaching.supporting import with_evidence
 from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
 
 __all__ = ["ClassesLike", "ImageSource", "Model"]
@@ -421,7 +422,8 @@ class Model:
 
         vectors = region_vectors(examples, labels, self._pipeline, facts["views"], facts["seed"])
         space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
-        return teach_head(vectors, vocabulary, space, method, before, facts)
+        made, held = teach_head(vectors, vocabulary, space, method, before, facts)
+        return with_evidence(made, held, vectors, examples, before), held
 
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.

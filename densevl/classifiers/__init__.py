@@ -17,7 +17,9 @@ CLASSIFIERS = Registry(
 KINDS = Registry(
     "kind of classifier",
     {
+        "known": "densevl.classifiers.unknown:Known",
         "linear": "densevl.classifiers.contracts:LinearClassifier",
+        "open": "densevl.classifiers.unknown:OpenClassifier",
         "sum": "densevl.classifiers.contracts:SumClassifier",
         "text": "densevl.classifiers.text:TextClassifier",
         "texts": "densevl.core.features:TextEmbeddings",

@@ -22,8 +22,10 @@ from densevl.core.images import as_image
 from densevl.core.labelmap import LabelMap
 from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.datasets.examples import Example, ExamplesLike, given_examples
+from densevl.encoders.contracts import understand
 from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
@@ -34,6 +36,7 @@ from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
 from densevl.tasks.teaching.fitting import HeldOut
+from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.region_vectors import region_vectors
 from densevl.tasks.teaching.supporting import with_evidence
 from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
@@ -339,6 +342,30 @@ class Model:
             self._texts[key] = self.segmentor.embed(vocabulary, background)
         return self._texts[key]
 
+    def read_words(self, classes: ClassesLike, background: Any = None) -> Understood | None:
+        """How the model reads class names; None for a model that takes any text.
+
+        A model such as ``photo`` knows certain words. What this gives says what it makes of each name, what of it is
+        not used, and which names it does not know; its ``remarks`` say so in a line each.
+
+        Args:
+            classes: as :meth:`segment` takes them.
+            background: as :meth:`segment` takes it.
+
+        Raises:
+            UsageError: where the classes or the background cannot be used.
+        """
+        if isinstance(classes, TextEmbeddings | Classifier):
+            return None
+        return self.segmentor.understood(Vocabulary.of(classes), background)
+
+    def read_texts(self, texts: Sequence[str]) -> Understood | None:
+        """As :meth:`read_words`, of texts that regions are searched or referred to by."""
+        built = self._grounder.made and self._grounder.value is not None
+        encoder = self.grounder.embedders[0].encoder if built else self.embedder.encoder
+        unique = dict.fromkeys(texts)
+        return understand(encoder, [(text, index) for index, text in enumerate(unique)], tuple(unique))
+
     def teach(
         self,
         examples: ExamplesLike,
@@ -413,7 +440,7 @@ class Model:
     ) -> tuple[Head, HeldOut | None]:
         """A head of examples."""
         if head == "pixels":
-            raise UsageError("pixels cannot be taught yet; teach regions")
+            return self._teach_pixels(examples, labels, vocabulary, before, facts)
         encoder = self.embedder.encoder
 
         @torch.inference_mode()
@@ -424,6 +451,22 @@ class Model:
         space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
         made, held = teach_head(vectors, vocabulary, space, method, before, facts)
         return with_evidence(made, held, vectors, examples, before), held
+
+    def _teach_pixels(
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[int],
+        vocabulary: Vocabulary,
+        before: Head | None,
+        facts: Mapping[str, Any],
+    ) -> tuple[Head, HeldOut | None]:
+        """The head of examples by which pixels are labelled."""
+        viewer = self._viewer
+        dense = (viewer.dense if isinstance(viewer, RegionSegmentor) else viewer).dense
+        lights = facts["views"] > 0
+        return teach_pixel_head(
+            dense.encoder, examples, labels, vocabulary, before, facts, lights, dense.positions, dense.border
+        )
 
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.

@@ -22,6 +22,7 @@ from densevl.cli import (
     segment,
     test,
     train,
+    words,
 )
 from densevl.cli.environment import package_version
 from densevl.cli.options import choose_model
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         export,
         cost,
         listings,
+        words,
         fetch,
     ):
         command.add(commands)

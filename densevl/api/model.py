@@ -151,6 +151,11 @@ class Model:
         return None if self._grounder.value is None else self._grounder.value.mask_maker
 
     @property
+    def pipeline(self) -> RegionPipeline:
+        """What proposes regions, makes their masks and embeds them, each part built when it is first used."""
+        return self._pipeline
+
+    @property
     def known(self) -> Familiarity | None:
         """What tells images of the kind that the model knows from others; None where nobody says what it knows."""
         return self._known.value

@@ -27,7 +27,7 @@ DESCRIPTIONS = {
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
-    "teach": "classes taught by 1 to 16 regions of noisy, blurred, grey and newly coloured scenes, and what stays unknown",
+    "teach": "classes taught by 1 to 16 regions of shifted scenes and of new colours, and what stays unknown",
 }
 
 TRAINED = ("cloc",)

@@ -6,7 +6,7 @@ are that it takes. A *method* makes one of texts, of examples, or of both; metho
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -78,7 +78,7 @@ class Examples(NamedTuple):
 
     def chosen(self, kept: Bool[Tensor, " n"]) -> "Examples":
         """Some of the examples."""
-        given = self._asdict()
+        given: dict[str, Any] = self._asdict()
         return Examples(**{name: one[kept] if isinstance(one, Tensor) else one for name, one in given.items()})
 
 

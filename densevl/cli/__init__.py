@@ -20,6 +20,7 @@ from densevl.cli import (
     refer,
     search,
     segment,
+    teach,
     test,
     train,
 )
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         compare,
         embed,
         search,
+        teach,
         label_regions,
         test,
         train,

@@ -236,17 +236,6 @@ class Classes:
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
 
-    @staticmethod
-    def is_file(path: str | Path) -> bool:
-        """True for a file that begins as files of tensors do, whatever its name; False for any other and for none."""
-        try:
-            with Path(path).open("rb") as file:
-                head = file.read(9)
-            size = Path(path).stat().st_size
-        except OSError:
-            return False
-        return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
-
     @classmethod
     def load(cls, path: str | Path) -> "Classes":
         """Read a file that :meth:`save` wrote.

@@ -28,8 +28,8 @@ def reliability_plot(
 ) -> str:
     """Accuracy by confidence, beside the diagonal on which both are the same.
 
-    A bar is as wide as its bin and as high as its accuracy; what lacks to the diagonal, or is beyond it, is hatched. The
-    row of bars at the foot says how many answers are in each bin.
+    A bar is as wide as its bin and as high as its accuracy; what lacks to the diagonal, or is beyond it, is tinted.
+    The row of bars at the foot says how many answers are in each bin.
 
     Args:
         confidences: mean of each bin; nan where it is empty.
@@ -116,9 +116,10 @@ def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str], cell:
             marks.append(f"<g><title>{said}</title>{mark}</g>")
     size = room + side + 4
     slant = 0.5 * room  # names of columns lean over the right edge
+    width = size + slant
     return (
-        f'<svg class="plot matrix" role="img" aria-label="Confusion matrix" viewBox="0 0 {size + slant:.0f} {size:.0f}" '
-        f'style="max-width:{size + slant:.0f}px">{"".join(marks)}</svg>'
+        f'<svg class="plot matrix" role="img" aria-label="Confusion matrix" viewBox="0 0 {width:.0f} {size:.0f}" '
+        f'style="max-width:{width:.0f}px">{"".join(marks)}</svg>'
     )
 
 

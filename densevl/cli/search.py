@@ -10,6 +10,8 @@ from typing import Any
 from densevl.cli.embed import add_region_options, embed, loaded_with
 from densevl.cli.inputs import named_inputs
 from densevl.cli.options import add_command, add_html_option, add_model_options, load_model, numbers, positive
+from densevl.cli.taught import add_classes_option, read_taught, take_model_of
+from densevl.cli.words import say_remarks
 from densevl.core.errors import ImageError, UsageError
 
 __all__ = ["add"]
@@ -19,6 +21,7 @@ EXAMPLES = """\
   densevl search index "red ring" "blue circle" --top 50      an index that `densevl embed` wrote
   densevl search index --like photo.jpg --box 40,30,120,140   more of this
   densevl search index "red ring" --per-image 1 --json
+  densevl search photos/ gadget --classes classes.safetensors          a class that `densevl teach` taught
 """
 
 _MOVED = "; an index and its images are moved together, or the images are embedded anew"
@@ -50,6 +53,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print the hits as JSON")
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
     add_html_option(parser)
+    add_classes_option(parser, "queries may be their names, and without a query each is searched for")
     parser.add_argument("--index", dest="kept", type=Path, metavar="FOLDER", help="where the index of images is kept")
     add_region_options(parser)
     add_model_options(parser, early=False)
@@ -59,6 +63,9 @@ def _search(options: argparse.Namespace) -> int:
     from densevl.api.jobs.search import Example, SearchJob
     from densevl.tasks.search import is_index
 
+    classes = read_taught(options.classes)
+    if classes is not None and options.like is None and not options.queries:
+        options.queries = list(classes.names)
     _check(options)
     example = None if options.like is None else Example(options.like, options.box)
     if example is not None:
@@ -70,7 +77,8 @@ def _search(options: argparse.Namespace) -> int:
 
         ranker = FaissRanker(index, options.faiss, path)
         print(f"densevl: FAISS {options.faiss} finds {ranker.recall:.1%} of the 10 nearest regions", file=sys.stderr)
-    job = SearchJob(index, model, ranker)
+    job = SearchJob(index, model, ranker, classes)
+    say_remarks(model.read_texts(options.queries))
     limits = {"top": options.top, "per_image": options.per_image, "overlap": options.overlap}
     if example is not None:
         found = {str(example): job.by_example(example, **limits)}
@@ -145,6 +153,8 @@ def _embedded(options: argparse.Namespace) -> Any:
 def _kept_name(options: argparse.Namespace) -> str:
     """The name of the index of a folder, by everything that decides what is in it."""
     place = Path(options.index).absolute()
+    if options.classes is not None:
+        take_model_of(options)
     decides = [str(place), options.model, options.regions, str(options.boxes), options.format, loaded_with(options)]
     return f"{place.name or 'images'}-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]}"
 

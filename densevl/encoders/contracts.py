@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from densevl.core.attention import Block, NoAttention, run_block
 from densevl.core.features import ClosedSet, DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size
+from densevl.core.readings import Reading, UnknownWord
+from densevl.core.understood import Understood
 
 __all__ = [
     "BORDERS",
@@ -30,6 +32,7 @@ __all__ = [
     "TextTower",
     "Window",
     "join_needs",
+    "understand",
 ]
 
 POSITIONS: tuple[str, ...] = ("size", "plus", "antialias", "bilinear")
@@ -243,6 +246,23 @@ class KnowsClasses(Protocol):
     def closed_set(self, texts: Sequence[str]) -> ClosedSet:
         """These classes, and those that each text covers."""
         ...
+
+    def understand(self, texts: Sequence[str]) -> Sequence[Reading | UnknownWord]:
+        """How each text is read, or why it is not; a text that is not read is an error everywhere else."""
+        ...
+
+
+def understand(encoder: object, queries: Sequence[tuple[str, int]], names: Sequence[str]) -> Understood | None:
+    """How an encoder reads queries; None for one that takes any text.
+
+    Args:
+        encoder: of images and texts.
+        queries: texts, each with the index of its class.
+        names: of the classes.
+    """
+    if not isinstance(encoder, KnowsClasses):
+        return None
+    return Understood(tuple(names), tuple(queries), tuple(encoder.understand([text for text, _ in queries])))
 
 
 @runtime_checkable

@@ -26,10 +26,10 @@ from densevl.core.errors import UsageError
 from densevl.core.features import ClosedSet
 from densevl.core.geometry import Size
 from densevl.core.images import normalise
+from densevl.core.readings import Reading, UnknownWord
 from densevl.encoders.contracts import NOTHING, LastBlock, Needs
 from densevl.encoders.images import check_images, fit, whole_patches
 from densevl.encoders.texts.lexicon import lexicon
-from densevl.encoders.texts.readings import Reading
 from densevl.encoders.towers.efficientnet import EfficientNetTower, build_efficientnet
 from densevl.weights.opened import open_weights, random_seed
 
@@ -179,19 +179,15 @@ class PhotoEncoder(nn.Module):
             UsageError: where there is no text, or the lexicon does not know some.
         """
         covered = torch.zeros(len(texts), len(self.tower.classes[1]), dtype=torch.bool)
-        for row, reading in zip(covered, self.readings(texts), strict=True):
+        if isinstance(texts, str) or not texts:
+            raise UsageError(f"give at least one text, as a list; got {texts!r}")
+        for row, reading in zip(covered, lexicon().read_all(list(texts)), strict=True):
             row[list(reading.classes)] = True
         return covered
 
-    def readings(self, texts: Sequence[str]) -> tuple[Reading, ...]:
-        """How each text is understood.
-
-        Raises:
-            UsageError: where there is no text, or the lexicon does not know some.
-        """
-        if isinstance(texts, str) or not texts:
-            raise UsageError(f"give at least one text, as a list; got {texts!r}")
-        return lexicon().read_all(list(texts))
+    def understand(self, texts: Sequence[str]) -> tuple[Reading | UnknownWord, ...]:
+        """How each text is read, or why it is not."""
+        return lexicon().understand(texts)
 
     def fit_texts(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """The texts as they are: a lexicon has no longest text."""

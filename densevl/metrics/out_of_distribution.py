@@ -31,8 +31,8 @@ def false_positive_rate(
 ) -> float:
     """Fraction of the unknown that pass for known, at the limit that lets a fraction of the known pass: FPR95.
 
-    The limit is that whose recall of the known is nearest to the one that is asked for. Of several such limits it is the
-    one that lets most pass, but none lets more pass than all of the known need, as in the reference code of COOkeD
+    The limit is that whose recall of the known is nearest to the one that is asked for. Of several such limits, it is
+    the one that lets most pass, but none lets more pass than all of the known need, as in the reference code of COOkeD
     (glhr/COOkeD at commit 217223b). nan where one side is missing.
 
     Args:

@@ -17,12 +17,14 @@ from densevl.api.jobs.results import Results, chosen, is_there
 from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.jobs.shards import Shard, ShardNote
 from densevl.api.model import ClassesLike, Model
+from densevl.classifiers.classes import Classes
 from densevl.core.errors import UsageError
 from densevl.core.failures import Failure
 from densevl.core.features import TextEmbeddings
 from densevl.core.inputs import Input
 from densevl.core.labelmap import LabelMap
 from densevl.regions.mask_makers.maker import MaskMaker
+from densevl.tasks.segmentation.taught import TaughtLabels
 
 __all__ = ["SegmentJob"]
 
@@ -67,9 +69,14 @@ class SegmentJob:
     ) -> None:
         self.model, self.out, self.batch, self.overwrite = model, out, batch, overwrite
         self.unfamiliar = Unfamiliar(model.name)
-        self.texts: TextEmbeddings = model.embed_classes(classes, background)
+        self.texts: TextEmbeddings | TaughtLabels
+        if isinstance(classes, Classes):
+            self.texts = taught = model.read_classes(classes, background)
+            protocol = taught.protocol
+        else:
+            self.texts = model.embed_classes(classes, background)
+            protocol = model.segmentor.protocol
         words, limits = self.texts.vocabulary, {"threshold": self.texts.threshold, "delta": self.texts.delta}
-        protocol = model.segmentor.protocol
         tested = [] if model.known is None else [model.known.digest]
         settings = fingerprint(protocol, words.classes, words.background, *limits.values(), *tested)
         before = read_manifest(out) or {}

@@ -20,8 +20,8 @@ from typing import Any
 
 from densevl.core.errors import shortened
 from densevl.core.files import parse_json, read_json
-from densevl.encoders.texts.phrases import core, key, singulars, trailing
-from densevl.encoders.texts.readings import Reading, Sense, UnknownWord, all_unknown
+from densevl.core.readings import Reading, Sense, UnknownWord, all_unknown
+from densevl.encoders.texts.phrases import core, describes, key, singulars
 
 __all__ = ["Lexicon", "lexicon", "wordnet_data"]
 
@@ -108,21 +108,26 @@ class Lexicon:
             str(self._own[word]["why"]) if word in self._own else "",
         )
 
+    def understand(self, texts: Sequence[str]) -> tuple[Reading | UnknownWord, ...]:
+        """The meanings of several texts, or why they have none."""
+        found: list[Reading | UnknownWord] = []
+        for text in texts:
+            try:
+                found.append(self.read(text))
+            except UnknownWord as error:
+                found.append(error)
+        return tuple(found)
+
     def read_all(self, texts: Sequence[str]) -> tuple[Reading, ...]:
         """The meanings of several texts.
 
         Raises:
             UsageError: which names all texts that are not known.
         """
-        read, unknown = [], []
-        for text in texts:
-            try:
-                read.append(self.read(text))
-            except UnknownWord as error:
-                unknown.append(error)
-        if unknown:
+        found = self.understand(texts)
+        if unknown := [one for one in found if isinstance(one, UnknownWord)]:
             raise all_unknown(unknown, len(texts))
-        return tuple(read)
+        return tuple(one for one in found if isinstance(one, Reading))
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -134,6 +139,13 @@ class Lexicon:
     def _kin(self) -> dict[str, int]:
         """The nearest synset that covers classes of each noun that covers none."""
         return {key(name): place for name, place in self._relatives.items()}
+
+    @cached_property
+    def widest(self) -> tuple[Reading, ...]:
+        """The readings of one word for each meaning, those that cover most classes first."""
+        first = {key(one.names[0]): None for one in sorted(self._synsets, key=lambda one: -len(one.classes))}
+        known = frozenset(self.words)
+        return tuple(self.read(word) for word in first if word in known)
 
     def starting(self, prefix: str) -> tuple[Reading, ...]:
         """The readings of all words that start so."""
@@ -154,11 +166,16 @@ class Lexicon:
                 name = self._known(tokens[start:end])
                 if name is not None:
                     return name, tokens[:start], tokens[end:]
-                if end - start > 1 and self._spelled(tokens[start:end], self._kin) is not None:
+                if self._is_another(tokens[start:end]):
                     raise self._unknown(text, tokens[start:end])
-            if not trailing(tokens[end - 1]):
+            if not describes(tokens[end - 1]):
                 raise self._unknown(text, tokens[:end])
         raise self._unknown(text, tokens)
+
+    def _is_another(self, tokens: Sequence[str]) -> bool:
+        """Whether tokens are a name together that its last word does not cover: "prairie dog", and not "blue cat"."""
+        *first, _ = tokens
+        return not all(map(describes, first)) and self._spelled(tokens, self._kin) is not None
 
     def _known(self, tokens: Sequence[str]) -> str | None:
         return self._spelled(tokens, self._own) or self._spelled(tokens, self._senses)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from densevl.core.files import read_json
 
-__all__ = ["core", "key", "singulars", "trailing"]
+__all__ = ["core", "describes", "key", "singulars"]
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -47,8 +47,8 @@ def core(text: str) -> list[str]:
     return words[:end]
 
 
-def trailing(word: str) -> bool:
-    """Whether a word may stand behind the noun that it says something of: "dog running", "flag red"."""
+def describes(word: str) -> bool:
+    """Whether a word says something of a noun, before it or behind it: "red dog", "dog running"."""
     words, nouns = _describing()
     return word in words or (word.endswith(("ing", "ed")) and word not in nouns) or word.isdigit()
 

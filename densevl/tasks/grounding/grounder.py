@@ -34,6 +34,7 @@ from densevl.tasks.grounding.parsers import load_parser, parser_name
 from densevl.tasks.grounding.phrase import Phrase
 from densevl.tasks.grounding.relations import Resolution, Step, resolve
 from densevl.tasks.grounding.scoring import Scorer, negative_bank
+from densevl.tasks.grounding.taught import NamedRegions, TaughtNoun, TaughtNouns
 
 __all__ = ["Grounder"]
 
@@ -209,6 +210,7 @@ class Grounder(nn.Module):
         expressions: str,
         proposals: Proposals | None = None,
         image_name: str | None = None,
+        taught: TaughtNouns | None = None,
     ) -> Grounding: ...
     @overload
     def refer(
@@ -217,6 +219,7 @@ class Grounder(nn.Module):
         expressions: Sequence[str],
         proposals: Proposals | None = None,
         image_name: str | None = None,
+        taught: TaughtNouns | None = None,
     ) -> list[Grounding]: ...
     @torch.inference_mode()
     def refer(
@@ -225,6 +228,7 @@ class Grounder(nn.Module):
         expressions: str | Sequence[str],
         proposals: Proposals | None = None,
         image_name: str | None = None,
+        taught: TaughtNouns | None = None,
     ) -> Grounding | list[Grounding]:
         """Rank the regions of an image by each expression; the image is encoded once for all of them.
 
@@ -235,37 +239,58 @@ class Grounder(nn.Module):
             expressions: one, or a list of them.
             proposals: the candidates; None lets the detector or the mask maker propose.
             image_name: of the image, to be looked up in a file of proposals.
+            taught: classes that nouns may be; None for none.
 
         Raises:
             UsageError: where an expression is empty or longer than the text encoder takes, or as :meth:`encode`.
         """
         if isinstance(expressions, str):
-            return self.refer(image, [expressions], proposals, image_name)[0]
+            return self.refer(image, [expressions], proposals, image_name, taught)[0]
         if not isinstance(expressions, list | tuple):
             raise UsageError(f"expressions are a text or a list of texts; got {shortened(repr(expressions))}")
         pairs = [(text, self.parse(text)) for text in expressions]
         if not self.relations:
             pairs = [(text, Phrase(text)) for text in expressions]
-        vectors = self.scorer.embed(words for text, phrase in pairs for words in (text, *phrase.texts))
+        said = [words for text, phrase in pairs for words in (text, *phrase.texts)]
+        nouns = {} if taught is None else {words: noun for words in said if (noun := taught.noun(words)) is not None}
+        vectors = self.scorer.embed([*said, *(noun.before for noun in nouns.values() if noun.before)])
         if isinstance(image, EncodedRegions):
-            return [self._ground(image, text, phrase, vectors) for text, phrase in pairs]
-        if proposals is None and self.detector is not None:
-            return [self._ground(self._detect(image, phrase, text), text, phrase, vectors) for text, phrase in pairs]
-        encoded = self.encode(image, proposals, image_name)
-        return [self._ground(encoded, text, phrase, vectors) for text, phrase in pairs]
+            encoded = image
+        elif proposals is None and self.detector is not None:
+            found = [(self._detect(image, phrase, text), text, phrase) for text, phrase in pairs]
+            return [self._ground(*one, vectors, self._named(one[0], taught, nouns)) for one in found]
+        else:
+            encoded = self.encode(image, proposals, image_name)
+        named = self._named(encoded, taught, nouns)
+        return [self._ground(encoded, text, phrase, vectors, named) for text, phrase in pairs]
+
+    def _named(
+        self, encoded: EncodedRegions, taught: TaughtNouns | None, nouns: Mapping[str, TaughtNoun]
+    ) -> Mapping[str, NamedRegions]:
+        """How each region of an image suits each text about a taught class."""
+        return {} if taught is None or not nouns else taught.named(encoded, nouns)
 
     def _ground(
-        self, encoded: EncodedRegions, expression: str, phrase: Phrase, vectors: Sequence[Mapping[str, Tensor]]
+        self,
+        encoded: EncodedRegions,
+        expression: str,
+        phrase: Phrase,
+        vectors: Sequence[Mapping[str, Tensor]],
+        named: Mapping[str, NamedRegions],
     ) -> Grounding:
         bank = self.scorer.bank_scores(encoded.embeddings)
         subtracted = bank.mean(1) if bank is not None and self.subtract else None
 
         def total(text: str) -> Float[Tensor, " n"]:
+            if text in named:
+                logs, before = named[text].logs, named[text].before
+                return logs + total(before).log_softmax(0) if before else logs
             parts = self.scorer.parts_of(encoded.embeddings, vectors, text)
             scores = torch.stack(list(parts.values())).double().sum(0)
             return scores if subtracted is None else scores - subtracted
 
-        scores = total(expression)
+        about = phrase.text if any(text in named for text in phrase.texts) and phrase.text else expression
+        scores = total(about)
         whole = scores.softmax(0)
         resolved = Resolution(whole, (Step("whole", whole),))
         if not phrase.simple:
@@ -274,18 +299,21 @@ class Grounder(nn.Module):
             product = whole * tree.probabilities
             product = product / product.sum() if product.sum() > 0 else whole
             resolved = Resolution(product, (*resolved.steps, *tree.steps))
-        presence = None
-        if not phrase.generic:
+        presence, parts = None, self.scorer.parts_of(encoded.embeddings, vectors, about)
+        if about in named:
+            presence, parts = named[about].presence, {"taught classes": named[about].logs}
+        elif not phrase.generic:
             presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
+        calibration = 1.0 if about in named else self.calibration
         return Grounding(
             expression=expression,
             phrase=phrase,
             regions=encoded.regions,
-            parts=self.scorer.parts_of(encoded.embeddings, vectors, expression),
-            subtracted=subtracted,
+            parts=parts,
+            subtracted=None if about in named else subtracted,
             scores=scores,
             steps=resolved.steps,
-            probabilities=(resolved.probabilities.log() / self.calibration).softmax(0),
+            probabilities=(resolved.probabilities.log() / calibration).softmax(0),
             presence=presence,
             proposals=encoded.proposals,
         )

@@ -4,8 +4,8 @@ import pytest
 
 from densevl.core.errors import UsageError
 from densevl.core.files import read_json
+from densevl.core.readings import UnknownWord
 from densevl.encoders.texts.lexicon import DATA, Lexicon, lexicon, wordnet_data
-from densevl.encoders.texts.readings import UnknownWord
 
 
 @pytest.fixture(scope="module")

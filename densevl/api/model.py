@@ -37,7 +37,7 @@ from densevl.tasks.grounding.taught import TaughtNouns
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
-from densevl.tasks.segmentation.taught import TaughtLabels, label_by_regions
+from densevl.tasks.segmentation.taught import TaughtLabels, label_by_pixels, label_by_regions
 from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.recognition import Recognition
@@ -383,6 +383,8 @@ class Model:
         """
         viewer = self._viewer
         dense = viewer.dense if isinstance(viewer, RegionSegmentor) else viewer
+        if "pixels" in classes.heads:
+            return label_by_pixels(classes, background, dense.encoder)
         return label_by_regions(classes, background, dense, self.embedder, self.mask_maker)
 
     @torch.inference_mode()

@@ -81,7 +81,7 @@ def _segment(options: argparse.Namespace) -> int:
         options.instances,
         options.min_area,
     )
-    if len((background or model.segmentor.background).extend(vocabulary)) == 1:
+    if len(job.texts.vocabulary) == 1:
         only = "one class, which every pixel gets; add classes after commas, or --background words"
         print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     say_remarks(model.read_words(vocabulary, background))

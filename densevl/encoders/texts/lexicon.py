@@ -10,6 +10,7 @@ those that cover a class; ``crane (bird)`` asks for another.
 """
 
 import gzip
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from densevl.core.files import parse_json, read_json
 from densevl.core.readings import Reading, Sense, UnknownWord, all_unknown
 from densevl.encoders.texts.phrases import core, describes, key, singulars
 
-__all__ = ["Lexicon", "lexicon", "wordnet_data"]
+__all__ = ["Lexicon", "lexicon", "lexicon_digest", "wordnet_data"]
 
 DATA = Path(__file__).parents[2] / "data" / "lexicon"
 
@@ -284,6 +285,13 @@ class Lexicon:
 def lexicon() -> Lexicon:
     """The lexicon of ImageNet's 1000 classes, in the order in which timm and torchvision have them."""
     return Lexicon(wordnet_data(), read_json(DATA / "names.json"))
+
+
+@cache
+def lexicon_digest() -> str:
+    """The beginning of the SHA-256 of the data, which decide what a text means."""
+    files = (DATA / name for name in ("wordnet.json.gz", "names.json"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def wordnet_data() -> Any:

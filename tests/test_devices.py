@@ -20,9 +20,10 @@ from toys.pretend_device import Away, pretended_device
 
 import densevl
 from densevl.api.jobs.compare import compare
+from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Examples
 from densevl.classifiers.gda import GDA, gaussian_weights, new_class_weights
-from densevl.core.features import DenseFeatures
+from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary
@@ -344,6 +345,40 @@ def test_classifiers_of_examples(near):
     def case(device):
         made = segmentor(device)
         return labelled(made, gda(made, device if near else CPU))
+
+    check(case)
+
+
+FEW_SHOT: dict[str, Any] = {
+    "caps-adapter": {"alpha": 1.0, "beta": 5.0, "gamma": 1.0, "delta": 0.5},
+    "cooked": {},
+    "gda-prior": {},
+    "gda-stacked": {},
+    "linear-probe": {"strength": 1.0},
+    "nearest": {},
+    "neighbours": {"count": 3},
+    "nmtune": {"epochs": 2},
+    "tip-adapter": {"alpha": 1.0, "beta": 5.0},
+    "tip-adapter-f": {"alpha": 1.0, "beta": 5.0, "epochs": 2},
+    "tip-x": {},
+}
+
+
+def test_every_method_of_examples_is_tried():
+    assert set(CLASSIFIERS.rows) - set(FEW_SHOT) <= {"closed-set", "gda", "text"}, "these are tried above"
+
+
+@pytest.mark.parametrize("name", FEW_SHOT)
+def test_methods_of_examples(name):
+    """Of the examples some lie on the device, and some still on the CPU."""
+    draw = torch.Generator().manual_seed(0)
+    given, asked, words = (F.normalize(torch.randn(n, 6, generator=draw), dim=1) for n in (12, 5, 3))
+
+    def case(device):
+        vectors, labels = given.to(device), torch.arange(12) % 3
+        texts = TextEmbeddings(words.to(device), torch.arange(3), CLASSES, "toy", "none")
+        examples = Examples(vectors, labels, "toy", things=torch.arange(12), captions=given.flip(0))
+        return build(CLASSIFIERS, {"type": name, **FEW_SHOT[name]}).fit(texts, examples, 20.0)(asked.to(device))
 
     check(case)
 

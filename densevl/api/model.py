@@ -23,8 +23,10 @@ from densevl.core.images import as_image
 from densevl.core.labelmap import LabelMap
 from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.datasets.examples import Example, ExamplesLike, given_examples
+from densevl.encoders.contracts import understand
 from densevl.regions.embedders.embedder import RegionEmbedder, space_of
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
@@ -35,8 +37,9 @@ from densevl.tasks.grounding.taught import TaughtNouns
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
-from densevl.tasks.segmentation.taught import TaughtLabels, label_by_regions
+from densevl.tasks.segmentation.taught import TaughtLabels, label_by_pixels, label_by_regions
 from densevl.tasks.teaching.fitting import HeldOut
+from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.recognition import Recognition
 from densevl.tasks.teaching.region_vectors import region_vectors
 from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
@@ -374,6 +377,8 @@ class Model:
         """
         viewer = self._viewer
         dense = viewer.dense if isinstance(viewer, RegionSegmentor) else viewer
+        if "pixels" in classes.heads:
+            return label_by_pixels(classes, background, dense.encoder)
         return label_by_regions(classes, background, dense, self.embedder, self.mask_maker)
 
     @torch.inference_mode()
@@ -411,6 +416,30 @@ class Model:
             self._texts[key] = self.segmentor.embed(vocabulary, background)
         return self._texts[key]
 
+    def read_words(self, classes: ClassesLike, background: Any = None) -> Understood | None:
+        """How the model reads class names; None for a model that takes any text.
+
+        A model such as ``photo`` knows certain words. What this gives says what it makes of each name, what of it is
+        not used, and which names it does not know; its ``remarks`` say so in a line each.
+
+        Args:
+            classes: as :meth:`segment` takes them.
+            background: as :meth:`segment` takes it.
+
+        Raises:
+            UsageError: where the classes or the background cannot be used.
+        """
+        if isinstance(classes, TextEmbeddings | Classifier | Classes | TaughtLabels):
+            return None
+        return self.segmentor.understood(Vocabulary.of(classes), background)
+
+    def read_texts(self, texts: Sequence[str]) -> Understood | None:
+        """As :meth:`read_words`, of texts that regions are searched or referred to by."""
+        built = self._grounder.made and self._grounder.value is not None
+        encoder = self.grounder.embedders[0].encoder if built else self.embedder.encoder
+        unique = dict.fromkeys(texts)
+        return understand(encoder, [(text, index) for index, text in enumerate(unique)], tuple(unique))
+
     def teach(
         self,
         examples: ExamplesLike,
@@ -421,7 +450,7 @@ class Model:
         views: int = VIEWS,
         seed: int = 0,
     ) -> Classes:
-        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`name` take in the place of names.
+        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`recognise` take as names.
 
         Args:
             examples: a file or a folder as :func:`densevl.read_examples` reads it, or what it gave, or a list of
@@ -485,7 +514,7 @@ class Model:
     ) -> tuple[Head, HeldOut | None]:
         """A head of examples."""
         if head == "pixels":
-            raise UsageError("pixels cannot be taught yet; teach regions")
+            return self._teach_pixels(examples, labels, vocabulary, before, facts)
         encoder = self.embedder.encoder
 
         @torch.inference_mode()
@@ -495,6 +524,22 @@ class Model:
         vectors = region_vectors(examples, labels, self._pipeline, facts["views"], facts["seed"])
         space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
         return teach_head(vectors, vocabulary, space, method, before, facts)
+
+    def _teach_pixels(
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[int],
+        vocabulary: Vocabulary,
+        before: Head | None,
+        facts: Mapping[str, Any],
+    ) -> tuple[Head, HeldOut | None]:
+        """The head of examples by which pixels are labelled."""
+        viewer = self._viewer
+        dense = (viewer.dense if isinstance(viewer, RegionSegmentor) else viewer).dense
+        lights = facts["views"] > 0
+        return teach_pixel_head(
+            dense.encoder, examples, labels, vocabulary, before, facts, lights, dense.positions, dense.border
+        )
 
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.
@@ -578,6 +623,11 @@ class Model:
             return tuple(templates(self._segmentor.value.templates))
         return ("{}",) if self._grounder.value is None else (self._grounder.value.template,)
 
+    def _familiarity_of(self, encoded: EncodedImage, segmentor: LabelMaker) -> float:
+        """The familiarity of an image that this model's segmentor or another one has encoded."""
+        own = getattr(segmentor, "view", None) == self.view
+        return self.familiarity(encoded if own or encoded.image is None else encoded.image)
+
     def _label(
         self, encoded: EncodedImage, segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
     ) -> LabelMap:
@@ -588,7 +638,7 @@ class Model:
             image=encoded.image,
             best=best.cpu().numpy(),
             scores=segmentor.scores(encoded, texts) if scores else None,
-            familiarity=None if self.known is None else self.familiarity(encoded),
+            familiarity=None if self.known is None else self._familiarity_of(encoded, segmentor),
         )
 
 

@@ -119,6 +119,10 @@ class BenchmarkModel(BaseModel, Generic[Data]):
         """Settings of the model that decide the figure, in the order in which they are printed."""
         return {}
 
+    def grouped(self, scores: Any) -> Any:
+        """The scores, with further means over what the model tells apart."""
+        return scores
+
     def hooks(self, out: str | Path | None, show_dir: str | Path | None) -> list[Hook]:
         """The hooks that write the results of each image.
 

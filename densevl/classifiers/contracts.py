@@ -4,9 +4,9 @@ A *classifier* is a value: it holds a vocabulary and says of which model, and in
 are that it takes. A *method* makes one of texts, of examples, or of both; methods are what is registered and named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -76,10 +76,28 @@ class Examples(NamedTuple):
     things: Int[Tensor, " n"] | None = None
     captions: Float[Tensor, "n d"] | None = None
 
-    def chosen(self, kept: Bool[Tensor, " n"]) -> "Examples":
-        """Some of the examples."""
-        given: dict[str, Any] = self._asdict()
-        return Examples(**{name: one[kept] if isinstance(one, Tensor) else one for name, one in given.items()})
+    def chosen(self, kept: Bool[Tensor, " n"] | Int[Tensor, " m"]) -> "Examples":
+        """Some of the examples: those where it is true, or those of its places."""
+        return self._with(lambda values: values[kept])
+
+    def to(self, device: torch.device) -> "Examples":
+        """The examples on a device."""
+        return self._with(lambda values: values.to(device))
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> "Examples":
+        """The examples with each tensor changed."""
+
+        def of(values: Tensor | None) -> Tensor | None:
+            return None if values is None else change(values)
+
+        return self._replace(
+            vectors=change(self.vectors),
+            labels=change(self.labels),
+            groups=of(self.groups),
+            weights=of(self.weights),
+            things=of(self.things),
+            captions=of(self.captions),
+        )
 
 
 @runtime_checkable
@@ -183,7 +201,7 @@ class SumClassifier:
 
 
 def check_examples(method: str, texts: TextEmbeddings, examples: Examples | None, every_class: bool) -> Examples:
-    """The examples that a method can learn from, in float32 and out of every computation of gradients.
+    """The examples that a method can learn from, in float32, on the device of the texts, and without gradients.
 
     Args:
         method: its registered name, for errors.
@@ -204,7 +222,8 @@ def check_examples(method: str, texts: TextEmbeddings, examples: Examples | None
             f"the examples are vectors of {examples.model_id!r} and the texts of {texts.model_id!r}; "
             "take the same model for both"
         )
-    names, labels = texts.vocabulary.names, examples.labels.long().to(examples.vectors.device)
+    examples = examples.to(texts.vectors.device)
+    names, labels = texts.vocabulary.names, examples.labels.long()
     if len(labels) != len(examples.vectors) or labels.min() < 0 or labels.max() >= len(names):
         raise UsageError(
             f"{len(examples.vectors)} examples want as many labels from 0 to {len(names) - 1}; "
@@ -222,7 +241,7 @@ def check_examples(method: str, texts: TextEmbeddings, examples: Examples | None
     if every_class and not counts.all():
         missing = ", ".join(names[index] for index in (counts == 0).nonzero().flatten().tolist())
         raise UsageError(f"the classifier `{method}` wants an example of each class; there is none of {missing}")
-    captions = None if examples.captions is None else examples.captions.detach().float().to(examples.vectors.device)
+    captions = None if examples.captions is None else examples.captions.detach().float()
     return examples._replace(vectors=examples.vectors.detach().float(), labels=labels, captions=captions)
 
 

@@ -123,7 +123,8 @@ class GDAPrior:
             raise UsageError(
                 "the examples of all classes have the same vector, so nothing tells them apart; look at the examples"
             )
-        weight = means @ precision_of(sums.scatter(means), float(sums.counts.sum())) * (temperature / sums.dim)
+        count = float(sums.counts.sum())
+        weight = means @ precision_of(sums.scatter(means), count) * (max(count - 1, 1.0) / sums.dim)
         bias = -(weight * means).sum(1) / 2
         return LinearClassifier(weight.float(), bias.float(), texts.vocabulary, texts.model_id, space)
 

@@ -23,6 +23,7 @@ from densevl.cli import (
     teach,
     test,
     train,
+    words,
 )
 from densevl.cli.environment import package_version
 from densevl.cli.options import choose_model
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         export,
         cost,
         listings,
+        words,
         fetch,
     ):
         command.add(commands)

@@ -8,6 +8,7 @@ from typing import Any
 from densevl.cli.options import Change, add_command, add_html_option, add_model_options, load_model, positive
 from densevl.cli.taught import add_classes_option, read_taught
 from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
+from densevl.cli.words import say_remarks
 
 __all__ = ["add"]
 
@@ -65,6 +66,7 @@ def _refer(options: argparse.Namespace) -> int:
     model = show_known(load_model(options, lazy=True), options)
     job = ReferJob(model, options.out, options.top, options.show_prompts, options.html, classes)
     found = job.run(image, options.expressions, options.boxes)
+    say_remarks(model.read_texts(job.texts_of(found)))
     job.unfamiliar.report()
     pictures, sheets = job.pictures(image, len(found)), job.sheets(image, len(found))
     for i, grounding in enumerate(found):

@@ -11,6 +11,7 @@ from densevl.cli.embed import add_region_options, embed, loaded_with
 from densevl.cli.inputs import named_inputs
 from densevl.cli.options import add_command, add_html_option, add_model_options, load_model, numbers, positive
 from densevl.cli.taught import add_classes_option, read_taught, take_model_of
+from densevl.cli.words import say_remarks
 from densevl.core.errors import ImageError, UsageError
 
 __all__ = ["add"]
@@ -77,6 +78,7 @@ def _search(options: argparse.Namespace) -> int:
         ranker = FaissRanker(index, options.faiss, path)
         print(f"densevl: FAISS {options.faiss} finds {ranker.recall:.1%} of the 10 nearest regions", file=sys.stderr)
     job = SearchJob(index, model, ranker, classes)
+    say_remarks(model.read_texts(job.texts_of(options.queries)))
     limits = {"top": options.top, "per_image": options.per_image, "overlap": options.overlap}
     if example is not None:
         found = {str(example): job.by_example(example, **limits)}

@@ -10,6 +10,7 @@ from densevl.cli.inputs import add_inputs, named_inputs
 from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, load_model, positive
 from densevl.cli.saving import add_save_options, chosen_formats
 from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
+from densevl.cli.words import say_remarks
 from densevl.core.errors import UsageError
 
 __all__ = ["add"]
@@ -68,8 +69,9 @@ def _segment(options: argparse.Namespace) -> int:
 
     from densevl.api.jobs.segment import SegmentJob
 
+    model = show_known(load_model(options), options)
     job = SegmentJob(
-        show_known(load_model(options), options),
+        model,
         vocabulary,
         options.out,
         background,
@@ -79,9 +81,10 @@ def _segment(options: argparse.Namespace) -> int:
         options.instances,
         options.min_area,
     )
-    if len(vocabulary) == 1 and not options.background:
+    if len(job.texts.vocabulary) == 1:
         only = "one class, which every pixel gets; add classes after commas, or --background words"
         print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
+    say_remarks(model.read_words(vocabulary, background))
     run = job.run(inputs, shard)
     job.unfamiliar.report()
     if shard is not None:

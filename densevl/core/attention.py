@@ -5,7 +5,7 @@ intermediate result in the same pass, lets a readout leave pieces of the last bl
 token layout (``batch_first`` or not) that a block was built for: here tokens are always "b n c".
 """
 
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["TAPS", "Block", "attend", "linear", "run_block"]
+from densevl.core.errors import UsageError
+
+__all__ = ["TAPS", "Block", "NoAttention", "attend", "linear", "run_block"]
 
 TAPS = ("ln_1", "attn", "ln_2", "mlp")
 """Names of what :func:`run_block` returns of a block, beside ``"out"`` of the whole, as open_clip calls them."""
@@ -53,6 +55,22 @@ class Block(Protocol):
     def mlp(self, x: Float[Tensor, "b n c"], /) -> Float[Tensor, "b n c"]:
         """Apply the feed-forward layers to normalised tokens, layer scale included."""
         ...
+
+
+class NoAttention:
+    """What stands for the last block of a tower of convolutions, whose last map can be read as it is and not otherwise.
+
+    Args:
+        tower: name of the tower, for the error.
+    """
+
+    def __init__(self, tower: str) -> None:
+        self.tower = tower
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise UsageError(f"{self.tower} is made of convolutions and has no attention to read; take readout=plain")
+
+    norm_1 = qkv = out = norm_2 = mlp = _refuse
 
 
 def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) -> dict[str, Float[Tensor, "b n c"]]:

@@ -1,13 +1,14 @@
 """Modes of the background: labels of the pixels that show none of the classes.
 
-Five modes, as the literature uses them:
+Six modes, as the literature uses them:
 
 * ``none``: every pixel gets one of the classes;
 * ``literal``: one more class, found by the word "background";
 * ``words``: one more class, found by a list of words for what usually surrounds objects;
 * ``threshold``: pixels whose best probability falls below a threshold, and no text at all;
 * ``head``: as ``literal``, and besides the patches where no class is certain and a head of the model, trained for it,
-  sees no thing (CLIP-DINOiser).
+  sees no thing (CLIP-DINOiser);
+* ``others``: the probability of everything else that a model was trained to tell apart, for a model that says so.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from densevl.core.vocabulary import Vocabulary, background_words, normalised
 
 __all__ = ["Background"]
 
-MODES = ("none", "literal", "words", "threshold", "head")
+MODES = ("none", "literal", "words", "threshold", "head", "others")
 
 CERTAIN = 0.99
 """The published probability from which on the head does not count."""
@@ -29,7 +30,7 @@ class Background:
     """A mode of the background class, with its settings.
 
     Attributes:
-        mode: ``"none"``, ``"literal"``, ``"words"``, ``"threshold"`` or ``"head"``.
+        mode: ``"none"``, ``"literal"``, ``"words"``, ``"threshold"``, ``"head"`` or ``"others"``.
         words: queries of the background class, in mode ``"words"``.
         threshold: least probability, in (0, 1), of a pixel that belongs to a class, in mode ``"threshold"``.
         delta: least probability, in (0, 1], of a patch that belongs to a class whatever the head says, in mode
@@ -57,7 +58,8 @@ class Background:
 
         Args:
             value: None, a number (a threshold), a sequence of words, or a string: ``"none"``, ``"literal"``,
-                ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"threshold:0.6"``, ``"head"``, ``"head:0.95"``.
+                ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"threshold:0.6"``, ``"head"``, ``"head:0.95"``,
+                ``"others"``.
 
         Raises:
             UsageError: where the value is none of these.

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
 
-__all__ = ["DenseFeatures", "Embedded", "TextEmbeddings", "TextVectors", "check_same_model"]
+__all__ = ["ClosedSet", "DenseFeatures", "Embedded", "TextEmbeddings", "TextVectors", "check_same_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +23,12 @@ class DenseFeatures:
     """Image features on the patch grid, in the joint image-text space.
 
     Attributes:
-        grid: one vector for each patch, not normalised; rows run down, columns run right.
+        grid: one vector for each patch, not normalised; rows run down, columns run right. Those of a feature stack lie
+            in a space of their own.
         patch_size: side of a patch in pixels of the encoded input.
         model_id: identity of the encoder and its weights.
         keys: keys of the last attention, heads concatenated, where they were needed.
-        maps: maps of earlier blocks on the same grid by name, such as ``"blocks.-3.ln_2"``.
+        maps: maps of earlier blocks by name, such as ``"blocks.-3.ln_2"``; those of convolutions on grids of their own.
         foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
         summary: what each image looks like in short, the mean over its patches of what the middle block of the encoder
             puts out; no readout or refiner changes it.
@@ -37,7 +38,7 @@ class DenseFeatures:
     patch_size: int
     model_id: str
     keys: Float[Tensor, "n c h w"] | None = None
-    maps: Mapping[str, Float[Tensor, "n _ h w"]] = field(default_factory=dict)
+    maps: Mapping[str, Float[Tensor, "n _ _ _"]] = field(default_factory=dict)
     foreground: Float[Tensor, "n h w"] | None = None
     summary: Float[Tensor, "n c"] | None = None
 
@@ -80,6 +81,23 @@ def _cat(values: Sequence[Tensor | None]) -> Tensor | None:
 
 
 @dataclass(frozen=True, eq=False)
+class ClosedSet:
+    """The classes that an encoder was trained to tell apart, and those of them that each query covers.
+
+    Their logits are had back from a unit vector u of the encoder's space as ``weight · u / u_last``.
+
+    Attributes:
+        weight: of each of the m classes.
+        covers: whether a query covers a class.
+        rest: index in the vocabulary of the class that stands for everything that no query covers; None for none.
+    """
+
+    weight: Float[Tensor, "m d"]
+    covers: Bool[Tensor, "q m"]
+    rest: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class TextEmbeddings:
     """A vocabulary as unit vectors, and the class that each of them stands for.
 
@@ -93,6 +111,7 @@ class TextEmbeddings:
             then has no query of its own.
         delta: patches whose best probability is below this and that show no thing, as the model's head has it, are
             background; None for off.
+        closed_set: what the queries cover, where the encoder was trained to tell certain classes apart; None otherwise.
     """
 
     vectors: Float[Tensor, "q d"]
@@ -102,6 +121,7 @@ class TextEmbeddings:
     templates: str
     threshold: float | None = None
     delta: float | None = None
+    closed_set: ClosedSet | None = None
 
 
 @dataclass(frozen=True, eq=False)

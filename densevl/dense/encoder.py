@@ -14,6 +14,7 @@ from densevl.core.registry import build
 from densevl.dense.contracts import Readout, Refiner
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
+from densevl.dense.stack import StackRefiner
 from densevl.encoders import ENCODERS
 from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Encoder, LastBlock, Needs, Window, join_needs
 from densevl.encoders.images import whole_patches
@@ -81,6 +82,11 @@ class DenseEncoder(nn.Module):
     def device(self) -> torch.device:
         """The device of the weights."""
         return self.encoder.device
+
+    @property
+    def stack(self) -> str | None:
+        """The name of the feature stack that its features are of; None where they lie in the joint space."""
+        return next((refiner.space for refiner in self._refiners if isinstance(refiner, StackRefiner)), None)
 
     @property
     def protocol(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ ENCODERS = Registry(
     {
         "clip": "densevl.encoders.loading:build_clip",
         "dino": "densevl.encoders.dino:build_dino",
+        "photo": "densevl.encoders.photo:build_photo",
         "random-clip": "densevl.encoders.loading:build_random_clip",
         "whole-clip": "densevl.encoders.loading:build_whole_clip",
     },

@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from densevl.core.attention import Block
-from densevl.core.features import DenseFeatures, TextEmbeddings
+from densevl.core.attention import Block, NoAttention, run_block
+from densevl.core.features import ClosedSet, DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size
+from densevl.core.readings import Reading, UnknownWord
+from densevl.core.understood import Understood
 
 __all__ = [
     "BORDERS",
@@ -23,12 +25,14 @@ __all__ = [
     "POSITIONS",
     "Encoder",
     "ImageTower",
+    "KnowsClasses",
     "LastBlock",
     "Needs",
     "TextSpace",
     "TextTower",
     "Window",
     "join_needs",
+    "understand",
 ]
 
 POSITIONS: tuple[str, ...] = ("size", "plus", "antialias", "bilinear")
@@ -51,6 +55,7 @@ class Needs(NamedTuple):
     Attributes:
         maps: maps of earlier blocks by name: ``"blocks.-3.ln_2"`` is what ``ln_2`` of the third-last block puts out,
             ``"blocks.0"`` what the first block does; the names are those of :data:`densevl.core.attention.TAPS`.
+            Those of a tower of convolutions are each on a grid of their own.
         images: the images themselves, RGB in [0, 1].
         keys: the keys of the last attention.
         guide: a second encoder, such as DINO or SAM, that describes the same images.
@@ -103,7 +108,7 @@ class LastBlock:
     block: Block
     grid: Size
     prefix: int
-    maps: Mapping[str, Float[Tensor, "b _ h w"]] = field(default_factory=dict)
+    maps: Mapping[str, Float[Tensor, "b _ _ _"]] = field(default_factory=dict)
     images: Float[Tensor, "b 3 H W"] | None = None
     guide: DenseFeatures | None = None
     windows: Sequence[Window] | None = None
@@ -113,6 +118,11 @@ class LastBlock:
         """The patches among tokens, on their grid; tokens without a prefix are taken as patches alone."""
         count = self.grid[0] * self.grid[1]
         return tokens[:, tokens.shape[1] - count :].mT.unflatten(2, self.grid)
+
+    def output(self) -> Float[Tensor, "b c h w"]:
+        """Tokens behind the block as it was trained; a tower of convolutions has no block left to run."""
+        last = self.tokens if isinstance(self.block, NoAttention) else run_block(self.block, self.tokens)["out"]
+        return self.on_grid(last)
 
     def behind(self, values: Float[Tensor, "b heads n e"], residual: bool, mlp: bool) -> Float[Tensor, "b c h w"]:
         """Tokens behind the block on the grid, of values that a readout has mixed in the place of its attention.
@@ -227,6 +237,32 @@ class TextSpace(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """The weights."""
         ...
+
+
+@runtime_checkable
+class KnowsClasses(Protocol):
+    """An encoder that was trained to tell certain classes apart, and knows texts by the classes that they cover."""
+
+    def closed_set(self, texts: Sequence[str]) -> ClosedSet:
+        """These classes, and those that each text covers."""
+        ...
+
+    def understand(self, texts: Sequence[str]) -> Sequence[Reading | UnknownWord]:
+        """How each text is read, or why it is not; a text that is not read is an error everywhere else."""
+        ...
+
+
+def understand(encoder: object, queries: Sequence[tuple[str, int]], names: Sequence[str]) -> Understood | None:
+    """How an encoder reads queries; None for one that takes any text.
+
+    Args:
+        encoder: of images and texts.
+        queries: texts, each with the index of its class.
+        names: of the classes.
+    """
+    if not isinstance(encoder, KnowsClasses):
+        return None
+    return Understood(tuple(names), tuple(queries), tuple(encoder.understand([text for text, _ in queries])))
 
 
 @runtime_checkable

@@ -31,9 +31,9 @@ def false_positive_rate(
 ) -> float:
     """Fraction of the unknown that pass for known, at the limit that lets a fraction of the known pass: FPR95.
 
-    The limit is that whose recall of the known is nearest to the one that is asked for, and of several such limits the
-    one that lets most pass, as in the reference code of COOkeD (glhr/COOkeD at commit 217223b). nan where one side is
-    missing.
+    The limit is that whose recall of the known is nearest to the one that is asked for. Of several such limits, it is
+    the one that lets most pass, but none lets more pass than all of the known need, as in the reference code of COOkeD
+    (glhr/COOkeD at commit 217223b). nan where one side is missing.
 
     Args:
         known: scores of the known.
@@ -42,7 +42,7 @@ def false_positive_rate(
     """
     if not len(known) or not len(unknown):
         return float("nan")
-    limits = np.unique(np.concatenate([known, unknown]))[::-1]
+    limits = np.unique(np.concatenate([known, unknown[unknown <= known.max()]]))[::-1]
     passing = np.searchsorted(np.sort(known), limits, side="right") / len(known)
     limit = limits[np.abs(passing - recall).argmin()]
     return float((unknown <= limit).mean())

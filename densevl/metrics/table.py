@@ -45,14 +45,17 @@ class Table:
         head: what stands over the columns; the first is over the names of the rows.
         rows: name and figures of each row, in percent.
         note: scenes, sizes, weights and what else decides the figures.
+        further: tables that belong to it and are printed below it.
     """
 
     head: tuple[str, ...]
     rows: Sequence[tuple[str, Sequence[float | Spread]]]
     note: str
+    further: Sequence["Table"] = ()
 
     def __str__(self) -> str:
-        """The table in Markdown, figures with one decimal, the note below it."""
+        """The table in Markdown, figures with one decimal and a dash for none, the note and further tables below it."""
         lines = [self.head, ("---",) * len(self.head)]
-        lines += [(name, *(f"{value:.1f}" for value in figures)) for name, figures in self.rows]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.note}"
+        lines += [(name, *(f"{value:.1f}".replace("nan", "–") for value in figures)) for name, figures in self.rows]
+        own = "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.note}"
+        return "\n\n".join([own, *map(str, self.further)])

@@ -6,6 +6,7 @@ good as a fetched one. A copy that other programs left in the hub's own cache is
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from densevl.weights.table import WeightsEntry
@@ -26,6 +27,8 @@ def cache_dir() -> Path:
 
 def location(entry: WeightsEntry, cache: str | Path | None = None) -> Path:
     """The path at which the file of an entry belongs. Nothing need be there."""
+    if entry.distribution:
+        return _installed(entry)
     if entry.packaged:
         return entry.folder / entry.file
     return (Path(cache).expanduser() if cache else cache_dir()) / "weights" / entry.name / entry.file
@@ -51,3 +54,11 @@ def in_hub_cache(entry: WeightsEntry) -> Path | None:
 
     found = try_to_load_from_cache(entry.repository, entry.file, constants.HF_HUB_CACHE, entry.revision)
     return Path(found) if isinstance(found, str) else None
+
+
+def _installed(entry: WeightsEntry) -> Path:
+    """The path of a file of another package, which is not imported."""
+    package, _, rest = entry.file.partition("/")
+    spec = find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or [package]
+    return Path(folders[0]) / rest

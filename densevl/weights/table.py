@@ -39,8 +39,9 @@ class WeightsEntry:
             never published.
         mean: what the encoder subtracts from RGB in [0, 1].
         std: what it then divides by.
-        packaged: whether the file comes with densevl, or with the plug-in whose row it is.
+        packaged: whether the file comes with a package: densevl, the plug-in whose row it is, or another.
         folder: where packaged files lie.
+        distribution: the package that it comes with, as it is installed, where that is another.
         beside: smaller files of the repository that are read beside it, such as those of a tokenizer; they lie in its
             folder.
         paper: who made it.
@@ -64,6 +65,7 @@ class WeightsEntry:
     std: Triple = (0.26862954, 0.26130258, 0.27577711)
     packaged: bool = False
     folder: Path = field(default=DATA, repr=False)
+    distribution: str = ""
     beside: tuple["WeightsEntry", ...] = ()
     paper: str = ""
     note: str = ""

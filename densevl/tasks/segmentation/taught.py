@@ -151,3 +151,19 @@ def label_by_regions(
     segmentor = RegionSegmentor(dense.encoder, embedder, mask_maker, uncovered=uncovered)
     segmentor.dense = dense
     return TaughtLabels(segmentor, with_background(head, mode), classes.digest)
+
+
+def label_by_pixels(classes: Classes, background: Any, encoder: Encoder) -> TaughtLabels:
+    """Taught classes of pixels: each cell of a feature stack is told its class, and pixels are labelled as with texts.
+
+    Args:
+        classes: with a head for pixels.
+        background: a background mode; None for ``none``.
+        encoder: a built one, which is shared.
+
+    Raises:
+        UsageError: where the head is for another model, or the mode cannot be used.
+    """
+    head, mode = classes.head("pixels"), Background.parse("none" if background is None else background)
+    check_classifier(head, encoder.model_id, head.space)
+    return TaughtLabels(segmentor_of_space(encoder, head.space), with_background(head, mode), classes.digest)

@@ -94,9 +94,7 @@ def _tiles(figures: Mapping[str, Any]) -> Iterable[str]:
     )
     sets = figures["sets"]
     if sets:
-        promised = (
-            f"sets that promise {sets['coverage']:.0%} hold the true class so often, with {sets['classes']:.2f} classes"
-        )
+        promised = f"sets of {sets['classes']:.2f} classes on average, which shall hold {_share(sets['coverage'])}"
         yield _tile("Covered", _percent(sets["covered"]), promised)
     strange = figures["out_of_distribution"]
     if strange:
@@ -104,7 +102,7 @@ def _tiles(figures: Mapping[str, Any]) -> Iterable[str]:
         yield _tile("Unknown told apart", _percent(strange["auroc"]), said)
     called = figures["called_unknown"]
     if called and called["known_called_unknown"] is not None:
-        said = f"of the known are called unknown, where {called['share']:.0%} may be"
+        said = f"of the known are called unknown, where {_share(called['share'])} may be"
         yield _tile("False alarms", _percent(called["known_called_unknown"]), said)
 
 
@@ -127,8 +125,8 @@ def _verdict(figures: Mapping[str, Any]) -> str:
     else:
         judged, warn = "it is more often right than it says", ""
     return (
-        f'<p class="verdict{warn}">On average it is <b>{said:.0%}</b> sure and <b>{right:.0%}</b> of the answers are '
-        f"right: {judged}. {figures['overconfident']:.1%} of the answers are wrong and 90 % sure or more.</p>"
+        f'<p class="verdict{warn}">On average it is <b>{_share(said)}</b> sure and <b>{_share(right)}</b> of the '
+        f"answers are right: {judged}. {_share(figures['overconfident'], 1)} of the answers are wrong and 90 % sure or more.</p>"
     )
 
 
@@ -149,7 +147,7 @@ def _plots(checked: Checked, figures: Mapping[str, Any]) -> Iterable[str]:
         line = ""
         if called:
             caught = called["unknown_called_unknown"]
-            line = f" Beyond the line it says <i>unknown</i>: {caught:.0%} of the strangers are."
+            line = f" Beyond the line it says <i>unknown</i>: {_share(caught)} of the strangers are."
         yield _panel(
             "Does it know what it does not know?",
             histogram_plot(scores.doubts[scores.known] / scale, scores.doubts[~scores.known] / scale, limit),
@@ -236,7 +234,7 @@ def _card(out: Path, checked: Checked, number: int, classes: Classes, kind: str)
     link = _picture(out, f"{kind}-{number}", example.image, example, CROP)
     picture = f'<img src="{link}" alt="">' if link else ""
     answer = classes.names[int(scores.answers[number])]
-    said = f"<em>{escape(answer)}</em>, {scores.confidences[number]:.0%} sure"
+    said = f"<em>{escape(answer)}</em>, {_share(scores.confidences[number])} sure"
     neighbours = checked.neighbours[number] if checked.neighbours else []
     alike = "".join(_alike(out, one, f"{kind}-{number}-{rank}", classes) for rank, one in enumerate(neighbours))
     return (
@@ -275,7 +273,7 @@ def _provenance(data: Mapping[str, Any]) -> str:
         rows.append((f"{name}: method", str(facts.get("method", "?"))))
         held = facts.get("held_out")
         if held:
-            said = f"{held['accuracy']:.1%} right, calibration error {held['ece']:.1%}"
+            said = f"{_share(held['accuracy'], 1)} right, calibration error {_share(held['ece'], 1)}"
             rows.append((f"{name}: held out while teaching", said))
         for step in facts.get("taught", []):
             shots = ", ".join(f"{count} {one}" for one, count in step.get("shots", {}).items())
@@ -286,6 +284,10 @@ def _provenance(data: Mapping[str, Any]) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}<small> %</small>"
+
+
+def _share(value: float, digits: int = 0) -> str:
+    return f"{100 * value:.{digits}f} %"
 
 
 @cache

@@ -37,7 +37,7 @@ from densevl.tasks.grounding.taught import TaughtNouns
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
-from densevl.tasks.segmentation.taught import TaughtLabels, label_by_regions
+from densevl.tasks.segmentation.taught import TaughtLabels, label_by_pixels, label_by_regions
 from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.recognition import Recognition
@@ -384,6 +384,8 @@ class Model:
         """
         viewer = self._viewer
         dense = viewer.dense if isinstance(viewer, RegionSegmentor) else viewer
+        if "pixels" in classes.heads:
+            return label_by_pixels(classes, background, dense.encoder)
         return label_by_regions(classes, background, dense, self.embedder, self.mask_maker)
 
     @torch.inference_mode()
@@ -480,7 +482,7 @@ class Model:
         views: int = VIEWS,
         seed: int = 0,
     ) -> Classes:
-        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`name` take in the place of names.
+        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`recognise` take as names.
 
         Args:
             examples: a file or a folder as :func:`densevl.read_examples` reads it, or what it gave, or a list of
@@ -655,6 +657,11 @@ class Model:
             return tuple(templates(self._segmentor.value.templates))
         return ("{}",) if self._grounder.value is None else (self._grounder.value.template,)
 
+    def _familiarity_of(self, encoded: EncodedImage, segmentor: LabelMaker) -> float:
+        """The familiarity of an image that this model's segmentor or another one has encoded."""
+        own = getattr(segmentor, "view", None) == self.view
+        return self.familiarity(encoded if own or encoded.image is None else encoded.image)
+
     def _label(
         self, encoded: EncodedImage, segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
     ) -> LabelMap:
@@ -665,7 +672,7 @@ class Model:
             image=encoded.image,
             best=best.cpu().numpy(),
             scores=segmentor.scores(encoded, texts) if scores else None,
-            familiarity=None if self.known is None else self.familiarity(encoded),
+            familiarity=None if self.known is None else self._familiarity_of(encoded, segmentor),
         )
 
 

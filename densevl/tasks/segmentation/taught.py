@@ -105,23 +105,6 @@ class TaughtLabels:
         return {**self.segmentor.protocol, "classes": self.digest}
 
 
-def label_by_pixels(classes: Classes, background: Any, encoder: Encoder) -> TaughtLabels:
-    """Taught classes of pixels: every cell of the feature stack that they were taught with is told its class.
-
-    Args:
-        classes: with a head for pixels.
-        background: a background mode; None for ``none``.
-        encoder: whose maps are stacked.
-
-    Raises:
-        UsageError: where the head is for another model, or the mode cannot be used.
-    """
-    head = classes.head("pixels")
-    segmentor = segmentor_of_space(encoder, head.space)
-    check_classifier(head, encoder.model_id, segmentor.space)
-    return TaughtLabels(segmentor, with_background(head, Background.parse(background)), classes.digest)
-
-
 def label_by_regions(
     classes: Classes, background: Any, dense: Segmentor, embedder: RegionEmbedder, mask_maker: MaskMaker | None
 ) -> TaughtLabels:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.benchmarks.tables.cloc import cloc_table
+from densevl.benchmarks.tables.compose import compose_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
@@ -17,6 +18,7 @@ __all__ = ["DESCRIPTIONS", "TABLES", "Table", "measure"]
 
 TABLES: dict[str, Callable[..., Table]] = {
     "cloc": cloc_table,
+    "compose": compose_table,
     "dinoiser": dinoiser_table,
     "referring": referring_table,
     "search": search_table,
@@ -27,6 +29,7 @@ TABLES: dict[str, Callable[..., Table]] = {
 
 DESCRIPTIONS = {
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
+    "compose": "captions and queries of two things, told from the same words the other way round",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",

@@ -12,10 +12,10 @@ from typing import Any
 from densevl.api.jobs.check_page import write_check_page
 from densevl.api.model import Model
 from densevl.classifiers.classes import Classes
-from densevl.core.errors import UsageError
+from densevl.classifiers.evidence import SHARE, check_share
 from densevl.core.files import atomic_write
 from densevl.datasets.examples import Example
-from densevl.tasks.teaching.checking import SHARE, Checked, check_regions
+from densevl.tasks.teaching.checking import Checked, check_regions
 
 __all__ = ["CheckJob"]
 
@@ -36,10 +36,7 @@ class CheckJob:
 
     def __init__(self, model: Model, classes: Classes, source: Path, report: Path, share: float = SHARE) -> None:
         self.model, self.classes, self.source, self.report, self.share = model, classes, source, report, share
-        if not 0 < share <= 0.5:
-            raise UsageError(
-                f"unknown: give the share of known things that may be called unknown, such as 0.05; got {share:g}"
-            )
+        check_share(share)
 
     def run(self, examples: Sequence[Example], test: str) -> dict[str, Checked]:
         """Check and write.
@@ -75,3 +72,27 @@ class CheckJob:
                 for name, one in found.items()
             },
         }
+
+    def lines(self, found: dict[str, Checked]) -> list[str]:
+        """The figures of most weight, for people."""
+        lines = []
+        for name, one in found.items():
+            figures = one.as_dict(self.share)
+            lines.append(
+                f"{name}: {figures['accuracy']:.1%} of {figures['known']} examples are right (ECE {figures['ece']:.3f})"
+            )
+            sets, strange, called = figures["sets"], figures["out_of_distribution"], figures["called_unknown"]
+            if sets:
+                lines.append(
+                    f"  sets that promise {sets['coverage']:.0%} hold the true class in {sets['covered']:.1%}, with "
+                    f"{sets['classes']:.2f} classes on average"
+                )
+            if called and called["known_called_unknown"] is not None:
+                lines.append(f"  {called['known_called_unknown']:.1%} of the known are called unknown")
+            if called and called["unknown_called_unknown"] is not None:
+                lines.append(f"  {called['unknown_called_unknown']:.1%} of {figures['unknown']} strangers are")
+            if strange:
+                lines.append(
+                    f"  strangers are told apart with AUROC {strange['auroc']:.3f}, FPR95 {strange['fpr95']:.3f}"
+                )
+        return lines

@@ -128,7 +128,7 @@ def _verdict(figures: Mapping[str, Any]) -> str:
         judged, warn = "it is more often right than it says", ""
     return (
         f'<p class="verdict{warn}">On average it is <b>{said:.0%}</b> sure and <b>{right:.0%}</b> of the answers are '
-        f"right: {judged}. {figures['overconfident']:.1%} of the answers are wrong with a confidence of 90 % or more.</p>"
+        f"right: {judged}. {figures['overconfident']:.1%} of the answers are wrong and 90 % sure or more.</p>"
     )
 
 
@@ -139,8 +139,8 @@ def _plots(checked: Checked, figures: Mapping[str, Any]) -> Iterable[str]:
         yield _panel(
             "As right as it says?",
             reliability_plot(found.confidences, found.accuracies, found.weights),
-            f"{_key('--accent')}right answers by confidence; {_key('--warm')}too sure, {_key('--cool')}not sure enough; "
-            "small grey bars: how many answers.",
+            f"{_key('--accent')}right answers by confidence; {_key('--warm')}too sure, {_key('--cool')}not sure "
+            "enough; small grey bars: how many answers.",
         )
     if (~scores.known).any() and len(scores.right):
         scale = max(float(np.quantile(scores.doubts, 0.98)), checked.limit or 0.0) * 1.05 or 1.0
@@ -153,8 +153,8 @@ def _plots(checked: Checked, figures: Mapping[str, Any]) -> Iterable[str]:
         yield _panel(
             "Does it know what it does not know?",
             histogram_plot(scores.doubts[scores.known] / scale, scores.doubts[~scores.known] / scale, limit),
-            f"{_key('--accent')}known and {_key('--warm')}strange examples by how far they lie from everything that was "
-            f"shown.{line}",
+            f"{_key('--accent')}known and {_key('--warm')}strange examples by how far they lie from everything that "
+            f"was shown.{line}",
         )
 
 
@@ -168,7 +168,7 @@ def _key(colour: str) -> str:
 
 def _classes(checked: Checked, figures: Mapping[str, Any]) -> str:
     rows = "".join(map(_row, figures["classes"]))
-    heads = ("class", "examples", "right", "", "confidence", "precision", "most often taken for")
+    heads = ("class", "examples", "right", "", "confidence", "precision", "taken for")
     kinds = ("", "figure", "figure", "", "figure", "figure", "")
     head = "".join(
         f'<th class="{kind}" scope="col">{name}</th>' if kind else f'<th scope="col">{name}</th>'
@@ -249,7 +249,7 @@ def _card(out: Path, checked: Checked, number: int, classes: Classes, kind: str)
 def _alike(out: Path, one: Neighbour, name: str, classes: Classes) -> str:
     link = _picture(out, name, Path(one.image), one.box, SMALL)
     picture = f'<img src="{link}" alt="">' if link else ""
-    said = escape(f"{classes.names[one.label]} {one.similarity:.2f}")
+    said = f"{escape(classes.names[one.label])}<br>{one.similarity:.2f}"
     return f'<figure title="{escape(one.image)}">{picture}<figcaption>{said}</figcaption></figure>'
 
 

@@ -19,6 +19,9 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
 
 ACROSS, DOWN = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
+WIDEST, CELL = 300, (16, 46)
+"""Width of a matrix, where its cells can be so wide; least and greatest side of a cell."""
+
 LETTER = 7.2
 """Width of a letter of a name, at most."""
 
@@ -83,14 +86,14 @@ def histogram_plot(
     return _framed("Doubts of the known and the unknown", "doubt", "share", "".join(marks), highest)
 
 
-def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str], cell: int = 26) -> str:
+def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str]) -> str:
     """A matrix of the true classes (rows) and the answers (columns), each row in shares of its class.
 
     Args:
         matrix: counts or areas.
         names: of the classes.
-        cell: side of a cell in units of the plot.
     """
+    cell = int(np.clip(WIDEST / max(len(names), 1), *CELL))
     room = 14 + LETTER * max(map(len, names))
     side, totals, marks = cell * len(names), matrix.sum(1), []
     for row, total in enumerate(totals):
@@ -109,13 +112,13 @@ def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str], cell:
             mark = f'<rect class="cell" x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2}" height="{cell - 2}" rx="3"/>'
             if share:
                 mark += mark.replace('"cell"', f'"cell {kind}" fill-opacity="{max(share, 0.08):.3f}"')
-            if share >= 0.005 and cell >= 24:
+            if share >= 0.005 and cell >= 22:
                 ink = "strong" if share > 0.55 else "faint"
                 place = f'x="{x + cell / 2:.1f}" y="{y + cell / 2:.1f}"'
                 mark += f'<text class="share {ink}" {place}>{100 * share:.0f}</text>'
             marks.append(f"<g><title>{said}</title>{mark}</g>")
     size = room + side + 4
-    slant = 0.5 * room  # names of columns lean over the right edge
+    slant = max(0.0, 0.5 * room - cell / 2)  # names of columns lean over the right edge
     width = size + slant
     return (
         f'<svg class="plot matrix" role="img" aria-label="Confusion matrix" viewBox="0 0 {width:.0f} {size:.0f}" '

@@ -10,17 +10,17 @@ from jaxtyping import Int
 
 from densevl.classifiers.classes import Classes
 from densevl.classifiers.contracts import check_classifier
-from densevl.classifiers.evidence import Neighbour
+from densevl.classifiers.evidence import SHARE, Neighbour
 from densevl.core.errors import UsageError
 from densevl.datasets.examples import Example
 from densevl.metrics.taught import TaughtScores
 from densevl.regions.pipeline import RegionPipeline
 from densevl.tasks.teaching.region_vectors import region_vectors
 
-__all__ = ["COVERAGE", "SHARE", "Checked", "check_regions", "truths_of"]
+__all__ = ["COVERAGE", "Checked", "check_regions", "truths_of"]
 
-COVERAGE, SHARE = 0.9, 0.05
-"""Of the sets of classes that are checked; of known things that may be called unknown, where nothing else is said."""
+COVERAGE = 0.9
+"""What the sets of classes that are checked promise."""
 
 NEIGHBOURS = 3
 """Taught examples that are named beside each answer."""

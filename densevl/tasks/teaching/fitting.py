@@ -45,12 +45,14 @@ class HeldOut:
         labels: class of each.
         probabilities: calibrated, of each class.
         temperature: that the logits were divided by.
+        doubts: how far each lies from what the others show; None where that is found out later.
     """
 
     examples: Int[Tensor, " n"]
     labels: Int[Tensor, " n"]
     probabilities: Float[Tensor, "n k"]
     temperature: float
+    doubts: Float[Tensor, " n"] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:

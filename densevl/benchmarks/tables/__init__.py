@@ -10,6 +10,7 @@ from densevl.benchmarks.tables.dinoiser import dinoiser_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
 from densevl.benchmarks.tables.teach import teach_table
+from densevl.benchmarks.tables.teach_methods import methods_table
 from densevl.benchmarks.tables.teach_pixels import teach_pixels_table
 from densevl.core.errors import UsageError, suggestion
 from densevl.metrics.table import Table
@@ -23,6 +24,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "referring": referring_table,
     "search": search_table,
     "teach": teach_table,
+    "teach-methods": methods_table,
     "teach-pixels": teach_pixels_table,
 }
 """Functions that measure the tables, by name."""
@@ -34,6 +36,7 @@ DESCRIPTIONS = {
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
     "teach": "classes taught by 1 to 16 regions of shifted scenes and of new colours, and what stays unknown",
+    "teach-methods": "every method of teaching on regions of new colours and of shifted scenes",
     "teach-pixels": "pixels taught with masks: new colours on held-out scenes and, with --data, pictures of Cityscapes",
 }
 

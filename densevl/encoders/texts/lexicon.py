@@ -35,7 +35,7 @@ Beyond = Callable[[Sequence[str]], Sequence[int]]
 """From the words of a text that is not known to the classes that may stand for it, such as
 :class:`densevl.encoders.texts.word_vectors.WordVectors`."""
 
-NEAREST = 50
+NEAREST = 100
 """Classes that a word may cover to be named as near to an unknown one."""
 
 
@@ -157,7 +157,7 @@ class Lexicon:
 
     @cached_property
     def _kin(self) -> dict[str, int]:
-        """The nearest synset that covers classes of each noun that covers none."""
+        """The nearest synset that covers classes of each noun that covers none; -1 for none."""
         return {key(name): place for name, place in self._relatives.items()}
 
     @cached_property
@@ -270,13 +270,13 @@ class Lexicon:
         )
 
     def _unknown(self, text: str, tokens: Sequence[str]) -> UnknownWord:
-        """The error of a text whose noun is not known, with the nearest known words: by meaning, then by spelling."""
+        """The error of a text whose noun is unknown, with known words near it by meaning; where it is none, by spelling."""
         kin = self._spelled(tokens, self._kin) or self._spelled(tokens[-1:], self._kin)
-        above = None if kin is None else self._synsets[self._kin[kin]]
-        if above is not None and len(above.classes) <= NEAREST:
-            near = [above.names[0]]
-        else:
+        if kin is None:
             near = get_close_matches(" ".join(tokens), self.words, n=3, cutoff=0.8)
+        else:
+            above = None if self._kin[kin] < 0 else self._synsets[self._kin[kin]]
+            near = [above.names[0]] if above is not None and len(above.classes) <= NEAREST else []
         hint = f"near it: {', '.join(near)}" if near else "`densevl words` lists the words that are"
         return UnknownWord(f"{shortened(text)!r} is not known to a model of ImageNet's classes; {hint}", text, near)
 

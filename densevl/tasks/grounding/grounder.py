@@ -54,6 +54,8 @@ class Grounder(nn.Module):
         top: how many regions the detector gives for each phrase.
         template: text round expressions and negative captions, with ``{}`` in it.
         relations: whether relations and superlatives are taken apart.
+        whole: whether the whole expression is scored beside the phrase that is taken apart. A text side that reads
+            words and not sentences cannot tell which of two things a sentence is about: there the phrase alone is.
         parser: what takes them apart: ``"rules"``, ``"reclip"``, or as :func:`load_parser` says.
         subtract: whether the mean score of the negative captions is subtracted.
         negatives: the bank of negative captions, see :func:`negative_bank`; None for none.
@@ -75,6 +77,7 @@ class Grounder(nn.Module):
         top: int = 10,
         template: str = "a photo of {}",
         relations: bool = True,
+        whole: bool = True,
         parser: str | Callable[[str], Phrase] = "rules",
         subtract: bool = False,
         negatives: str | Path | Sequence[str] | None = "neutral",
@@ -92,7 +95,7 @@ class Grounder(nn.Module):
             raise UsageError(f"calibration is a temperature above 0; got {calibration}")
         self.mask_maker = build(MASK_MAKERS, mask_maker)
         self.detector = build(DETECTORS, detector)
-        self.top, self.template, self.relations = top, template, relations
+        self.top, self.template, self.relations, self.whole = top, template, relations, whole
         self.parse = load_parser(parser)
         self.subtract, self.calibration = subtract, calibration
         self.bank = None if negatives is None else negative_bank(negatives, negative_count, seed)
@@ -127,6 +130,7 @@ class Grounder(nn.Module):
             "detector": None if self.detector is None else self.detector.name,
             "template": self.template,
             "relations": self.relations,
+            **({} if self.whole else {"whole": False}),
             "parser": parser_name(self.parse),
             "subtract": self.subtract,
             "negatives": None
@@ -251,9 +255,13 @@ class Grounder(nn.Module):
         pairs = [(text, self.parse(text)) for text in expressions]
         if not self.relations:
             pairs = [(text, Phrase(text)) for text in expressions]
-        said = [words for text, phrase in pairs for words in (text, *phrase.texts)]
+        if not self.whole:
+            pairs = [(text, phrase.specific) for text, phrase in pairs]
+        said = [words for text, phrase in pairs for words in ((text, *phrase.texts) if self.whole else phrase.texts)]
         nouns = {} if taught is None else {words: noun for words in said if (noun := taught.noun(words)) is not None}
-        vectors = self.scorer.embed([*said, *(noun.before for noun in nouns.values() if noun.before)])
+        if self.whole:
+            said += [noun.before for noun in nouns.values() if noun.before]
+        vectors = self.scorer.embed([words for words in said if self.whole or words not in nouns])
         if isinstance(image, EncodedRegions):
             encoded = image
         elif proposals is None and self.detector is not None:
@@ -284,12 +292,16 @@ class Grounder(nn.Module):
         def total(text: str) -> Float[Tensor, " n"]:
             if text in named:
                 logs, before = named[text].logs, named[text].before
-                return logs + total(before).log_softmax(0) if before else logs
+                return logs + total(before).log_softmax(0) if before and self.whole else logs
+            if not text:
+                return torch.zeros(len(encoded.regions), dtype=torch.float64)
             parts = self.scorer.parts_of(encoded.embeddings, vectors, text)
             scores = torch.stack(list(parts.values())).double().sum(0)
             return scores if subtracted is None else scores - subtracted
 
-        about = phrase.text if any(text in named for text in phrase.texts) and phrase.text else expression
+        about = expression
+        if not self.whole or (phrase.text and any(text in named for text in phrase.texts)):
+            about = phrase.text
         scores = total(about)
         whole = scores.softmax(0)
         resolved = Resolution(whole, (Step("whole", whole),))
@@ -298,11 +310,13 @@ class Grounder(nn.Module):
             tree = resolve(phrase, regions.boxes.cpu(), lambda text: total(text).softmax(0), regions.size)
             product = whole * tree.probabilities
             product = product / product.sum() if product.sum() > 0 else whole
-            resolved = Resolution(product, (*resolved.steps, *tree.steps))
-        presence, parts = None, self.scorer.parts_of(encoded.embeddings, vectors, about)
+            resolved = Resolution(product, (*resolved.steps, *tree.steps)) if self.whole else tree
+        presence, parts = None, {}
         if about in named:
             presence, parts = named[about].presence, {"taught classes": named[about].logs}
-        elif not phrase.generic:
+        elif about:
+            parts = self.scorer.parts_of(encoded.embeddings, vectors, about)
+        if about not in named and not phrase.generic:
             presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
         calibration = 1.0 if about in named else self.calibration
         return Grounding(

@@ -270,7 +270,7 @@ class Lexicon:
         )
 
     def _unknown(self, text: str, tokens: Sequence[str]) -> UnknownWord:
-        """The error of a text whose noun is unknown, with known words near it by meaning; where it is none, by spelling."""
+        """The error of a text whose noun is unknown, with words near it by meaning; where it is none, by spelling."""
         kin = self._spelled(tokens, self._kin) or self._spelled(tokens[-1:], self._kin)
         if kin is None:
             near = get_close_matches(" ".join(tokens), self.words, n=3, cutoff=0.8)

@@ -37,6 +37,7 @@ from densevl.metrics.confusion import confusion_matrix, scores_of
 from densevl.metrics.table import Spread, Table
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.stacked import segmentor_of_space
+from densevl.tasks.teaching.candidates import candidate_stacks
 from densevl.tasks.teaching.masked_cells import MaskedImage
 from densevl.tasks.teaching.pixels import teach_pixels
 
@@ -152,12 +153,11 @@ def _scenes_table(count: int, further: Sequence[Table]) -> Table:
     training = [shifted_scene("new colours", TRAINING, index, split="train") for index in range(ENOUGH)]
     vocabulary = Vocabulary.of([[name] for name in NEW_CLASSES])
     text = _on_scenes(model.segmentor, model.embed_classes(vocabulary), held_out)
-    taught, chosen = [], []
+    encoder, taught = model.segmentor.encoder, []
+    stack = candidate_stacks(encoder)[0]
     for seed in tqdm(SEEDS, desc="seeds", disable=None):
-        head, _ = teach_pixels(model.segmentor.encoder, draw_masks(training, MASKS, seed), vocabulary)
-        segmentor = segmentor_of_space(model.segmentor.encoder, head.classifier.space)
-        taught.append(_on_scenes(segmentor, head.classifier, held_out))
-        chosen.append(f"{segmentor.short_side} px")
+        head, _ = teach_pixels(encoder, draw_masks(training, MASKS, seed), vocabulary, [stack])
+        taught.append(_on_scenes(segmentor_of_space(encoder, head.classifier.space), head.classifier, held_out))
     rows: list[tuple[str, Sequence[float | Spread]]] = [
         ("words", text),
         (f"{MASKS} masks a class", [Spread(values) for values in zip(*taught, strict=True)]),
@@ -165,8 +165,8 @@ def _scenes_table(count: int, further: Sequence[Table]) -> Table:
     new = len(NEW_CLASSES) - len(GROUNDS)
     note = (
         f"{count} held-out scenes in colours that no model was shown; {len(NEW_CLASSES)} classes, {new} of them in new "
-        f"colours; `mini`; mean ± standard deviation of seeds {', '.join(map(str, SEEDS))}, whose examples chose "
-        f"stacks of {', '.join(chosen)}."
+        f"colours; `mini`; mean ± standard deviation of seeds {', '.join(map(str, SEEDS))}; the stack of the "
+        f"scenes' own size, {stack.short_side} px."
     )
     return Table(("mIoU, scenes", "things in new colours", "all classes"), rows, note, further)
 

@@ -202,9 +202,9 @@ def _streets_table(pictures: Sequence[Street]) -> Table:
     taught = [f"{len(one.present)} classes in {place + 1}" for place, one in enumerate(pictures)]
     note = (
         "Cityscapes; mean over the classes in the truth of the tested picture, those that the other one does not show "
-        f"counting as zero; {', '.join(taught)}; chosen: {'; '.join(chosen)}; milliseconds to encode and label a "
-        f"picture of {pictures[0].image.shape[1]}×{pictures[0].image.shape[0]} pixels on the CPU, "
-        f"{torch.get_num_threads()} threads, median of {TIMED}."
+        f"counting as zero; {', '.join(taught)}; chosen: {'; '.join(chosen)}; milliseconds of "
+        f"processor time, summed over cores, to encode and label a picture of {pictures[0].image.shape[1]}×"
+        f"{pictures[0].image.shape[0]} pixels, median of {TIMED}."
     )
     return Table(head, rows, note)
 
@@ -216,7 +216,7 @@ class StreetFigures:
     Attributes:
         miou: mean over the classes that its truth holds, in percent.
         right: part of its pixels that is right, in percent.
-        milliseconds: to encode and to label it.
+        milliseconds: of processor time, summed over cores, to encode and to label it.
         chosen: short side and settings.
     """
 
@@ -249,9 +249,9 @@ def measure_street(
     segmentor = segmentor_of_space(encoder, head.classifier.space)
     seconds, labels = [], torch.zeros(0)
     for _ in range(TIMED):
-        start = time.perf_counter()
+        start = time.process_time()
         labels, _ = segmentor.label(segmentor.encode([tested.image])[0], head.classifier)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     given = torch.tensor(present)[labels.cpu()]
     scores = scores_of(confusion_matrix(torch.from_numpy(tested.truth).long(), given, len(names)), names)
     lights = ", other lights" if head.facts["settings"]["lights"] else ""

@@ -24,6 +24,7 @@ from torchvision.ops import nms
 from densevl.core.errors import UsageError, shortened
 from densevl.core.regions import Regions
 from densevl.core.registry import build
+from densevl.regions.composition import composed_regions
 from densevl.regions.detectors import DETECTORS
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.mask_makers import MASK_MAKERS
@@ -62,6 +63,8 @@ class Grounder(nn.Module):
         calibration: the probabilities are softmax(log p / calibration) of the reference's p. 1 leaves them as they
             are; :func:`fit_temperature` fits it, so that of regions with probability 0.7 seven in ten are right. The
             ranking does not depend on it.
+        compose: whether a region scores for the whole expression as composed with the regions of its landmarks; see
+            :mod:`densevl.regions.composition`.
 
     Raises:
         UsageError: where there is no embedder, subtraction has no bank, or a model or the parser is unknown or missing.
@@ -81,6 +84,7 @@ class Grounder(nn.Module):
         negative_count: int = 500,
         seed: int = 0,
         calibration: int | float = 1.0,
+        compose: bool = False,
     ) -> None:
         super().__init__()
         self.embedders = _built(REGION_EMBEDDERS, embedders)
@@ -94,7 +98,7 @@ class Grounder(nn.Module):
         self.detector = build(DETECTORS, detector)
         self.top, self.template, self.relations = top, template, relations
         self.parse = load_parser(parser)
-        self.subtract, self.calibration = subtract, calibration
+        self.subtract, self.calibration, self.compose = subtract, calibration, compose
         self.bank = None if negatives is None else negative_bank(negatives, negative_count, seed)
         self.scorer = Scorer(self.embedders, template, self.bank)
         self.eval()
@@ -133,6 +137,7 @@ class Grounder(nn.Module):
             if self.bank is None
             else [self.bank.name, len(self.bank.captions), hashlib.sha256(captions.encode()).hexdigest()[:12]],
             "calibration": self.calibration,
+            **({"compose": True} if self.compose else {}),
             "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
         }
 
@@ -283,11 +288,18 @@ class Grounder(nn.Module):
         bank = self.scorer.bank_scores(encoded.embeddings)
         subtracted = bank.mean(1) if bank is not None and self.subtract else None
 
+        def parts_of(text: str) -> dict[str, Float[Tensor, " n"]]:
+            embeddings, things = encoded.embeddings, phrase.texts
+            if self.compose and text == expression and len(things) > 1 and not any(thing in named for thing in things):
+                words = [torch.stack([known[thing] for thing in things]) for known in vectors]
+                embeddings = tuple(map(composed_regions, embeddings, words))
+            return self.scorer.parts_of(embeddings, vectors, text)
+
         def total(text: str) -> Float[Tensor, " n"]:
             if text in named:
                 logs, before = named[text].logs, named[text].before
                 return logs + total(before).log_softmax(0) if before else logs
-            parts = self.scorer.parts_of(encoded.embeddings, vectors, text)
+            parts = parts_of(text)
             scores = torch.stack(list(parts.values())).double().sum(0)
             return scores if subtracted is None else scores - subtracted
 
@@ -305,9 +317,9 @@ class Grounder(nn.Module):
         if about in named:
             presence, parts = named[about].presence, {"taught classes": named[about].logs}
         else:
-            parts = self.scorer.parts_of(encoded.embeddings, vectors, about)
-        if about not in named and not phrase.generic:
-            presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
+            parts = parts_of(about)
+            if not phrase.generic:
+                presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
         calibration = 1.0 if about in named else self.calibration
         return Grounding(
             expression=expression,

@@ -82,7 +82,7 @@ def _search(options: argparse.Namespace) -> int:
         ranker = FaissRanker(index, options.faiss, path)
         print(f"densevl: FAISS {options.faiss} finds {ranker.recall:.1%} of the 10 nearest regions", file=sys.stderr)
     job = SearchJob(index, model, ranker, classes)
-    say_remarks(model.read_texts(options.queries))
+    say_remarks(model.read_texts(job.texts_of(options.queries)))
     limits = {"top": options.top, "per_image": options.per_image, "overlap": options.overlap}
     if example is not None:
         found = {str(example): job.by_example(example, **limits)}

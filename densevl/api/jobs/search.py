@@ -115,11 +115,15 @@ class SearchJob:
             UsageError: where a text is blank or too long.
         """
         labels = [None if self.classes is None else self.classes.label(text) for text in texts]
-        others = [text for text, label in zip(texts, labels, strict=True) if label is None]
+        others = self.texts_of(texts)
         found: Iterator[list[Hit]] = iter(())
         if others:
             found = iter(search(self.index, self.model.embed_texts(others), top, ranker=self.ranker, **limits))
         return [next(found) if label is None else self._of_class(label, top, limits) for label in labels]
+
+    def texts_of(self, queries: Sequence[str]) -> list[str]:
+        """The queries that are texts, and not the names of taught classes."""
+        return [query for query in queries if self.classes is None or self.classes.label(query) is None]
 
     def _of_class(self, label: int, top: int, limits: dict[str, Any]) -> list[Hit]:
         assert self.classes is not None

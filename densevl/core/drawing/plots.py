@@ -45,7 +45,8 @@ def reliability_plot(
         if not weight:
             continue
         x, low, high = LEFT + index * step, min(confidence, accuracy), max(confidence, accuracy)
-        said = f"{confidence:.0%} sure on average, {accuracy:.0%} right, {weight / total:.0%} of the answers"
+        share = 100 * weight / total
+        said = f"{100 * confidence:.0f} % sure, {100 * accuracy:.0f} % right, {share:.0f} % of the answers"
         kind = "over" if confidence > accuracy else "under"
         marks.append(
             f"<g><title>{said}</title>{_bar(x + 1, step - 2, 0, accuracy, 'bar')}"
@@ -75,7 +76,7 @@ def histogram_plot(
         for index, value in enumerate(share):
             if value:
                 bar = _bar(LEFT + index * step + 0.5, step - 1, 0, value / highest, kind)
-                said = f"{value:.1%} of the {kind} at {edges[index]:.2f} to {edges[index + 1]:.2f}"
+                said = f"{100 * value:.1f} % of the {kind} at {edges[index]:.2f} to {edges[index + 1]:.2f}"
                 marks.append(f"<g><title>{said}</title>{bar}</g>")
     if limit is not None and 0 <= limit <= 1:
         x = LEFT + limit * ACROSS
@@ -105,9 +106,9 @@ def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str]) -> st
         for column, value in enumerate(matrix[row]):
             share = value / total if total else 0.0
             x = room + cell * column
-            said = f"{escape(names[row])} taken for {escape(names[column])}: {share:.1%}"
+            said = f"{escape(names[row])} taken for {escape(names[column])}: {100 * share:.1f} %"
             if row == column:
-                said = f"{escape(names[row])}: {share:.1%} right"
+                said = f"{escape(names[row])}: {100 * share:.1f} % right"
             kind = "right" if row == column else "wrong"
             mark = f'<rect class="cell" x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2}" height="{cell - 2}" rx="3"/>'
             if share:

@@ -11,7 +11,7 @@ probability of a region is softmax(scores of the whole expression) · that of th
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -258,7 +258,9 @@ class Grounder(nn.Module):
             pairs = [(text, Phrase(text)) for text in expressions]
         said = [words for text, phrase in pairs for words in (text, *phrase.texts)]
         nouns = {} if taught is None else {words: noun for words in said if (noun := taught.noun(words)) is not None}
-        vectors = self.scorer.embed([*said, *(noun.before for noun in nouns.values() if noun.before)])
+        read = [words for text, phrase in pairs for words in (_about(text, phrase, nouns), *phrase.texts)]
+        before = [noun.before for noun in nouns.values() if noun.before]
+        vectors = self.scorer.embed([*(words for words in read if words not in nouns), *before])
         if isinstance(image, EncodedRegions):
             encoded = image
         elif proposals is None and self.detector is not None:
@@ -301,7 +303,7 @@ class Grounder(nn.Module):
             scores = torch.stack(list(parts.values())).double().sum(0)
             return scores if subtracted is None else scores - subtracted
 
-        about = phrase.text if any(text in named for text in phrase.texts) and phrase.text else expression
+        about = _about(expression, phrase, named)
         scores = total(about)
         whole = scores.softmax(0)
         resolved = Resolution(whole, (Step("whole", whole),))
@@ -311,10 +313,12 @@ class Grounder(nn.Module):
             product = whole * tree.probabilities
             product = product / product.sum() if product.sum() > 0 else whole
             resolved = Resolution(product, (*resolved.steps, *tree.steps))
-        presence, parts = None, parts_of(about)
+        presence: float | None = None
         if about in named:
             presence, parts = named[about].presence, {"taught classes": named[about].logs}
-        elif not phrase.generic:
+        else:
+            parts = parts_of(about)
+        if about not in named and not phrase.generic:
             presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
         calibration = 1.0 if about in named else self.calibration
         return Grounding(
@@ -329,6 +333,14 @@ class Grounder(nn.Module):
             presence=presence,
             proposals=encoded.proposals,
         )
+
+
+def _about(expression: str, phrase: Phrase, named: Container[str]) -> str:
+    """What the text model or a taught class judges as a whole: the expression, or its noun where classes were taught.
+
+    Where a noun of an expression is a taught class, the text model does not know that word.
+    """
+    return phrase.text if phrase.text and any(text in named for text in phrase.texts) else expression
 
 
 def _built(registry: Any, models: Iterable[Any]) -> Any:

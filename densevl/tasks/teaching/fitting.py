@@ -154,7 +154,7 @@ def _held_out(fit: Callable[[Examples], Classifier], examples: Examples) -> Judg
     return None
 
 
-def _scale(held: Judged | None, labels: Int[Tensor, " n"], before: Head | None) -> float:
+def _scale(held: Judged | None, labels: Int[Tensor, " examples"], before: Head | None) -> float:
     """The factor of logits at which probabilities are right as often as they say."""
     facts = {} if before is None else before.facts
     old, count = float(facts.get("temperature", 1.0)), int(facts.get("held_out", {}).get("examples", 0))

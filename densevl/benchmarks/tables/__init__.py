@@ -6,6 +6,7 @@ from typing import Any
 
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
+from densevl.benchmarks.tables.photo_masks import photo_masks_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
 from densevl.benchmarks.tables.teach import teach_table
@@ -18,6 +19,7 @@ __all__ = ["DESCRIPTIONS", "TABLES", "Table", "measure"]
 TABLES: dict[str, Callable[..., Table]] = {
     "cloc": cloc_table,
     "dinoiser": dinoiser_table,
+    "photo-masks": photo_masks_table,
     "referring": referring_table,
     "search": search_table,
     "teach": teach_table,
@@ -28,6 +30,7 @@ TABLES: dict[str, Callable[..., Table]] = {
 DESCRIPTIONS = {
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
+    "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
     "teach": "classes taught by 1 to 16 regions of shifted scenes and of new colours, and what stays unknown",
@@ -37,7 +40,7 @@ DESCRIPTIONS = {
 TRAINED = ("cloc",)
 """Tables that train what they measure."""
 
-PICTURES = ("teach-pixels",)
+PICTURES = ("photo-masks", "teach-pixels")
 """Tables that also measure on pictures of a folder."""
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
+from densevl.benchmarks.tables.photo_regions import photo_regions_table
+from densevl.benchmarks.tables.photo_search import photo_search_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
 from densevl.benchmarks.tables.teach import teach_table
@@ -18,6 +20,8 @@ __all__ = ["DESCRIPTIONS", "TABLES", "Table", "measure"]
 TABLES: dict[str, Callable[..., Table]] = {
     "cloc": cloc_table,
     "dinoiser": dinoiser_table,
+    "photo-regions": photo_regions_table,
+    "photo-search": photo_search_table,
     "referring": referring_table,
     "search": search_table,
     "teach": teach_table,
@@ -28,6 +32,8 @@ TABLES: dict[str, Callable[..., Table]] = {
 DESCRIPTIONS = {
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
+    "photo-regions": "names of boxes on photos and expressions that mean one of them, with --data, by the model photo",
+    "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
     "teach": "classes taught by 1 to 16 regions of shifted scenes and of new colours, and what stays unknown",
@@ -37,7 +43,7 @@ DESCRIPTIONS = {
 TRAINED = ("cloc",)
 """Tables that train what they measure."""
 
-PICTURES = ("teach-pixels",)
+PICTURES = ("photo-regions", "photo-search", "teach-pixels")
 """Tables that also measure on pictures of a folder."""
 
 

@@ -37,13 +37,14 @@ from densevl.tasks.grounding.taught import TaughtNouns
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
-from densevl.tasks.segmentation.taught import TaughtLabels, label_by_regions
+from densevl.tasks.segmentation.taught import TaughtLabels, label_by_pixels, label_by_regions
 from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.recognition import Recognition
 from densevl.tasks.teaching.region_vectors import region_vectors
-from densevl.tasks.teaching.supporting import with_evidence
+from densevl.tasks.teaching.supporting import with_cell_evidence, with_evidence
 from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
+from densevl.tasks.teaching.trust import calibration_of, trust_of
 
 __all__ = ["ClassesLike", "ImageSource", "Model"]
 
@@ -383,6 +384,8 @@ class Model:
         """
         viewer = self._viewer
         dense = viewer.dense if isinstance(viewer, RegionSegmentor) else viewer
+        if "pixels" in classes.heads:
+            return label_by_pixels(classes, background, dense.encoder)
         return label_by_regions(classes, background, dense, self.embedder, self.mask_maker)
 
     @torch.inference_mode()
@@ -405,6 +408,31 @@ class Model:
         found = self.propose(pixels) if regions is None else as_regions(regions, pixels.shape[:2], _file_name(image))
         vectors = self.embed_regions([pixels], [found])[0]
         return Recognition(found, classes.vocabulary, region_probabilities(vectors, head).cpu())
+
+    @torch.inference_mode()
+    def trust(self, image: ImageSource, regions: Proposals, classes: Classes) -> dict[str, Any]:
+        """What one needs to know in order to trust taught classes about regions: JSON values only.
+
+        Args:
+            image: the image.
+            regions: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes.
+            classes: taught for regions, with an *unknown* (:meth:`densevl.Classes.with_unknown`) or without.
+
+        Returns:
+            ``regions``: of each the answer, its confidence, and what supports it, see
+            :mod:`densevl.tasks.teaching.trust`; and ``calibration``: how far held-out answers could be believed.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where the classes were taught for another model, or the regions do not fit the image.
+        """
+        check_classifier(classes.head("regions"), self.embedder.encoder.model_id, space_of(self.embedder))
+        pixels = as_image(image)
+        vectors = self.embed_regions([pixels], [as_regions(regions, pixels.shape[:2], _file_name(image))])[0].vectors
+        return {
+            "regions": trust_of(classes, vectors.float()),
+            "calibration": calibration_of(classes.heads["regions"]),
+        }
 
     def embed_classes(self, classes: ClassesLike, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
@@ -433,7 +461,7 @@ class Model:
         Raises:
             UsageError: where the classes or the background cannot be used.
         """
-        if isinstance(classes, TextEmbeddings | Classifier):
+        if isinstance(classes, TextEmbeddings | Classifier | Classes | TaughtLabels):
             return None
         return self.segmentor.understood(Vocabulary.of(classes), background)
 
@@ -454,7 +482,7 @@ class Model:
         views: int = VIEWS,
         seed: int = 0,
     ) -> Classes:
-        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`name` take in the place of names.
+        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`recognise` take as names.
 
         Args:
             examples: a file or a folder as :func:`densevl.read_examples` reads it, or what it gave, or a list of
@@ -542,9 +570,10 @@ class Model:
         viewer = self._viewer
         dense = (viewer.dense if isinstance(viewer, RegionSegmentor) else viewer).dense
         lights = facts["views"] > 0
-        return teach_pixel_head(
+        made, held = teach_pixel_head(
             dense.encoder, examples, labels, vocabulary, before, facts, lights, dense.positions, dense.border
         )
+        return with_cell_evidence(made, held, before), held
 
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.
@@ -628,6 +657,11 @@ class Model:
             return tuple(templates(self._segmentor.value.templates))
         return ("{}",) if self._grounder.value is None else (self._grounder.value.template,)
 
+    def _familiarity_of(self, encoded: EncodedImage, segmentor: LabelMaker) -> float:
+        """The familiarity of an image that this model's segmentor or another one has encoded."""
+        own = getattr(segmentor, "view", None) == self.view
+        return self.familiarity(encoded if own or encoded.image is None else encoded.image)
+
     def _label(
         self, encoded: EncodedImage, segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
     ) -> LabelMap:
@@ -638,7 +672,7 @@ class Model:
             image=encoded.image,
             best=best.cpu().numpy(),
             scores=segmentor.scores(encoded, texts) if scores else None,
-            familiarity=None if self.known is None else self.familiarity(encoded),
+            familiarity=None if self.known is None else self._familiarity_of(encoded, segmentor),
         )
 
 

@@ -16,7 +16,10 @@ from torch import Tensor
 from densevl.classifiers.conformal import class_limits, conformal_sets, limit
 from densevl.core.errors import UsageError
 
-__all__ = ["Evidence", "Neighbour"]
+__all__ = ["SHARE", "Evidence", "Neighbour", "check_share"]
+
+SHARE = 0.05
+"""Of known things that may be called unknown, where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,7 @@ class Evidence:
         Raises:
             UsageError: where the share is outside, or too few examples were held out for so small a one.
         """
-        if not 0 < share <= 0.5:
-            raise UsageError(
-                f"unknown: give the share of known things that may be called unknown, such as 0.05; got {share:g}"
-            )
+        check_share(share)
         self._check(share, f"--unknown {share:g}")
         return limit(self.doubts, 1 - share)
 
@@ -158,3 +158,15 @@ class Evidence:
                 f"{what} needs {least} held-out examples, and there are {len(self.scores)}: teach with more examples, "
                 "and with two images of each class at least"
             )
+
+
+def check_share(share: int | float) -> None:
+    """Refuse a share of known things that may be called unknown outside of (0, 0.5].
+
+    Raises:
+        UsageError: where it is outside.
+    """
+    if not 0 < share <= 0.5:
+        raise UsageError(
+            f"unknown: give the share of known things that may be called unknown, such as 0.05; got {share:g}"
+        )

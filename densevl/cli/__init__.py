@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from densevl.cli import (
+    check,
     compare,
     cost,
     embed,
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         embed,
         search,
         teach,
+        check,
         label_regions,
         test,
         train,

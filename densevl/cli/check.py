@@ -42,8 +42,9 @@ def add(commands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from densevl.classifiers.evidence import check_share
     from densevl.datasets.examples import read_examples
-    from densevl.tasks.teaching.checking import check_share, truths_of
+    from densevl.tasks.teaching.checking import truths_of
 
     # What cannot be used is said before a model is loaded.
     check_share(options.unknown)

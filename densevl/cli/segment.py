@@ -9,7 +9,7 @@ from typing import Any
 from densevl.cli.inputs import add_inputs, named_inputs
 from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, load_model, positive
 from densevl.cli.saving import add_save_options, chosen_formats
-from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
+from densevl.cli.unknown import add_unknown_option, check_unknown, known_share, show_known
 from densevl.cli.words import say_remarks
 from densevl.core.errors import UsageError
 
@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
         "`densevl merge` joins the parts",
     )
     add_save_options(parser)
-    add_unknown_option(parser)
+    add_unknown_option(parser, taught=True)
     add_model_options(parser)
 
 
@@ -81,7 +81,7 @@ def _segment(options: argparse.Namespace) -> int:
         options.instances,
         options.min_area,
     )
-    if len((background or model.segmentor.background).extend(vocabulary)) == 1:
+    if len(job.texts.vocabulary) == 1:
         only = "one class, which every pixel gets; add classes after commas, or --background words"
         print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     say_remarks(model.read_words(vocabulary, background))
@@ -105,7 +105,7 @@ def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
     from densevl.core.vocabulary import Vocabulary
 
     if options.classes is not None and is_tensor_file(options.classes):
-        return read_taught(options.classes), options.inputs
+        return read_taught(options.classes, known_share(options)), options.inputs
     if options.vocabulary or options.classes:
         return Vocabulary.load(options.vocabulary or options.classes), options.inputs
     *sources, words = options.inputs

@@ -39,8 +39,12 @@ def take_model_of(options: argparse.Namespace) -> None:
         raise WeightsError(f"{path} is damaged: no model is named in it; teach the classes anew") from None
 
 
-def read_taught(path: Path | None) -> Any:
+def read_taught(path: Path | None, share: float | None = None) -> Any:
     """The classes of a file; None where none is named.
+
+    Args:
+        path: of the file.
+        share: of known things that may be called unknown; None for classes that know no unknown.
 
     Raises:
         UsageError: where there is no such file, or it is none of taught classes.
@@ -53,4 +57,5 @@ def read_taught(path: Path | None) -> Any:
         return None
     if path.is_file() and not is_tensor_file(path):
         raise UsageError(f"{path} holds no taught classes; make them with `densevl teach EXAMPLES --out {path}`")
-    return Classes.load(path)
+    classes = Classes.load(path)
+    return classes if share is None else classes.with_unknown(share)

@@ -90,12 +90,36 @@ class ReferJob:
             **({} if self.classes is None else {"classes": self.classes.digest}),
             "expressions": [_record(grounding) for grounding in found],
         }
+        if self.classes is not None and self.classes.heads["regions"].evidence is not None:
+            self._support(record, image, found, self.classes)
         if self.model.known is not None:
             record["familiarity"] = familiarity_record(self.model.known, self.model.familiarity(image))
             self.unfamiliar.note(item.name, record["familiarity"])
         with atomic_write(self.out / f"{item.relative}.refer.json") as temporary:
             temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         return found
+
+    def texts_of(self, found: Sequence[Grounding]) -> list[str]:
+        """The phrases of expressions that the model read, those about taught classes apart."""
+        texts = [text for grounding in found for text in grounding.phrase.texts]
+        return [text for text in texts if self.taught is None or self.taught.noun(text) is None]
+
+    def _support(
+        self,
+        record: dict[str, Any],
+        image: UInt8[np.ndarray, "H W 3"],
+        found: Sequence[Grounding],
+        classes: Classes,
+    ) -> None:
+        """Say of each region which taught class it is, how sure that is, and what supports it."""
+        said: dict[int, Any] = {}
+        for written, grounding in zip(record["expressions"], found, strict=True):
+            if id(grounding.regions) not in said:
+                said[id(grounding.regions)] = self.model.trust(image, grounding.regions, classes)
+            trust = said[id(grounding.regions)]
+            record["calibration"] = trust["calibration"]
+            for region in written["regions"]:
+                region["taught"] = trust["regions"][region["region"]]
 
     def pictures(self, source: Path | Input, count: int) -> list[Path]:
         """The files of the images with the ranking."""

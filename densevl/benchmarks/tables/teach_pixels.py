@@ -40,13 +40,13 @@ from densevl.tasks.segmentation.stacked import segmentor_of_space
 from densevl.tasks.teaching.masked_cells import MaskedImage
 from densevl.tasks.teaching.pixels import teach_pixels
 
-__all__ = ["Street", "draw_masks", "streets", "teach_pixels_table"]
+__all__ = ["Street", "StreetFigures", "draw_masks", "measure_street", "streets", "teach_pixels_table"]
 
 MASKS, SEEDS = 8, (0, 1, 2)
 TRAINING, HELD_OUT_SCENES = 310, 311
 """Collections of scenes: what masks are drawn from, and what is measured."""
 
-ENOUGH = 400
+ENOUGH = 250
 """Training scenes to draw masks from."""
 
 RAW_SHRINKAGE = 0.1
@@ -178,7 +178,7 @@ def _on_scenes(
     matrix = torch.zeros(len(NEW_CLASSES), len(NEW_CLASSES), dtype=torch.long)
     for scene in tqdm(scenes, desc="scenes", disable=None, leave=False):
         labels, _ = segmentor.label(segmentor.encode([scene.image])[0], classes)
-        matrix += confusion_matrix(torch.from_numpy(scene.labels), labels.cpu(), len(NEW_CLASSES))
+        matrix += confusion_matrix(torch.from_numpy(scene.labels).long(), labels.cpu(), len(NEW_CLASSES))
     scores = scores_of(matrix, NEW_CLASSES)
     new = torch.arange(len(NEW_CLASSES)) >= len(GROUNDS)
     there = scores.pixels > 0
@@ -191,7 +191,7 @@ def _streets_table(pictures: Sequence[Street]) -> Table:
         encoder = load(model, device="cpu", lazy=True).segmentor.encoder
         for name, candidates in stacks.items():
             measured = [
-                _street(encoder, teaching, tested, names, candidates)
+                measure_street(encoder, teaching, tested, names, candidates)
                 for teaching, tested in zip(pictures, [*pictures[1:], pictures[0]], strict=True)
             ]
             figures = [*(one.miou for one in measured), *(one.right for one in measured)]
@@ -210,17 +210,34 @@ def _streets_table(pictures: Sequence[Street]) -> Table:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class StreetFigures:
+    """What was measured on a picture.
+
+    Attributes:
+        miou: mean over the classes that its truth holds, in percent.
+        right: part of its pixels that is right, in percent.
+        milliseconds: to encode and to label it.
+        chosen: short side and settings.
+    """
+
     miou: float
     right: float
     milliseconds: float
     chosen: str
 
 
-def _street(
+def measure_street(
     encoder: Encoder, teaching: Street, tested: Street, names: Sequence[str], stacks: Sequence[FeatureStack] | None
-) -> _Measured:
-    """Teach on one picture and test on another."""
+) -> StreetFigures:
+    """Teach on one picture and test on another.
+
+    Args:
+        encoder: whose maps are stacked.
+        teaching: the picture that teaches, and that chooses.
+        tested: the picture that is measured.
+        names: of all classes.
+        stacks: one that is fixed, with no other lights; None for a choice among all.
+    """
     present = teaching.present
     masks = torch.stack([torch.from_numpy(teaching.truth == label) for label in present])
     vocabulary = Vocabulary.of([[names[label]] for label in present])
@@ -236,8 +253,8 @@ def _street(
         labels, _ = segmentor.label(segmentor.encode([tested.image])[0], head.classifier)
         seconds.append(time.perf_counter() - start)
     given = torch.tensor(present)[labels.cpu()]
-    scores = scores_of(confusion_matrix(torch.from_numpy(tested.truth), given, len(names)), names)
+    scores = scores_of(confusion_matrix(torch.from_numpy(tested.truth).long(), given, len(names)), names)
     lights = ", other lights" if head.facts["settings"]["lights"] else ""
     chosen = f"{segmentor.short_side} px, shrinkage {head.facts['settings']['shrinkage']:g}{lights}"
     miou = float(scores.iou[scores.pixels > 0].mean())
-    return _Measured(miou, scores.pixel_accuracy, 1000 * median(seconds), chosen)
+    return StreetFigures(miou, scores.pixel_accuracy, 1000 * median(seconds), chosen)

@@ -181,6 +181,7 @@ class Segmentor(nn.Module):
             **self.dense.protocol,
             "classifier": self.classifier.name,
             "templates": self.templates,
+            **({"words": self.encoder.words} if isinstance(self.encoder, KnowsClasses) else {}),
             "short_side": self.short_side,
             "long_side": self.long_side,
             "window": self.window,

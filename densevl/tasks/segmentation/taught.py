@@ -14,13 +14,15 @@ from densevl.classifiers.contracts import Classifier, check_classifier
 from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
+from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders.embedder import RegionEmbedder, space_of
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import Segmentor
+from densevl.tasks.segmentation.stacked import segmentor_of_space
 
-__all__ = ["BackgroundClassifier", "TaughtLabels", "label_by_regions", "with_background"]
+__all__ = ["BackgroundClassifier", "TaughtLabels", "label_by_pixels", "label_by_regions", "with_background"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,3 +134,19 @@ def label_by_regions(
     segmentor = RegionSegmentor(dense.encoder, embedder, mask_maker, uncovered=uncovered)
     segmentor.dense = dense
     return TaughtLabels(segmentor, with_background(head, mode), classes.digest)
+
+
+def label_by_pixels(classes: Classes, background: Any, encoder: Encoder) -> TaughtLabels:
+    """Taught classes of pixels: each cell of a feature stack is told its class, and pixels are labelled as with texts.
+
+    Args:
+        classes: with a head for pixels.
+        background: a background mode; None for ``none``.
+        encoder: a built one, which is shared.
+
+    Raises:
+        UsageError: where the head is for another model, or the mode cannot be used.
+    """
+    head, mode = classes.head("pixels"), Background.parse("none" if background is None else background)
+    check_classifier(head, encoder.model_id, head.space)
+    return TaughtLabels(segmentor_of_space(encoder, head.space), with_background(head, mode), classes.digest)

@@ -19,7 +19,10 @@ from densevl.core.images import encoded_size
 from densevl.datasets.examples import Example
 from densevl.tasks.teaching.fitting import HeldOut
 
-__all__ = ["box_of", "held_out_doubts", "with_evidence"]
+__all__ = ["box_of", "held_out_doubts", "with_cell_evidence", "with_evidence"]
+
+CELLS = 10_000
+"""Held-out cells that are kept."""
 
 
 def with_evidence(
@@ -59,6 +62,25 @@ def with_evidence(
     if before is None:
         return replace(head, evidence=found)
     return replace(head, evidence=None if before.evidence is None else before.evidence + found)
+
+
+def with_cell_evidence(head: Head, held: HeldOut | None, before: Head | None = None) -> Head:
+    """A head for pixels with what supports its answers: how held-out cells were answered, a sample of them.
+
+    Args:
+        head: of all classes.
+        held: what it says of held-out cells; None where none could be held out.
+        before: the head that it goes on from, whose evidence counts where there is no newer one.
+    """
+    if held is None or held.doubts is None:
+        return replace(head, evidence=None if before is None else before.evidence)
+    rows = torch.linspace(0, len(held.labels) - 1, min(len(held.labels), CELLS)).long()
+    scores = 1 - held.probabilities[rows].gather(1, held.labels[rows, None])[:, 0]
+    none, nowhere = torch.zeros(0, head.dim).half(), torch.zeros(0, dtype=torch.long)
+    evidence = Evidence(
+        none, nowhere, torch.zeros(0, 4), nowhere, (), scores.float(), held.labels[rows], held.doubts[rows].float()
+    )
+    return replace(head, evidence=evidence)
 
 
 def box_of(example: Example, size: Size) -> Box:

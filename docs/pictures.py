@@ -3,6 +3,7 @@
 import argparse
 import json
 import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,6 +27,14 @@ def make(out: str, work: str) -> None:
     write_image(f"{out}/front.jpg", beside([model.segment(garden, WORDS).overlay(), found]))
     scenes = model.segment([f"demo/images/{name}.png" for name in NAMES], densevl.Vocabulary.load("scenes"))
     write_image(f"{out}/scenes.jpg", beside([scene.overlay() for scene in scenes]))
+    demo = ["demo/draw_examples.py", "--out", f"{work}/things"]
+    subprocess.run([sys.executable, *demo], check=True)
+    shown, taught = f"{work}/things/shown/examples.json", f"{work}/shapes.safetensors"
+    crops = ["--model", "mini", "--embedder", "marked-images"]
+    command(["teach", shown, *crops, "--out", taught, "--report", f"{work}/report"])
+    command(["segment", f"{work}/things/new", "--classes", taught, "--out", f"{work}/maps"])
+    write_image(f"{out}/taught.jpg", read(f"{work}/report/examples.png"))
+    write_image(f"{out}/taught.maps.jpg", beside([read(f"{work}/maps/0{i}.overlay.png") for i in (3, 5, 6, 7)]))
     for i in range(6):
         write_image(f"{work}/in/scene {i}.png", render(0, i, size=(384, 512), split="val").image)
     command(["segment", f"{work}/in", "--vocabulary", "scenes", "--html", "--model", "mini", "--out", f"{work}/page"])

@@ -55,6 +55,8 @@ class Grounder(nn.Module):
         top: how many regions the detector gives for each phrase.
         template: text round expressions and negative captions, with ``{}`` in it.
         relations: whether relations and superlatives are taken apart.
+        whole: whether the whole expression is scored beside the phrase that is taken apart. A text side that reads
+            words and not sentences cannot tell which of two things a sentence is about: there the phrase alone is.
         parser: what takes them apart: ``"rules"``, ``"reclip"``, or as :func:`load_parser` says.
         subtract: whether the mean score of the negative captions is subtracted.
         negatives: the bank of negative captions, see :func:`negative_bank`; None for none.
@@ -78,6 +80,7 @@ class Grounder(nn.Module):
         top: int = 10,
         template: str = "a photo of {}",
         relations: bool = True,
+        whole: bool = True,
         parser: str | Callable[[str], Phrase] = "rules",
         subtract: bool = False,
         negatives: str | Path | Sequence[str] | None = "neutral",
@@ -96,7 +99,7 @@ class Grounder(nn.Module):
             raise UsageError(f"calibration is a temperature above 0; got {calibration}")
         self.mask_maker = build(MASK_MAKERS, mask_maker)
         self.detector = build(DETECTORS, detector)
-        self.top, self.template, self.relations = top, template, relations
+        self.top, self.template, self.relations, self.whole = top, template, relations, whole
         self.parse = load_parser(parser)
         self.subtract, self.calibration, self.compose = subtract, calibration, compose
         self.bank = None if negatives is None else negative_bank(negatives, negative_count, seed)
@@ -131,6 +134,7 @@ class Grounder(nn.Module):
             "detector": None if self.detector is None else self.detector.name,
             "template": self.template,
             "relations": self.relations,
+            **({} if self.whole else {"whole": False}),
             "parser": parser_name(self.parse),
             "subtract": self.subtract,
             "negatives": None
@@ -256,11 +260,13 @@ class Grounder(nn.Module):
         pairs = [(text, self.parse(text)) for text in expressions]
         if not self.relations:
             pairs = [(text, Phrase(text)) for text in expressions]
-        said = [words for text, phrase in pairs for words in (text, *phrase.texts)]
+        if not self.whole:
+            pairs = [(text, phrase.specific) for text, phrase in pairs]
+        said = [words for text, phrase in pairs for words in ((text, *phrase.texts) if self.whole else phrase.texts)]
         nouns = {} if taught is None else {words: noun for words in said if (noun := taught.noun(words)) is not None}
-        read = [words for text, phrase in pairs for words in (_about(text, phrase, nouns), *phrase.texts)]
-        before = [noun.before for noun in nouns.values() if noun.before]
-        vectors = self.scorer.embed([*(words for words in read if words not in nouns), *before])
+        read = [words for text, phrase in pairs for words in (self._about(text, phrase, nouns), *phrase.texts)]
+        before = [noun.before for noun in nouns.values() if noun.before and self.whole]
+        vectors = self.scorer.embed([*(words for words in read if words and words not in nouns), *before])
         if isinstance(image, EncodedRegions):
             encoded = image
         elif proposals is None and self.detector is not None:
@@ -276,6 +282,14 @@ class Grounder(nn.Module):
     ) -> Mapping[str, NamedRegions]:
         """How each region of an image suits each text about a taught class."""
         return {} if taught is None or not nouns else taught.named(encoded, nouns)
+
+    def _about(self, expression: str, phrase: Phrase, named: Container[str]) -> str:
+        """The words that are judged as a whole: the expression, or its noun with what stands before it.
+
+        It is the noun where a text is read word by word, and where a noun is a taught class, which no text model knows.
+        """
+        taught = phrase.text and any(text in named for text in phrase.texts)
+        return phrase.text if taught or not self.whole else expression
 
     def _ground(
         self,
@@ -298,12 +312,14 @@ class Grounder(nn.Module):
         def total(text: str) -> Float[Tensor, " n"]:
             if text in named:
                 logs, before = named[text].logs, named[text].before
-                return logs + total(before).log_softmax(0) if before else logs
+                return logs + total(before).log_softmax(0) if before and self.whole else logs
+            if not text:
+                return torch.zeros(len(encoded.regions), dtype=torch.float64)
             parts = parts_of(text)
             scores = torch.stack(list(parts.values())).double().sum(0)
             return scores if subtracted is None else scores - subtracted
 
-        about = _about(expression, phrase, named)
+        about = self._about(expression, phrase, named)
         scores = total(about)
         whole = scores.softmax(0)
         resolved = Resolution(whole, (Step("whole", whole),))
@@ -312,14 +328,15 @@ class Grounder(nn.Module):
             tree = resolve(phrase, regions.boxes.cpu(), lambda text: total(text).softmax(0), regions.size)
             product = whole * tree.probabilities
             product = product / product.sum() if product.sum() > 0 else whole
-            resolved = Resolution(product, (*resolved.steps, *tree.steps))
+            resolved = Resolution(product, (*resolved.steps, *tree.steps)) if self.whole else tree
         presence: float | None = None
+        parts: Mapping[str, Tensor] = {}
         if about in named:
             presence, parts = named[about].presence, {"taught classes": named[about].logs}
-        else:
+        elif about:
             parts = parts_of(about)
-        if about not in named and not phrase.generic:
-            presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
+            if not phrase.generic:
+                presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
         calibration = 1.0 if about in named else self.calibration
         return Grounding(
             expression=expression,
@@ -333,14 +350,6 @@ class Grounder(nn.Module):
             presence=presence,
             proposals=encoded.proposals,
         )
-
-
-def _about(expression: str, phrase: Phrase, named: Container[str]) -> str:
-    """What the text model or a taught class judges as a whole: the expression, or its noun where classes were taught.
-
-    Where a noun of an expression is a taught class, the text model does not know that word.
-    """
-    return phrase.text if phrase.text and any(text in named for text in phrase.texts) else expression
 
 
 def _built(registry: Any, models: Iterable[Any]) -> Any:

@@ -104,7 +104,19 @@ setup(
         "geotiff": GEOTIFF,
         "export": EXPORT,
         "docs": DOCS,
-        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + VIDEO + SCALE + SUPERVISION + GEOTIFF + EXPORT + DOCS + DEV,
+        "dev": BENCH
+        + DETECT
+        + PARQUET
+        + FAISS
+        + SPACY
+        + VECTORS
+        + VIDEO
+        + SCALE
+        + SUPERVISION
+        + GEOTIFF
+        + EXPORT
+        + DOCS
+        + DEV,
     },
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[

@@ -482,7 +482,7 @@ class Model:
         views: int = VIEWS,
         seed: int = 0,
     ) -> Classes:
-        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`name` take in the place of names.
+        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`recognise` take as names.
 
         Args:
             examples: a file or a folder as :func:`densevl.read_examples` reads it, or what it gave, or a list of
@@ -657,6 +657,11 @@ class Model:
             return tuple(templates(self._segmentor.value.templates))
         return ("{}",) if self._grounder.value is None else (self._grounder.value.template,)
 
+    def _familiarity_of(self, encoded: EncodedImage, segmentor: LabelMaker) -> float:
+        """The familiarity of an image that this model's segmentor or another one has encoded."""
+        own = getattr(segmentor, "view", None) == self.view
+        return self.familiarity(encoded if own or encoded.image is None else encoded.image)
+
     def _label(
         self, encoded: EncodedImage, segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
     ) -> LabelMap:
@@ -667,7 +672,7 @@ class Model:
             image=encoded.image,
             best=best.cpu().numpy(),
             scores=segmentor.scores(encoded, texts) if scores else None,
-            familiarity=None if self.known is None else self.familiarity(encoded),
+            familiarity=None if self.known is None else self._familiarity_of(encoded, segmentor),
         )
 
 

@@ -66,7 +66,7 @@ def _refer(options: argparse.Namespace) -> int:
     model = show_known(load_model(options, lazy=True), options)
     job = ReferJob(model, options.out, options.top, options.show_prompts, options.html, classes)
     found = job.run(image, options.expressions, options.boxes)
-    say_remarks(model.read_texts([text for grounding in found for text in grounding.phrase.texts]))
+    say_remarks(model.read_texts(job.texts_of(found)))
     job.unfamiliar.report()
     pictures, sheets = job.pictures(image, len(found)), job.sheets(image, len(found))
     for i, grounding in enumerate(found):

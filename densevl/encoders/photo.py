@@ -29,7 +29,7 @@ from densevl.core.images import normalise
 from densevl.core.readings import Reading, UnknownWord
 from densevl.encoders.contracts import NOTHING, LastBlock, Needs
 from densevl.encoders.images import check_images, fit, whole_patches
-from densevl.encoders.texts.lexicon import lexicon
+from densevl.encoders.texts.lexicon import lexicon, lexicon_digest
 from densevl.encoders.texts.word_vectors import WordVectors
 from densevl.encoders.towers.efficientnet import EfficientNetTower, build_efficientnet
 from densevl.weights.opened import open_weights, random_seed
@@ -39,10 +39,10 @@ __all__ = ["PhotoEncoder", "build_photo"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ARCH = "efficientnet-lite0"
 
-SCALE = 10.0
-"""The constant s of the joint space."""
+SCALE = 3.0
+"""The constant s of the joint space: the norm of the features is about 17, so it hardly counts among images."""
 
-TEMPERATURE = 30.0
+TEMPERATURE = 35.0
 """Factor of cosines: about the product of the two norms behind them."""
 
 
@@ -140,13 +140,13 @@ class PhotoEncoder(nn.Module):
         Args:
             images: RGB in [0, 1], any size; brought to 224 pixels, bicubic with antialiasing.
             mode: ``"crop"`` scales the short side and crops the centre; ``"squash"`` keeps all of the image and gives
-                up its ratio.
+                up its ratio; ``"keep"`` takes the images at the size that they have.
 
         Raises:
             UsageError: where the images have another layout or the mode is unknown.
         """
         check_images(images)
-        fitted = normalise(fit(images, self.image_size, mode), MEAN, STD)
+        fitted = normalise(images if mode == "keep" else fit(images, self.image_size, mode), MEAN, STD)
         return F.normalize(self.to_joint(self.tower.pooled(fitted.to(self.dtype))[None])[0].float(), dim=1)
 
     @torch.no_grad()
@@ -192,7 +192,8 @@ class PhotoEncoder(nn.Module):
     @property
     def words(self) -> str:
         """What it reads texts with, for reports."""
-        return "lexicon" if self.beyond is None else f"lexicon, and word vectors of {self.beyond.name}"
+        vectors = "" if self.beyond is None else f", word vectors of {self.beyond.name}"
+        return f"lexicon {lexicon_digest()}{vectors}"
 
     def understand(self, texts: Sequence[str]) -> tuple[Reading | UnknownWord, ...]:
         """How each text is read, or why it is not."""

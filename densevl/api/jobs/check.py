@@ -6,6 +6,7 @@ figure of the page, written last.
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from densevl.classifiers.classes import Classes
 from densevl.classifiers.evidence import SHARE, check_share
 from densevl.core.files import atomic_write
 from densevl.datasets.examples import Example
-from densevl.tasks.teaching.checking import Checked, check_regions
+from densevl.tasks.teaching.checking import Checked, check_pixels, check_regions
 
 __all__ = ["CheckJob"]
 
@@ -50,7 +51,7 @@ class CheckJob:
             OutputError: where the report cannot be written.
             UsageError: where no example is of a class, or the examples cannot be used.
         """
-        found = {"regions": check_regions(self.classes, examples, self.model.pipeline, self.share)}
+        found = {name: self._check(name, examples) for name in self.classes.heads}
         data = self._as_dict(found, test)
         write_check_page(self.report, self.classes, found, data)
         with atomic_write(self.report / "check.json") as temporary:
@@ -58,9 +59,15 @@ class CheckJob:
             temporary.write_text(text + "\n", encoding="utf-8")
         return found
 
+    def _check(self, head: str, examples: Sequence[Example]) -> Checked:
+        if head == "regions":
+            return check_regions(self.classes, examples, self.model.pipeline, self.share)
+        labels = self.model.read_classes(replace(self.classes, heads={head: self.classes.heads[head]}), "none")
+        return check_pixels(self.classes, examples, lambda image: self.model.segment(image, labels, scores=True))
+
     def _as_dict(self, found: dict[str, Checked], test: str) -> dict[str, Any]:
         first = next(iter(found.values()))
-        known = first.scores.known.tolist()
+        known = first.each.known.tolist()
         unknown = sorted({one.name for one, own in zip(first.examples, known, strict=True) if not own})
         return {
             "format": "densevl check 1",
@@ -78,8 +85,10 @@ class CheckJob:
         lines = []
         for name, one in found.items():
             figures = one.as_dict(self.share)
+            counted = f"{figures['known']} examples" if name == "regions" else "the pixels"
+            overlap = "" if name == "regions" else f", mIoU {figures['mIoU']:.1%}"
             lines.append(
-                f"{name}: {figures['accuracy']:.1%} of {figures['known']} examples are right (ECE {figures['ece']:.3f})"
+                f"{name}: {figures['accuracy']:.1%} of {counted} are right{overlap} (ECE {figures['ece']:.3f})"
             )
             sets, strange, called = figures["sets"], figures["out_of_distribution"], figures["called_unknown"]
             if sets:

@@ -75,9 +75,11 @@ def write_check_page(out: Path, classes: Classes, found: Mapping[str, Checked], 
 
 def _head(out: Path, checked: Checked, figures: Mapping[str, Any], classes: Classes) -> str:
     """The sections of one head."""
+    title = "Regions" if checked.head == "regions" else "Pixels"
     return "\n".join(
         [
-            f'<div class="tiles">{"".join(_tiles(figures))}</div>',
+            f"<h2>{title}</h2>" * (len(classes.heads) > 1),
+            f'<div class="tiles">{"".join(_tiles(checked, figures))}</div>',
             _verdict(figures),
             f'<div class="plots">{"".join(_plots(checked, figures))}</div>',
             _classes(checked, figures),
@@ -87,24 +89,27 @@ def _head(out: Path, checked: Checked, figures: Mapping[str, Any], classes: Clas
     )
 
 
-def _tiles(figures: Mapping[str, Any]) -> Iterable[str]:
-    yield _tile("Right", _percent(figures["accuracy"]), f"of {figures['known']} examples of these classes")
+def _tiles(checked: Checked, figures: Mapping[str, Any]) -> Iterable[str]:
+    regions = checked.head == "regions"
+    counted = f"{figures['known']} examples of these classes" if regions else "the pixels of masks of these classes"
+    yield _tile("Right", _percent(figures["accuracy"]), f"of {counted}")
+    if not regions:
+        yield _tile("Overlap", _percent(figures["mIoU"]), "mean intersection over union of the classes: mIoU")
     yield _tile(
         "Calibration error", _percent(figures["ece"]), "mean distance of what it says from what is so; 0 is best"
     )
     sets = figures["sets"]
     if sets:
-        promised = (
-            f"sets that promise {sets['coverage']:.0%} hold the true class so often, with {sets['classes']:.2f} classes"
-        )
+        promised = f"sets of {sets['classes']:.2f} classes on average, which shall hold {_share(sets['coverage'])}"
         yield _tile("Covered", _percent(sets["covered"]), promised)
     strange = figures["out_of_distribution"]
     if strange:
-        said = f"AUROC of {figures['unknown']} examples that are none of the classes; 50 % is chance"
+        strangers = f"{figures['unknown']} examples" if regions else "pixels"
+        said = f"AUROC of {strangers} that are none of the classes; 50 % is chance"
         yield _tile("Unknown told apart", _percent(strange["auroc"]), said)
     called = figures["called_unknown"]
     if called and called["known_called_unknown"] is not None:
-        said = f"of the known are called unknown, where {called['share']:.0%} may be"
+        said = f"of the known are called unknown, where {_share(called['share'])} may be"
         yield _tile("False alarms", _percent(called["known_called_unknown"]), said)
 
 
@@ -127,8 +132,8 @@ def _verdict(figures: Mapping[str, Any]) -> str:
     else:
         judged, warn = "it is more often right than it says", ""
     return (
-        f'<p class="verdict{warn}">On average it is <b>{said:.0%}</b> sure and <b>{right:.0%}</b> of the answers are '
-        f"right: {judged}. {figures['overconfident']:.1%} of the answers are wrong and 90 % sure or more.</p>"
+        f'<p class="verdict{warn}">On average it is <b>{_share(said)}</b> sure and <b>{_share(right)}</b> of the '
+        f"answers are right: {judged}. {_share(figures['overconfident'], 1)} are wrong and 90 % sure or more.</p>"
     )
 
 
@@ -149,7 +154,7 @@ def _plots(checked: Checked, figures: Mapping[str, Any]) -> Iterable[str]:
         line = ""
         if called:
             caught = called["unknown_called_unknown"]
-            line = f" Beyond the line it says <i>unknown</i>: {caught:.0%} of the strangers are."
+            line = f" Beyond the line it says <i>unknown</i>: {_share(caught)} of the strangers are."
         yield _panel(
             "Does it know what it does not know?",
             histogram_plot(scores.doubts[scores.known] / scale, scores.doubts[~scores.known] / scale, limit),
@@ -167,8 +172,9 @@ def _key(colour: str) -> str:
 
 
 def _classes(checked: Checked, figures: Mapping[str, Any]) -> str:
-    rows = "".join(map(_row, figures["classes"]))
-    heads = ("class", "examples", "right", "", "confidence", "precision", "taken for")
+    rows = "".join(_row(one, checked.head) for one in figures["classes"])
+    size = "examples" if checked.head == "regions" else "IoU"
+    heads = ("class", size, "right", "", "confidence", "precision", "taken for")
     kinds = ("", "figure", "figure", "", "figure", "figure", "")
     head = "".join(
         f'<th class="{kind}" scope="col">{name}</th>' if kind else f'<th scope="col">{name}</th>'
@@ -185,11 +191,12 @@ def _classes(checked: Checked, figures: Mapping[str, Any]) -> str:
     return f'<h2>The classes</h2><div class="classes{two}">{panels}</div>'
 
 
-def _row(one: Mapping[str, Any]) -> str:
+def _row(one: Mapping[str, Any], head: str) -> str:
+    size = str(one["examples"]) if head == "regions" else _percent(one["iou"])
     recall = one["recall"] or 0.0
     cells = [
         f"<td>{escape(one['name'])}</td>",
-        f'<td class="figure">{one["examples"]}</td>',
+        f'<td class="figure">{size}</td>',
         f'<td class="figure">{_percent(one["recall"])}</td>',
         f'<td class="wide"><span class="meter"><i style="width:{100 * recall:.1f}%"></i></span></td>',
         f'<td class="figure">{_percent(one["confidence"])}</td>',
@@ -200,12 +207,12 @@ def _row(one: Mapping[str, Any]) -> str:
 
 
 def _mistakes(out: Path, checked: Checked, classes: Classes) -> str:
-    scores = checked.scores
+    scores = checked.each
     wrong = np.flatnonzero(scores.known & (scores.answers != scores.labels))
     if not len(wrong):
         return '<h2>The surest mistakes</h2><p class="lead">There is none: every example got its class.</p>'
     chosen = wrong[np.argsort(-scores.confidences[wrong], kind="stable")][:MOST]
-    lead = f"{len(wrong)} of {len(scores.right)} answers are wrong; those of the highest confidence come first."
+    lead = f"{len(wrong)} of {len(scores.right)} examples are taken for something else; the surest answers come first."
     if checked.neighbours:
         lead += " The small pictures are the taught examples that each looks like most."
     cards = "".join(_card(out, checked, int(number), classes, "mistake") for number in chosen)
@@ -214,7 +221,7 @@ def _mistakes(out: Path, checked: Checked, classes: Classes) -> str:
 
 def _strangers(out: Path, checked: Checked, classes: Classes) -> str:
     """Unknown examples that look known, the most known first."""
-    scores = checked.scores
+    scores = checked.each
     strange = np.flatnonzero(~scores.known)
     if not len(strange):
         return ""
@@ -232,13 +239,15 @@ def _strangers(out: Path, checked: Checked, classes: Classes) -> str:
 
 
 def _card(out: Path, checked: Checked, number: int, classes: Classes, kind: str) -> str:
-    scores, example = checked.scores, checked.examples[number]
-    link = _picture(out, f"{kind}-{number}", example.image, example, CROP)
+    scores, example = checked.each, checked.examples[number]
+    link = _picture(out, f"{checked.head}/{kind}-{number}", example.image, example, CROP)
     picture = f'<img src="{link}" alt="">' if link else ""
     answer = classes.names[int(scores.answers[number])]
-    said = f"<em>{escape(answer)}</em>, {scores.confidences[number]:.0%} sure"
+    said = f"<em>{escape(answer)}</em>, {_share(scores.confidences[number])} sure"
     neighbours = checked.neighbours[number] if checked.neighbours else []
-    alike = "".join(_alike(out, one, f"{kind}-{number}-{rank}", classes) for rank, one in enumerate(neighbours))
+    alike = "".join(
+        _alike(out, one, f"{checked.head}/{kind}-{number}-{rank}", classes) for rank, one in enumerate(neighbours)
+    )
     return (
         f'<article class="card">{picture}<div><p class="said">{said}</p><p>is {escape(example.name)}</p>'
         f'<p class="where" title="{escape(str(example.image))}">{escape(example.image.name)}</p>'
@@ -275,7 +284,7 @@ def _provenance(data: Mapping[str, Any]) -> str:
         rows.append((f"{name}: method", str(facts.get("method", "?"))))
         held = facts.get("held_out")
         if held:
-            said = f"{held['accuracy']:.1%} right, calibration error {held['ece']:.1%}"
+            said = f"{_share(held['accuracy'], 1)} right, calibration error {_share(held['ece'], 1)}"
             rows.append((f"{name}: held out while teaching", said))
         for step in facts.get("taught", []):
             shots = ", ".join(f"{count} {one}" for one, count in step.get("shots", {}).items())
@@ -286,6 +295,10 @@ def _provenance(data: Mapping[str, Any]) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}<small> %</small>"
+
+
+def _share(value: float, digits: int = 0) -> str:
+    return f"{100 * value:.{digits}f} %"
 
 
 @cache

@@ -99,6 +99,11 @@ class ReferJob:
             temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         return found
 
+    def texts_of(self, found: Sequence[Grounding]) -> list[str]:
+        """The phrases of expressions that the model read, those about taught classes apart."""
+        texts = [text for grounding in found for text in grounding.phrase.texts]
+        return [text for text in texts if self.taught is None or self.taught.noun(text) is None]
+
     def _support(
         self,
         record: dict[str, Any],

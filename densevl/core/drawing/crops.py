@@ -8,7 +8,7 @@ from densevl.core.geometry import Box
 
 __all__ = ["draw_crop"]
 
-CONTEXT = 1.4
+CONTEXT = 1.6
 """How much more than the longer side of the region is shown."""
 
 PAPER = 236

@@ -11,6 +11,8 @@ from jaxtyping import Float
 
 __all__ = ["confusion_plot", "histogram_plot", "reliability_plot"]
 
+Number = int | float
+
 WIDTH, HEIGHT = 360, 300
 """Size of a plot in its own units; it is scaled to its place."""
 
@@ -45,7 +47,8 @@ def reliability_plot(
         if not weight:
             continue
         x, low, high = LEFT + index * step, min(confidence, accuracy), max(confidence, accuracy)
-        said = f"{confidence:.0%} sure on average, {accuracy:.0%} right, {weight / total:.0%} of the answers"
+        share = 100 * weight / total
+        said = f"{100 * confidence:.0f} % sure, {100 * accuracy:.0f} % right, {share:.0f} % of the answers"
         kind = "over" if confidence > accuracy else "under"
         marks.append(
             f"<g><title>{said}</title>{_bar(x + 1, step - 2, 0, accuracy, 'bar')}"
@@ -58,7 +61,7 @@ def reliability_plot(
 
 
 def histogram_plot(
-    known: Float[np.ndarray, " n"], unknown: Float[np.ndarray, " m"], limit: float | None = None, bins: int = 24
+    known: Float[np.ndarray, " n"], unknown: Float[np.ndarray, " m"], limit: Number | None = None, bins: int = 24
 ) -> str:
     """Fractions of the known and of the unknown by how doubtful they look.
 
@@ -75,7 +78,7 @@ def histogram_plot(
         for index, value in enumerate(share):
             if value:
                 bar = _bar(LEFT + index * step + 0.5, step - 1, 0, value / highest, kind)
-                said = f"{value:.1%} of the {kind} at {edges[index]:.2f} to {edges[index + 1]:.2f}"
+                said = f"{100 * value:.1f} % of the {kind} at {edges[index]:.2f} to {edges[index + 1]:.2f}"
                 marks.append(f"<g><title>{said}</title>{bar}</g>")
     if limit is not None and 0 <= limit <= 1:
         x = LEFT + limit * ACROSS
@@ -105,9 +108,9 @@ def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str]) -> st
         for column, value in enumerate(matrix[row]):
             share = value / total if total else 0.0
             x = room + cell * column
-            said = f"{escape(names[row])} taken for {escape(names[column])}: {share:.1%}"
+            said = f"{escape(names[row])} taken for {escape(names[column])}: {100 * share:.1f} %"
             if row == column:
-                said = f"{escape(names[row])}: {share:.1%} right"
+                said = f"{escape(names[row])}: {100 * share:.1f} % right"
             kind = "right" if row == column else "wrong"
             mark = f'<rect class="cell" x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2}" height="{cell - 2}" rx="3"/>'
             if share:
@@ -126,7 +129,7 @@ def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str]) -> st
     )
 
 
-def _framed(title: str, x_name: str, y_name: str, marks: str, highest: float = 1.0) -> str:
+def _framed(title: str, x_name: str, y_name: str, marks: str, highest: Number = 1.0) -> str:
     """A plot of fractions within its axes."""
     lines = []
     for fraction in (0, 0.25, 0.5, 0.75, 1):
@@ -144,10 +147,10 @@ def _framed(title: str, x_name: str, y_name: str, marks: str, highest: float = 1
     return f'<svg class="plot" role="img" aria-label="{title}" viewBox="{size}">{"".join(lines)}{marks}{names}</svg>'
 
 
-def _bar(x: float, width: float, low: float, high: float, kind: str) -> str:
+def _bar(x: Number, width: Number, low: Number, high: Number, kind: str) -> str:
     height = max(_y(low) - _y(high), 0.0)
     return f'<rect class="{kind}" x="{x:.1f}" y="{_y(high):.1f}" width="{width:.1f}" height="{height:.1f}"/>'
 
 
-def _y(fraction: float) -> float:
+def _y(fraction: Number) -> float:
     return TOP + DOWN * (1 - fraction)

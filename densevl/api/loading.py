@@ -206,7 +206,7 @@ class _Components:
         config = self.config.get("grounder", {}).get("mask_maker") if config is None else config
         if own is not None or config is None:
             return own
-        made = build(MASK_MAKERS, config)
+        made = build(MASK_MAKERS, self._with_encoder(config))
         if not isinstance(made, MaskMaker):
             raise UsageError(f"mask_maker: expected a name, a config or a mask maker; got {shortened(repr(config))}")
         return made.to(self.device, self.dtype)
@@ -249,7 +249,7 @@ class _Components:
         return {"encoder": segmentor.encoder, **{name: value for name, value in lent.items() if name in taken}}
 
     def _with_encoder(self, config: Any) -> Any:
-        """The config of an embedder with its encoder built, once for all components; a built embedder as it is."""
+        """The config of an embedder or a mask maker with its encoder built once for all; what is built, as it is."""
         encoder = config.get("encoder") if isinstance(config, Mapping) else None
         return {**config, "encoder": self._encoder(encoder)} if isinstance(encoder, Mapping) else config
 

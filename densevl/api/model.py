@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from densevl.api.models import models
 from densevl.classifiers.classes import Classes, Head
-from densevl.classifiers.contracts import Classifier
+from densevl.classifiers.contracts import Classifier, check_classifier
 from densevl.classifiers.familiarity import Familiarity
+from densevl.classifiers.text import region_probabilities
 from densevl.core.background import Background
 from densevl.core.errors import UsageError, shortened
 from densevl.core.features import TextEmbeddings, TextVectors
@@ -26,28 +27,34 @@ from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.datasets.examples import Example, ExamplesLike, given_examples
 from densevl.encoders.contracts import understand
-from densevl.regions.embedders.embedder import RegionEmbedder
+from densevl.regions.embedders.embedder import RegionEmbedder, space_of
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
 from densevl.regions.proposals import Proposals, as_regions, grid_regions
 from densevl.tasks.grounding.grounder import Grounder
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
+from densevl.tasks.grounding.taught import TaughtNouns
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+from densevl.tasks.segmentation.taught import TaughtLabels, label_by_pixels, label_by_regions
 from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.pixel_head import teach_pixel_head
+from densevl.tasks.teaching.recognition import Recognition
 from densevl.tasks.teaching.region_vectors import region_vectors
+from densevl.tasks.teaching.supporting import with_cell_evidence, with_evidence
 from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
+from densevl.tasks.teaching.trust import calibration_of, trust_of
 
 __all__ = ["ClassesLike", "ImageSource", "Model"]
 
 ImageSource = str | Path | Image | np.ndarray | Tensor
 """A file, a PIL image, an array (H, W[, C]) or a tensor (3, H, W); see :func:`densevl.read_image`."""
 
-ClassesLike = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings | Classifier
-"""``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, what :meth:`Model.embed_classes` gave, or a
-classifier such as :class:`densevl.classifiers.gda.GDA` fits."""
+ClassesLike = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings | Classifier | Classes | TaughtLabels
+"""``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, what :meth:`Model.embed_classes` gave, classes
+that :meth:`Model.teach` or :meth:`Model.read_classes` gave, or a classifier such as
+:class:`densevl.classifiers.gda.GDA` fits."""
 
 VIEWS = 4
 """Views of each example where nothing else is said."""
@@ -150,6 +157,11 @@ class Model:
         return None if self._grounder.value is None else self._grounder.value.mask_maker
 
     @property
+    def pipeline(self) -> RegionPipeline:
+        """What proposes regions, makes their masks and embeds them, each part built when it is first used."""
+        return self._pipeline
+
+    @property
     def known(self) -> Familiarity | None:
         """What tells images of the kind that the model knows from others; None where nobody says what it knows."""
         return self._known.value
@@ -234,14 +246,26 @@ class Model:
 
     @overload
     def refer(  # type: ignore[overload-overlap]
-        self, image: ImageSource | EncodedRegions, expressions: str, proposals: Proposals | None = None
+        self,
+        image: ImageSource | EncodedRegions,
+        expressions: str,
+        proposals: Proposals | None = None,
+        classes: Classes | None = None,
     ) -> Grounding: ...
     @overload
     def refer(
-        self, image: ImageSource | EncodedRegions, expressions: Sequence[str], proposals: Proposals | None = None
+        self,
+        image: ImageSource | EncodedRegions,
+        expressions: Sequence[str],
+        proposals: Proposals | None = None,
+        classes: Classes | None = None,
     ) -> list[Grounding]: ...
     def refer(
-        self, image: ImageSource | EncodedRegions, expressions: str | Sequence[str], proposals: Proposals | None = None
+        self,
+        image: ImageSource | EncodedRegions,
+        expressions: str | Sequence[str],
+        proposals: Proposals | None = None,
+        classes: Classes | None = None,
     ) -> Grounding | list[Grounding]:
         """Find the region that an expression refers to, such as "the left dog".
 
@@ -250,14 +274,25 @@ class Model:
             expressions: one, or a list of them, for which the image is encoded once.
             proposals: what to choose from: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes;
                 None lets the model's mask maker or detector propose.
+            classes: taught for regions; a noun that is the name of one means what was taught.
 
         Raises:
             ImageError: where the image cannot be read.
-            UsageError: where an expression is empty or too long, or there are no usable proposals.
+            UsageError: where an expression is empty or too long, there are no usable proposals, or the classes were
+                taught for another model.
         """
+        taught = None if classes is None else self.taught_nouns(classes)
         if isinstance(image, EncodedRegions):
-            return self.grounder.refer(image, expressions)
-        return self.grounder.refer(as_image(image), expressions, proposals, _file_name(image))
+            return self.grounder.refer(image, expressions, taught=taught)
+        return self.grounder.refer(as_image(image), expressions, proposals, _file_name(image), taught)
+
+    def taught_nouns(self, classes: Classes) -> TaughtNouns:
+        """Taught classes as a grounder uses them.
+
+        Raises:
+            UsageError: where they were not taught for regions, or for another model.
+        """
+        return TaughtNouns(classes, self._pipeline)
 
     def encode_regions(self, image: ImageSource, proposals: Proposals | None = None) -> EncodedRegions:
         """Embed the regions of an image, for any number of expressions with :meth:`refer`.
@@ -319,19 +354,91 @@ class Model:
         """
         if not isinstance(images, list | tuple):
             return self.segment([images], classes, background=background, scores=scores)[0]  # type: ignore[list-item]
-        texts = classes if isinstance(classes, Classifier) else self.embed_classes(classes, background)
+        if isinstance(classes, Classes):
+            classes = self.read_classes(classes, background)
+        segmentor: LabelMaker
+        texts: TextEmbeddings | Classifier
+        if isinstance(classes, TaughtLabels):
+            segmentor, texts = classes.segmentor, classes.classifier
+        else:
+            segmentor = self.segmentor
+            texts = classes if isinstance(classes, Classifier) else self.embed_classes(classes, background)
         fresh = [as_image(image) for image in images if not isinstance(image, EncodedImage)]
-        made_for = texts if self.segmentor.encodes_for_texts and isinstance(texts, TextEmbeddings) else None
-        encoded = iter(self.segmentor.encode(fresh, made_for))
+        made_for = texts if segmentor.encodes_for_texts and isinstance(texts, TextEmbeddings) else None
+        encoded = iter(segmentor.encode(fresh, made_for))
         return [
-            self._label(image if isinstance(image, EncodedImage) else next(encoded), texts, scores) for image in images
+            self._label(image if isinstance(image, EncodedImage) else next(encoded), segmentor, texts, scores)
+            for image in images
         ]
+
+    def read_classes(self, classes: Classes, background: Any = None) -> TaughtLabels:
+        """Taught classes as :meth:`segment` uses them: by their head for pixels, or else by that for regions.
+
+        Args:
+            classes: the classes.
+            background: what becomes of pixels that show none of them: ``"literal"`` (pixels that no region covers),
+                ``"none"``, or a threshold in (0, 1); None for ``"literal"`` by regions, and ``"none"`` by pixels.
+
+        Raises:
+            UsageError: where they were taught for another model, or the background cannot be used.
+        """
+        viewer = self._viewer
+        dense = viewer.dense if isinstance(viewer, RegionSegmentor) else viewer
+        if "pixels" in classes.heads:
+            return label_by_pixels(classes, background, dense.encoder)
+        return label_by_regions(classes, background, dense, self.embedder, self.mask_maker)
+
+    @torch.inference_mode()
+    def recognise(self, image: ImageSource, regions: Proposals | None, classes: Classes) -> Recognition:
+        """Say which of taught classes each region of an image is.
+
+        Args:
+            image: the image.
+            regions: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes; None for those of
+                :meth:`propose`.
+            classes: taught for regions.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where the classes were taught for another model, or the regions do not fit the image.
+        """
+        head = classes.head("regions")
+        check_classifier(head, self.embedder.encoder.model_id, space_of(self.embedder))
+        pixels = as_image(image)
+        found = self.propose(pixels) if regions is None else as_regions(regions, pixels.shape[:2], _file_name(image))
+        vectors = self.embed_regions([pixels], [found])[0]
+        return Recognition(found, classes.vocabulary, region_probabilities(vectors, head).cpu())
+
+    @torch.inference_mode()
+    def trust(self, image: ImageSource, regions: Proposals, classes: Classes) -> dict[str, Any]:
+        """What one needs to know in order to trust taught classes about regions: JSON values only.
+
+        Args:
+            image: the image.
+            regions: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes.
+            classes: taught for regions, with an *unknown* (:meth:`densevl.Classes.with_unknown`) or without.
+
+        Returns:
+            ``regions``: of each the answer, its confidence, and what supports it, see
+            :mod:`densevl.tasks.teaching.trust`; and ``calibration``: how far held-out answers could be believed.
+
+        Raises:
+            ImageError: where the image cannot be read.
+            UsageError: where the classes were taught for another model, or the regions do not fit the image.
+        """
+        check_classifier(classes.head("regions"), self.embedder.encoder.model_id, space_of(self.embedder))
+        pixels = as_image(image)
+        vectors = self.embed_regions([pixels], [as_regions(regions, pixels.shape[:2], _file_name(image))])[0].vectors
+        return {
+            "regions": trust_of(classes, vectors.float()),
+            "calibration": calibration_of(classes.heads["regions"]),
+        }
 
     def embed_classes(self, classes: ClassesLike, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
         if isinstance(classes, TextEmbeddings):
             return classes
-        if isinstance(classes, Classifier):
+        if isinstance(classes, Classifier | Classes | TaughtLabels):
             raise UsageError("a classifier is used as it is; it has no texts to embed")
         vocabulary = Vocabulary.of(classes)
         key = (vocabulary, str(Background.parse(background)) if background is not None else "")
@@ -354,7 +461,7 @@ class Model:
         Raises:
             UsageError: where the classes or the background cannot be used.
         """
-        if isinstance(classes, TextEmbeddings | Classifier):
+        if isinstance(classes, TextEmbeddings | Classifier | Classes | TaughtLabels):
             return None
         return self.segmentor.understood(Vocabulary.of(classes), background)
 
@@ -375,7 +482,7 @@ class Model:
         views: int = VIEWS,
         seed: int = 0,
     ) -> Classes:
-        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`name` take in the place of names.
+        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`recognise` take as names.
 
         Args:
             examples: a file or a folder as :func:`densevl.read_examples` reads it, or what it gave, or a list of
@@ -448,7 +555,8 @@ class Model:
 
         vectors = region_vectors(examples, labels, self._pipeline, facts["views"], facts["seed"])
         space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
-        return teach_head(vectors, vocabulary, space, method, before, facts)
+        made, held = teach_head(vectors, vocabulary, space, method, before, facts)
+        return with_evidence(made, held, vectors, examples, before), held
 
     def _teach_pixels(
         self,
@@ -462,9 +570,10 @@ class Model:
         viewer = self._viewer
         dense = (viewer.dense if isinstance(viewer, RegionSegmentor) else viewer).dense
         lights = facts["views"] > 0
-        return teach_pixel_head(
+        made, held = teach_pixel_head(
             dense.encoder, examples, labels, vocabulary, before, facts, lights, dense.positions, dense.border
         )
+        return with_cell_evidence(made, held, before), held
 
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.
@@ -548,15 +657,22 @@ class Model:
             return tuple(templates(self._segmentor.value.templates))
         return ("{}",) if self._grounder.value is None else (self._grounder.value.template,)
 
-    def _label(self, encoded: EncodedImage, texts: TextEmbeddings | Classifier, scores: bool) -> LabelMap:
-        labels, best = self.segmentor.label(encoded, texts)
+    def _familiarity_of(self, encoded: EncodedImage, segmentor: LabelMaker) -> float:
+        """The familiarity of an image that this model's segmentor or another one has encoded."""
+        own = getattr(segmentor, "view", None) == self.view
+        return self.familiarity(encoded if own or encoded.image is None else encoded.image)
+
+    def _label(
+        self, encoded: EncodedImage, segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
+    ) -> LabelMap:
+        labels, best = segmentor.label(encoded, texts)
         return LabelMap(
             labels.cpu().numpy(),
             texts.vocabulary,
             image=encoded.image,
             best=best.cpu().numpy(),
-            scores=self.segmentor.scores(encoded, texts) if scores else None,
-            familiarity=None if self.known is None else self.familiarity(encoded),
+            scores=segmentor.scores(encoded, texts) if scores else None,
+            familiarity=None if self.known is None else self._familiarity_of(encoded, segmentor),
         )
 
 

@@ -22,11 +22,14 @@ from typing import Any
 
 import safetensors
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from densevl.classifiers.contracts import Classifier
+from densevl.classifiers.evidence import Evidence
 from densevl.classifiers.stored import restored, stored
 from densevl.classifiers.sums import Sums
+from densevl.classifiers.unknown import Known, OpenClassifier, with_unknown
 from densevl.core.errors import UsageError, WeightsError, shortened
 from densevl.core.files import atomic_write, parse_json
 from densevl.core.tensor_bytes import tensor_bytes
@@ -38,6 +41,9 @@ HEADS = ("regions", "pixels")
 """The vectors that classes can be told apart by: those of regions, and those of dense features."""
 
 FORMAT, VERSION = "densevl classes", 1
+
+EVIDENCE = ("vectors", "labels", "boxes", "places", "scores", "truths", "doubts")
+"""Tensors of the evidence of a head."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +57,39 @@ class Head:
         facts: what is known of it, JSON values only: ``method`` and ``settings``, ``shots`` by name, ``views``,
             ``seed``, ``examples`` (a hash of them), ``held_out`` (``accuracy``, ``ece``, ``nll``, ``temperature``,
             ``folds``), and what later tests add.
+        evidence: the examples themselves, and how held-out ones were answered; None where it was not kept.
     """
 
     classifier: Classifier
     dim: int
     sums: Sums | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
+
+    def supported(self) -> Evidence:
+        """The evidence.
+
+        Raises:
+            UsageError: where it was not kept.
+        """
+        if self.evidence is None:
+            raise UsageError("the classes do not say what they were taught by; teach them anew with this densevl")
+        return self.evidence
+
+    @cached_property
+    def known(self) -> Known:
+        """Where the vectors of the classes lie.
+
+        Raises:
+            UsageError: where nothing was kept of the examples.
+        """
+        if self.sums is not None:
+            return Known.of(self.sums)
+        own = self.supported()
+        return Known.of(Sums.of(own.vectors.float(), own.labels, len(self.classifier.vocabulary)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +152,39 @@ class Classes:
         pairs = zip(self.vocabulary.queries, self.vocabulary.query_classes, strict=True)
         return next((label for word, label in pairs if normalised(word) == wanted), None)
 
+    def with_unknown(self, share: float) -> "Classes":
+        """The same classes and, after them, *unknown*: what looks like none of them.
+
+        Args:
+            share: of known things that may be called unknown, in (0, 0.5], such as 0.05.
+
+        Raises:
+            UsageError: where the share is outside, too few examples were held out for it, or a class is called so.
+        """
+        words = with_unknown(self.vocabulary)
+        heads = {}
+        for name, head in self.heads.items():
+            limit = head.supported().limit(share)
+            heads[name] = replace(head, classifier=OpenClassifier(head.classifier, head.known, limit, words))
+        return replace(self, vocabulary=words, heads=heads)
+
+    def sets(
+        self, vectors: Float[Tensor, "n d"], coverage: float = 0.9, each: bool = False, head: str = "regions"
+    ) -> Bool[Tensor, "n k"]:
+        """Sets of classes, which hold the true one of about the fraction of new examples that is asked for.
+
+        Args:
+            vectors: unit vectors of the space of the head.
+            coverage: the fraction, in (0, 1).
+            each: keep the promise for each class by itself, which takes more examples and makes larger sets.
+            head: whose vectors they are.
+
+        Raises:
+            UsageError: where the coverage is outside (0, 1), or too few examples were held out to promise it.
+        """
+        probabilities = self.head(head)(vectors).softmax(-1)
+        return self.heads[head].supported().sets(probabilities.cpu(), coverage, each)
+
     def noted(self, head: str, **facts: Any) -> "Classes":
         """The same classes with further facts of a head, JSON values only.
 
@@ -146,8 +209,13 @@ class Classes:
             tensors.update({f"{name}.{key}": tensor for key, tensor in own.items()})
             if head.sums is not None:
                 tensors.update({f"{name}.sums.{key}": tensor for key, tensor in vars(head.sums).items()})
+            own_evidence = head.evidence
+            if own_evidence is not None:
+                parts = {key: getattr(own_evidence, key).contiguous() for key in EVIDENCE}
+                tensors.update({f"{name}.evidence.{key}": tensor for key, tensor in parts.items()})
             identity = {"model_id": head.classifier.model_id, "space": head.classifier.space, "dim": head.dim}
-            heads[name] = {**identity, "facts": dict(head.facts), "classifier": described}
+            shown = {} if own_evidence is None else {"images": own_evidence.images}
+            heads[name] = {**identity, "facts": dict(head.facts), "classifier": described, **shown}
         words = {
             name: getattr(self.vocabulary, name) for name in ("name", "classes", "background", "palette", "source")
         }
@@ -160,21 +228,13 @@ class Classes:
 
         Raises:
             OutputError: where it cannot be written.
+            UsageError: where *unknown* is among the classes, which is chosen when they are used.
         """
+        if any(isinstance(head.classifier, OpenClassifier) for head in self.heads.values()):
+            raise UsageError("save the classes as they were taught: `unknown` is chosen when they are used")
         content = self._bytes()
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
-
-    @staticmethod
-    def is_file(path: str | Path) -> bool:
-        """True for a file that begins as files of tensors do, whatever its name; False for any other and for none."""
-        try:
-            with Path(path).open("rb") as file:
-                head = file.read(9)
-            size = Path(path).stat().st_size
-        except OSError:
-            return False
-        return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
     @classmethod
     def load(cls, path: str | Path) -> "Classes":
@@ -235,5 +295,9 @@ def _read(cls: type[Classes], texts: Mapping[str, str], tensors: Mapping[str, Te
         if "sums.counts" in own:
             sums = Sums(**{key: own[f"sums.{key}"] for key in ("counts", "totals", "squares")})
             sums.check(len(vocabulary), head["dim"])
-        found[name] = Head(classifier, head["dim"], sums, head["facts"])
+        evidence = None
+        if "evidence.vectors" in own:
+            evidence = Evidence(images=tuple(head["images"]), **{key: own[f"evidence.{key}"] for key in EVIDENCE})
+            evidence.check(len(vocabulary), head["dim"])
+        found[name] = Head(classifier, head["dim"], sums, head["facts"], evidence)
     return cls(vocabulary, found, model)

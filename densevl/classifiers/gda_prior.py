@@ -29,8 +29,8 @@ from densevl.core.features import TextEmbeddings
 
 __all__ = ["KAPPAS", "GDAPrior"]
 
-KAPPAS = (0.0, 1.0, 4.0, 16.0)
-"""Weights of the texts that are tried out of fold."""
+DEFAULT, KAPPAS = 4.0, (0.0, 1.0, 4.0, 16.0)
+"""Examples that a text counts as where nothing else is said, and the numbers that are tried out of fold."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class GDAPrior:
             :data:`KAPPAS` which says held-out examples best.
     """
 
-    kappa: float | None = 4.0
+    kappa: float | None = DEFAULT
 
     def __post_init__(self) -> None:
         if self.kappa is not None and not 0 <= self.kappa < math.inf:
@@ -113,7 +113,7 @@ class GDAPrior:
         """
         if not (sums.totals.isfinite().all() and texts.vectors.isfinite().all()):
             raise UsageError("a vector of an example or a text is not finite; look at the weights of the model")
-        kappas = GDAPrior().kappa if self.kappa is None else self.kappa
+        kappas = DEFAULT if self.kappa is None else self.kappa
         seen, priors = sums.counts > 0, _text_means(texts)
         told = priors.isfinite().all(1) & (kappas > 0)
         _check_known(texts, seen | told, seen)

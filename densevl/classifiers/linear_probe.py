@@ -7,6 +7,7 @@ of fold within the examples.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,9 @@ def probe(vocabulary: Vocabulary, examples: Examples, strength: float) -> Linear
     if classes > 1:
         weights = None if examples.weights is None else examples.weights.cpu().numpy()
         fitted: Any = LogisticRegression(C=strength, max_iter=STEPS)
-        fitted.fit(vectors.double().cpu().numpy(), labels.cpu().numpy(), weights)
+        with warnings.catch_warnings():  # of one example a class it says that these may be no classes
+            warnings.simplefilter("ignore", UserWarning)
+            fitted.fit(vectors.double().cpu().numpy(), labels.cpu().numpy(), weights)
         rows = slice(1 if classes == 2 else 0, None)  # of two classes scikit-learn has the second less the first
         weight[rows], bias[rows] = (torch.from_numpy(value).to(vectors) for value in (fitted.coef_, fitted.intercept_))
     return LinearClassifier(weight, bias, vocabulary, examples.model_id, examples.space)

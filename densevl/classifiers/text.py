@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from densevl.classifiers.contracts import Classifier, Examples, check_classifier
+from densevl.classifiers.contracts import Classifier, Examples, LinearClassifier, check_classifier
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings
@@ -88,10 +88,18 @@ class TextMatching:
 def grid_logits(grid: Float[Tensor, "n d h w"], classifier: Callable[[Tensor], Tensor]) -> Float32[Tensor, "n k h w"]:
     """Logits of each class at each patch, in float32 whatever the dtype of the features.
 
+    A linear classifier is a 1×1 convolution, whose results are divided by the lengths of the vectors: a quarter of the
+    time of making them unit first.
+
     Args:
         grid: patch features, not normalised.
         classifier: from unit vectors to logits, channels last.
     """
+    if isinstance(classifier, LinearClassifier):
+        vectors = grid.float().flatten(2)
+        lengths = vectors.square().sum(1, keepdim=True).sqrt().clamp(min=1e-12)
+        logits = classifier.weight.to(vectors) @ vectors / lengths + classifier.bias.to(vectors)[:, None]
+        return logits.unflatten(2, grid.shape[2:])
     units = F.normalize(grid.float().flatten(2), dim=1).mT
     return classifier(units).mT.unflatten(2, grid.shape[2:])
 
@@ -102,7 +110,7 @@ def region_probabilities(
     """Probability of each class for each region; a class without a query has probability 0.
 
     Where a region was looked at in several ways, the logits of each are summed with their weights, as FGVP does; those
-    of texts query by query.
+    of texts query by query. A classifier of a space of its own takes the one vector of a region.
 
     Args:
         embeddings: of n regions.
@@ -114,7 +122,8 @@ def region_probabilities(
     """
     classifier = TextClassifier(classes, temperature) if isinstance(classes, TextEmbeddings) else classes
     check_classifier(classifier, embeddings.model_id, classifier.space)
-    looks = dict(embeddings.parts) or {"": embeddings.vectors}
+    looks = dict(embeddings.parts) if classifier.space is None else {}
+    looks = looks or {"": embeddings.vectors}
     of_each = classifier.of_queries if isinstance(classifier, TextClassifier) else classifier
     weighted = [embeddings.weights.get(name, 1.0) * of_each(vectors.float()) for name, vectors in looks.items()]
     logits = torch.stack(weighted).sum(0)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from densevl.cli import (
+    check,
     compare,
     cost,
     embed,
@@ -20,6 +21,7 @@ from densevl.cli import (
     refer,
     search,
     segment,
+    teach,
     test,
     train,
     words,
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         compare,
         embed,
         search,
+        teach,
+        check,
         label_regions,
         test,
         train,

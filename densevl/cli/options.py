@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from densevl.cli.taught import take_model_of
 from densevl.core.errors import UsageError
 
 __all__ = [
@@ -137,6 +138,7 @@ def choose_model(options: argparse.Namespace) -> None:
     from densevl.api.models import default_model, missing_weights
     from densevl.weights import MissingWeights, is_offline
 
+    take_model_of(options)
     if options.model is None:
         options.model, reason = default_model(options.offline, options.component)
         print(f"densevl: model {options.model}: {reason}; --model takes another", file=sys.stderr)

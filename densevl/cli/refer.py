@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import Change, add_command, add_html_option, add_model_options, load_model, positive
-from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
+from densevl.cli.taught import add_classes_option, read_taught
+from densevl.cli.unknown import add_unknown_option, check_unknown, known_share, show_known
 from densevl.cli.words import say_remarks
 
 __all__ = ["add"]
@@ -15,6 +16,7 @@ EXAMPLES = """\
   densevl refer photo.jpg "the left dog" "the bowl under the table"    one encoding for both
   densevl refer photo.jpg "woman in red" --boxes boxes.json --top 3     [[x0, y0, x1, y1], …] or COCO detections
   densevl refer demo/images/garden.png "the heart right of the ring" --model mini --explain
+  densevl refer photo.jpg "the left gadget" --classes classes.safetensors    a class that `densevl teach` taught
 """
 
 
@@ -39,7 +41,8 @@ def add(commands: Any) -> None:
     )
     add_html_option(parser)
     parser.add_argument("--explain", action="store_true", help="print what each component contributes")
-    add_unknown_option(parser)
+    add_classes_option(parser, "nouns that are their names mean what was taught")
+    add_unknown_option(parser, taught=True)
     add_model_options(parser, "grounder")
 
 
@@ -56,13 +59,14 @@ def _refer(options: argparse.Namespace) -> int:
     if "parser" in options.changes:
         options.changes["parser"] = load_parser(options.changes["parser"])
     check_unknown(options)
+    classes = read_taught(options.classes, known_share(options))
 
     from densevl.api.jobs.refer import ReferJob
 
     model = show_known(load_model(options, lazy=True), options)
-    job = ReferJob(model, options.out, options.top, options.show_prompts, options.html)
+    job = ReferJob(model, options.out, options.top, options.show_prompts, options.html, classes)
     found = job.run(image, options.expressions, options.boxes)
-    say_remarks(model.read_texts([text for grounding in found for text in grounding.phrase.texts]))
+    say_remarks(model.read_texts(job.texts_of(found)))
     job.unfamiliar.report()
     pictures, sheets = job.pictures(image, len(found)), job.sheets(image, len(found))
     for i, grounding in enumerate(found):

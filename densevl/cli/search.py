@@ -10,6 +10,7 @@ from typing import Any
 from densevl.cli.embed import add_region_options, embed, loaded_with
 from densevl.cli.inputs import named_inputs
 from densevl.cli.options import add_command, add_html_option, add_model_options, load_model, numbers, positive
+from densevl.cli.taught import add_classes_option, read_taught, take_model_of
 from densevl.cli.words import say_remarks
 from densevl.core.errors import ImageError, UsageError
 
@@ -20,6 +21,8 @@ EXAMPLES = """\
   densevl search index "red ring" "blue circle" --top 50      an index that `densevl embed` wrote
   densevl search index --like photo.jpg --box 40,30,120,140   more of this
   densevl search index "red ring" --per-image 1 --json
+  densevl search index "a red ring and a blue square" --compose      both in one image, the ring is shown
+  densevl search photos/ gadget --classes classes.safetensors          a class that `densevl teach` taught
 """
 
 _MOVED = "; an index and its images are moved together, or the images are embedded anew"
@@ -47,10 +50,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--overlap", type=float, default=0.5, metavar="IOU", help="boxes of one image above this are one (default: 0.5)"
     )
+    parser.add_argument(
+        "--compose", action="store_true", help="rank by each thing that a query names: 'a red cup and a blue plate'"
+    )
     parser.add_argument("--faiss", metavar="KIND", help="for millions of regions: flat (exact), ivf or hnsw")
     parser.add_argument("--json", action="store_true", help="print the hits as JSON")
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
     add_html_option(parser)
+    add_classes_option(parser, "queries may be their names, and without a query each is searched for")
     parser.add_argument("--index", dest="kept", type=Path, metavar="FOLDER", help="where the index of images is kept")
     add_region_options(parser)
     add_model_options(parser, early=False)
@@ -60,6 +67,9 @@ def _search(options: argparse.Namespace) -> int:
     from densevl.api.jobs.search import Example, SearchJob
     from densevl.tasks.search import is_index
 
+    classes = read_taught(options.classes)
+    if classes is not None and options.like is None and not options.queries:
+        options.queries = list(classes.names)
     _check(options)
     example = None if options.like is None else Example(options.like, options.box)
     if example is not None:
@@ -71,13 +81,14 @@ def _search(options: argparse.Namespace) -> int:
 
         ranker = FaissRanker(index, options.faiss, path)
         print(f"densevl: FAISS {options.faiss} finds {ranker.recall:.1%} of the 10 nearest regions", file=sys.stderr)
-    job = SearchJob(index, model, ranker)
-    say_remarks(model.read_texts(options.queries))
+    job = SearchJob(index, model, ranker, classes)
+    say_remarks(model.read_texts(job.texts_of(options.queries)))
     limits = {"top": options.top, "per_image": options.per_image, "overlap": options.overlap}
     if example is not None:
         found = {str(example): job.by_example(example, **limits)}
     else:
-        found = dict(zip(options.queries, job.by_text(options.queries, **limits), strict=True))
+        ask = job.by_composition if options.compose else job.by_text
+        found = dict(zip(options.queries, ask(options.queries, **limits), strict=True))
     _show(options, job, found)
     _say_unfamiliar(path, model, example, found)
     return 0 if run is None else run.report()
@@ -107,6 +118,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--box is the region of an example; give its image with --like")
     if any(not query.strip() for query in options.queries):
         raise UsageError("a query is empty; write what to search for, such as 'a striped sponge'")
+    if options.compose and (options.like is not None or options.faiss or options.classes):
+        raise UsageError("--compose asks for things by words alone; give words, and no --faiss or --classes")
     if not 0 <= options.overlap <= 1:
         raise UsageError(f"overlap is an IoU between 0 and 1; got {options.overlap}")
 
@@ -147,6 +160,8 @@ def _embedded(options: argparse.Namespace) -> Any:
 def _kept_name(options: argparse.Namespace) -> str:
     """The name of the index of a folder, by everything that decides what is in it."""
     place = Path(options.index).absolute()
+    if options.classes is not None:
+        take_model_of(options)
     decides = [str(place), options.model, options.regions, str(options.boxes), options.format, loaded_with(options)]
     return f"{place.name or 'images'}-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]}"
 
@@ -174,7 +189,8 @@ def _show(options: argparse.Namespace, job: Any, found: dict[str, Any]) -> None:
         page = write_search_page(options.out, found, job.note)
         print(page, file=sys.stderr if options.json else sys.stdout)
     if options.json:
-        print(json.dumps({"model_id": job.index.model_id, "queries": answers}, ensure_ascii=False, indent=1))
+        ranked = {"compose": True} if options.compose else {}
+        print(json.dumps({"model_id": job.index.model_id, **ranked, "queries": answers}, ensure_ascii=False, indent=1))
 
 
 def _relative(path: str) -> str:

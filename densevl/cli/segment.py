@@ -9,7 +9,7 @@ from typing import Any
 from densevl.cli.inputs import add_inputs, named_inputs
 from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, load_model, positive
 from densevl.cli.saving import add_save_options, chosen_formats
-from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
+from densevl.cli.unknown import add_unknown_option, check_unknown, known_share, show_known
 from densevl.cli.words import say_remarks
 from densevl.core.errors import UsageError
 
@@ -33,7 +33,9 @@ def add(commands: Any) -> None:
     parser = add_command(commands, "segment", _segment, summary, examples=EXAMPLES)
     add_inputs(parser, "; the last one is CLASSES ('cat, sofa|couch') unless --classes or --vocabulary is given")
     words = parser.add_mutually_exclusive_group()
-    words.add_argument("--classes", type=Path, metavar="FILE", help="class names, one a line, or JSON")
+    words.add_argument(
+        "--classes", type=Path, metavar="FILE", help="class names, one a line, or JSON; or what `densevl teach` wrote"
+    )
     words.add_argument("--vocabulary", metavar="NAME", help="a built-in list: ade20k, cityscapes, coco_stuff, …")
     add_segment_options(parser)
     parser.add_argument("--window", action=Change, type=positive, metavar="PX", help="side of the sliding windows")
@@ -51,7 +53,7 @@ def add(commands: Any) -> None:
         "`densevl merge` joins the parts",
     )
     add_save_options(parser)
-    add_unknown_option(parser)
+    add_unknown_option(parser, taught=True)
     add_model_options(parser)
 
 
@@ -79,7 +81,7 @@ def _segment(options: argparse.Namespace) -> int:
         options.instances,
         options.min_area,
     )
-    if len((background or model.segmentor.background).extend(vocabulary)) == 1:
+    if len(job.texts.vocabulary) == 1:
         only = "one class, which every pixel gets; add classes after commas, or --background words"
         print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
     say_remarks(model.read_words(vocabulary, background))
@@ -97,9 +99,13 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
-    """The vocabulary that the command names, and the other arguments."""
+    """The vocabulary or the taught classes that the command names, and the other arguments."""
+    from densevl.cli.taught import read_taught
+    from densevl.core.tensor_header import is_tensor_file
     from densevl.core.vocabulary import Vocabulary
 
+    if options.classes is not None and is_tensor_file(options.classes):
+        return read_taught(options.classes, known_share(options)), options.inputs
     if options.vocabulary or options.classes:
         return Vocabulary.load(options.vocabulary or options.classes), options.inputs
     *sources, words = options.inputs

@@ -161,7 +161,7 @@ class StackRefiner(nn.Module):
             )
 
     def forward(self, features: DenseFeatures, images: Float[Tensor, "b 3 H W"] | None = None) -> DenseFeatures:
-        """The features of the stack.
+        """The features of the stack; what they say of whole images is dropped, as images are seen in another size.
 
         Args:
             features: with the maps that are needed.
@@ -174,4 +174,4 @@ class StackRefiner(nn.Module):
         if images is not None:
             height, width = ((side + stride - 1) // stride for side in images.shape[2:])
             stacked = first_cells(stacked, height, width)
-        return DenseFeatures(stacked, stride, features.model_id, summary=features.summary)
+        return DenseFeatures(stacked, stride, features.model_id)

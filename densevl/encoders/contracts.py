@@ -241,7 +241,14 @@ class TextSpace(Protocol):
 
 @runtime_checkable
 class KnowsClasses(Protocol):
-    """An encoder that was trained to tell certain classes apart, and knows texts by the classes that they cover."""
+    """An encoder that was trained to tell certain classes apart, and knows texts by the classes that they cover.
+
+    Attributes:
+        words: what it reads texts with, for reports.
+    """
+
+    @property
+    def words(self) -> str: ...
 
     def closed_set(self, texts: Sequence[str]) -> ClosedSet:
         """These classes, and those that each text covers."""

@@ -30,6 +30,7 @@ from densevl.core.readings import Reading, UnknownWord
 from densevl.encoders.contracts import NOTHING, LastBlock, Needs
 from densevl.encoders.images import check_images, fit, whole_patches
 from densevl.encoders.texts.lexicon import lexicon
+from densevl.encoders.texts.word_vectors import WordVectors
 from densevl.encoders.towers.efficientnet import EfficientNetTower, build_efficientnet
 from densevl.weights.opened import open_weights, random_seed
 
@@ -38,10 +39,10 @@ __all__ = ["PhotoEncoder", "build_photo"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ARCH = "efficientnet-lite0"
 
-SCALE = 10.0
-"""The constant s of the joint space."""
+SCALE = 3.0
+"""The constant s of the joint space: the norm of the features is about 17, so it hardly counts among images."""
 
-TEMPERATURE = 30.0
+TEMPERATURE = 35.0
 """Factor of cosines: about the product of the two norms behind them."""
 
 
@@ -51,6 +52,8 @@ class PhotoEncoder(nn.Module):
     Args:
         tower: the image tower.
         model_id: identity of architecture and weights.
+        vectors: word vectors for texts that the lexicon does not know, see
+            :class:`densevl.encoders.texts.word_vectors.WordVectors`; empty for an error.
 
     Attributes:
         patch_size: side of a cell of the last map in pixels.
@@ -64,9 +67,10 @@ class PhotoEncoder(nn.Module):
     image_size: Size = (224, 224)
     temperature = TEMPERATURE
 
-    def __init__(self, tower: EfficientNetTower, model_id: str) -> None:
+    def __init__(self, tower: EfficientNetTower, model_id: str, vectors: str | Path = "") -> None:
         super().__init__()
         self.tower, self.model_id = tower, model_id
+        self.beyond = WordVectors(vectors, lexicon().synonyms) if vectors else None
         self.patch_size, self.width, self.depth = tower.stride, tower.width, tower.depth
         self.dim = tower.width + 1
 
@@ -136,13 +140,13 @@ class PhotoEncoder(nn.Module):
         Args:
             images: RGB in [0, 1], any size; brought to 224 pixels, bicubic with antialiasing.
             mode: ``"crop"`` scales the short side and crops the centre; ``"squash"`` keeps all of the image and gives
-                up its ratio.
+                up its ratio; ``"keep"`` takes the images at the size that they have.
 
         Raises:
             UsageError: where the images have another layout or the mode is unknown.
         """
         check_images(images)
-        fitted = normalise(fit(images, self.image_size, mode), MEAN, STD)
+        fitted = normalise(images if mode == "keep" else fit(images, self.image_size, mode), MEAN, STD)
         return F.normalize(self.to_joint(self.tower.pooled(fitted.to(self.dtype))[None])[0].float(), dim=1)
 
     @torch.no_grad()
@@ -181,13 +185,18 @@ class PhotoEncoder(nn.Module):
         covered = torch.zeros(len(texts), len(self.tower.classes[1]), dtype=torch.bool)
         if isinstance(texts, str) or not texts:
             raise UsageError(f"give at least one text, as a list; got {texts!r}")
-        for row, reading in zip(covered, lexicon().read_all(list(texts)), strict=True):
+        for row, reading in zip(covered, lexicon().read_all(list(texts), self.beyond), strict=True):
             row[list(reading.classes)] = True
         return covered
 
+    @property
+    def words(self) -> str:
+        """What it reads texts with, for reports."""
+        return "lexicon" if self.beyond is None else f"lexicon, and word vectors of {self.beyond.name}"
+
     def understand(self, texts: Sequence[str]) -> tuple[Reading | UnknownWord, ...]:
         """How each text is read, or why it is not."""
-        return lexicon().understand(texts)
+        return lexicon().understand(texts, self.beyond)
 
     def fit_texts(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """The texts as they are: a lexicon has no longest text."""
@@ -209,27 +218,30 @@ class PhotoEncoder(nn.Module):
         return index
 
 
-def build_photo(weights: str | Path = ARCH, stride: int = 32, *, offline: bool = False) -> PhotoEncoder:
+def build_photo(
+    weights: str | Path = ARCH, stride: int = 32, vectors: str | Path = "", *, offline: bool = False
+) -> PhotoEncoder:
     """The encoder in float32 on the CPU, for inference.
 
     Args:
         weights: a name of the weights table, a file of the same layout, or ``random:SEED`` for weights that mean
             nothing but take the same time.
         stride: side of a cell of the last map in pixels: 32 as trained, or 16 by dilation of the last stage.
+        vectors: see :class:`PhotoEncoder`.
         offline: never reach for the network.
 
     Raises:
-        UsageError: where the stride is another.
+        UsageError: where the stride is another, or there are no such word vectors.
         WeightsError: where the weights are missing, damaged or of another model.
     """
     seed = random_seed(weights)
     if seed is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return PhotoEncoder(build_efficientnet(None, stride), _identity(f"{ARCH}@random:{seed}", stride))
+            return PhotoEncoder(build_efficientnet(None, stride), _identity(f"{ARCH}@random:{seed}", stride), vectors)
     opened = open_weights(weights, offline)
     tower = build_efficientnet(opened.state, stride, opened.path)
-    return PhotoEncoder(tower, _identity(opened.identity(ARCH), stride))
+    return PhotoEncoder(tower, _identity(opened.identity(ARCH), stride), vectors)
 
 
 def _identity(weights: str, stride: int) -> str:

@@ -11,6 +11,7 @@ from densevl.classifiers.classes import Head
 from densevl.classifiers.contracts import LinearClassifier, SumClassifier
 from densevl.classifiers.sums import Sums
 from densevl.classifiers.text import TextClassifier
+from densevl.core.tensor_header import header_texts, is_tensor_file
 
 WORDS = Vocabulary.from_classes([["gadget", "widget"], "gear"])
 MODEL, SPACE = "tiny@1", "regions: test"
@@ -38,7 +39,7 @@ def test_a_file_gives_back_each_kind_of_classifier(make, tmp_path):
     before = classes(make(), seed=3)
     before.save(tmp_path / "taught")  # no suffix says what a file is
     after = Classes.load(tmp_path / "taught")
-    assert Classes.is_file(tmp_path / "taught")
+    assert is_tensor_file(tmp_path / "taught")
     assert torch.equal(after.head("regions")(vectors), before.head("regions")(vectors))
     assert after.vocabulary == before.vocabulary
     assert after.heads["regions"].facts == {"method": "gda", "seed": 3}
@@ -59,8 +60,7 @@ def test_equal_classes_are_equal_files_and_others_are_not():
 
 def test_the_header_can_be_read(tmp_path):
     classes(shots={"gadget": 3, "gear": 3}).save(tmp_path / "a.safetensors")
-    content = (tmp_path / "a.safetensors").read_bytes()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+    header = header_texts(tmp_path / "a.safetensors")
     assert header["format"] == "densevl classes 1"
     assert json.loads(header["heads"])["regions"]["facts"]["shots"]["gadget"] == 3
 
@@ -82,7 +82,7 @@ def test_what_is_no_file_of_classes_is_refused(tmp_path):
     with pytest.raises(UsageError, match="there is no file"):
         Classes.load(path)
     path.write_text("gadget\n")
-    assert not Classes.is_file(path)
+    assert not is_tensor_file(path)
     with pytest.raises(WeightsError, match="no file of classes"):
         Classes.load(path)
     save_file({"a": torch.zeros(1)}, path)

@@ -58,3 +58,17 @@ def test_other_models_and_examples_are_refused(texts):
     linear = LinearClassifier(torch.zeros(2, 6), torch.zeros(2), Vocabulary.parse("a, b"), "tiny")
     with pytest.raises(UsageError, match="cannot be summed"):
         SumClassifier((TextClassifier(texts), linear), (1.0, 1.0))
+
+
+def test_linear_classes_on_a_grid_are_those_of_each_vector():
+    weight, bias = 5 * torch.randn(4, 6), torch.randn(4)
+    classes = LinearClassifier(weight, bias, Vocabulary.parse("a, b, c, d"), "tiny")
+    grid = torch.randn(2, 6, 3, 5) * 10 ** torch.randn(2, 1, 3, 5)
+    found = grid_logits(grid.double(), classes)
+    assert found.dtype == torch.float32
+    for image in range(2):
+        for y in range(3):
+            for x in range(5):
+                vector = grid[image, :, y, x]
+                torch.testing.assert_close(found[image, :, y, x], classes(vector / vector.norm()), atol=1e-5, rtol=1e-5)
+    assert torch.equal(grid_logits(torch.zeros(1, 6, 1, 1), classes)[0, :, 0, 0], bias)

@@ -64,6 +64,20 @@ def test_words_find_the_region_that_they_name(search, scenes, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_two_things_are_found_together(search, scenes, capsys):
+    for number, scene in enumerate(scenes):
+        first, second = (item.name for item in scene.objects)
+        assert search(f"the {first} and the {second}", "--compose", "--json", "--no-sheet", "--top", 1) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["compose"] is True
+        (hit,) = found["queries"][0]["hits"]
+        assert hit["image"].endswith(f"{number}.png")
+        assert hit["box"] == list(map(float, scene.objects[0].box))
+    for arguments in (("--like", "x.png"), ("a ring", "--faiss", "flat")):
+        assert search("--compose", *arguments) == 2
+        assert "give words, and no --faiss or --classes" in capsys.readouterr().err
+
+
 def test_the_sheet_shows_the_hits(search, scenes, tmp_path, capsys):
     name = scenes[0].objects[0].name
     assert search("--top", 4, "--html", name) == 0, "options may stand before the words"

@@ -109,6 +109,7 @@ def test_features_of_an_encoder_are_stacked(encoder):
     assert (found.patch_size, found.model_id) == (4, "tiny@1")
     torch.testing.assert_close(found.grid, expected)
     torch.testing.assert_close(found.grid.norm(dim=1), torch.ones(2, 4, 6))
+    assert (found.summary, plain(images).summary is None) == (None, False)
     assert dense.stack == STACK.name
     assert plain.stack is None
 

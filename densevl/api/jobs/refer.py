@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
 from densevl.api.jobs.pages import write_refer_page
 from densevl.api.model import Model
+from densevl.classifiers.classes import Classes
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.sheets import contact_sheet
 from densevl.core.files import InputFile, atomic_write
@@ -42,9 +43,19 @@ class ReferJob:
         top: how many regions the images show.
         show_marked: also write the marked images.
         html: also write a page.
+        classes: taught classes; a noun that is the name of one means what was taught.
     """
 
-    def __init__(self, model: Model, out: Path, top: int = 5, show_marked: bool = False, html: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        out: Path,
+        top: int = 5,
+        show_marked: bool = False,
+        html: bool = False,
+        classes: Classes | None = None,
+    ) -> None:
+        self.classes, self.taught = classes, None if classes is None else model.taught_nouns(classes)
         self.model, self.out, self.top, self.show_marked, self.html = model, out, top, show_marked, html
         self.unfamiliar = Unfamiliar(model.name, "fgvp")
 
@@ -65,7 +76,7 @@ class ReferJob:
         """
         item = _input(source)
         image = item.read()
-        found = self.model.grounder.refer(image, list(expressions), proposals, Path(item.place).name)
+        found = self.model.grounder.refer(image, list(expressions), proposals, Path(item.place).name, self.taught)
         for picture, grounding in zip(self.pictures(item, len(found)), found, strict=True):
             write_image(picture, draw_ranking(image, grounding, self.top))
         for sheet, grounding in zip(self.sheets(item, len(found)), found, strict=False):
@@ -76,14 +87,39 @@ class ReferJob:
             "image": {"file_name": item.name, "height": image.shape[0], "width": image.shape[1]},
             "model": self.model.name,
             "protocol": self.model.grounder.protocol,
+            **({} if self.classes is None else {"classes": self.classes.digest}),
             "expressions": [_record(grounding) for grounding in found],
         }
+        if self.classes is not None and self.classes.heads["regions"].evidence is not None:
+            self._support(record, image, found, self.classes)
         if self.model.known is not None:
             record["familiarity"] = familiarity_record(self.model.known, self.model.familiarity(image))
             self.unfamiliar.note(item.name, record["familiarity"])
         with atomic_write(self.out / f"{item.relative}.refer.json") as temporary:
             temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
         return found
+
+    def texts_of(self, found: Sequence[Grounding]) -> list[str]:
+        """The phrases of expressions that the model read, those about taught classes apart."""
+        texts = [text for grounding in found for text in grounding.phrase.texts]
+        return [text for text in texts if self.taught is None or self.taught.noun(text) is None]
+
+    def _support(
+        self,
+        record: dict[str, Any],
+        image: UInt8[np.ndarray, "H W 3"],
+        found: Sequence[Grounding],
+        classes: Classes,
+    ) -> None:
+        """Say of each region which taught class it is, how sure that is, and what supports it."""
+        said: dict[int, Any] = {}
+        for written, grounding in zip(record["expressions"], found, strict=True):
+            if id(grounding.regions) not in said:
+                said[id(grounding.regions)] = self.model.trust(image, grounding.regions, classes)
+            trust = said[id(grounding.regions)]
+            record["calibration"] = trust["calibration"]
+            for region in written["regions"]:
+                region["taught"] = trust["regions"][region["region"]]
 
     def pictures(self, source: Path | Input, count: int) -> list[Path]:
         """The files of the images with the ranking."""

@@ -162,6 +162,7 @@ class Results:
         result: LabelMap,
         masks: Bool[np.ndarray, "n _ _"] | None = None,
         familiarity: Mapping[str, Any] | None = None,
+        trust: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the results of an input.
 
@@ -170,6 +171,7 @@ class Results:
             result: its label map.
             masks: of the mask maker, where it was asked.
             familiarity: what is known of the image's kind, where that can be said.
+            trust: what supports taught classes, part by part, where that was asked for.
 
         Raises:
             OutputError: where a file cannot be written.
@@ -179,6 +181,7 @@ class Results:
         saved, _ = self._save(image, {})
         asked = {} if masks is None else {"mask_maker": self.mask_maker}
         kind = {} if familiarity is None else {"familiarity": familiarity}
+        kind |= {} if trust is None else {"trust": trust}
         kept = {"settings": self.settings, "model": self.model, **image.as_json(), **asked, **kind}
         self._write_json(f"{item.relative}{RECORD}", {**kept, "saved": saved})
 

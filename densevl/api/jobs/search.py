@@ -1,7 +1,7 @@
 """Searching an index and showing what was found: hits cut out of their images, outlined, on one sheet."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from densevl.api.model import Model
+from densevl.classifiers.classes import Classes
+from densevl.classifiers.contracts import check_classifier
 from densevl.core.drawing.lettering import letter
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.sheets import Tile, tile_sheet
@@ -20,8 +22,11 @@ from densevl.core.images import read_image
 from densevl.core.inputs import open_input
 from densevl.core.masks import decode_masks
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.regions.embedders.embedder import space_of
+from densevl.tasks.grounding.expression import parse_expression
 from densevl.tasks.search import Hit, RegionIndex
-from densevl.tasks.search.search import Ranker, search
+from densevl.tasks.search.composed_ranker import ComposedRanker
+from densevl.tasks.search.search import Ranker, search, search_class
 from densevl.weights import is_offline
 
 __all__ = ["Example", "SearchJob", "cut_out", "hit_records", "sheet_name"]
@@ -31,6 +36,9 @@ SIDE = 176
 
 CONTEXT = 1.7
 """Side of what a tile shows, as a multiple of the longer side of the hit's box."""
+
+_AND = re.compile(r"\s+and\s+(?:an?|the)\s+")
+"""What stands between two things, and not between two colours."""
 
 _LINE, _RIM, _PAPER, _FAINT = (255, 196, 0), (20, 20, 20), 255, 236
 
@@ -76,22 +84,27 @@ class SearchJob:
         index: where to look.
         model: embeds the queries.
         ranker: ranks the regions; None for the exact search.
+        classes: taught classes; a query that is the name of one is looked for as that class.
 
     Raises:
-        UsageError: where the index was made by another model.
+        UsageError: where the index or the classes were made by another model.
     """
 
-    def __init__(self, index: RegionIndex, model: Model, ranker: Ranker | None = None) -> None:
-        self.index, self.model, self.ranker = index, model, ranker
+    def __init__(
+        self, index: RegionIndex, model: Model, ranker: Ranker | None = None, classes: Classes | None = None
+    ) -> None:
+        self.index, self.model, self.ranker, self.classes = index, model, ranker, classes
         own = model.embedder.encoder.model_id
         if own != index.model_id:
             raise UsageError(
                 f"the index was made by {index.model_id!r} and this model is {own!r}; search with the model of the "
                 "index, or embed the images anew"
             )
+        if classes is not None:
+            check_classifier(classes.head("regions"), own, space_of(model.embedder))
 
     def by_text(self, texts: Sequence[str], top: int = 20, **limits: Any) -> list[list[Hit]]:
-        """The hits of each text.
+        """The hits of each text; of the name of a taught class those regions that most probably show it.
 
         Args:
             texts: what to find.
@@ -101,7 +114,39 @@ class SearchJob:
         Raises:
             UsageError: where a text is blank or too long.
         """
-        return search(self.index, self.model.embed_texts(texts), top, ranker=self.ranker, **limits)
+        labels = [None if self.classes is None else self.classes.label(text) for text in texts]
+        others = self.texts_of(texts)
+        found: Iterator[list[Hit]] = iter(())
+        if others:
+            found = iter(search(self.index, self.model.embed_texts(others), top, ranker=self.ranker, **limits))
+        return [next(found) if label is None else self._of_class(label, top, limits) for label in labels]
+
+    def texts_of(self, queries: Sequence[str]) -> list[str]:
+        """The queries that are texts, and not the names of taught classes."""
+        return [query for query in queries if self.classes is None or self.classes.label(query) is None]
+
+    def _of_class(self, label: int, top: int, limits: dict[str, Any]) -> list[Hit]:
+        assert self.classes is not None
+        return search_class(self.index, self.classes.head("regions"), label, top, **limits)
+
+    def by_composition(self, texts: Sequence[str], top: int = 20, **limits: Any) -> list[list[Hit]]:
+        """The hits of each text, by the things that it names; see :class:`ComposedRanker`.
+
+        Args:
+            texts: what to find; the things are the phrases of an expression, such as "the cup on the plate", and what
+                stands on both sides of an "and".
+            top: hits of each.
+            limits: ``per_image`` and ``overlap``, see :func:`densevl.tasks.search.search.search`.
+
+        Raises:
+            UsageError: where a text is blank or too long.
+        """
+        found = []
+        for text in texts:
+            words = self.model.embed_texts(list(named_things(text))).vectors
+            ranker = ComposedRanker(self.index, words.float().cpu())
+            found += search(self.index, self.model.embed_texts([text]), top, ranker=ranker, **limits)
+        return found
 
     def by_example(self, example: Example, top: int = 20, **limits: Any) -> list[Hit]:
         """The hits of an example region; where its own image is in the index, it finds itself.
@@ -142,6 +187,16 @@ class SearchJob:
         sheet, missing = self.sheet(title, hits)
         write_image(path, sheet)
         return missing
+
+
+def named_things(text: str) -> tuple[str, ...]:
+    """The things that a text names, the one that is asked for first.
+
+    Raises:
+        UsageError: where the text is empty.
+    """
+    phrases = parse_expression(text).texts or (text,)
+    return tuple(part for phrase in phrases for part in _AND.split(phrase))
 
 
 def cut_out(picture: UInt8[np.ndarray, "H W 3"], hit: Hit, side: int = SIDE) -> UInt8[np.ndarray, "{side} {side} 3"]:

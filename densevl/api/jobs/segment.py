@@ -17,12 +17,18 @@ from densevl.api.jobs.results import Results, chosen, is_there
 from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.jobs.shards import Shard, ShardNote
 from densevl.api.model import ClassesLike, Model
+from densevl.classifiers.classes import Classes
+from densevl.classifiers.unknown import OpenClassifier
 from densevl.core.errors import UsageError
 from densevl.core.failures import Failure
 from densevl.core.features import TextEmbeddings
 from densevl.core.inputs import Input
 from densevl.core.labelmap import LabelMap
+from densevl.core.masks import decode_masks
+from densevl.core.regions import Regions
+from densevl.core.segments import MIN_AREA, connected_segments
 from densevl.regions.mask_makers.maker import MaskMaker
+from densevl.tasks.segmentation.taught import TaughtLabels
 
 __all__ = ["SegmentJob"]
 
@@ -67,9 +73,16 @@ class SegmentJob:
     ) -> None:
         self.model, self.out, self.batch, self.overwrite = model, out, batch, overwrite
         self.unfamiliar = Unfamiliar(model.name)
-        self.texts: TextEmbeddings = model.embed_classes(classes, background)
+        self.texts: TextEmbeddings | TaughtLabels
+        if isinstance(classes, Classes):
+            self.texts = taught = model.read_classes(classes, background)
+            protocol = taught.protocol
+        else:
+            self.texts = model.embed_classes(classes, background)
+            protocol = model.segmentor.protocol
+        self.opened = classes if isinstance(classes, Classes) and _is_open(classes) else None
+        self.background = self.texts.vocabulary.background
         words, limits = self.texts.vocabulary, {"threshold": self.texts.threshold, "delta": self.texts.delta}
-        protocol = model.segmentor.protocol
         tested = [] if model.known is None else [model.known.digest]
         settings = fingerprint(protocol, words.classes, words.background, *limits.values(), *tested)
         before = read_manifest(out) or {}
@@ -107,7 +120,7 @@ class SegmentJob:
                 taken = "another run has written results of this name; run again, and it gets another one"
                 run.fail(Failure(item.place, f"{item.name}: {taken}"))
                 continue
-            self.results.write(item, result, masks, self._kind(result))
+            self.results.write(item, result, masks, self._kind(result), self._trust(result))
             run.done.append((item, result.areas()))
         for item in own:
             self.unfamiliar.note(item.name, (self.results.record(item.relative) or {}).get("familiarity"))
@@ -128,12 +141,32 @@ class SegmentJob:
         known = self.model.known
         return None if known is None or result.familiarity is None else familiarity_record(known, result.familiarity)
 
+    def _trust(self, result: LabelMap) -> dict[str, Any] | None:
+        """What supports the class of each connected part, where the unknown was asked for; None where it was not."""
+        classes = self.opened
+        if classes is None or result.image is None:
+            return None
+        parts = [one for one in connected_segments(result.segments(), MIN_AREA) if one.label != self.background]
+        if not parts:
+            return None
+        masks = decode_masks([one.mask for one in parts], result.labels.shape)
+        found = self.model.trust(result.image, Regions.from_masks(masks), classes)
+        for part, said in zip(parts, found["regions"], strict=True):
+            said["labelled"] = self.texts.vocabulary.names[part.label]
+        return found
+
     def _masks(self, image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "n H W"] | None:
         """What the mask maker sees in an image, the best first; None where it is not wanted."""
         if self.mask_maker is None:
             return None
         masks = self.mask_maker.everything(image).masks
         return np.zeros((0, *image.shape[:2]), bool) if masks is None else masks.cpu().numpy()
+
+
+def _is_open(classes: Classes) -> bool:
+    """True for classes that are taught for regions and know an *unknown*."""
+    head = classes.heads.get("regions")
+    return head is not None and isinstance(head.classifier, OpenClassifier)
 
 
 def _mask_maker(model: Model) -> MaskMaker:

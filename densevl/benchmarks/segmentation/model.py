@@ -17,6 +17,7 @@ from densevl.benchmarks.protocols import LoadedModel, as_array
 from densevl.benchmarks.segmentation.inputs import Preprocessing, build_preprocessor
 from densevl.benchmarks.segmentation.saving import SaveResults
 from densevl.benchmarks.segmentation.upstream import BaseSegmentor, SegDataSample
+from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import resized_size
@@ -93,12 +94,14 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
         self.vocabulary = None if vocabulary is None else _vocabulary(vocabulary)
         self.texts: TextEmbeddings | None = None
         self.understood: Understood | None = None
+        self.background = ""
 
     @property
     def protocol(self) -> dict[str, Any]:
         """The settings that decide the labels, whether mirror images are averaged in, and which names are known."""
+        own = {"background": self.background} if self.background else {}
         known = {} if self.understood is None else {"names": self.understood.summary}
-        return {**self.segmentor.protocol, "mirrored": self.flip, "device": str(self.segmentor.device), **known}
+        return {**self.segmentor.protocol, **own, "mirrored": self.flip, "device": str(self.segmentor.device), **known}
 
     def grouped(self, scores: Scores) -> Scores:
         """The scores, with the mean over the names that the model knows where it does not know all."""
@@ -118,17 +121,23 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
     def ask(self, vocabulary: Vocabulary) -> None:
         """Embed the classes that the following samples are labelled with.
 
+        Names that a model of certain words does not know are never found. Its background mode ``others`` is ``none`` on
+        a data set that has no class for the rest.
+
         Raises:
-            UsageError: where the background mode adds a class that the data set does not have.
+            UsageError: where the background mode adds a class that the data set does not have, or no name is known.
         """
-        texts = self.segmentor.embed(vocabulary, partly=True)
+        own = self.segmentor.background
+        mode = Background() if own.mode == "others" and vocabulary.background is None else own
+        texts = self.segmentor.embed(vocabulary, mode, partly=True)
         if len(texts.vocabulary) != len(vocabulary):
             raise UsageError(
                 f"background={self.segmentor.background} adds a class that {vocabulary.name} does not have; "
                 "evaluate it with background=none"
             )
         self.vocabulary, self.texts = vocabulary, texts
-        self.understood = self.segmentor.understood(vocabulary)
+        self.understood = self.segmentor.understood(vocabulary, mode)
+        self.background = str(mode)
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:

@@ -1,12 +1,17 @@
 """Tables of the README, each printed by one command: ``python tools/table.py NAME``."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from densevl.benchmarks.tables.cloc import cloc_table
+from densevl.benchmarks.tables.compose import compose_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
+from densevl.benchmarks.tables.teach import teach_table
+from densevl.benchmarks.tables.teach_methods import methods_table
+from densevl.benchmarks.tables.teach_pixels import teach_pixels_table
 from densevl.core.errors import UsageError, suggestion
 from densevl.metrics.table import Table
 
@@ -14,33 +19,46 @@ __all__ = ["DESCRIPTIONS", "TABLES", "Table", "measure"]
 
 TABLES: dict[str, Callable[..., Table]] = {
     "cloc": cloc_table,
+    "compose": compose_table,
     "dinoiser": dinoiser_table,
     "referring": referring_table,
     "search": search_table,
+    "teach": teach_table,
+    "teach-methods": methods_table,
+    "teach-pixels": teach_pixels_table,
 }
 """Functions that measure the tables, by name."""
 
 DESCRIPTIONS = {
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
+    "compose": "captions and queries of two things, told from the same words the other way round",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
+    "teach": "classes taught by 1 to 16 regions of shifted scenes and of new colours, and what stays unknown",
+    "teach-methods": "every method of teaching on regions of new colours and of shifted scenes",
+    "teach-pixels": "pixels taught with masks: new colours on held-out scenes and, with --data, pictures of Cityscapes",
 }
 
 TRAINED = ("cloc",)
 """Tables that train what they measure."""
 
+PICTURES = ("teach-pixels",)
+"""Tables that also measure on pictures of a folder."""
 
-def measure(name: str, scenes: int, steps: int | None = None) -> Table:
+
+def measure(name: str, scenes: int, steps: int | None = None, data: Path | None = None) -> Table:
     """Measure a table.
 
     Args:
         name: of :data:`TABLES`.
         scenes: number of held-out scenes.
         steps: of each training, in a table that trains; None for its own number.
+        data: folder of pictures, for a table that measures on them; None for scenes alone.
 
     Raises:
-        UsageError: where there is no such table, no scene, or steps are given for a table that does not train.
+        UsageError: where there is no such table, no scene, or steps or pictures are given for a table that does not use
+            them.
     """
     if name not in TABLES:
         raise UsageError(f"table {name!r} is unknown; {suggestion(name, TABLES)}")
@@ -48,5 +66,9 @@ def measure(name: str, scenes: int, steps: int | None = None) -> Table:
         raise UsageError(f"scenes: a table is measured on at least one; got {scenes}")
     if steps is not None and (name not in TRAINED or steps < 1):
         raise UsageError(f"steps: at least one, for a table that trains ({', '.join(TRAINED)}); got {steps} for {name}")
+    if data is not None and name not in PICTURES:
+        raise UsageError(f"data: pictures are measured by {', '.join(PICTURES)}; got {data} for {name}")
     settings: dict[str, Any] = {} if steps is None else {"steps": steps}
+    if data is not None:
+        settings["data"] = data
     return TABLES[name](scenes, **settings)

@@ -31,7 +31,7 @@ from densevl.metrics.out_of_distribution import auroc, false_positive_rate
 from densevl.metrics.table import Spread, Table
 from densevl.tasks.teaching.fitting import fit_head
 
-__all__ = ["METHODS", "draw_shots", "teach_table"]
+__all__ = ["METHODS", "Shift", "draw_shots", "measured_on", "teach_table"]
 
 SHOTS, SEEDS = (1, 2, 4, 8, 16), (0, 1, 2)
 TRAINING, HELD_OUT_SCENES = 300, 301
@@ -141,7 +141,7 @@ def teach_table(scenes: int) -> Table:
     shifts = {name: Shift.of(model, name, scenes) for name in SHIFTS}
     rows: list[tuple[str, Sequence[float | Spread]]] = []
     for name, shift in tqdm(shifts.items(), desc="shifts", disable=None):
-        text = _right(TextClassifier(shift.texts, TEMPERATURE), shift)
+        text = measured_on(TextClassifier(shift.texts, TEMPERATURE), shift)
         rows.append((f"{name}: text", [*[text[0]] * len(SHOTS), text[1]]))
         rows += [(f"{name}: {method}", _figures(fit, shift)) for method, fit in METHODS.items()]
     head = ("accuracy", *(f"{count} shot{'s' * (count > 1)}" for count in SHOTS), f"ECE at {ECE_SHOTS}")
@@ -168,7 +168,7 @@ def _texts(model: Model, names: Sequence[str]) -> TextEmbeddings:
     return TextEmbeddings(vectors.vectors, torch.arange(len(names)), vocabulary, vectors.model_id, "none")
 
 
-def _right(classifier: Classifier, shift: Shift) -> tuple[float, float]:
+def measured_on(classifier: Classifier, shift: Shift) -> tuple[float, float]:
     """Accuracy and calibration error on the held-out objects, in percent."""
     best, answers = classifier(shift.held_out.vectors).double().softmax(1).max(1)
     right = (answers == shift.held_out.labels).numpy()
@@ -181,7 +181,7 @@ def _figures(fit: Fit, shift: Shift) -> list[float | Spread]:
     error: float | Spread = float("nan")
     for count in SHOTS:
         fitted = [fit(shift.texts, shift.shots(count, seed)) for seed in SEEDS]
-        measured = [_right(one, shift) for one in fitted if one is not None]
+        measured = [measured_on(one, shift) for one in fitted if one is not None]
         figures.append(Spread([right for right, _ in measured]) if measured else float("nan"))
         if count == ECE_SHOTS and measured:
             error = Spread([wrong for _, wrong in measured])

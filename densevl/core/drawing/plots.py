@@ -19,6 +19,9 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
 
 ACROSS, DOWN = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
+WIDEST, CELL = 300, (16, 46)
+"""Width of a matrix, where its cells can be so wide; least and greatest side of a cell."""
+
 LETTER = 7.2
 """Width of a letter of a name, at most."""
 
@@ -28,8 +31,8 @@ def reliability_plot(
 ) -> str:
     """Accuracy by confidence, beside the diagonal on which both are the same.
 
-    A bar is as wide as its bin and as high as its accuracy; what lacks to the diagonal, or is beyond it, is hatched. The
-    row of bars at the foot says how many answers are in each bin.
+    A bar is as wide as its bin and as high as its accuracy; what lacks to the diagonal, or is beyond it, is tinted.
+    The row of bars at the foot says how many answers are in each bin.
 
     Args:
         confidences: mean of each bin; nan where it is empty.
@@ -42,7 +45,8 @@ def reliability_plot(
         if not weight:
             continue
         x, low, high = LEFT + index * step, min(confidence, accuracy), max(confidence, accuracy)
-        said = f"{confidence:.0%} sure on average, {accuracy:.0%} right, {weight / total:.0%} of the answers"
+        share = 100 * weight / total
+        said = f"{100 * confidence:.0f} % sure, {100 * accuracy:.0f} % right, {share:.0f} % of the answers"
         kind = "over" if confidence > accuracy else "under"
         marks.append(
             f"<g><title>{said}</title>{_bar(x + 1, step - 2, 0, accuracy, 'bar')}"
@@ -72,7 +76,7 @@ def histogram_plot(
         for index, value in enumerate(share):
             if value:
                 bar = _bar(LEFT + index * step + 0.5, step - 1, 0, value / highest, kind)
-                said = f"{value:.1%} of the {kind} at {edges[index]:.2f} to {edges[index + 1]:.2f}"
+                said = f"{100 * value:.1f} % of the {kind} at {edges[index]:.2f} to {edges[index + 1]:.2f}"
                 marks.append(f"<g><title>{said}</title>{bar}</g>")
     if limit is not None and 0 <= limit <= 1:
         x = LEFT + limit * ACROSS
@@ -83,14 +87,14 @@ def histogram_plot(
     return _framed("Doubts of the known and the unknown", "doubt", "share", "".join(marks), highest)
 
 
-def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str], cell: int = 26) -> str:
+def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str]) -> str:
     """A matrix of the true classes (rows) and the answers (columns), each row in shares of its class.
 
     Args:
         matrix: counts or areas.
         names: of the classes.
-        cell: side of a cell in units of the plot.
     """
+    cell = int(np.clip(WIDEST / max(len(names), 1), *CELL))
     room = 14 + LETTER * max(map(len, names))
     side, totals, marks = cell * len(names), matrix.sum(1), []
     for row, total in enumerate(totals):
@@ -102,23 +106,24 @@ def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str], cell:
         for column, value in enumerate(matrix[row]):
             share = value / total if total else 0.0
             x = room + cell * column
-            said = f"{escape(names[row])} taken for {escape(names[column])}: {share:.1%}"
+            said = f"{escape(names[row])} taken for {escape(names[column])}: {100 * share:.1f} %"
             if row == column:
-                said = f"{escape(names[row])}: {share:.1%} right"
+                said = f"{escape(names[row])}: {100 * share:.1f} % right"
             kind = "right" if row == column else "wrong"
             mark = f'<rect class="cell" x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2}" height="{cell - 2}" rx="3"/>'
             if share:
                 mark += mark.replace('"cell"', f'"cell {kind}" fill-opacity="{max(share, 0.08):.3f}"')
-            if share >= 0.005 and cell >= 24:
+            if share >= 0.005 and cell >= 22:
                 ink = "strong" if share > 0.55 else "faint"
                 place = f'x="{x + cell / 2:.1f}" y="{y + cell / 2:.1f}"'
                 mark += f'<text class="share {ink}" {place}>{100 * share:.0f}</text>'
             marks.append(f"<g><title>{said}</title>{mark}</g>")
     size = room + side + 4
-    slant = 0.5 * room  # names of columns lean over the right edge
+    slant = max(0.0, 0.5 * room - cell / 2)  # names of columns lean over the right edge
+    width = size + slant
     return (
-        f'<svg class="plot matrix" role="img" aria-label="Confusion matrix" viewBox="0 0 {size + slant:.0f} {size:.0f}" '
-        f'style="max-width:{size + slant:.0f}px">{"".join(marks)}</svg>'
+        f'<svg class="plot matrix" role="img" aria-label="Confusion matrix" viewBox="0 0 {width:.0f} {size:.0f}" '
+        f'style="max-width:{width:.0f}px">{"".join(marks)}</svg>'
     )
 
 

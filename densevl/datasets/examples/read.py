@@ -54,7 +54,8 @@ def given_examples(examples: ExamplesLike) -> tuple[Example, ...]:
     if isinstance(examples, Sequence) and all(isinstance(one, Example) for one in examples):
         return checked((one for one in examples if isinstance(one, Example)), "the list")
     if is_records(examples):
-        return checked(read_records([dict(one) for one in examples], Path("the list"), None), "the list")  # type: ignore[call-overload]
+        records = [one for one in examples if isinstance(one, Mapping)]
+        return checked(read_records(records, Path("the list"), None), "the list")
     raise UsageError(f"expected examples, or {WANTED}; got {shortened(repr(examples))}")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from densevl.core.errors import UsageError
 from densevl.datasets.scenes.grounds import GROUNDS, ground_patch, rgb
-from densevl.datasets.scenes.shapes import SHAPES, warped_distance
+from densevl.datasets.scenes.shapes import NEW_SHAPES, SHAPES, warped_distance
 
 __all__ = [
     "CLASSES",
@@ -24,6 +24,7 @@ __all__ = [
     "HELD_OUT",
     "NEW_CLASSES",
     "NEW_COLOURS",
+    "NEW_SHAPE_CLASSES",
     "SIZES",
     "Scene",
     "SceneObject",
@@ -58,6 +59,9 @@ NEW_CLASSES = (*GROUNDS, *(f"{colour} {shape}" for colour in NEW_COLOURS for sha
 """Class names of scenes in :data:`NEW_COLOURS`: the grounds, then every new colour with every shape."""
 PAIRS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
 NEW_PAIRS = tuple((colour, shape) for colour in NEW_COLOURS for shape in SHAPES)
+NEW_SHAPE_PAIRS = tuple((colour, shape) for colour in COLOURS for shape in NEW_SHAPES)
+NEW_SHAPE_CLASSES = (*CLASSES, *(f"{colour} {shape}" for colour, shape in NEW_SHAPE_PAIRS))
+"""Class names of scenes with :data:`densevl.datasets.scenes.shapes.NEW_SHAPES`: the new ones after the others."""
 TRAIN_PAIRS = tuple(pair for pair in PAIRS if pair not in HELD_OUT)
 SPLITS = ("train", "val")
 Split = Literal["train", "val"]
@@ -100,7 +104,8 @@ class Scene:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        labels: (H, W) uint8, index into :data:`CLASSES`; of a scene in new colours, into :data:`NEW_CLASSES`.
+        labels: (H, W) uint8, index into :data:`CLASSES`; of a scene in new colours, into :data:`NEW_CLASSES`, and
+            of one with new shapes, into :data:`NEW_SHAPE_CLASSES`.
         instances: (H, W) uint8, 0 for ground and i + 1 for ``objects[i]``.
         grounds: names of the grounds that can be seen, the larger one first.
     """
@@ -130,6 +135,7 @@ def render(
     count: tuple[int, int] = (1, 5),
     zoom: int | float = 1.0,
     new_colours: bool = False,
+    new_shapes: bool = False,
 ) -> Scene:
     """Draw scene ``index`` of a seed.
 
@@ -141,6 +147,7 @@ def render(
         count: least and greatest number of objects.
         zoom: scale of objects and textures relative to the short side; above 1 is a close view.
         new_colours: draw the objects in :data:`NEW_COLOURS`, all pairs alike in both splits.
+        new_shapes: draw every second object, on average, in a new shape, all pairs alike in both splits.
 
     Raises:
         UsageError: for an unknown split, an empty size or a count that runs backwards.
@@ -159,6 +166,8 @@ def render(
     names = [GROUNDS[i] for i in np.argsort(-np.bincount(ground.ravel(), minlength=len(GROUNDS)), kind="stable")]
     before = image.copy()
     pairs, classes = (NEW_PAIRS, NEW_CLASSES) if new_colours else (PAIRS if split == "val" else TRAIN_PAIRS, CLASSES)
+    if new_shapes:
+        pairs, classes = (*PAIRS, *(len(SHAPES) // len(NEW_SHAPES) * NEW_SHAPE_PAIRS)), NEW_SHAPE_CLASSES
     while True:
         placed = _place(rng, (height, width), unit, count, pairs)
         image, instances, areas = _draw_objects(rng, before.copy(), placed)

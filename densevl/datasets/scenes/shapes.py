@@ -1,4 +1,4 @@
-"""The eight shapes of the scenes, as signed distance fields.
+"""The shapes of the scenes, as signed distance fields.
 
 A shape is a closed curve inside the unit disc. Its signed distance, positive inside, is tabulated once on a square
 canvas; an object is drawn by warping that canvas, so that one path gives the hard mask (distance > 0), the
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from densevl.core.errors import UsageError
 
-__all__ = ["SHAPES", "outline", "shape_distance", "warped_distance"]
+__all__ = ["NEW_SHAPES", "SHAPES", "outline", "shape_distance", "warped_distance"]
 
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross", "heart", "crescent")
+NEW_SHAPES = ("arrow", "bolt")
+"""Shapes that no scene has unless it is asked for: the mini models know neither their look nor their words."""
 
 REACH = 1.3
 """Half side of the canvas, in radii: the shape and room for its shadow."""
@@ -52,7 +54,13 @@ def outline(shape: str) -> list[NDArray[np.float64]]:
         return [np.stack([16 * np.sin(t) ** 3, -y - 2.5], 1) / 16.5]
     if shape == "crescent":
         return [_crescent()]
-    raise UsageError(f"shape {shape!r} is not known; expected one of {', '.join(SHAPES)}")
+    if shape == "arrow":
+        half = np.array([[-0.95, 0.26], [0.1, 0.26], [0.1, 0.72], [0.98, 0.0]])
+        return [np.concatenate([half, half[-2::-1] * [1, -1]])]
+    if shape == "bolt":
+        half = np.array([[0.15, -0.98], [-0.6, 0.18], [-0.08, 0.18]])
+        return [np.concatenate([half, -half])]
+    raise UsageError(f"shape {shape!r} is not known; expected one of {', '.join((*SHAPES, *NEW_SHAPES))}")
 
 
 def _arc(radius: float, start: float, stop: float, points: int = 97) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ those that cover a class; ``crane (bird)`` asks for another.
 
 import gzip
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, cached_property
@@ -29,6 +29,10 @@ DATA = Path(__file__).parents[2] / "data" / "lexicon"
 
 WIDEST = 0.5
 """Part of all classes above which a word tells nothing apart: "object" covers 958 of 1000, "artifact" 522."""
+
+Beyond = Callable[[Sequence[str]], Sequence[int]]
+"""From the words of a text that is not known to the classes that may stand for it, such as
+:class:`densevl.encoders.texts.word_vectors.WordVectors`."""
 
 NEAREST = 50
 """Classes that a word may cover to be named as near to an unknown one."""
@@ -65,25 +69,40 @@ class Lexicon:
         wordnet: what :func:`densevl.datasets.converters.wordnet.lexicon_data` gives.
         own: what ``data/lexicon/names.json`` holds: ``names``, of each the names in WordNet that it stands for and why;
             and ``labels``, words that tell meanings apart, the clearest first.
+
+    Attributes:
+        classes: first name of each class.
+        synonyms: all names of each class.
     """
 
     def __init__(self, wordnet: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         self._synsets = _synsets(wordnet)
-        self.classes = tuple(self._synsets[place].names[0] for place in wordnet["classes"])
+        self.synonyms = tuple(self._synsets[place].names for place in wordnet["classes"])
+        self.classes = tuple(names[0] for names in self.synonyms)
         self._senses: dict[str, list[int | str]] = {key(name): senses for name, senses in wordnet["senses"].items()}
         self._relatives: Mapping[str, int] = wordnet["kin"]
         self._plurals: dict[str, str] = wordnet["plurals"]
         self._labels: list[str] = own["labels"]
         self._own: dict[str, Mapping[str, Any]] = {key(name): entry for name, entry in own["names"].items()}
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str, beyond: Beyond | None = None) -> Reading:
         """The meaning of a text.
+
+        Args:
+            text: a name or a phrase.
+            beyond: gives classes for words that are not known, or none.
 
         Raises:
             UnknownWord: where its noun covers no class, or so many that it tells nothing apart.
         """
         base, asked = _in_brackets(text)
-        word, before, behind = self._noun(text, base)
+        try:
+            word, before, behind = self._noun(text, base)
+        except UnknownWord:
+            guessed = () if beyond is None else beyond(core(base))
+            if not guessed:
+                raise
+            return self._guess(text, guessed)
         unknown, meanings = self._meanings(word)
         if not meanings:
             raise UnknownWord(f"{shortened(text)!r} is not known: {self._own[word]['why']}", text)
@@ -108,23 +127,23 @@ class Lexicon:
             str(self._own[word]["why"]) if word in self._own else "",
         )
 
-    def understand(self, texts: Sequence[str]) -> tuple[Reading | UnknownWord, ...]:
-        """The meanings of several texts, or why they have none."""
+    def understand(self, texts: Sequence[str], beyond: Beyond | None = None) -> tuple[Reading | UnknownWord, ...]:
+        """The meanings of several texts, or why they have none; see :meth:`read`."""
         found: list[Reading | UnknownWord] = []
         for text in texts:
             try:
-                found.append(self.read(text))
+                found.append(self.read(text, beyond))
             except UnknownWord as error:
                 found.append(error)
         return tuple(found)
 
-    def read_all(self, texts: Sequence[str]) -> tuple[Reading, ...]:
-        """The meanings of several texts.
+    def read_all(self, texts: Sequence[str], beyond: Beyond | None = None) -> tuple[Reading, ...]:
+        """The meanings of several texts; see :meth:`read`.
 
         Raises:
             UsageError: which names all texts that are not known.
         """
-        found = self.understand(texts)
+        found = self.understand(texts, beyond)
         if unknown := [one for one in found if isinstance(one, UnknownWord)]:
             raise all_unknown(unknown, len(texts))
         return tuple(one for one in found if isinstance(one, Reading))
@@ -150,6 +169,12 @@ class Lexicon:
     def starting(self, prefix: str) -> tuple[Reading, ...]:
         """The readings of all words that start so."""
         return tuple(self.read(word) for word in self.words if word.startswith(key(prefix)))
+
+    def _guess(self, text: str, classes: Sequence[int]) -> Reading:
+        """A text that is not known as the classes that stand for it."""
+        near = ", ".join(self.classes[index] for index in classes)
+        sense = Sense(key(text), f"near it: {near}", tuple(sorted(classes)))
+        return Reading(text, key(text), sense, why=f"not known; guessed by its nearest in word vectors: {near}")
 
     def _noun(self, text: str, base: str) -> tuple[str, list[str], list[str]]:
         """The known name that is the noun of a text, and the words before it and behind it.

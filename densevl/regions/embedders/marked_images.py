@@ -20,6 +20,7 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
+from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders.embedder import RegionEmbedder, device_of, on_device
 from densevl.regions.visual_prompts import Style, VisualPrompt, canvas, marked_by_each, visual_prompt
 
@@ -40,6 +41,8 @@ class MarkedImages(nn.Module, RegionEmbedder):
         style: how they look, a :class:`densevl.regions.visual_prompts.Style` or its arguments.
         size: short side that images are brought to before they are drawn on; None for the encoder's.
         batch: marked images that are embedded at once; a ResNet takes fewer on a processor.
+        mode: what becomes of marked images that have another size than the encoder's: ``"squash"`` brings them to it;
+            ``"keep"`` embeds them as they are, which an encoder of convolutions can do.
 
     Raises:
         UsageError: where a visual prompt or a colour is unknown, or the weights are not one for each.
@@ -47,12 +50,13 @@ class MarkedImages(nn.Module, RegionEmbedder):
 
     def __init__(
         self,
-        encoder: WholeImageEncoder | Mapping[str, Any],
+        encoder: WholeImageEncoder | Encoder | Mapping[str, Any],
         visual_prompts: Sequence[str | VisualPrompt] = ("crop", "blur_mask"),
         weights: Sequence[int | float] | None = None,
         style: Style | dict[str, Any] | None = None,
         size: int | None = None,
         batch: int = 32,
+        mode: str = "squash",
     ) -> None:
         super().__init__()
         if isinstance(visual_prompts, str):
@@ -69,7 +73,7 @@ class MarkedImages(nn.Module, RegionEmbedder):
         self.weights = dict(zip(names, map(float, weights or [1] * len(names)), strict=True))
         self.style = style if isinstance(style, Style) else _style(style or {})
         self.size = min(self.encoder.image_size) if size is None else size
-        self.batch = batch
+        self.batch, self.mode = batch, mode
 
     @property
     def needs_masks(self) -> bool:
@@ -85,6 +89,7 @@ class MarkedImages(nn.Module, RegionEmbedder):
             "visual_prompts": self.weights,
             "style": asdict(self.style),
             "size": self.size,
+            **({} if self.mode == "squash" else {"mode": self.mode}),
         }
 
     @torch.no_grad()
@@ -115,7 +120,7 @@ class MarkedImages(nn.Module, RegionEmbedder):
     def _embed(self, marked: Shaped[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
         if len(marked) == 0:  # the width of the space, which one vector shows
             return self._embed(marked.new_zeros(1, *marked.shape[1:]))[:0]
-        return self.encoder.embed_images(on_device(marked, device_of(self.encoder)), mode="squash")
+        return self.encoder.embed_images(on_device(marked, device_of(self.encoder)), mode=self.mode)
 
 
 def _style(settings: dict[str, Any]) -> Style:

@@ -1,7 +1,7 @@
 """From boxes, points or nothing to masks; one file an upstream library.
 
 ``sam`` (SAM ViT-B, ViT-L, ViT-H and the mini SAM), ``sam2`` (needs transformers, an extra), ``grabcut`` (no weights),
-and ``cached``, which keeps what another one made."""
+``merged-cells`` (pieces of an encoder's maps), and ``cached``, which keeps what another one made."""
 
 from densevl.core.registry import Registry
 
@@ -12,6 +12,7 @@ MASK_MAKERS = Registry(
     {
         "cached": "densevl.regions.mask_makers.cache:CachedMasks",
         "grabcut": "densevl.regions.mask_makers.grabcut:GrabCut",
+        "merged-cells": "densevl.regions.mask_makers.merged_cells:MergedCells",
         "sam": "densevl.regions.mask_makers.sam:build_sam",
         "sam2": "densevl.regions.mask_makers.sam2:build_sam2",
     },

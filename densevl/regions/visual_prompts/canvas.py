@@ -57,8 +57,8 @@ class Canvas:
         """Mark each region on an image of its own; crops come as squares."""
         if len(regions) == 0:
             side = self.short_side
-            return self.image.new_zeros(0, 3, *((side, side) if prompt.frame == "crop" else self.picture.shape[2:]))
-        if prompt.frame == "crop":
+            return self.image.new_zeros(0, 3, *(self.picture.shape[2:] if prompt.frame == "image" else (side, side)))
+        if prompt.frame != "image":
             pictures, areas = self._crops(regions, prompt)
         else:
             pictures, areas = self.picture, self._areas(regions, prompt.area)
@@ -94,10 +94,14 @@ class Canvas:
     def _crops(self, regions: Regions, prompt: VisualPrompt) -> tuple[Tensor, Bool[Tensor, "n s s"]]:
         side = (self.short_side, self.short_side)
         pictures, areas = [], []
-        for i, (x0, y0, x1, y1) in enumerate(_crop_boxes(regions, self.style.margin)):
+        square = prompt.frame == "square"
+        for i, (x0, y0, x1, y1) in enumerate(_crop_boxes(regions, self.style.margin, square)):
             pictures.append(self._resized(self.image[None, :, y0:y1, x0:x1], side))
             if prompt.area == "mask" and regions.masks is not None:
                 areas.append(self._resized_masks(regions.masks[i : i + 1, y0:y1, x0:x1], side))
+            elif square:
+                box = regions.boxes[i : i + 1] - regions.boxes.new_tensor([x0, y0, x0, y0])
+                areas.append(box_areas(box * self.short_side / box.new_tensor([x1 - x0, y1 - y0] * 2), side))
         crops = torch.cat(pictures)
         if not areas:
             return crops, torch.ones(len(crops), *side, dtype=torch.bool, device=crops.device)
@@ -169,13 +173,17 @@ class Canvas:
         return values.round().clamp(0, 255).byte() if self.image.dtype == torch.uint8 else values.to(self.image.dtype)
 
 
-def _crop_boxes(regions: Regions, margin: int | float) -> list[tuple[int, int, int, int]]:
-    """Whole pixels that the boxes touch, with a margin, inside the image."""
+def _crop_boxes(regions: Regions, margin: int | float, square: bool = False) -> list[tuple[int, int, int, int]]:
+    """Whole pixels that the boxes touch, with a margin, inside the image; those of the squares round them."""
     height, width = regions.size
     sides = (regions.boxes[:, 2:] - regions.boxes[:, :2]).repeat(1, 2)
     grown = regions.boxes + margin * sides * sides.new_tensor([-1, -1, 1, 1])
-    low, high = grown[:, :2].floor(), grown[:, 2:].ceil()
     limits = grown.new_tensor([width, height])
+    if square:
+        side = (grown[:, 2:] - grown[:, :2]).amax(1, keepdim=True)
+        low = torch.minimum(((grown[:, :2] + grown[:, 2:] - side) / 2), limits - side).clamp(min=0)
+        grown = torch.cat([low, low + side], dim=1)
+    low, high = grown[:, :2].floor(), grown[:, 2:].ceil()
     boxes = torch.cat([low.clamp(min=0), high.minimum(limits)], dim=1).int().tolist()
     return [tuple(box) for box in boxes]
 

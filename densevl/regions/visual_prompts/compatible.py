@@ -41,7 +41,7 @@ class CompatibleCanvas(ByteCanvas):
 
     def draw(self, regions: Regions, prompt: VisualPrompt) -> UInt8[Tensor, "n 3 h w"]:
         """Mark each region on an image of its own; crops come as squares."""
-        if len(regions) == 0 or (prompt.frame == "image" and not prompt.outline):
+        if len(regions) == 0 or prompt.frame == "square" or (prompt.frame == "image" and not prompt.outline):
             return super().draw(regions, prompt)
         if prompt.frame == "crop":
             return torch.cat([self._crop(regions, i, prompt) for i in range(len(regions))])

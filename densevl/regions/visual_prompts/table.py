@@ -33,7 +33,8 @@ class VisualPrompt:
         name: as in the published code.
         paper: as in the paper's figure.
         area: pixels of the region: its box, the ellipse in the box, its mask, or a small disc at the box's centre.
-        frame: ``"image"``, all of it, or ``"crop"``, what the box holds.
+        frame: ``"image"``, all of it, ``"crop"``, what the box holds, or ``"square"``, the smallest square round the
+            box, moved into the image: nothing is squashed, and beside the box it shows what lies round it.
         inside: what the pixels of the area become: ``"image"`` (they stay) or ``"tint"``.
         outside: what all others become: ``"image"``, ``"tint"``, ``"grey"``, ``"blur"`` or ``"flat"`` (one colour).
         outline: whether a line is drawn round the area.
@@ -42,7 +43,7 @@ class VisualPrompt:
     name: str
     paper: str
     area: Literal["box", "circle", "mask", "point"]
-    frame: Literal["image", "crop"] = "image"
+    frame: Literal["image", "crop", "square"] = "image"
     inside: Literal["image", "tint"] = "image"
     outside: Literal["image", "tint", "grey", "blur", "flat"] = "image"
     outline: bool = False
@@ -67,7 +68,8 @@ class Style:
         thickness: of outlines; at least one pixel is drawn.
         alpha: how much of its colour a tint has, in [0, 1].
         blur: standard deviation of the Gaussian.
-        margin: how far a crop reaches beyond its box on each side, as a fraction of the box's side.
+        margin: how far a crop reaches beyond its box on each side, as a fraction of the box's side; a square is then
+            that round the larger box.
         compatible: draw as the published code does, to the byte: thickness and blur in pixels at any size, PIL's
             approximate Gaussian, red and blue swapped in the weights of grey, flat in the colour of tints, shapes as
             OpenCV rasters them, no margin.

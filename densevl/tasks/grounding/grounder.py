@@ -11,7 +11,7 @@ probability of a region is softmax(scores of the whole expression) · that of th
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -24,6 +24,7 @@ from torchvision.ops import nms
 from densevl.core.errors import UsageError, shortened
 from densevl.core.regions import Regions
 from densevl.core.registry import build
+from densevl.regions.composition import composed_regions
 from densevl.regions.detectors import DETECTORS
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.mask_makers import MASK_MAKERS
@@ -34,6 +35,7 @@ from densevl.tasks.grounding.parsers import load_parser, parser_name
 from densevl.tasks.grounding.phrase import Phrase
 from densevl.tasks.grounding.relations import Resolution, Step, resolve
 from densevl.tasks.grounding.scoring import Scorer, negative_bank
+from densevl.tasks.grounding.taught import NamedRegions, TaughtNoun, TaughtNouns
 
 __all__ = ["Grounder"]
 
@@ -53,6 +55,8 @@ class Grounder(nn.Module):
         top: how many regions the detector gives for each phrase.
         template: text round expressions and negative captions, with ``{}`` in it.
         relations: whether relations and superlatives are taken apart.
+        whole: whether the whole expression is scored beside the phrase that is taken apart. A text side that reads
+            words and not sentences cannot tell which of two things a sentence is about: there the phrase alone is.
         parser: what takes them apart: ``"rules"``, ``"reclip"``, or as :func:`load_parser` says.
         subtract: whether the mean score of the negative captions is subtracted.
         negatives: the bank of negative captions, see :func:`negative_bank`; None for none.
@@ -61,6 +65,8 @@ class Grounder(nn.Module):
         calibration: the probabilities are softmax(log p / calibration) of the reference's p. 1 leaves them as they
             are; :func:`fit_temperature` fits it, so that of regions with probability 0.7 seven in ten are right. The
             ranking does not depend on it.
+        compose: whether a region scores for the whole expression as composed with the regions of its landmarks; see
+            :mod:`densevl.regions.composition`.
 
     Raises:
         UsageError: where there is no embedder, subtraction has no bank, or a model or the parser is unknown or missing.
@@ -74,12 +80,14 @@ class Grounder(nn.Module):
         top: int = 10,
         template: str = "a photo of {}",
         relations: bool = True,
+        whole: bool = True,
         parser: str | Callable[[str], Phrase] = "rules",
         subtract: bool = False,
         negatives: str | Path | Sequence[str] | None = "neutral",
         negative_count: int = 500,
         seed: int = 0,
         calibration: int | float = 1.0,
+        compose: bool = False,
     ) -> None:
         super().__init__()
         self.embedders = _built(REGION_EMBEDDERS, embedders)
@@ -91,9 +99,9 @@ class Grounder(nn.Module):
             raise UsageError(f"calibration is a temperature above 0; got {calibration}")
         self.mask_maker = build(MASK_MAKERS, mask_maker)
         self.detector = build(DETECTORS, detector)
-        self.top, self.template, self.relations = top, template, relations
+        self.top, self.template, self.relations, self.whole = top, template, relations, whole
         self.parse = load_parser(parser)
-        self.subtract, self.calibration = subtract, calibration
+        self.subtract, self.calibration, self.compose = subtract, calibration, compose
         self.bank = None if negatives is None else negative_bank(negatives, negative_count, seed)
         self.scorer = Scorer(self.embedders, template, self.bank)
         self.eval()
@@ -126,12 +134,14 @@ class Grounder(nn.Module):
             "detector": None if self.detector is None else self.detector.name,
             "template": self.template,
             "relations": self.relations,
+            **({} if self.whole else {"whole": False}),
             "parser": parser_name(self.parse),
             "subtract": self.subtract,
             "negatives": None
             if self.bank is None
             else [self.bank.name, len(self.bank.captions), hashlib.sha256(captions.encode()).hexdigest()[:12]],
             "calibration": self.calibration,
+            **({"compose": True} if self.compose else {}),
             "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
         }
 
@@ -209,6 +219,7 @@ class Grounder(nn.Module):
         expressions: str,
         proposals: Proposals | None = None,
         image_name: str | None = None,
+        taught: TaughtNouns | None = None,
     ) -> Grounding: ...
     @overload
     def refer(
@@ -217,6 +228,7 @@ class Grounder(nn.Module):
         expressions: Sequence[str],
         proposals: Proposals | None = None,
         image_name: str | None = None,
+        taught: TaughtNouns | None = None,
     ) -> list[Grounding]: ...
     @torch.inference_mode()
     def refer(
@@ -225,6 +237,7 @@ class Grounder(nn.Module):
         expressions: str | Sequence[str],
         proposals: Proposals | None = None,
         image_name: str | None = None,
+        taught: TaughtNouns | None = None,
     ) -> Grounding | list[Grounding]:
         """Rank the regions of an image by each expression; the image is encoded once for all of them.
 
@@ -235,37 +248,79 @@ class Grounder(nn.Module):
             expressions: one, or a list of them.
             proposals: the candidates; None lets the detector or the mask maker propose.
             image_name: of the image, to be looked up in a file of proposals.
+            taught: classes that nouns may be; None for none.
 
         Raises:
             UsageError: where an expression is empty or longer than the text encoder takes, or as :meth:`encode`.
         """
         if isinstance(expressions, str):
-            return self.refer(image, [expressions], proposals, image_name)[0]
+            return self.refer(image, [expressions], proposals, image_name, taught)[0]
         if not isinstance(expressions, list | tuple):
             raise UsageError(f"expressions are a text or a list of texts; got {shortened(repr(expressions))}")
         pairs = [(text, self.parse(text)) for text in expressions]
         if not self.relations:
             pairs = [(text, Phrase(text)) for text in expressions]
-        vectors = self.scorer.embed(words for text, phrase in pairs for words in (text, *phrase.texts))
+        if not self.whole:
+            pairs = [(text, phrase.specific) for text, phrase in pairs]
+        said = [words for text, phrase in pairs for words in ((text, *phrase.texts) if self.whole else phrase.texts)]
+        nouns = {} if taught is None else {words: noun for words in said if (noun := taught.noun(words)) is not None}
+        read = [words for text, phrase in pairs for words in (self._about(text, phrase, nouns), *phrase.texts)]
+        before = [noun.before for noun in nouns.values() if noun.before and self.whole]
+        vectors = self.scorer.embed([*(words for words in read if words and words not in nouns), *before])
         if isinstance(image, EncodedRegions):
-            return [self._ground(image, text, phrase, vectors) for text, phrase in pairs]
-        if proposals is None and self.detector is not None:
-            return [self._ground(self._detect(image, phrase, text), text, phrase, vectors) for text, phrase in pairs]
-        encoded = self.encode(image, proposals, image_name)
-        return [self._ground(encoded, text, phrase, vectors) for text, phrase in pairs]
+            encoded = image
+        elif proposals is None and self.detector is not None:
+            found = [(self._detect(image, phrase, text), text, phrase) for text, phrase in pairs]
+            return [self._ground(*one, vectors, self._named(one[0], taught, nouns)) for one in found]
+        else:
+            encoded = self.encode(image, proposals, image_name)
+        named = self._named(encoded, taught, nouns)
+        return [self._ground(encoded, text, phrase, vectors, named) for text, phrase in pairs]
+
+    def _named(
+        self, encoded: EncodedRegions, taught: TaughtNouns | None, nouns: Mapping[str, TaughtNoun]
+    ) -> Mapping[str, NamedRegions]:
+        """How each region of an image suits each text about a taught class."""
+        return {} if taught is None or not nouns else taught.named(encoded, nouns)
+
+    def _about(self, expression: str, phrase: Phrase, named: Container[str]) -> str:
+        """The words that are judged as a whole: the expression, or its noun with what stands before it.
+
+        It is the noun where a text is read word by word, and where a noun is a taught class, which no text model knows.
+        """
+        taught = phrase.text and any(text in named for text in phrase.texts)
+        return phrase.text if taught or not self.whole else expression
 
     def _ground(
-        self, encoded: EncodedRegions, expression: str, phrase: Phrase, vectors: Sequence[Mapping[str, Tensor]]
+        self,
+        encoded: EncodedRegions,
+        expression: str,
+        phrase: Phrase,
+        vectors: Sequence[Mapping[str, Tensor]],
+        named: Mapping[str, NamedRegions],
     ) -> Grounding:
         bank = self.scorer.bank_scores(encoded.embeddings)
         subtracted = bank.mean(1) if bank is not None and self.subtract else None
 
+        def parts_of(text: str) -> dict[str, Float[Tensor, " n"]]:
+            embeddings, things = encoded.embeddings, phrase.texts
+            if self.compose and text == expression and len(things) > 1 and not any(thing in named for thing in things):
+                words = [torch.stack([known[thing] for thing in things]) for known in vectors]
+                embeddings = tuple(map(composed_regions, embeddings, words))
+            return self.scorer.parts_of(embeddings, vectors, text)
+
         def total(text: str) -> Float[Tensor, " n"]:
-            parts = self.scorer.parts_of(encoded.embeddings, vectors, text)
+            if text in named:
+                logs, before = named[text].logs, named[text].before
+                return logs + total(before).log_softmax(0) if before and self.whole else logs
+            if not text:
+                return torch.zeros(len(encoded.regions), dtype=torch.float64)
+            parts = parts_of(text)
             scores = torch.stack(list(parts.values())).double().sum(0)
             return scores if subtracted is None else scores - subtracted
 
-        scores = total(expression)
+        about = self._about(expression, phrase, named)
+        scores = total(about)
         whole = scores.softmax(0)
         resolved = Resolution(whole, (Step("whole", whole),))
         if not phrase.simple:
@@ -273,19 +328,25 @@ class Grounder(nn.Module):
             tree = resolve(phrase, regions.boxes.cpu(), lambda text: total(text).softmax(0), regions.size)
             product = whole * tree.probabilities
             product = product / product.sum() if product.sum() > 0 else whole
-            resolved = Resolution(product, (*resolved.steps, *tree.steps))
-        presence = None
-        if not phrase.generic:
-            presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
+            resolved = Resolution(product, (*resolved.steps, *tree.steps)) if self.whole else tree
+        presence: float | None = None
+        parts: Mapping[str, Tensor] = {}
+        if about in named:
+            presence, parts = named[about].presence, {"taught classes": named[about].logs}
+        elif about:
+            parts = parts_of(about)
+            if not phrase.generic:
+                presence = self.scorer.presence(encoded.embeddings, vectors, phrase.text, bank)
+        calibration = 1.0 if about in named else self.calibration
         return Grounding(
             expression=expression,
             phrase=phrase,
             regions=encoded.regions,
-            parts=self.scorer.parts_of(encoded.embeddings, vectors, expression),
-            subtracted=subtracted,
+            parts=parts,
+            subtracted=None if about in named else subtracted,
             scores=scores,
             steps=resolved.steps,
-            probabilities=(resolved.probabilities.log() / self.calibration).softmax(0),
+            probabilities=(resolved.probabilities.log() / calibration).softmax(0),
             presence=presence,
             proposals=encoded.proposals,
         )

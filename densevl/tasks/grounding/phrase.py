@@ -1,7 +1,7 @@
 """The tree of a referring expression: phrases, and their superlatives and relations to other phrases."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from densevl.tasks.grounding.word_lists import word_lists
 
@@ -77,6 +77,15 @@ class Phrase:
     def generic(self) -> bool:
         """True where the text fits anything in any image, as "large shape" does; such words cannot be amiss."""
         return set(re.findall(r"\w+", self.text)) <= word_lists().generic
+
+    @property
+    def specific(self) -> "Phrase":
+        """The phrase, and its landmarks, without texts that fit anything in any image."""
+        relations = tuple(
+            replace(relation, landmarks=tuple(mark.specific for mark in relation.landmarks))
+            for relation in self.relations
+        )
+        return replace(self, text="" if self.generic else self.text, relations=relations)
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -12,13 +12,24 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from densevl.classifiers.contracts import Classifier, check_classifier
 from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
 from densevl.core.geometry import box_ious
 from densevl.core.regions import RegionEmbeddings
 from densevl.tasks.search.part import IndexedImage, Part
 
-__all__ = ["Hit", "Ranker", "Searched", "best_rows", "check_queries", "exact_rows", "search"]
+__all__ = [
+    "Hit",
+    "Ranker",
+    "Searched",
+    "best_rows",
+    "check_queries",
+    "exact_rows",
+    "scored_rows",
+    "search",
+    "search_class",
+]
 
 CHUNK = 16384
 """Rows whose cosines are computed together."""
@@ -35,7 +46,7 @@ class Hit:
     """A region that was found.
 
     Attributes:
-        score: cosine with the query.
+        score: cosine with the query, or the probability of a taught class.
         image: where it lies.
         box: xyxy pixels, half-open.
         proposal: score of the proposal; None where its maker gave none.
@@ -90,22 +101,83 @@ def search(
     Raises:
         UsageError: where the index was made by another model or is damaged, or a number is out of range.
     """
+    _check_limits(top, per_image, overlap)
+    vectors = check_queries(index, queries)
+    rank = ranker or partial(exact_rows, index)
+    return [
+        _hits(index, first, partial(_ranked, rank, query[None]), top, per_image, overlap)
+        for query, first in zip(vectors, rank(vectors, MORE * top), strict=True)
+    ]
+
+
+def search_class(
+    index: Searched,
+    classifier: Classifier,
+    label: int,
+    top: int = 20,
+    per_image: int | None = None,
+    overlap: float | None = 0.5,
+) -> list[Hit]:
+    """The regions that most probably show a taught class; their scores are its probabilities.
+
+    Args:
+        index: where to look.
+        classifier: of the vectors of the index.
+        label: of the class.
+        top: hits, fewer where the index has fewer.
+        per_image: hits of an image at most.
+        overlap: a region whose IoU with a better hit of the same image is above this is left out; None keeps all.
+
+    Raises:
+        UsageError: where the index was made by another model or is damaged, or a number is out of range.
+    """
+    _check_limits(top, per_image, overlap)
+    check_classifier(classifier, index.model_id, classifier.space)
+
+    def rank(most: int) -> tuple[Tensor, Tensor]:
+        def score(values: Tensor) -> Tensor:
+            return classifier(values.float()).softmax(1)[:, label][None]
+
+        return scored_rows(index, score, 1, most)[0]
+
+    return _hits(index, rank(MORE * top), rank, top, per_image, overlap)
+
+
+def _ranked(rank: Ranker, query: Float32[Tensor, "1 d"], most: int) -> tuple[Tensor, Tensor]:
+    return rank(query, most)[0]
+
+
+def _check_limits(top: int, per_image: int | None, overlap: float | None) -> None:
     if top < 1 or (per_image is not None and per_image < 1):
         raise UsageError(f"top and per_image must be at least 1; got {top} and {per_image}")
     if overlap is not None and not 0 <= overlap <= 1:
         raise UsageError(f"overlap is an IoU between 0 and 1; got {overlap}")
-    vectors = check_queries(index, queries)
-    rank = ranker or partial(exact_rows, index)
-    total, most = len(index), MORE * top
-    found = []
-    for query, ranked in zip(vectors, rank(vectors, most), strict=True):
-        hits, looked = _walk(index, *ranked, top, per_image, overlap), most
-        while len(hits) < top and len(ranked[0]) == looked < total:  # hits that were left out made room
-            looked *= MORE
-            ranked = rank(query[None], looked)[0]
-            hits = _walk(index, *ranked, top, per_image, overlap)
-        found.append(hits)
-    return found
+
+
+def _hits(
+    index: Searched,
+    ranked: tuple[Tensor, Tensor],
+    rank: Callable[[int], tuple[Tensor, Tensor]],
+    top: int,
+    per_image: int | None,
+    overlap: float | None,
+) -> list[Hit]:
+    """The hits of one query; more rows are ranked where those that were left out made room.
+
+    Args:
+        index: where to look.
+        ranked: the best ``MORE · top`` rows.
+        rank: from a number to that many of the best rows.
+        top: see :func:`search`.
+        per_image: see :func:`search`.
+        overlap: see :func:`search`.
+    """
+    hits, looked = _walk(index, *ranked, top, per_image, overlap), MORE * top
+    while len(hits) < top and len(ranked[0]) == looked < len(index):
+        looked *= MORE
+        ranked = rank(looked)
+        hits = _walk(index, *ranked, top, per_image, overlap)
+    return hits
 
 
 def check_queries(index: Searched, queries: TextVectors | RegionEmbeddings) -> Float32[Tensor, "q d"]:
@@ -138,13 +210,35 @@ def exact_rows(
     Raises:
         UsageError: where the index holds a vector that is not finite.
     """
-    best = [(torch.zeros(0), torch.zeros(0, dtype=torch.int64)) for _ in queries]
+    return scored_rows(index, lambda values: queries @ values.T, len(queries), most, chunk)
+
+
+def scored_rows(
+    index: Searched,
+    score: Callable[[Float32[Tensor, "n d"]], Float32[Tensor, "q n"]],
+    count: int,
+    most: int,
+    chunk: int = CHUNK,
+) -> list[tuple[Tensor, Tensor]]:
+    """Scores and rows of the regions that a function of their vectors scores best.
+
+    Args:
+        index: where to look.
+        score: of vectors of the index, for each query.
+        count: number of queries.
+        most: regions of each query.
+        chunk: rows that are scored together; the answer does not depend on it.
+
+    Raises:
+        UsageError: where the index holds a vector that is not finite.
+    """
+    best = [(torch.zeros(0), torch.zeros(0, dtype=torch.int64)) for _ in range(count)]
     start = 0
     for part in index.parts:
         rows = start + index.live[start : start + len(part)].nonzero().flatten()
         for some in _runs(rows, chunk):
             values = part.vectors[int(some[0]) - start : int(some[-1]) + 1 - start]
-            scores = (queries @ values.T)[:, some - some[0]]
+            scores = score(values)[:, some - some[0]]
             if not scores.isfinite().all():
                 raise UsageError("the index holds a vector that is not finite: it is damaged; embed the images anew")
             best = [

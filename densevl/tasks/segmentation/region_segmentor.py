@@ -278,7 +278,7 @@ class RegionSegmentor(nn.Module):
             dense_labels, dense_best = self.dense.label(encoded, _dense(classes))
             bare = sets == empty
             labels, best = torch.where(bare, dense_labels, labels), torch.where(bare, dense_best, best)
-        threshold = classes.threshold if isinstance(classes, TextEmbeddings) else None
+        threshold: float | None = getattr(classes, "threshold", None)
         if threshold is not None and classes.vocabulary.background is not None:
             labels[best < threshold] = classes.vocabulary.background
         return labels, best

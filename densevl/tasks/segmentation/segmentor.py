@@ -181,6 +181,7 @@ class Segmentor(nn.Module):
             **self.dense.protocol,
             "classifier": self.classifier.name,
             "templates": self.templates,
+            **({"words": self.encoder.words} if isinstance(self.encoder, KnowsClasses) else {}),
             "short_side": self.short_side,
             "long_side": self.long_side,
             "window": self.window,
@@ -405,7 +406,7 @@ class Segmentor(nn.Module):
         Raises:
             UsageError: where the classes belong to another model or space, or the image was encoded for others.
         """
-        threshold = classes.threshold if isinstance(classes, TextEmbeddings) else None
+        threshold: float | None = getattr(classes, "threshold", None)
         background = None if threshold is None else classes.vocabulary.background
         if self.average == "probabilities" and not self.pixel_smoothings:
             return label(

@@ -45,12 +45,14 @@ class HeldOut:
         labels: class of each.
         probabilities: calibrated, of each class.
         temperature: that the logits were divided by.
+        doubts: how far each lies from what the others show; None where that is found out later.
     """
 
     examples: Int[Tensor, " n"]
     labels: Int[Tensor, " n"]
     probabilities: Float[Tensor, "n k"]
     temperature: float
+    doubts: Float[Tensor, " n"] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def _held_out(fit: Callable[[Examples], Classifier], examples: Examples) -> Judg
     return None
 
 
-def _scale(held: Judged | None, labels: Int[Tensor, " n"], before: Head | None) -> float:
+def _scale(held: Judged | None, labels: Int[Tensor, " examples"], before: Head | None) -> float:
     """The factor of logits at which probabilities are right as often as they say."""
     facts = {} if before is None else before.facts
     old, count = float(facts.get("temperature", 1.0)), int(facts.get("held_out", {}).get("examples", 0))

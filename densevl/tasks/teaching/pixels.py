@@ -26,6 +26,7 @@ from densevl.classifiers.classes import Head
 from densevl.classifiers.contracts import LinearClassifier, check_classifier
 from densevl.classifiers.shrunk import shrunk_weights
 from densevl.classifiers.sums import Sums
+from densevl.classifiers.unknown import Known
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
 from densevl.dense.stack import FeatureStack
@@ -198,9 +199,22 @@ def _judged(choice: Choice, cells: MaskedCells, shrinkages: Sequence[float]) -> 
     shown, labels = parts.max(1)
     judged = (shown >= COVERED).nonzero().flatten()
     probabilities = (logits[best][judged] / temperature).softmax(1)
-    held_out = HeldOut(judged, labels[judged], probabilities, temperature) if len(judged) else None
+    doubts = _doubts(choice, cells)[judged]
+    held_out = HeldOut(judged, labels[judged], probabilities, temperature, doubts) if len(judged) else None
     accuracy = float(counts[best].trace() / counts[best].sum())
     return Choice(choice.stack, choice.lights, shrinkages[best], float(scores[best]), accuracy, temperature, held_out)
+
+
+def _doubts(choice: Choice, cells: MaskedCells) -> Float32[Tensor, " m"]:
+    """How far each cell lies from what the other folds show; infinite where they show nothing."""
+    folds, doubts = cells.folds.unique().tolist(), torch.full((len(cells.vectors),), torch.inf)
+    parts = [cells.sums(choice.lights, without=fold) for fold in folds]
+    whole = sum(float(one.counts.sum()) for one in parts) / max(len(parts) - 1, 1)  # each cell is in all parts but one
+    for fold, sums in zip(folds, parts, strict=True):
+        if sums.counts.any():
+            here = cells.folds == fold
+            doubts[here] = Known.of(sums, whole).doubts(cells.vectors[here].double()).float()
+    return doubts
 
 
 def _miou(counts: Float64[Tensor, "k k"]) -> Float64[Tensor, ""]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from densevl.api.jobs.search import Example, SearchJob, cut_out, hit_records, sheet_name
+from densevl.api.jobs.search import Example, SearchJob, cut_out, hit_records, named_things, sheet_name
 from densevl.api.model import Model
 from densevl.core.masks import encode_masks
 from densevl.core.regions import RegionEmbeddings, Regions
@@ -105,3 +105,16 @@ def test_images_that_moved_or_changed_are_told(tmp_path, picture):
     empty, none = job.sheet("nothing", [])
     assert none == []
     assert empty.shape[0] < sheet.shape[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "things"),
+    [
+        ("a red ring", ("red ring",)),
+        ("the red ring and the blue square", ("red ring", "blue square")),
+        ("a black and white cat", ("black and white cat",)),
+        ("the ring left of a cup and a plate", ("ring", "cup", "plate")),
+    ],
+)
+def test_the_things_of_a_query(text, things):
+    assert named_things(text) == things

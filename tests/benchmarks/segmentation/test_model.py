@@ -9,6 +9,7 @@ from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 from densevl.benchmarks.segmentation.pipeline import PIPELINE
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.vocabulary import Vocabulary
+from densevl.metrics.confusion import scores_of
 
 WORDS = Vocabulary.parse("red circle, blue star|azure star, grass")
 
@@ -231,3 +232,23 @@ def test_what_cannot_be_built():
         _ = load("nope").segmentor
     with pytest.raises(UsageError, match="shortside"):
         _ = load("mini-maskclip", weights="random:0", shortside=3).segmentor
+
+
+def test_names_that_a_model_does_not_know_are_listed_and_never_found():
+    photo = OpenVocabularyModel("photo", background="literal", short_side=32)
+    names = ["background", "cat", "giraffe", ["couch", "xyzzy"]]
+    photo.ask(Vocabulary.from_classes(names))
+    assert photo.protocol["names"] == "knows 2 of 3, not giraffe"
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8))
+    scores = photo.forward([image], mode="tensor")[0]
+    assert (scores[2] == 0).all()
+    assert torch.allclose(scores.sum(0), torch.ones(64, 64), atol=1e-4)
+    matrix = torch.tensor([[8, 0, 0, 0], [0, 4, 0, 0], [2, 0, 0, 0], [0, 0, 0, 2]])
+    found = photo.grouped(scores_of(matrix, ["background", "cat", "giraffe", "couch"]))
+    assert found.group_iou()["the names that it knows"] == pytest.approx((80 + 100 + 100) / 3)
+    assert found.mean_iou == pytest.approx((80 + 100 + 0 + 100) / 4)
+    others = OpenVocabularyModel("photo", short_side=32)
+    others.ask(Vocabulary.from_classes(["cat", "dog"]))
+    assert (others.protocol["background"], others.out_channels) == ("none", 2)
+    with pytest.raises(UsageError, match="2 of 2 words are not known"):
+        photo.ask(Vocabulary.from_classes(["giraffe", "xyzzy"]))

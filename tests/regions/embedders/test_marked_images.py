@@ -6,6 +6,7 @@ from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.datasets.scenes import render
+from densevl.encoders.photo import build_photo
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.visual_prompts import Style, draw
@@ -103,3 +104,18 @@ def test_masks_are_asked_for(embedder, scene):
         embedder.embed(scene.image, Regions.from_boxes([[0, 0, 9, 9]], (72, 96)))
     with pytest.raises(UsageError, match="belong to an image"):
         embedder.embed(np.zeros((9, 9, 3), np.uint8), Regions.whole((72, 96)))
+
+
+def test_what_keeps_its_size_is_not_brought_to_that_of_the_encoder(scene, regions):
+    photo = build_photo()
+    kept = MarkedImages(photo, "square", size=64, mode="keep")
+    marked = torch.from_numpy(draw(scene.image, regions, "square", 64)).permute(0, 3, 1, 2).float() / 255
+    found = kept.embed(scene.image, regions)
+    torch.testing.assert_close(found.vectors, photo.embed_images(marked, mode="keep"), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(found.vectors, photo.embed_images(marked, mode="squash"), atol=1e-3)
+    assert kept.protocol["mode"] == "keep"
+
+
+def test_an_encoder_of_one_size_keeps_no_other(mini, scene, regions):
+    with pytest.raises(UsageError, match="mode must be"):
+        MarkedImages(mini, "square", mode="keep").embed(scene.image, regions)

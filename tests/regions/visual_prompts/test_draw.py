@@ -18,6 +18,8 @@ from densevl.regions.visual_prompts import (
 from densevl.regions.visual_prompts.areas import outlines
 
 NAMES = tuple(VISUAL_PROMPTS)
+SQUARES = ("square", "square_flat")
+"""Ours, which the published code does not draw."""
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,10 @@ def test_the_table_is_that_of_the_method():
         f"{extra}{area}_mask" for area in ("box", "circle") for extra in ("", "grayscale_", "blur_", "reverse_")
     }
     families |= {"mask", "grayscale_mask", "blur_mask", "reverse_mask", "box", "circle", "contour", "circle_blur"}
-    assert set(NAMES) == families | {"crop", "keypoint", "cpt", "cpt_seg", "ov_seg", "blur_seg"}
+    assert set(NAMES) == families | {"crop", "keypoint", "cpt", "cpt_seg", "ov_seg", "blur_seg", *SQUARES}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SQUARES])
 @pytest.mark.parametrize("size", [None, 40])
 def test_compatible_drawing_is_the_published_procedure_to_the_byte(scene, regions, name, size):
     style = Style(blur=10, compatible=True)
@@ -58,7 +60,34 @@ def test_many_regions_are_what_each_is_alone_and_in_batches(scene, regions, name
     assert [len(batch) for batch in batches] == [2, 2][: len(regions) // 2] + [1] * (len(regions) % 2)
     assert np.array_equal(whole, torch.cat(batches).permute(0, 2, 3, 1).numpy())
     assert np.array_equal(scene.image, before)
-    assert whole.shape == (len(regions), 48, 48 if VISUAL_PROMPTS[name].frame == "crop" else 64, 3)
+    assert whole.shape == (len(regions), 48, 64 if VISUAL_PROMPTS[name].frame == "image" else 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("box", "shown", "inside"),
+    [
+        ((20, 10, 60, 30), (20, 0, 60, 40), (0, 10, 40, 30)),
+        ((0, 50, 10, 70), (0, 50, 20, 70), (0, 0, 10, 20)),  # moved into the image
+        ((0, 20, 96, 40), (0, 0, 96, 72), (0, 20, 96, 40)),  # the image holds no such square
+    ],
+)
+def test_a_square_shows_a_box_with_its_surroundings(box, shown, inside):
+    image = np.random.default_rng(0).integers(0, 256, (72, 96, 3), np.uint8)
+    x0, y0, x1, y1 = shown
+    regions = Regions.from_boxes([box], (72, 96))
+    (drawn,) = draw(image, regions, "square", x1 - x0)
+    (marked,) = draw(image, regions, "square_flat", x1 - x0)
+    if x1 - x0 == y1 - y0:
+        assert np.array_equal(drawn, image[y0:y1, x0:x1])
+        left, top, right, bottom = inside
+        assert np.array_equal(marked[top:bottom, left:right], drawn[top:bottom, left:right])
+        flat = np.ones(marked.shape[:2], bool)
+        flat[top:bottom, left:right] = False
+        assert (marked[flat] == (124, 116, 104)).all()
+    else:
+        assert drawn.shape == (96, 96, 3)
+        assert (marked[:20] == (124, 116, 104)).all()
+        assert (marked[30:50] == drawn[30:50]).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,7 +161,7 @@ def test_awkward_regions(scene, name, compatible):
     boxes = [[0, 0, 96, 72], [10.2, 10.3, 10.6, 10.7], [95, 0, 96, 72], [0, 71.5, 96, 72], [3, 3, 4, 4]]
     regions = Regions.from_boxes(boxes, (72, 96)).with_masks(torch.zeros(5, 72, 96, dtype=torch.bool))
     drawn = draw(scene.image, regions, name, 30, Style(compatible=compatible))
-    assert drawn.shape == (5, 30, 30 if VISUAL_PROMPTS[name].frame == "crop" else 40, 3)
+    assert drawn.shape == (5, 30, 40 if VISUAL_PROMPTS[name].frame == "image" else 30, 3)
     none = draw(scene.image, regions[:0], name, 30, Style(compatible=compatible))
     assert none.shape == (0, *drawn.shape[1:])
 

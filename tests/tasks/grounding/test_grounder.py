@@ -7,6 +7,7 @@ import torch
 from densevl import load
 from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
+from densevl.regions.composition import composed, parts_of_regions
 from densevl.regions.visual_prompts import draw
 from densevl.tasks.grounding.expression import parse_expression
 from densevl.tasks.grounding.grounder import Grounder
@@ -199,3 +200,22 @@ def test_device_and_dtype_reach_the_encoders(grounder):
     assert {parameter.dtype for parameter in small.parameters()} == {torch.bfloat16}
     assert small.protocol["dtype"] == "bfloat16"
     assert grounder.protocol["mask_maker"].startswith("grabcut")
+
+
+def test_composing_moves_regions_towards_their_landmarks(grounder, scene, boxes):
+    text = "the shape above the red circle"
+    composing = Grounder(grounder.embedders, compose=True, template=grounder.template, negatives=None)
+    assert "compose" not in grounder.protocol
+    assert composing.protocol["compose"] is True
+    encoded = grounder.encode(scene.image, boxes)
+    phrases = parse_expression(text).texts
+    assert len(phrases) == 2
+    expected = torch.zeros(len(encoded.regions), dtype=torch.float64)
+    for embedder, embeddings in zip(composing.embedders, encoded.embeddings, strict=True):
+        words, query = (embedder.encoder.embed_texts(list(texts), [grounder.template]) for texts in (phrases, (text,)))
+        for vectors in (embeddings.parts or {"": embeddings.vectors}).values():
+            moved = composed(vectors, parts_of_regions(vectors, words), words)
+            expected += embedder.encoder.temperature * (moved @ query[0]).double()
+    torch.testing.assert_close(composing.refer(encoded, text).scores, expected, rtol=1e-4, atol=1e-3)
+    plain = "the red thing"
+    torch.testing.assert_close(composing.refer(encoded, plain).scores, grounder.refer(encoded, plain).scores)

@@ -1,0 +1,84 @@
+"""Teaching classes and writing what was learnt: the file of the classes, and pictures for people.
+
+With a report folder it writes
+
+* ``examples.png``: what was shown, class by class;
+* ``regions.confusion.png`` or ``pixels.confusion.png``: which class held-out examples of each class were taken for;
+* ``regions.reliability.png``, likewise: how often answers of a confidence were right.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from densevl.api.model import Model
+from densevl.core.drawing.overlay import write_image
+from densevl.datasets.examples import Example
+from densevl.tasks.teaching.pictures import confusion_picture, example_sheet, reliability_picture
+from densevl.tasks.teaching.teacher import Taught
+
+__all__ = ["TeachJob"]
+
+
+class TeachJob:
+    """Teaches a model classes and writes them.
+
+    Args:
+        model: the loaded model.
+        out: the file of the classes.
+        report: folder of pictures; None for none.
+        loaded: further arguments that loaded the model, so that other commands can load it again.
+    """
+
+    def __init__(
+        self, model: Model, out: Path, report: Path | None = None, loaded: Mapping[str, Any] | None = None
+    ) -> None:
+        self.model, self.out, self.report, self.loaded = model, out, report, dict(loaded or {})
+
+    def run(self, examples: Sequence[Example], **settings: Any) -> Taught:
+        """Teach and write; nothing is written where teaching fails.
+
+        Args:
+            examples: what to learn from.
+            settings: of :meth:`Model.taught`.
+
+        Raises:
+            ImageError: where an image cannot be read.
+            UsageError: where the examples cannot be used.
+            OutputError: where a result cannot be written.
+        """
+        taught = self.model.taught(examples, **settings, loaded=self.loaded)
+        taught.classes.save(self.out)
+        for path, picture in self._pictures(taught).items():
+            write_image(path, picture)
+        return taught
+
+    def _pictures(self, taught: Taught) -> dict[Path, Any]:
+        if self.report is None:
+            return {}
+        made = {self.report / "examples.png": example_sheet(taught)}
+        for name, held in taught.held_out.items():
+            if held is not None:
+                made[self.report / f"{name}.confusion.png"] = confusion_picture(held, taught.classes.names)
+                made[self.report / f"{name}.reliability.png"] = reliability_picture(held)
+        return made
+
+    def lines(self, taught: Taught) -> list[str]:
+        """What was learnt, for people."""
+        classes, lines = taught.classes, []
+        counts = [taught.labels.count(label) for label in range(len(classes))]
+        lines += [f"{count:7}  {name}" for name, count in zip(classes.names, counts, strict=True)]
+        for name, head in classes.heads.items():
+            held = head.facts.get("held_out")
+            method = f"{name}: {head.facts['method']}, {head.dim} numbers"
+            if held is None:
+                lines.append(f"{method}; held-out figures need examples of a class from two images")
+            else:
+                judged = (
+                    f"{held['examples']} examples of images that were held out" if "examples" in held else "held out"
+                )
+                lines.append(f"{method}; {held['accuracy']:.1%} of {judged} are right (ECE {held['ece']:.3f})")
+        lines.append(f"{self.out}")
+        if self.report is not None:
+            lines.append(f"{self.report / 'examples.png'}")
+        return lines

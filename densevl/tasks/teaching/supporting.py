@@ -1,0 +1,119 @@
+"""Evidence for taught classes: the examples with their places, and the doubts of those that were held out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from densevl.classifiers.classes import Head
+from densevl.classifiers.contracts import Examples as LabelledVectors
+from densevl.classifiers.evidence import Evidence
+from densevl.classifiers.folds import fold_numbers
+from densevl.classifiers.sums import Sums
+from densevl.classifiers.unknown import Known
+from densevl.core.geometry import Box, Size
+from densevl.core.images import encoded_size
+from densevl.datasets.examples import Example
+from densevl.tasks.teaching.fitting import HeldOut
+
+__all__ = ["box_of", "held_out_doubts", "with_cell_evidence", "with_evidence"]
+
+CELLS = 10_000
+"""Held-out cells that are kept."""
+
+
+def with_evidence(
+    head: Head,
+    held: HeldOut | None,
+    vectors: LabelledVectors,
+    examples: Sequence[Example],
+    before: Head | None = None,
+) -> Head:
+    """A head with what supports its answers.
+
+    Args:
+        head: of all classes.
+        held: what it says of held-out examples; None where none could be held out.
+        vectors: of the examples, and after them those of their views.
+        examples: as they were read.
+        before: the head that it goes on from, whose evidence counts as well.
+    """
+    own = vectors.chosen(torch.arange(len(vectors.labels)) < len(examples))
+    images = tuple(dict.fromkeys(str(example.image) for example in examples))
+    sizes = {image: encoded_size(Path(image).read_bytes(), image) for image in images}
+    boxes = [box_of(example, sizes[str(example.image)]) for example in examples]
+    numbers = {image: number for number, image in enumerate(images)}
+    judged = torch.zeros(0, dtype=torch.long) if held is None else held.examples
+    scores = torch.zeros(0) if held is None else 1 - held.probabilities.gather(1, held.labels[:, None])[:, 0]
+    shown = vectors if head.sums is not None else own  # what Head.known is made of
+    found = Evidence(
+        own.vectors.half(),
+        own.labels,
+        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        torch.tensor([numbers[str(example.image)] for example in examples]),
+        images,
+        scores.float(),
+        own.labels[judged],
+        held_out_doubts(shown, len(head.classifier.vocabulary))[judged].float(),
+    )
+    if before is None:
+        return replace(head, evidence=found)
+    return replace(head, evidence=None if before.evidence is None else before.evidence + found)
+
+
+def with_cell_evidence(head: Head, held: HeldOut | None, before: Head | None = None) -> Head:
+    """A head for pixels with what supports its answers: how held-out cells were answered, a sample of them.
+
+    Args:
+        head: of all classes.
+        held: what it says of held-out cells; None where none could be held out.
+        before: the head that it goes on from, whose evidence counts where there is no newer one.
+    """
+    if held is None or held.doubts is None:
+        return replace(head, evidence=None if before is None else before.evidence)
+    rows = torch.linspace(0, len(held.labels) - 1, min(len(held.labels), CELLS)).long()
+    scores = 1 - held.probabilities[rows].gather(1, held.labels[rows, None])[:, 0]
+    none, nowhere = torch.zeros(0, head.dim).half(), torch.zeros(0, dtype=torch.long)
+    evidence = Evidence(
+        none, nowhere, torch.zeros(0, 4), nowhere, (), scores.float(), held.labels[rows], held.doubts[rows].float()
+    )
+    return replace(head, evidence=evidence)
+
+
+def box_of(example: Example, size: Size) -> Box:
+    """The box of an example in its image: its own, or that of its mask or its point.
+
+    Args:
+        example: a box, a mask, a point or a whole image.
+        size: (height, width) of the image.
+
+    Raises:
+        UsageError: where it lies outside of the image.
+    """
+    if example.box is not None:
+        return example.box_in(size)
+    mask, point = example.mask_in(size), example.point_in(size)
+    if mask is not None:
+        rows, columns = mask.any(1).nonzero().flatten().tolist(), mask.any(0).nonzero().flatten().tolist()
+        return float(columns[0]), float(rows[0]), columns[-1] + 1.0, rows[-1] + 1.0
+    if point is not None:
+        return point[0], point[1], min(point[0] + 1, size[1]), min(point[1] + 1, size[0])
+    return example.box_in(size)
+
+
+def held_out_doubts(shown: LabelledVectors, classes: int) -> Float[Tensor, " n"]:
+    """The doubt of each vector by what the other folds show; infinite for those that are never held out."""
+    numbers = fold_numbers(shown.labels, shown.groups)
+    if not (numbers >= 0).any():  # each class is in one image alone
+        numbers = fold_numbers(torch.zeros_like(shown.labels), shown.groups)
+    whole = float(len(shown.labels) if shown.weights is None else shown.weights.sum())
+    doubts = torch.full((len(numbers),), torch.inf, dtype=torch.float64)
+    for number in numbers[numbers >= 0].unique().tolist():
+        out = numbers == number
+        others = shown.chosen(~out)
+        known = Known.of(Sums.of(others.vectors, others.labels, classes, others.weights), whole)
+        doubts[out] = known.doubts(shown.vectors[out].double().cpu())
+    return doubts

@@ -1,0 +1,100 @@
+"""Examples as vectors of regions, and classes of them, by the mini models."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import densevl
+from densevl import UsageError
+from densevl.datasets.examples import Example
+from densevl.datasets.scenes import render
+from densevl.regions.embedders.embedder import space_of
+from densevl.tasks.teaching.region_vectors import region_vectors
+
+
+@pytest.fixture(scope="module")
+def model():
+    return densevl.load("mini", device="cpu", lazy=True)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    made = [render(5, index, split="val") for index in range(3)]
+    paths = [folder / f"{index}.png" for index in range(3)]
+    for path, scene in zip(paths, made, strict=True):
+        Image.fromarray(scene.image).save(path)
+    return paths, made
+
+
+def of_scene(path, scene):
+    return [
+        Example(path, item.shape, f"{path} {i}", box=tuple(map(float, item.box)))
+        for i, item in enumerate(scene.objects)
+    ]
+
+
+def test_vectors_are_those_of_the_model_and_views_follow(model, scenes):
+    paths, made = scenes
+    examples = [one for path, scene in zip(paths, made, strict=True) for one in of_scene(path, scene)]
+    count = len(examples)
+    found = region_vectors(examples, list(range(count)), model._pipeline, views=2, seed=3)
+    assert found.vectors.shape[0] == 3 * count
+    assert found.things.tolist() == [*range(count)] * 3
+    assert found.groups[:count].tolist() == [paths.index(one.image) for one in examples]
+    assert found.space == space_of(model.embedder)
+    assert found.weights.tolist() == [pytest.approx(1 / 3)] * (3 * count)
+    start = 0
+    for path, scene in zip(paths, made, strict=True):
+        alone = model.embed(path, [list(map(float, item.box)) for item in scene.objects]).vectors
+        torch.testing.assert_close(found.vectors[start : start + len(alone)], alone, atol=2e-5, rtol=0)
+        start += len(alone)
+    assert torch.equal(
+        found.vectors, region_vectors(examples, list(range(count)), model._pipeline, views=2, seed=3).vectors
+    )
+
+
+def test_masks_points_and_whole_images_mix(model, scenes):
+    (path, *_), (scene, *_) = scenes
+    item = scene.objects[0]
+    polygon = ((0.0, 0.0, 40.0, 0.0, 40.0, 40.0, 0.0, 40.0),)
+    examples = [
+        Example(path, "whole"),
+        Example(path, "drawn", mask=polygon),
+        Example(path, "point", point=item.centre),
+        Example(path, "box", box=tuple(map(float, item.box))),
+    ]
+    found = region_vectors(examples, [0, 1, 2, 3], model._pipeline)
+    assert found.vectors.isfinite().all()
+    assert float(found.vectors[2] @ found.vectors[3]) > 0.7  # the point lies in the box's object
+
+
+def test_points_want_a_mask_maker(scenes):
+    (path, *_), _ = scenes
+    plain = densevl.load("mini-maskclip", device="cpu", lazy=True)
+    with pytest.raises(UsageError, match="makes no masks of points"):
+        region_vectors([Example(path, "point", "here", point=(3.0, 3.0))], [0], plain._pipeline)
+
+
+def test_captions_are_vectors_of_texts(model, scenes):
+    (path, *_), _ = scenes
+    examples = [Example(path, "ring", caption="a red ring"), Example(path, "star", box=(1, 1, 40, 40))]
+    found = region_vectors(examples, [0, 1], model._pipeline, views=1)
+    expected = model.embedder.encoder.embed_texts(["a red ring", "star"], ["{}"])
+    torch.testing.assert_close(found.captions, expected.repeat(2, 1), atol=1e-5, rtol=0)
+
+
+def test_a_broken_image_is_named(model, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"no image")
+    with pytest.raises(densevl.ImageError, match=r"a\.png"):
+        region_vectors([Example(path, "x")], [0], model._pipeline)
+
+
+def test_many_examples_of_an_image_are_one_pass(scenes):
+    (path, *_), _ = scenes
+    corners = np.random.default_rng(0).uniform(0, 60, (1000, 2)).tolist()
+    examples = [Example(path, "x", box=(x, y, x + 40, y + 40)) for x, y in corners]
+    plain = densevl.load("mini-maskclip", device="cpu", lazy=True)
+    assert len(region_vectors(examples, [0] * 1000, plain._pipeline).vectors) == 1000

@@ -74,10 +74,9 @@ class TeachJob:
             if held is None:
                 lines.append(f"{method}; held-out figures need examples of a class from two images")
             else:
-                judged = (
-                    f"{held['examples']} examples of images that were held out" if "examples" in held else "held out"
-                )
-                lines.append(f"{method}; {held['accuracy']:.1%} of {judged} are right (ECE {held['ece']:.3f})")
+                judged = f"{held['examples']} examples" if "examples" in held else "pixels"
+                calibration = f" (ECE {held['ece']:.3f})" if "ece" in held else ""
+                lines.append(f"{method}; {held['accuracy']:.1%} of {judged} of held-out images are right{calibration}")
         lines.append(f"{self.out}")
         if self.report is not None:
             lines.append(f"{self.report / 'examples.png'}")

@@ -6,8 +6,10 @@ import torch
 
 from densevl import load
 from densevl.core.errors import UsageError
+from densevl.encoders.texts.lexicon import lexicon
 from densevl.tasks.grounding.expression import parse_expression
 from densevl.tasks.grounding.relations import resolve
+from densevl.tasks.grounding.scoring import negative_bank
 
 BOXES = [[0, 0, 40, 40], [60, 0, 100, 60], [20, 50, 80, 90], [100, 30, 130, 90]]
 
@@ -51,3 +53,15 @@ def test_a_word_that_is_not_known_is_named(photo, encoded):
 def test_tiny_grey_images(photo, size):
     found = photo.refer(np.full(size, 90, np.uint8), "the left dog", [[0, 0, *size]])
     assert found.probabilities.tolist() == [1.0]
+
+
+def test_the_bank_has_words_that_are_known():
+    bank = negative_bank("imagenet", count=1000)
+    assert len(bank.captions) > 100
+    readings = [lexicon().read(text) for text in bank.captions]
+    assert not [reading.text for reading in readings if reading.sense.sparse]
+
+
+def test_presence_is_told(photo, encoded):
+    found = photo.refer(encoded, "the dog")
+    assert 0 <= found.presence <= 1

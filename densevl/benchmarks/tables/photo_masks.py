@@ -43,11 +43,12 @@ ALONE = {**RAW, "classifier": "closed-set"}
 
 STEPS: Mapping[str, Mapping[str, Any]] = {
     "raw maps, short side 448": {**ALONE, "short_side": 448},
-    "raw, everything else counts little": {**RAW, "short_side": 448, "classifier.count": "sum"},
+    "everything else counts little": {**RAW, "short_side": 448, "classifier.count": "sum"},
     "short side 320": {**RAW, "classifier.count": "sum"},
     "names by their likeliest class": RAW,
-    "on patches of 8 pixels": {"smoothings": []},
-    "+ appearance: the model": {},
+    "patches of 8 pixels": {"smoothings": [], "refiners.0.blur": 0},
+    "blurred": {"smoothings": []},
+    "appearance: the model": {},
 }
 """The rows: changes of the model, from its raw maps to none."""
 

@@ -353,6 +353,7 @@ FEW_SHOT: dict[str, Any] = {
     "caps-adapter": {"alpha": 1.0, "beta": 5.0, "gamma": 1.0, "delta": 0.5},
     "cooked": {},
     "gda-prior": {},
+    "gda-prior-tuned": {},
     "gda-stacked": {},
     "linear-probe": {"strength": 1.0},
     "nearest": {},

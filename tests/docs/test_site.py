@@ -124,7 +124,9 @@ def test_scripts_are_there_and_take_the_arguments(words, monkeypatch, only_parse
         run(**({} if module else {"run_name": "__main__"}))
 
 
-@pytest.mark.parametrize("words", starting("python tools/test.py", "python tools/train.py", "densevl t"))
+@pytest.mark.parametrize(
+    "words", starting("python tools/test.py", "python tools/train.py", "densevl test", "densevl train")
+)
 def test_configs_take_their_options(words):
     pytest.importorskip("mmseg")
     from densevl.benchmarks.run import SHORT_NAMES

@@ -11,10 +11,12 @@ import densevl
 from densevl.cli import main as command
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.sheets import beside
+from densevl.core.images import resize_image
 from densevl.datasets.scenes import SHAPES, render
 from densevl.tasks.grounding.picture import draw_ranking
 
 GARDEN, HEART, NAMES = "demo/images/garden.png", "the heart right of the ring", ("beach", "garden", "pond")
+CAT = "demo/photos/cat.png"
 WORDS = "grass, brick, green ring, blue circle, yellow heart, white crescent, orange square"
 BROWSER = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--force-device-scale-factor=1.5")
 SHOT = ("--window-size=1280,720", "--virtual-time-budget=5000")
@@ -24,7 +26,9 @@ def make(out: str, work: str) -> None:
     model, read = densevl.load("mini"), densevl.read_image
     garden = read(GARDEN).repeat(2, 0).repeat(2, 1)  # large enough for sharp letters
     found = draw_ranking(garden, model.refer(garden, HEART), top=3)
-    write_image(f"{out}/front.jpg", beside([model.segment(garden, WORDS).overlay(), found]))
+    cat = densevl.load("photo").segment(resize_image(read(CAT), (768, 1155)), "cat").overlay()
+    write_image(f"{out}/cat.overlay.jpg", cat)
+    write_image(f"{out}/front.jpg", beside([cat, found]))
     scenes = model.segment([f"demo/images/{name}.png" for name in NAMES], densevl.Vocabulary.load("scenes"))
     write_image(f"{out}/scenes.jpg", beside([scene.overlay() for scene in scenes]))
     demo = ["demo/draw_examples.py", "--out", f"{work}/things"]

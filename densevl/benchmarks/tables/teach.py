@@ -212,8 +212,8 @@ def _unknown_table(clean: Shift) -> Table:
     note = (
         f"Of {len(known)} clean held-out objects {int((~known).sum())} are of the 8 pairs that the model never saw and "
         f"was not taught; {MOST} shots of the others; FPR95 is the part of the unknown that passes where 95 % of "
-        f"the known do; ECE of the known. The distance is that of `--unknown`, which at {SHARE:g} calls {alarms:.1f} % of "
-        f"the known and {caught:.1f} % of the unknown so."
+        f"the known do; ECE of the known. The distance is that of `--unknown`, which at {SHARE:g} calls "
+        f"{alarms:.1f} % of the known and {caught:.1f} % of the unknown so."
     )
     return Table(("unknown by entropy, or by distance", "AUROC", "FPR95", "ECE"), rows, note)
 

@@ -153,4 +153,4 @@ def _bar(x: Number, width: Number, low: Number, high: Number, kind: str) -> str:
 
 
 def _y(fraction: Number) -> float:
-    return TOP + DOWN * (1 - fraction)
+    return TOP + DOWN * (1.0 - fraction)

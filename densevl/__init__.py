@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from densevl.core.labelmap import LabelMap
     from densevl.core.regions import RegionEmbeddings, Regions
     from densevl.core.vocabulary import Vocabulary
+    from densevl.datasets.examples import read_examples
     from densevl.dense.encoder import DenseEncoder
     from densevl.dense.refiners.dinoiser_weights import build_dinoiser
     from densevl.encoders.clip import CLIPEncoder
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from densevl.tasks.search.index import RegionIndex
     from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
     from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+    from densevl.tasks.teaching.recognition import Recognition
 
 __all__ = [
     "GDA",
@@ -62,6 +64,7 @@ __all__ = [
     "LabelMap",
     "Model",
     "OutputError",
+    "Recognition",
     "RegionEmbeddings",
     "RegionIndex",
     "RegionSegmentor",
@@ -80,6 +83,7 @@ __all__ = [
     "draw",
     "load",
     "models",
+    "read_examples",
     "read_image",
 ]
 
@@ -102,6 +106,7 @@ _HOMES = {
     "LabelMap": "core.labelmap",
     "Model": "api.model",
     "OutputError": "core.errors",
+    "Recognition": "tasks.teaching.recognition",
     "RegionEmbeddings": "core.regions",
     "RegionIndex": "tasks.search.index",
     "RegionSegmentor": "tasks.segmentation.region_segmentor",
@@ -119,6 +124,7 @@ _HOMES = {
     "draw": "regions.visual_prompts.draw",
     "load": "api.loading",
     "models": "api.models",
+    "read_examples": "datasets.examples",
     "read_image": "core.images",
 }
 """The module of each public name."""

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 SCRIPTS = {
+    "draw_examples": ("things/new/07.png", "69 boxes in things/shown"),
     "draw_scenes": ("scenes/scene_5.png", "a "),
     "encode_once": ("out/overlay_2.png", "green ring"),
     "refer_expression": ("out/ranking.png", "heart"),
@@ -52,7 +53,7 @@ def test_help_writes_nothing(tmp_path, run, capsys, name):
         run(name, "--help")
     told = capsys.readouterr().out
     assert "--out" in told
-    assert ("--model" in told) == (name != "draw_scenes")
+    assert ("--model" in told) == (name not in ("draw_examples", "draw_scenes"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -27,6 +27,7 @@ PUBLIC = [
     "LabelMap",
     "Model",
     "OutputError",
+    "Recognition",
     "RegionEmbeddings",
     "RegionIndex",
     "RegionSegmentor",
@@ -45,6 +46,7 @@ PUBLIC = [
     "draw",
     "load",
     "models",
+    "read_examples",
     "read_image",
 ]
 HEAVY = ("torch", "open_clip", "mmengine", "mmseg", "mmcv", "cv2", "PIL", "numpy")

@@ -12,6 +12,7 @@ CLASSIFIERS = Registry(
         "cooked": "densevl.classifiers.cooked:COOkeD",
         "gda": "densevl.classifiers.gda:GDA",
         "gda-prior": "densevl.classifiers.gda_prior:GDAPrior",
+        "gda-prior-tuned": ("densevl.classifiers.gda_prior:GDAPrior", {"kappa": None}),
         "gda-stacked": ("densevl.classifiers.gda:GDA", {"alpha": None}),
         "linear-probe": "densevl.classifiers.linear_probe:LinearProbe",
         "nearest": "densevl.classifiers.nearest:NearestExample",

@@ -152,7 +152,7 @@ class Classes:
         pairs = zip(self.vocabulary.queries, self.vocabulary.query_classes, strict=True)
         return next((label for word, label in pairs if normalised(word) == wanted), None)
 
-    def with_unknown(self, share: float) -> "Classes":
+    def with_unknown(self, share: int | float) -> "Classes":
         """The same classes and, after them, *unknown*: what looks like none of them.
 
         Args:
@@ -169,7 +169,7 @@ class Classes:
         return replace(self, vocabulary=words, heads=heads)
 
     def sets(
-        self, vectors: Float[Tensor, "n d"], coverage: float = 0.9, each: bool = False, head: str = "regions"
+        self, vectors: Float[Tensor, "n d"], coverage: int | float = 0.9, each: bool = False, head: str = "regions"
     ) -> Bool[Tensor, "n k"]:
         """Sets of classes, which hold the true one of about the fraction of new examples that is asked for.
 

@@ -22,6 +22,9 @@ from densevl.core.vocabulary import Vocabulary
 
 __all__ = ["ClosedSetClassifier", "ClosedSetMatching"]
 
+COUNTS = ("sum", "largest")
+"""Ways to make the probability of a name of those of its classes."""
+
 AT_ONCE = 1 << 14
 """Vectors whose probabilities of all classes are held together: 64 MB for a thousand classes."""
 
@@ -34,16 +37,21 @@ class ClosedSetClassifier:
 
     Attributes:
         texts: the queries, with the classes that they cover.
+        count: how the classes of a name count, one of :data:`COUNTS`.
+        others: factor o, above 0, of the probability of everything else.
 
     Raises:
-        UsageError: where the texts do not say what they cover.
+        UsageError: where the texts do not say what they cover, or a setting is out of range.
     """
 
     texts: TextEmbeddings
+    count: str = "sum"
+    others: int | float = 1.0
 
     space = None
 
     def __post_init__(self) -> None:
+        _check(self.count, self.others)
         if self.texts.closed_set is None:
             raise UsageError(
                 f"the classifier `closed-set` wants an encoder that was trained to tell certain classes apart, such as "
@@ -90,17 +98,53 @@ class ClosedSetClassifier:
         values = vectors.float()
         logits = values @ known.weight.to(values).mT / values[:, -1:]
         each = logits.softmax(dim=1)
-        result = each @ shares.mT
+        if self.count == "sum":
+            result = each @ shares.mT
+        else:
+            result = each.new_zeros(len(each), len(shares))
+            for place, share in enumerate(shares):
+                owned = share.nonzero()[:, 0]
+                if len(owned):
+                    result[:, place] = (each[:, owned] * share[owned]).amax(1)
         if known.rest is not None:
-            result[:, known.rest] = each @ (1 - shares.sum(0).clamp(max=1))
-        return result
+            result[:, known.rest] = self.others * (each @ (1 - shares.sum(0).clamp(max=1)))
+        if (self.count, self.others) == ("sum", 1):
+            return result
+        return result / result.sum(1, keepdim=True).clamp(min=torch.finfo(result.dtype).tiny)
+
+
+def _check(count: str, others: int | float) -> None:
+    """Refuse settings that are out of range.
+
+    Raises:
+        UsageError: where they are.
+    """
+    if count not in COUNTS or not others > 0:
+        raise UsageError(
+            f"the classifier `closed-set` takes count={' or '.join(COUNTS)} and others above 0; got {count!r}, {others}"
+        )
 
 
 @dataclass(frozen=True)
 class ClosedSetMatching:
-    """The method behind :class:`ClosedSetClassifier`: it looks at no example."""
+    """The method behind :class:`ClosedSetClassifier`: it looks at no example.
 
-    name = "closed-set"
+    Attributes:
+        count: how the classes of a name count, one of :data:`COUNTS`.
+        others: factor o, above 0, of the probability of everything else.
+    """
+
+    count: str = "sum"
+    others: int | float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.count, self.others)
+
+    @property
+    def name(self) -> str:
+        """Its kind, and its settings where they are not the usual ones."""
+        plain = (self.count, self.others) == ("sum", 1)
+        return "closed-set" if plain else f"closed-set(count={self.count}, others={self.others:g})"
 
     def fit(
         self, texts: TextEmbeddings, examples: Examples | None = None, temperature: float = 100.0
@@ -112,4 +156,4 @@ class ClosedSetMatching:
         """
         if examples is not None:
             raise UsageError("the classifier `closed-set` uses no examples; take one that does, such as gda")
-        return ClosedSetClassifier(texts)
+        return ClosedSetClassifier(texts, self.count, self.others)

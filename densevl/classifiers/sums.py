@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
@@ -56,11 +57,9 @@ class Sums:
         """
         values, labels = vectors.detach().double().cpu(), labels.cpu()
         share = torch.ones(len(values), dtype=torch.float64) if weights is None else weights.double().cpu()
-        weighted = values * share[:, None]
-        counts = torch.zeros(classes, dtype=torch.float64).index_add(0, labels, share)
-        totals = torch.zeros(classes, values.shape[1], dtype=torch.float64).index_add(0, labels, weighted)
+        owners = F.one_hot(labels.long(), classes) * share[:, None]  # products of matrices are faster than index_add
         rows, columns = _triangle(values.shape[1])
-        return cls(counts, totals, (weighted.mT @ values)[rows, columns])
+        return cls(owners.sum(0), owners.mT @ values, (values.mT @ (values * share[:, None]))[rows, columns])
 
     def __len__(self) -> int:
         """Number of classes."""
@@ -69,6 +68,13 @@ class Sums:
     def __add__(self, other: "Sums") -> "Sums":
         """The sums of the vectors of both, which have the same classes."""
         return Sums(self.counts + other.counts, self.totals + other.totals, self.squares + other.squares)
+
+    def __sub__(self, other: "Sums") -> "Sums":
+        """The sums without those of vectors that are among them."""
+        counts = (self.counts - other.counts).clamp(min=0)
+        gone = counts < 1e-9  # of weights such as a fifth something remains where nothing is left
+        totals = torch.where(gone[:, None], 0.0, self.totals - other.totals)
+        return Sums(torch.where(gone, 0.0, counts), totals, self.squares - other.squares)
 
     @property
     def dim(self) -> int:

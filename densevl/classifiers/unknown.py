@@ -44,7 +44,7 @@ class Known:
     precision: Float64[Tensor, "d d"]
 
     @classmethod
-    def of(cls, sums: Sums, count: float | None = None) -> "Known":
+    def of(cls, sums: Sums, count: int | float | None = None) -> "Known":
         """From the sums of examples, of one class at least.
 
         Args:
@@ -53,7 +53,7 @@ class Known:
                 be compared with those by all; None for their own.
         """
         own, seen = max(float(sums.counts.sum()) - 1, 1.0), sums.counts > 0
-        whole = own if count is None else max(count - 1, 1.0)
+        whole = own if count is None else max(float(count) - 1, 1.0)
         scatter = sums.scatter(sums.means) * (whole / own)
         return cls(sums.means[seen], precision_of(scatter, whole + 1) * (whole / sums.dim))
 

@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
         metavar="P",
         help="share of known things that may be called unknown (default: 0.05)",
     )
-    add_model_options(parser, "segmentor", out=None)
+    add_model_options(parser, "segmentor", out=None, early=False)
 
 
 def _check(options: argparse.Namespace) -> int:

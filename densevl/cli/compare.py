@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import add_command, add_model_options, add_segment_options, load_model, numbers
+from densevl.cli.words import say_remarks
 
 __all__ = ["add"]
 
@@ -46,5 +47,6 @@ def _compare(options: argparse.Namespace) -> int:
     path = options.out / f"{options.image.stem}.compare.png"
     model = load_model(options, lazy=True)
     write_image(path, compare(model, options.image, vocabulary, options.point, background))
+    say_remarks(model.read_words(vocabulary, background))
     print(path)
     return 0

@@ -20,6 +20,7 @@ EXAMPLES = """\
   densevl search photos/ "a striped sponge"             the folder is embedded first, and kept for the next time
   densevl search index "red ring" "blue circle" --top 50      an index that `densevl embed` wrote
   densevl search index --like photo.jpg --box 40,30,120,140   more of this
+  densevl search index --like photo.jpg --box 40,30,120,140 --labels names.json      what it is, by its neighbours
   densevl search index "red ring" --per-image 1 --json
   densevl search index "a red ring and a blue square" --compose      both in one image, the ring is shown
   densevl search photos/ gadget --classes classes.safetensors          a class that `densevl teach` taught
@@ -45,6 +46,12 @@ def add(commands: Any) -> None:
     box = numbers(float, "X0,Y0,X1,Y1", "40,30,120,140")
     parser.add_argument("--like", type=Path, metavar="IMAGE", help="an example in the place of words")
     parser.add_argument("--box", type=box, metavar="X0,Y0,X1,Y1", help="its region (default: the whole image)")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="EXAMPLES",
+        help="names of regions or images of the index, in any layout of `densevl teach`: say what the example is",
+    )
     parser.add_argument("--top", type=positive, default=20, metavar="N", help="hits of each query (default: 20)")
     parser.add_argument("--per-image", type=positive, metavar="N", help="at most so many hits of one image")
     parser.add_argument(
@@ -74,6 +81,10 @@ def _search(options: argparse.Namespace) -> int:
     example = None if options.like is None else Example(options.like, options.box)
     if example is not None:
         _ = example.region  # what cannot be used is said before a model is loaded
+    if options.labels is not None:
+        from densevl.datasets.examples import read_examples
+
+        options.labels = read_examples(options.labels)
     path, index, model, run = (_opened if is_index(options.index) else _embedded)(options)
     ranker = None
     if options.faiss:
@@ -86,6 +97,8 @@ def _search(options: argparse.Namespace) -> int:
     limits = {"top": options.top, "per_image": options.per_image, "overlap": options.overlap}
     if example is not None:
         found = {str(example): job.by_example(example, **limits)}
+        if options.labels is not None:
+            options.answer = job.identify(example, options.labels)
     else:
         ask = job.by_composition if options.compose else job.by_text
         found = dict(zip(options.queries, ask(options.queries, **limits), strict=True))
@@ -116,6 +129,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"search by words or by an example; got both {options.queries[0]!r} and --like {options.like}")
     if options.box is not None and options.like is None:
         raise UsageError("--box is the region of an example; give its image with --like")
+    if options.labels is not None and options.like is None:
+        raise UsageError("--labels says what an example is; give its image with --like")
     if any(not query.strip() for query in options.queries):
         raise UsageError("a query is empty; write what to search for, such as 'a striped sponge'")
     if options.compose and (options.like is not None or options.faiss or options.classes):
@@ -177,9 +192,14 @@ def _show(options: argparse.Namespace, job: Any, found: dict[str, Any]) -> None:
         if missing:
             print(f"densevl: {len(missing)} images are missing or have changed: {missing[0]}{_MOVED}", file=sys.stderr)
         answers.append({"query": query, "hits": hit_records(hits), "sheet": None if sheet is None else str(sheet)})
+        if options.labels is not None:
+            answers[-1]["answer"] = options.answer
         if options.json:
             continue
         print(query if hits else f"{query}: nothing found")
+        if options.labels is not None:
+            shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in options.answer["shares"].items())
+            print(f"  of its {len(options.answer['neighbours'])} nearest neighbours with a name: {shares}")
         for rank, hit in enumerate(hits, 1):
             box = ", ".join(f"{value:.0f}" for value in hit.box)
             print(f"{rank:4}  {hit.score:6.3f}  {_relative(hit.image.path)} ({box})")

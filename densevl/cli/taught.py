@@ -20,7 +20,9 @@ def add_classes_option(parser: argparse.ArgumentParser, use: str) -> None:
 
 
 def take_model_of(options: argparse.Namespace) -> None:
-    """Choose the model that the classes were taught with, and how it was loaded, where the options name no model.
+    """Choose the model that classes were taught with, and how it was loaded, where the options name no model.
+
+    They are those of ``--classes``, or those that ``--add-to`` adds to.
 
     Raises:
         WeightsError: where the file of the classes is damaged.
@@ -28,7 +30,7 @@ def take_model_of(options: argparse.Namespace) -> None:
     from densevl.core.files import parse_json
     from densevl.core.tensor_header import header_texts, is_tensor_file
 
-    path = getattr(options, "classes", None)
+    path = getattr(options, "classes", None) or getattr(options, "add_to", None)
     if options.model is not None or path is None or not is_tensor_file(path):
         return
     try:

@@ -27,7 +27,8 @@ class DenseFeatures:
             in a space of their own.
         patch_size: side of a patch in pixels of the encoded input.
         model_id: identity of the encoder and its weights.
-        keys: keys of the last attention, heads concatenated, where they were needed.
+        keys: by which patches are compared, where they were needed: of the last attention, heads concatenated, or
+            made by a refiner of earlier maps.
         maps: maps of earlier blocks by name, such as ``"blocks.-3.ln_2"``; those of convolutions on grids of their own.
         foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
         summary: what each image looks like in short, the mean over its patches of what the middle block of the encoder
@@ -40,7 +41,7 @@ class DenseFeatures:
     keys: Float[Tensor, "n c h w"] | None = None
     maps: Mapping[str, Float[Tensor, "n _ _ _"]] = field(default_factory=dict)
     foreground: Float[Tensor, "n h w"] | None = None
-    summary: Float[Tensor, "n c"] | None = None
+    summary: Float[Tensor, "n _"] | None = None
 
     @classmethod
     def cat(cls, batches: "Sequence[DenseFeatures]") -> "DenseFeatures":

@@ -105,9 +105,8 @@ def all_unknown(errors: Sequence[UnknownWord], asked: int) -> UsageError:
         return errors[0]
     named = [f"{e.text!r} (near it: {', '.join(e.near)})" if e.near else repr(e.text) for e in errors[:MOST_LISTED]]
     more = f" and {len(errors) - MOST_LISTED} more" if len(errors) > MOST_LISTED else ""
-    return UsageError(
-        f"{len(errors)} of {asked} words are not known: {', '.join(named)}{more}; `densevl words` lists those that are"
-    )
+    which = ", ".join(named) + more
+    return UsageError(f"{len(errors)} of {asked} words are not known: {which}; leave them out, or see `densevl words`")
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -69,6 +69,11 @@ class DenseEncoder(nn.Module):
         return list(self.refiners)
 
     @property
+    def _makes_keys(self) -> bool:
+        """True where a refiner makes keys, so that the encoder need not; one of convolutions has none."""
+        return any(getattr(refiner, "makes_keys", False) for refiner in self._refiners)
+
+    @property
     def needs(self) -> Needs:
         """The needs of readout and refiners together."""
         return join_needs([self.readout.needs, *(refiner.needs for refiner in self._refiners)])
@@ -111,7 +116,7 @@ class DenseEncoder(nn.Module):
 
         Args:
             images: RGB in [0, 1].
-            keys: also return the keys of the last attention.
+            keys: also return the keys of the last attention, or those that a refiner makes.
             windows: boxes of the images in the image that they were all cut from, where readout or refiners need it.
             texts: the vocabulary, where they need it.
 
@@ -124,7 +129,7 @@ class DenseEncoder(nn.Module):
             self.encoder,
             images,
             self.readout,
-            join_needs([self.needs, Needs(keys=keys)]),
+            join_needs([self.needs, Needs(keys=keys and not self._makes_keys)]),
             positions=self.positions,
             border=self.border,
             windows=windows,

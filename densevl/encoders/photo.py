@@ -29,7 +29,7 @@ from densevl.core.images import normalise
 from densevl.core.readings import Reading, UnknownWord
 from densevl.encoders.contracts import NOTHING, LastBlock, Needs
 from densevl.encoders.images import check_images, fit, whole_patches
-from densevl.encoders.texts.lexicon import lexicon
+from densevl.encoders.texts.lexicon import lexicon, lexicon_digest
 from densevl.encoders.texts.word_vectors import WordVectors
 from densevl.encoders.towers.efficientnet import EfficientNetTower, build_efficientnet
 from densevl.weights.opened import open_weights, random_seed
@@ -192,7 +192,8 @@ class PhotoEncoder(nn.Module):
     @property
     def words(self) -> str:
         """What it reads texts with, for reports."""
-        return "lexicon" if self.beyond is None else f"lexicon, and word vectors of {self.beyond.name}"
+        vectors = "" if self.beyond is None else f", word vectors of {self.beyond.name}"
+        return f"lexicon {lexicon_digest()}{vectors}"
 
     def understand(self, texts: Sequence[str]) -> tuple[Reading | UnknownWord, ...]:
         """How each text is read, or why it is not."""

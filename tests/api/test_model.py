@@ -161,3 +161,14 @@ def test_bfloat16_labels_are_nearly_those_of_float32(model, scene):
     half = densevl.load("mini", offline=True, dtype="bfloat16")
     same = half.segment(scene.image, WORDS).labels == model.segment(scene.image, WORDS).labels
     assert same.mean() > 0.95
+
+
+def test_a_model_of_certain_words_says_how_it_reads_them(model):
+    photo = densevl.load("photo")
+    words = photo.read_words("red cat; giraffe")
+    assert words.remarks == ("'red cat': read as 'cat'; 'red' is not used",)
+    assert list(words.unknown) == ["giraffe"]
+    assert photo.read_texts(["dogs", "dogs", "xyzzy"]).summary == "knows 1 of 2, not xyzzy"
+    assert photo.read_words(photo.embed_classes("cat, dog")) is None
+    assert model.read_words("red cat; giraffe") is None
+    assert model.read_texts(["giraffe"]) is None

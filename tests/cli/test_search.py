@@ -227,3 +227,32 @@ def test_the_mini_model_from_pictures_to_hits(world, scenes, tmp_path, monkeypat
     ]
     assert sum(right) >= 4, "of six"
     assert all("mask" in answer["hits"][0] for answer in answers)
+
+
+def test_neighbours_say_what_an_example_is(search, world, scenes, tmp_path, capsys):
+    names = [
+        {"image": str(world / "photos" / f"{number}.png"), "box": list(map(int, item.box)), "name": item.shape}
+        for number, scene in enumerate(scenes)
+        for item in scene.objects
+    ]
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    box = ",".join(map(str, scenes[1].objects[0].box))
+    like = ["--like", world / "photos" / "1.png", "--box", box, "--labels", tmp_path / "names.json", "--no-sheet"]
+    assert search(*like, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)["queries"][0]["answer"]
+    assert len(answer["neighbours"]) == 6
+    assert answer["neighbours"][0]["name"] == scenes[1].objects[0].shape
+    assert answer["neighbours"][0]["score"] == pytest.approx(1, abs=1e-4)
+    assert sum(answer["shares"].values()) == pytest.approx(1, abs=1e-4)
+    totals = {}
+    for one in answer["neighbours"]:
+        totals[one["name"]] = totals.get(one["name"], 0) + max(one["score"], 0)
+    share = max(totals.values()) / sum(totals.values())
+    assert answer["confidence"] == pytest.approx(share, abs=1e-4)
+    assert search(*like) == 0
+    assert "of its 6 nearest neighbours with a name: " in capsys.readouterr().out
+    (tmp_path / "names.json").write_text(json.dumps([{**names[0], "box": [0, 0, 3, 3]}]))
+    assert search(*like) == 2
+    assert "no region of the index gets a name from the 1 examples" in capsys.readouterr().err
+    assert search("a ring", "--labels", tmp_path / "names.json") == 2
+    assert "--labels says what an example is; give its image with --like" in capsys.readouterr().err

@@ -30,7 +30,7 @@ def test_segment_marks_them_in_their_records(photos, capsys):
         assert (
             "1 of 2 images do not look like the drawn scenes that mini-maskclip knows: photos/noise.png" in printed.err
         )
-        assert "take a model of photos, such as dinoiser" in printed.err
+        assert "take a model of photos: photo, or a CLIP such as dinoiser" in printed.err
     assert "0 segmented, 2 done before" in printed.out
     records = {
         name: json.loads((photos.parent / "out" / f"{name}.record.json").read_text()) for name in ("noise", "scene")

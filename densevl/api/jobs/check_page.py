@@ -133,7 +133,7 @@ def _verdict(figures: Mapping[str, Any]) -> str:
         judged, warn = "it is more often right than it says", ""
     return (
         f'<p class="verdict{warn}">On average it is <b>{_share(said)}</b> sure and <b>{_share(right)}</b> of the '
-        f"answers are right: {judged}. {_share(figures['overconfident'], 1)} of the answers are wrong and 90 % sure or more.</p>"
+        f"answers are right: {judged}. {_share(figures['overconfident'], 1)} are wrong and 90 % sure or more.</p>"
     )
 
 

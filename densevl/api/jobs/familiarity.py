@@ -108,7 +108,8 @@ class Unfamiliar:
             said = f"{len(found)} of {len(self.records)} images do not look like {whose}: {names}"
         if kind.startswith("images of ") or not self.cure:
             return f"densevl: {said}; what is said of it may mean nothing"
-        return f"densevl: {said}; what is said of it means nothing: take a model of photos, such as {self.cure}"
+        cure = f"take a model of photos: photo, or a CLIP such as {self.cure}"
+        return f"densevl: {said}; what is said of it means nothing; {cure}"
 
     def report(self) -> None:
         """Print the line on standard error, where there is one."""

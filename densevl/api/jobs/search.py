@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from densevl.api.jobs.labelled import LabelledIndex
 from densevl.api.model import Model
 from densevl.classifiers.classes import Classes
 from densevl.classifiers.contracts import check_classifier
@@ -22,6 +23,7 @@ from densevl.core.images import read_image
 from densevl.core.inputs import open_input
 from densevl.core.masks import decode_masks
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.datasets.examples.example import Example as LabelledExample
 from densevl.regions.embedders.embedder import space_of
 from densevl.tasks.grounding.expression import parse_expression
 from densevl.tasks.search import Hit, RegionIndex
@@ -147,6 +149,16 @@ class SearchJob:
             ranker = ComposedRanker(self.index, words.float().cpu())
             found += search(self.index, self.model.embed_texts([text]), top, ranker=ranker, **limits)
         return found
+
+    def identify(self, example: Example, names: Sequence[LabelledExample]) -> dict[str, Any]:
+        """What an example region is by the names of its nearest neighbours; see :class:`LabelledIndex`.
+
+        Raises:
+            ImageError: where its image cannot be read.
+            UsageError: where its box lies outside the image, or no region of the index gets a name.
+        """
+        vector: RegionEmbeddings = self.model.embed_regions([example.image], [example.region])[0]
+        return LabelledIndex.of(self.index, names).answer(vector)
 
     def by_example(self, example: Example, top: int = 20, **limits: Any) -> list[Hit]:
         """The hits of an example region; where its own image is in the index, it finds itself.

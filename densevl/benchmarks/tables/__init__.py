@@ -7,6 +7,7 @@ from typing import Any
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.compose import compose_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
+from densevl.benchmarks.tables.photo_masks import photo_masks_table
 from densevl.benchmarks.tables.photo_regions import photo_regions_table
 from densevl.benchmarks.tables.photo_search import photo_search_table
 from densevl.benchmarks.tables.referring import referring_table
@@ -23,6 +24,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "cloc": cloc_table,
     "compose": compose_table,
     "dinoiser": dinoiser_table,
+    "photo-masks": photo_masks_table,
     "photo-regions": photo_regions_table,
     "photo-search": photo_search_table,
     "referring": referring_table,
@@ -37,6 +39,7 @@ DESCRIPTIONS = {
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "compose": "captions and queries of two things, told from the same words the other way round",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
+    "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
     "photo-regions": "names of boxes on photos and expressions that mean one of them, with --data, by the model photo",
     "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
@@ -49,7 +52,7 @@ DESCRIPTIONS = {
 TRAINED = ("cloc",)
 """Tables that train what they measure."""
 
-PICTURES = ("photo-regions", "photo-search", "teach-pixels")
+PICTURES = ("photo-masks", "photo-regions", "photo-search", "teach-pixels")
 """Tables that also measure on pictures of a folder."""
 
 

@@ -37,6 +37,7 @@ from densevl.metrics.confusion import confusion_matrix, scores_of
 from densevl.metrics.table import Spread, Table
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.stacked import segmentor_of_space
+from densevl.tasks.teaching.candidates import candidate_stacks
 from densevl.tasks.teaching.masked_cells import MaskedImage
 from densevl.tasks.teaching.pixels import teach_pixels
 
@@ -152,12 +153,11 @@ def _scenes_table(count: int, further: Sequence[Table]) -> Table:
     training = [shifted_scene("new colours", TRAINING, index, split="train") for index in range(ENOUGH)]
     vocabulary = Vocabulary.of([[name] for name in NEW_CLASSES])
     text = _on_scenes(model.segmentor, model.embed_classes(vocabulary), held_out)
-    taught, chosen = [], []
+    encoder, taught = model.segmentor.encoder, []
+    stack = candidate_stacks(encoder)[0]
     for seed in tqdm(SEEDS, desc="seeds", disable=None):
-        head, _ = teach_pixels(model.segmentor.encoder, draw_masks(training, MASKS, seed), vocabulary)
-        segmentor = segmentor_of_space(model.segmentor.encoder, head.classifier.space)
-        taught.append(_on_scenes(segmentor, head.classifier, held_out))
-        chosen.append(f"{segmentor.short_side} px")
+        head, _ = teach_pixels(encoder, draw_masks(training, MASKS, seed), vocabulary, [stack])
+        taught.append(_on_scenes(segmentor_of_space(encoder, head.classifier.space), head.classifier, held_out))
     rows: list[tuple[str, Sequence[float | Spread]]] = [
         ("words", text),
         (f"{MASKS} masks a class", [Spread(values) for values in zip(*taught, strict=True)]),
@@ -165,8 +165,8 @@ def _scenes_table(count: int, further: Sequence[Table]) -> Table:
     new = len(NEW_CLASSES) - len(GROUNDS)
     note = (
         f"{count} held-out scenes in colours that no model was shown; {len(NEW_CLASSES)} classes, {new} of them in new "
-        f"colours; `mini`; mean ± standard deviation of seeds {', '.join(map(str, SEEDS))}, whose examples chose "
-        f"stacks of {', '.join(chosen)}."
+        f"colours; `mini`; mean ± standard deviation of seeds {', '.join(map(str, SEEDS))}; the stack of the "
+        f"scenes' own size, {stack.short_side} px."
     )
     return Table(("mIoU, scenes", "things in new colours", "all classes"), rows, note, further)
 
@@ -202,9 +202,9 @@ def _streets_table(pictures: Sequence[Street]) -> Table:
     taught = [f"{len(one.present)} classes in {place + 1}" for place, one in enumerate(pictures)]
     note = (
         "Cityscapes; mean over the classes in the truth of the tested picture, those that the other one does not show "
-        f"counting as zero; {', '.join(taught)}; chosen: {'; '.join(chosen)}; milliseconds to encode and label a "
-        f"picture of {pictures[0].image.shape[1]}×{pictures[0].image.shape[0]} pixels on the CPU, "
-        f"{torch.get_num_threads()} threads, median of {TIMED}."
+        f"counting as zero; {', '.join(taught)}; chosen: {'; '.join(chosen)}; milliseconds of "
+        f"processor time, summed over cores, to encode and label a picture of {pictures[0].image.shape[1]}×"
+        f"{pictures[0].image.shape[0]} pixels, median of {TIMED}."
     )
     return Table(head, rows, note)
 
@@ -216,7 +216,7 @@ class StreetFigures:
     Attributes:
         miou: mean over the classes that its truth holds, in percent.
         right: part of its pixels that is right, in percent.
-        milliseconds: to encode and to label it.
+        milliseconds: of processor time, summed over cores, to encode and to label it.
         chosen: short side and settings.
     """
 
@@ -249,9 +249,9 @@ def measure_street(
     segmentor = segmentor_of_space(encoder, head.classifier.space)
     seconds, labels = [], torch.zeros(0)
     for _ in range(TIMED):
-        start = time.perf_counter()
+        start = time.process_time()
         labels, _ = segmentor.label(segmentor.encode([tested.image])[0], head.classifier)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     given = torch.tensor(present)[labels.cpu()]
     scores = scores_of(confusion_matrix(torch.from_numpy(tested.truth).long(), given, len(names)), names)
     lights = ", other lights" if head.facts["settings"]["lights"] else ""

@@ -11,6 +11,8 @@ from jaxtyping import Float
 
 __all__ = ["confusion_plot", "histogram_plot", "reliability_plot"]
 
+Number = int | float
+
 WIDTH, HEIGHT = 360, 300
 """Size of a plot in its own units; it is scaled to its place."""
 
@@ -59,7 +61,7 @@ def reliability_plot(
 
 
 def histogram_plot(
-    known: Float[np.ndarray, " n"], unknown: Float[np.ndarray, " m"], limit: float | None = None, bins: int = 24
+    known: Float[np.ndarray, " n"], unknown: Float[np.ndarray, " m"], limit: Number | None = None, bins: int = 24
 ) -> str:
     """Fractions of the known and of the unknown by how doubtful they look.
 
@@ -127,7 +129,7 @@ def confusion_plot(matrix: Float[np.ndarray, "k k"], names: Sequence[str]) -> st
     )
 
 
-def _framed(title: str, x_name: str, y_name: str, marks: str, highest: float = 1.0) -> str:
+def _framed(title: str, x_name: str, y_name: str, marks: str, highest: Number = 1.0) -> str:
     """A plot of fractions within its axes."""
     lines = []
     for fraction in (0, 0.25, 0.5, 0.75, 1):
@@ -145,10 +147,10 @@ def _framed(title: str, x_name: str, y_name: str, marks: str, highest: float = 1
     return f'<svg class="plot" role="img" aria-label="{title}" viewBox="{size}">{"".join(lines)}{marks}{names}</svg>'
 
 
-def _bar(x: float, width: float, low: float, high: float, kind: str) -> str:
+def _bar(x: Number, width: Number, low: Number, high: Number, kind: str) -> str:
     height = max(_y(low) - _y(high), 0.0)
     return f'<rect class="{kind}" x="{x:.1f}" y="{_y(high):.1f}" width="{width:.1f}" height="{height:.1f}"/>'
 
 
-def _y(fraction: float) -> float:
-    return TOP + DOWN * (1 - fraction)
+def _y(fraction: Number) -> float:
+    return TOP + DOWN * (1.0 - fraction)

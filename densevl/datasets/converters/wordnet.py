@@ -7,7 +7,7 @@ The folder is that of Princeton's distribution (``data.noun``, ``index.noun``, `
   subject that the lexicographers filed it under, and how many kinds of it WordNet has.
 - ``senses``: the synsets of each name in WordNet's order, which is that of their frequency in tagged texts. What else
   the name means more often stands before them as a text, where one can see it and it is of another subject.
-- ``kin``: nouns that cover no class, each with the nearest synset above it that does.
+- ``kin``: nouns that cover no class, each with the nearest synset above it that does; common ones with -1 for none.
 - ``plurals``: irregular ones.
 """
 
@@ -80,11 +80,14 @@ def lexicon_data(folder: str | Path, classes: Sequence[str]) -> dict[str, Any]:
     kept = sorted({offset for one in offsets for offset in _upwards(synsets, one)})
     place = {offset: index for index, offset in enumerate(kept)}
     kinds = _kinds(synsets)
-    orders = dict(_orders(folder / "index.noun"))
+    index = dict(_index(folder / "index.noun"))
+    orders = {name: order for name, (order, _) in index.items()}
+    common = {name for name, (_, tagged) in index.items() if tagged and name.isalpha()}
     senses = {
         name: _meanings(synsets, place, orders[name.lower()])
         for name in sorted({name for offset in kept for name in synsets[offset].names})
     }
+    kin = _kin(synsets, place, orders, senses)
     ends = {name.split()[-1].lower() for name in senses}
     exceptions = (line.split() for line in (folder / "noun.exc").read_text(encoding="ascii").splitlines())
     return {
@@ -94,7 +97,7 @@ def lexicon_data(folder: str | Path, classes: Sequence[str]) -> dict[str, Any]:
             for offset, one in ((offset, synsets[offset]) for offset in kept)
         ],
         "senses": senses,
-        "kin": _kin(synsets, place, orders, senses),
+        "kin": {**dict.fromkeys(sorted(common - {name.lower() for name in senses}), -1), **kin},
         "plurals": {plural: word for plural, word, *_ in exceptions if word in ends and plural not in ends},
     }
 
@@ -109,12 +112,12 @@ def _synset(line: str) -> tuple[str, Synset]:
     return offset, Synset(names, above, meaning, SUBJECTS.split()[int(subject) - 3], "@i" in pointers)
 
 
-def _orders(file: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each name of ``index.noun`` with the offsets of its meanings, the most frequent first."""
+def _index(file: Path) -> Iterator[tuple[str, tuple[list[str], int]]]:
+    """Each name of ``index.noun``: the offsets of its meanings, the most frequent first, and how many are tagged."""
     for line in file.read_text(encoding="ascii").splitlines():
         if not line.startswith(" "):
             name, _, _, pointers, *rest = line.split()
-            yield name.replace("_", " "), rest[int(pointers) + 2 :]
+            yield name.replace("_", " "), (rest[int(pointers) + 2 :], int(rest[int(pointers) + 1]))
 
 
 def _upwards(synsets: Mapping[str, Synset], offset: str) -> Iterator[str]:

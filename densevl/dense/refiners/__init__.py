@@ -8,6 +8,7 @@ REFINERS = Registry(
     "refiner",
     {
         "dinoiser": "densevl.dense.refiners.dinoiser_weights:build_dinoiser",
+        "finer": "densevl.dense.refiners.finer:Finer",
         "teachers": "densevl.dense.refiners.teachers:Teachers",
         "walk": "densevl.dense.refiners.walk:WalkTeacher",
     },

@@ -7,6 +7,7 @@ __all__ = ["SMOOTHINGS"]
 SMOOTHINGS = Registry(
     "smoothing",
     {
+        "appearance": "densevl.dense.smoothing.appearance:Appearance",
         "key-smoothing": "densevl.dense.smoothing.maskclip:KeySmoothing",
         "pamr": "densevl.dense.smoothing.pamr:PAMR",
         "prompt-denoising": "densevl.dense.smoothing.maskclip:PromptDenoising",

@@ -10,6 +10,7 @@ those that cover a class; ``crane (bird)`` asks for another.
 """
 
 import gzip
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from densevl.core.files import parse_json, read_json
 from densevl.core.readings import Reading, Sense, UnknownWord, all_unknown
 from densevl.encoders.texts.phrases import core, describes, key, singulars
 
-__all__ = ["Lexicon", "lexicon", "wordnet_data"]
+__all__ = ["Lexicon", "lexicon", "lexicon_digest", "wordnet_data"]
 
 DATA = Path(__file__).parents[2] / "data" / "lexicon"
 
@@ -34,7 +35,7 @@ Beyond = Callable[[Sequence[str]], Sequence[int]]
 """From the words of a text that is not known to the classes that may stand for it, such as
 :class:`densevl.encoders.texts.word_vectors.WordVectors`."""
 
-NEAREST = 50
+NEAREST = 100
 """Classes that a word may cover to be named as near to an unknown one."""
 
 
@@ -156,7 +157,7 @@ class Lexicon:
 
     @cached_property
     def _kin(self) -> dict[str, int]:
-        """The nearest synset that covers classes of each noun that covers none."""
+        """The nearest synset that covers classes of each noun that covers none; -1 for none."""
         return {key(name): place for name, place in self._relatives.items()}
 
     @cached_property
@@ -269,13 +270,13 @@ class Lexicon:
         )
 
     def _unknown(self, text: str, tokens: Sequence[str]) -> UnknownWord:
-        """The error of a text whose noun is not known, with the nearest known words: by meaning, then by spelling."""
+        """The error of a text whose noun is unknown, with words near it by meaning; where it is none, by spelling."""
         kin = self._spelled(tokens, self._kin) or self._spelled(tokens[-1:], self._kin)
-        above = None if kin is None else self._synsets[self._kin[kin]]
-        if above is not None and len(above.classes) <= NEAREST:
-            near = [above.names[0]]
-        else:
+        if kin is None:
             near = get_close_matches(" ".join(tokens), self.words, n=3, cutoff=0.8)
+        else:
+            above = None if self._kin[kin] < 0 else self._synsets[self._kin[kin]]
+            near = [above.names[0]] if above is not None and len(above.classes) <= NEAREST else []
         hint = f"near it: {', '.join(near)}" if near else "`densevl words` lists the words that are"
         return UnknownWord(f"{shortened(text)!r} is not known to a model of ImageNet's classes; {hint}", text, near)
 
@@ -284,6 +285,13 @@ class Lexicon:
 def lexicon() -> Lexicon:
     """The lexicon of ImageNet's 1000 classes, in the order in which timm and torchvision have them."""
     return Lexicon(wordnet_data(), read_json(DATA / "names.json"))
+
+
+@cache
+def lexicon_digest() -> str:
+    """The beginning of the SHA-256 of the data, which decide what a text means."""
+    files = (DATA / name for name in ("wordnet.json.gz", "names.json"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def wordnet_data() -> Any:

@@ -7,10 +7,11 @@ answers come accuracy and calibration, and the temperature at which probabilitie
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from densevl.classifiers import CLASSIFIERS
@@ -23,7 +24,7 @@ from densevl.classifiers.contracts import (
     SumClassifier,
     check_classifier,
 )
-from densevl.classifiers.folds import FOLDS, fitted_weights, fold_numbers, out_of_fold
+from densevl.classifiers.folds import FOLDS, fitted_weights, fold_numbers
 from densevl.classifiers.sums import SummingMethod, Sums
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
@@ -84,31 +85,25 @@ def fit_head(
     Raises:
         UsageError: where the method cannot use the examples, or cannot go on from the earlier head.
     """
-    method = method_of(method)
-    sums: Sums | None = None
-    if isinstance(method, SummingMethod) and method.sums_up:
-        method = method.settled(texts, examples, temperature) if before is None else method
-        sums = method.sums_of(examples, len(texts.vocabulary))
-    elif before is not None:
-        raise UsageError(_cannot_go_on(method.name))
-    if before is not None and sums is not None:
-        check_classifier(before.classifier, examples.model_id, examples.space)
-        if before.sums is None:
+    method, classes = method_of(method), len(texts.vocabulary)
+    summing = isinstance(method, SummingMethod) and method.sums_up
+    if before is not None:
+        if not summing or before.sums is None:
             raise UsageError(_cannot_go_on(method.name))
-        earlier = before.sums
-        sums = earlier + sums
-
-        def fit(some: Examples) -> Classifier:
-            both = earlier + method.sums_of(some, len(texts.vocabulary))
-            return method.of_sums(texts, both, temperature, examples.space)
-
+        check_classifier(before.classifier, examples.model_id, examples.space)
+    sums: Sums | None = None
+    if isinstance(method, SummingMethod) and summing:
+        method = method.settled(texts, examples, temperature) if before is None else method
+        sums = method.sums_of(examples, classes)
+        sums = sums if before is None or before.sums is None else before.sums + sums
+        of_sums = partial(method.of_sums, texts, temperature=temperature, space=examples.space)
+        whole = of_sums(sums)
+        without = partial(_without, sums, method, of_sums, classes)
     else:
-
-        def fit(some: Examples) -> Classifier:
-            return method.fit(texts, some, temperature)
-
-    whole = fit(examples) if sums is None else method.of_sums(texts, sums, temperature, examples.space)
-    judged = _held_out(fit, examples)
+        fit = partial(method.fit, texts, temperature=temperature)
+        whole = fit(examples)
+        without = partial(_fitted_without, fit)
+    judged = _held_out(without, examples)
     scale = _scale(judged, examples.labels, before)
     held = None
     if judged is not None:
@@ -134,23 +129,49 @@ def method_of(method: Any) -> ClassifierMethod:
     return made
 
 
-def _held_out(fit: Callable[[Examples], Classifier], examples: Examples) -> Judged | None:
+def _without(
+    sums: Sums,
+    method: SummingMethod,
+    of_sums: Callable[[Sums], Classifier],
+    classes: int,
+    examples: Examples,
+    out: Bool[Tensor, " n"],
+) -> Classifier:
+    """The classifier of all sums but those of some examples."""
+    return of_sums(sums - method.sums_of(examples.chosen(out), classes))
+
+
+def _fitted_without(fit: Callable[[Examples], Classifier], examples: Examples, out: Bool[Tensor, " n"]) -> Classifier:
+    """The classifier of all examples but some."""
+    return fit(examples.chosen(~out))
+
+
+def _held_out(without: Callable[[Examples, Bool[Tensor, " n"]], Classifier], examples: Examples) -> Judged | None:
     """The number of each example that can be judged, and its logits; None where none can.
 
     Where every class is in one image alone, a class is judged by its text, or by what was known of it before.
+
+    Args:
+        without: the classifier of all examples but some.
+        examples: the examples themselves stand before their views.
     """
     firsts = len(examples.labels) if examples.things is None else int(examples.things.max()) + 1
     for labels in (examples.labels, torch.zeros_like(examples.labels)):
         numbers = fold_numbers(labels, examples.groups)
-        if not (numbers >= 0).any():
+        judged = (numbers[:firsts] >= 0).nonzero().flatten()
+        if not len(judged):
             continue
+        logits: Tensor | None = None
         try:
-            logits = out_of_fold(examples, numbers, fit)
+            for number in numbers[judged].unique().tolist():
+                own = judged[numbers[judged] == number]
+                found = without(examples, numbers == number)(examples.vectors[own])
+                logits = found.new_zeros(firsts, found.shape[1]) if logits is None else logits
+                logits[own] = found
         except UsageError:  # nothing is known of a class without its examples
             continue
-        judged = (numbers >= 0).nonzero().flatten()
-        first = judged < firsts  # the examples themselves stand before their views
-        return judged[first], logits[first]
+        assert logits is not None
+        return judged, logits[judged]
     return None
 
 

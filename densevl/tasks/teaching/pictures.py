@@ -59,7 +59,7 @@ def reliability_picture(held: HeldOut, bins: int = 10) -> UInt8[np.ndarray, "H W
     return draw_reliability(found.confidences, found.accuracies, found.weights, title)
 
 
-def _tile(example: Example) -> UInt8[np.ndarray, "{SIDE} {SIDE} 3"]:
+def _tile(example: Example) -> UInt8[np.ndarray, "s s 3"]:
     """An example with what lies round it, outlined."""
     image = read_image(example.image)
     size = (image.shape[0], image.shape[1])

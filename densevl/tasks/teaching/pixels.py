@@ -46,13 +46,13 @@ METHOD = "shrunk gaussians"
 SHRINKAGES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """Shrinkages to choose from."""
 
-TRIED_ON = 24
+TRIED_ON = 16
 """Images that a choice is made on, at most; all images are learnt from."""
 
 JUDGED = 100_000
 """Cells that a choice is judged by, at most."""
 
-TEMPERATURES = torch.logspace(-1, 2, 121, dtype=torch.float64)
+TEMPERATURES = torch.logspace(-1, 4, 201, dtype=torch.float64)
 """Temperatures to choose from."""
 
 

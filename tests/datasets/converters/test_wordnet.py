@@ -25,7 +25,7 @@ animal n 1 1 @ 1 0 00000002
 beast n 2 1 @ 2 0 00000010 00000002
 bird n 1 1 @ 1 0 00000003
 crane n 3 1 @ 3 0 00000007 00000006 00000004
-tool n 1 1 @ 1 0 00000005
+tool n 1 1 @ 1 1 00000005
 giraffe n 1 1 @ 1 0 00000008
 toy_bird n 1 1 @ 1 0 00000009
 """
@@ -58,7 +58,7 @@ def test_what_is_above_the_classes_is_kept_with_its_senses(folder):
     assert [row[4] for row in data["synsets"]] == [6, 2, 1, 1]  # kinds: what has nothing below itself
     assert data["senses"]["crane"] == ["it lifts", 3]  # more often a tool; the writer cannot be meant
     assert data["senses"]["beast"] == ["a heavy machine", 1]
-    assert data["kin"] == {"giraffe": 1, "toy bird": 0}  # a toy bird is no bird
+    assert data["kin"] == {"giraffe": 1, "toy bird": 0, "tool": -1}  # a toy bird is no bird
     assert data["plurals"] == {"beasties": "beast"}
 
 

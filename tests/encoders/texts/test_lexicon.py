@@ -77,6 +77,8 @@ def test_another_noun_is_not_taken_for_the_word_before_it(words: Lexicon, text: 
 def test_an_unknown_word_comes_with_known_ones_near_it(words: Lexicon) -> None:
     with pytest.raises(UnknownWord, match=r"'giraffe' is not known .*: ruminant"):
         words.read("giraffe")
+    with pytest.raises(UnknownWord, match=r"'water' is not known .* `densevl words`"):
+        words.read("water")
     with pytest.raises(UnknownWord, match="zebra"):
         words.read("zebrra")
 

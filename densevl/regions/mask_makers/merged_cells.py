@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.ops import nms
 
@@ -32,6 +32,8 @@ LEAST_CELLS = 2
 """A piece of fewer cells is no region."""
 LARGEST = 0.7
 """Part of the cells above which a piece counts as all of the image, which is the last of the regions."""
+FILLED = 0.5
+"""Part of its box that a piece must fill: what is left of an image round a thing has the box of the whole image."""
 SAME_BOX = 0.8
 """Of pieces whose boxes overlap by more than this IoU, the best stays."""
 LONG_SIDE = 1024
@@ -106,7 +108,11 @@ class MergedCells:
         merges = merge_cells(vectors.flatten(1).mT.double().numpy(), grid)
         members, ends = merges.members(), merges.ends()
         cells = merges.cells
-        kept = [i for i, piece in enumerate(members) if LEAST_CELLS <= len(piece) <= LARGEST * cells]
+        kept = [
+            i
+            for i, piece in enumerate(members)
+            if LEAST_CELLS <= len(piece) <= LARGEST * cells and len(piece) >= FILLED * _box_area(piece, grid[1])
+        ]
         masks = torch.zeros(len(kept) + 1, cells, dtype=torch.bool)
         for mask, i in zip(masks, kept, strict=False):
             mask[torch.from_numpy(members[i])] = True
@@ -127,16 +133,22 @@ class MergedCells:
         pixels = torch.from_numpy(image).to(encoder.device).permute(2, 0, 1)[None].float() / 255
         small = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
         maps = encoder.last_block(small.to(encoder.dtype), Needs(maps=self.maps)).maps
-        grid = maps[self.cells].shape[2:]
+        grid = (maps[self.cells].shape[2], maps[self.cells].shape[3])
         same = [F.normalize(_on_grid(maps[name].float(), grid), dim=1) for name in self.maps]
         return torch.cat(same, dim=1)[0].cpu()
 
 
-def _on_grid(values: Float[Tensor, "1 c _ _"], grid: Sequence[int]) -> Float[Tensor, "1 c h w"]:
+def _box_area(piece: Int[np.ndarray, " n"], columns: int) -> int:
+    """Cells in the smallest box round a piece."""
+    rows, places = np.divmod(piece, columns)
+    return int((np.ptp(rows) + 1) * (np.ptp(places) + 1))
+
+
+def _on_grid(values: Float[Tensor, "1 c _ _"], grid: Size) -> Float[Tensor, "1 c h w"]:
     """A map on another grid: the mean of finer cells, or between coarser ones."""
     if values.shape[2] > grid[0]:
-        return F.adaptive_avg_pool2d(values, tuple(grid))
-    return F.interpolate(values, tuple(grid), mode="bilinear")
+        return F.adaptive_avg_pool2d(values, grid)
+    return F.interpolate(values, grid, mode="bilinear")
 
 
 def _on_image(masks: Bool[Tensor, "n h w"], scores: Float[Tensor, " n"], size: Size, most: int) -> Regions:

@@ -42,6 +42,11 @@ def test_a_thing_is_one_of_the_first_regions(maker):
     assert found.masks.shape[1:] == (96, 128)
 
 
+def test_a_region_fills_half_of_its_box(maker):
+    found = maker.everything(picture())
+    assert (found.areas >= 0.45 * found.box_areas).all()
+
+
 def test_an_image_that_was_encoded_gives_the_same(maker):
     direct, prepared = maker.everything(picture()), maker.everything(maker.encode(picture()))
     assert torch.equal(direct.masks, prepared.masks)

@@ -16,7 +16,7 @@ BOXES = [[0, 0, 40, 40], [60, 0, 100, 60], [20, 50, 80, 90], [100, 30, 130, 90]]
 
 @pytest.fixture(scope="module")
 def photo():
-    return load("photo", lazy=True, mask_maker=None)
+    return load("photo", lazy=True, mask_maker=None, calibration=1.0)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ import densevl
 from densevl.api.jobs.compare import compare
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Examples
-from densevl.classifiers.gda import GDA, gaussian_weights, new_class_weights
+from densevl.classifiers.gaussian import gaussian_weights, new_class_weights
+from densevl.classifiers.gda import GDA
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.regions import Regions
 from densevl.core.registry import build
@@ -218,6 +219,7 @@ REFINED: dict[str, Callable[[Where], Any]] = {
     "dinoiser on sub-patches": lambda device: (
         {"type": "dinoiser", "weights": "mini-dinoiser", "gamma": 0.6, "radius": 2.9, "rounds": 8, "sub_patch": 2}
     ),
+    "finer": lambda device: {"type": "finer", "side": 4, "maps": ["blocks.0", "blocks.1"]},
     "teachers": teachers,
     "teachers by keys": lambda device: teachers(device, part="key", foreground_encoder=vit(device)),
     "walk": lambda device: WalkTeacher(),
@@ -307,6 +309,7 @@ SMOOTHED = {
     "prompt-denoising": [{"type": "prompt-denoising", "threshold": 0.4}],
     "key-smoothing": ["prompt-denoising", {"type": "key-smoothing", "threshold": 0.9}],
     "key-smoothing, legacy": [{"type": "key-smoothing", "legacy": True, "threshold": 0.9}],
+    "appearance": ["appearance"],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
 }
 

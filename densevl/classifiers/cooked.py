@@ -24,7 +24,7 @@ from torch import Tensor
 
 from densevl.classifiers.contracts import Classifier, Examples, LinearClassifier, SumClassifier, check_examples
 from densevl.classifiers.folds import fitted_weights, fold_numbers, out_of_fold
-from densevl.classifiers.gda import gaussian_weights
+from densevl.classifiers.gaussian import gaussian_weights
 from densevl.classifiers.linear_probe import best_strength, probe
 from densevl.classifiers.text import TextClassifier
 from densevl.core.errors import UsageError

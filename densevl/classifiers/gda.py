@@ -13,22 +13,22 @@ example a class, which leaves no covariance, is an error; α is an argument, not
 terms get a weight by what they say of held-out examples, so that texts which say nothing can be dropped.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
 from densevl.classifiers.contracts import Examples, LinearClassifier, SumClassifier, check_examples
 from densevl.classifiers.folds import fitted_weights, fold_numbers, out_of_fold
+from densevl.classifiers.gaussian import gaussian_weights, weights_of
 from densevl.classifiers.sums import Sums, precision_of
 from densevl.classifiers.text import TextClassifier
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
 
-__all__ = ["GDA", "gaussian_weights", "new_class_weights", "shrunk_precision"]
+__all__ = ["GDA"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class GDA:
             UsageError: where a class has no example, or there are no more examples than classes.
         """
         _check_enough(texts.vocabulary, sums.counts)
-        weight, bias = _weights(sums.means, precision_of(sums.scatter(sums.means), float(sums.counts.sum())))
+        weight, bias = weights_of(sums.means, precision_of(sums.scatter(sums.means), float(sums.counts.sum())))
         gaussian = LinearClassifier(weight.float(), bias.float(), texts.vocabulary, texts.model_id, space)
         return self._sum(texts, gaussian, temperature)
 
@@ -127,63 +127,6 @@ class GDA:
     def _gaussian(self, examples: Examples, vocabulary: Vocabulary) -> LinearClassifier:
         weight, bias = gaussian_weights(examples.vectors, examples.labels, len(vocabulary), self.shrink)
         return LinearClassifier(weight, bias, vocabulary, examples.model_id, examples.space)
-
-
-def gaussian_weights(
-    vectors: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, shrink: bool = True
-) -> tuple[Float[Tensor, "{classes} d"], Float[Tensor, " {classes}"]]:
-    """Weights and biases of the classes.
-
-    Args:
-        vectors: the examples.
-        labels: class of each; each class has one at least.
-        classes: number of classes.
-        shrink: the estimate of the few-shot branch, see above; False for the mean of the classes' covariances.
-    """
-    labels = labels.to(vectors.device)
-    means = torch.stack([vectors[labels == index].mean(dim=0) for index in range(classes)])
-    centred = vectors - means[labels]
-    if shrink:
-        precision = shrunk_precision(centred)
-    else:
-        covariances = [torch.cov(centred[labels == index].mT) for index in range(classes)]
-        precision = torch.linalg.pinv(torch.stack(covariances).mean(dim=0))
-    return _weights(means, precision)
-
-
-def new_class_weights(
-    vectors: Float[Tensor, "n d"], texts: Float[Tensor, "k d"], neighbours: int = 64, copies: int = 16
-) -> tuple[Float[Tensor, "k d"], Float[Tensor, " k"]]:
-    """Weights and biases of classes that have no example, by the examples of others nearest to their texts.
-
-    A class's mean is that of its nearest examples and of copies of its text; its covariance is that of these examples
-    about the text, and the precision is the mean over the classes.
-
-    Args:
-        vectors: unit vectors of examples, whatever their class.
-        texts: unit vectors, one a class.
-        neighbours: nearest examples that are taken of each text.
-        copies: of the text, that its mean counts.
-    """
-    nearest = vectors[(texts @ vectors.mT).topk(min(neighbours, len(vectors)), dim=1).indices]
-    means = (nearest.sum(dim=1) + copies * texts) / (nearest.shape[1] + copies)
-    precision = torch.stack([shrunk_precision(near - text) for near, text in zip(nearest, texts, strict=True)]).mean(0)
-    return _weights(means, precision)
-
-
-def shrunk_precision(centred: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
-    """Kubokawa and Srivastava's estimate of the inverse covariance of centred vectors, fewer than numbers too."""
-    count, width = centred.shape
-    covariance = centred.mT @ centred / (count - 1)
-    identity = torch.eye(width, dtype=centred.dtype, device=centred.device)
-    return width * torch.linalg.pinv((count - 1) * covariance + covariance.trace() * identity)
-
-
-def _weights(
-    means: Float[Tensor, "k d"], precision: Float[Tensor, "d d"]
-) -> tuple[Float[Tensor, "k d"], Float[Tensor, " k"]]:
-    weight = means @ precision.mT
-    return weight, -math.log(len(means)) - (weight * means).sum(dim=1) / 2
 
 
 def _check_enough(vocabulary: Vocabulary, counts: Shaped[Tensor, " k"]) -> None:

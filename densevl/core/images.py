@@ -46,6 +46,7 @@ __all__ = [
     "normalise",
     "read_image",
     "resize_image",
+    "to_bytes",
     "to_tensor",
 ]
 
@@ -299,6 +300,14 @@ def to_tensor(image: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "3 H W"]:
     import torch
 
     return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
+
+
+def to_bytes(image: Float[Tensor, "3 H W"] | UInt8[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    """The image of a tensor, RGB in [0, 1] or bytes, as an array of bytes."""
+    import torch
+
+    values = image if image.dtype == torch.uint8 else (image * 255).round().byte()
+    return np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy())
 
 
 def normalise(

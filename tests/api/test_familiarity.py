@@ -135,7 +135,7 @@ def test_one_line_names_the_images_and_the_cure(model):
     one.note("cat.jpg", familiarity_record(model.known, 0.001))
     assert one.line == (
         "densevl: cat.jpg does not look like the drawn scenes that mini knows (p = 0.001); what is said of it means "
-        "nothing: take a model of photos: photo, or a CLIP such as dinoiser"
+        "nothing; take a model of photos: photo, or a CLIP such as dinoiser"
     )
     for number in range(9):
         many.note(f"{number}.jpg", familiarity_record(model.known, 0.5 if number < 4 else 0.001))

@@ -6,7 +6,8 @@ import torch
 
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Classifier, Examples, check_classifier
-from densevl.classifiers.gda import GDA, gaussian_weights, new_class_weights, shrunk_precision
+from densevl.classifiers.gaussian import gaussian_weights, new_class_weights, shrunk_precision
+from densevl.classifiers.gda import GDA
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.registry import build

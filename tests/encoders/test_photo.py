@@ -15,7 +15,7 @@ from densevl.dense.encoder import DenseEncoder, read_dense
 from densevl.dense.readouts.maskclip import MaskCLIPReadout
 from densevl.dense.readouts.plain import PlainReadout
 from densevl.encoders.contracts import Encoder, KnowsClasses, Needs
-from densevl.encoders.photo import MEAN, STD, build_photo
+from densevl.encoders.photo import MEAN, SCALE, STD, build_photo
 from densevl.encoders.towers.efficientnet import timm_names
 from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.weights import fetch, load_state_dict
@@ -91,7 +91,7 @@ def test_a_batch_equals_its_images(photo):
 
 def test_a_word_is_the_mean_of_its_classes(photo):
     weight, bias = photo.tower.classes
-    rows = torch.cat([weight, bias[:, None] / 10], 1)
+    rows = torch.cat([weight, bias[:, None] / SCALE], 1)
     (dog,) = photo.embed_texts(["dog"])
     expected = rows[151:269].mean(0) - rows.mean(0)
     torch.testing.assert_close(dog, expected / expected.norm())

@@ -38,17 +38,18 @@ __all__ = ["STEPS", "LabelledPhoto", "photo_masks_table", "read_labelled_photos"
 LARGE = 20_000
 """Pixels of a half that a name has more than to count as large."""
 
-RAW: Mapping[str, Any] = {"refiners": [], "smoothings": []}
-ALONE = {**RAW, "classifier": "closed-set"}
+DENSE: Mapping[str, Any] = {"blend": None, "classifier.others": 0.02}
+RAW = {**DENSE, "refiners": [], "smoothings": []}
 
 STEPS: Mapping[str, Mapping[str, Any]] = {
-    "raw maps, short side 448": {**ALONE, "short_side": 448},
+    "raw maps, short side 448": {**RAW, "short_side": 448, "classifier.count": "sum", "classifier.others": 1},
     "everything else counts little": {**RAW, "short_side": 448, "classifier.count": "sum"},
     "short side 320": {**RAW, "classifier.count": "sum"},
     "names by their likeliest class": RAW,
-    "patches of 8 pixels": {"smoothings": [], "refiners.0.blur": 0},
-    "blurred": {"smoothings": []},
-    "appearance: the model": {},
+    "patches of 8 pixels": {**DENSE, "smoothings": []},
+    "these, and appearance": DENSE,
+    "patches and regions": {"smoothings": []},
+    "regions and appearance: the model": {},
 }
 """The rows: changes of the model, from its raw maps to none."""
 
@@ -119,7 +120,7 @@ def read_labelled_photos(data: Path | None) -> list[LabelledPhoto]:
         raise UsageError("data: this table measures on photos; give --data, the folder that holds coco/")
     path = data / "coco" / "annotations" / "instances_val2017.json"
     content = read_json(path)
-    lists = [
+    lists: list[Any] = [
         content.get(name) if isinstance(content, dict) else None for name in ("images", "annotations", "categories")
     ]
     if not all(isinstance(entries, list) for entries in lists):

@@ -22,7 +22,7 @@ from densevl.benchmarks.tables.shifted_regions import ShiftedRegions, shifted_re
 from densevl.classifiers.conformal import class_limits, conformal_sets, limit
 from densevl.classifiers.contracts import Classifier, Examples, LinearClassifier
 from densevl.classifiers.evidence import SHARE
-from densevl.classifiers.gda import gaussian_weights
+from densevl.classifiers.gaussian import gaussian_weights
 from densevl.classifiers.sums import Sums
 from densevl.classifiers.text import TextClassifier
 from densevl.classifiers.unknown import Known

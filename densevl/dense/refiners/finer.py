@@ -1,11 +1,9 @@
 """Dense features on a finer grid, with what earlier blocks say of each place as its key.
 
 The maps of a tower of convolutions lie on grids of their own: the last one is coarse and names things, the earlier ones
-are fine and tell where they end. Here the features f, mixed with the mean of their neighbourhood N of 3×3 patches, are
-read bilinearly at the centres of finer patches. Earlier maps, each made unit and brought to these patches, follow each
-other in one unit vector, the key::
+are fine and tell where they end. Here the features are read bilinearly at the centres of finer patches. Earlier maps,
+each made unit and brought to these patches, follow each other in one unit vector, the key::
 
-    f_p ← (1 − β) f_p + β mean of f over N(p)
     key = unit(r(unit(m_1)), …, r(unit(m_n)))      as :func:`densevl.dense.stack.stack_maps` does it
 
 A smoothing such as :class:`densevl.dense.smoothing.appearance.Appearance` compares patches by their keys.
@@ -16,7 +14,6 @@ Convention: half-pixel centres; the finer grid ends with the image, not with its
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -37,22 +34,19 @@ class Finer(nn.Module):
     Args:
         side: of the finer patches in pixels; it divides the encoder's patch.
         maps: that the keys are made of; none leaves the features without keys.
-        blur: β, from 0 to 1; a little closes the holes that a single patch leaves in a thing.
 
     Raises:
-        UsageError: where the side is below 1, or the blur out of range.
+        UsageError: where the side is below 1.
     """
 
     finds_foreground = False
 
-    def __init__(self, side: int = 8, maps: Sequence[str] = (), blur: int | float = 0) -> None:
+    def __init__(self, side: int = 8, maps: Sequence[str] = ()) -> None:
         super().__init__()
         if side < 1:
             raise UsageError(f"side of the finer patches is a number of pixels above 0; got {side}")
-        if not 0 <= blur <= 1:
-            raise UsageError(f"blur is the weight of the neighbourhood, from 0 to 1; got {blur}")
-        self.side, self.maps, self.blur = side, tuple(maps), blur
-        self.name = f"finer({side=}, maps={list(maps)}, {blur=})"
+        self.side, self.maps = side, tuple(maps)
+        self.name = f"finer({side=}, maps={list(maps)})"
 
     @property
     def makes_keys(self) -> bool:
@@ -90,10 +84,9 @@ class Finer(nn.Module):
             raise UsageError(f"finer features read {', '.join(missing) or 'the images'}, which did not come with them")
         factor = features.patch_size // self.side
         grid: Size = (features.grid.shape[2] * factor, features.grid.shape[3] * factor)
-        around = F.avg_pool2d(features.grid, 3, 1, 1, count_include_pad=False)
         finer = replace(
             features,
-            grid=_read(torch.lerp(features.grid, around, self.blur) if self.blur else features.grid, grid),
+            grid=_read(features.grid, grid),
             patch_size=self.side,
             keys=stack_maps([features.maps[name] for name in self.maps], grid) if self.maps else None,
             maps={},

@@ -30,7 +30,8 @@ from densevl.encoders.contracts import Needs
 __all__ = ["Appearance", "learn_appearance"]
 
 LEAST = 1e-12
-"""Probabilities below this count as this, so that appearance has a say where a class was held impossible."""
+"""Probabilities below this count as this, so that appearance has a say where a class was held impossible; a class that
+is so at every patch, as one without a query is, stays impossible."""
 
 EPSILON = 1e-6
 """Variance of keys that are all the same, and weight of a class that no patch shows."""
@@ -52,7 +53,8 @@ def learn_appearance(
         weight: λ.
         shrinkage: s, above 0, up to 1.
     """
-    before = probabilities.float().clamp(min=LEAST).log().movedim(1, -1).flatten(0, 2)
+    shown = probabilities.float().movedim(1, -1).flatten(0, 2)
+    before = shown.clamp(min=LEAST).log().masked_fill(shown.amax(0) == 0, -torch.inf)
     seen = keys.float().movedim(1, -1).flatten(0, 2)
     seen = seen - seen.mean(0)
     second, one = seen.mT @ seen, torch.eye(seen.shape[1]).to(seen)

@@ -30,6 +30,7 @@ from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.geometry import Size
+from densevl.core.images import to_bytes
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.core.understood import Understood
@@ -214,7 +215,7 @@ class RegionSegmentor(nn.Module):
         Raises:
             UsageError: where there is no mask maker.
         """
-        encoded = self.encode([_bytes(image) for image in images], texts)
+        encoded = self.encode([to_bytes(image) for image in images], texts)
         return [replace(one, size=size, image=None) for one, size in zip(encoded, sizes, strict=True)]
 
     @torch.inference_mode()
@@ -334,12 +335,6 @@ def _said(protocol: Mapping[str, Any], encoder: str) -> list[str]:
     """The settings that decide the vectors of an embedder; its encoder only where it is not the segmentor's own."""
     said = {name: value for name, value in protocol.items() if name != "type" and (name, value) != ("encoder", encoder)}
     return [str(protocol["type"]), *(f"{name}={value}" for name, value in said.items())]
-
-
-def _bytes(image: Float[Tensor, "3 H W"] | UInt8[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """A tensor of an image as an array of bytes."""
-    bytes_ = image if image.dtype == torch.uint8 else (image * 255).round().byte()
-    return np.ascontiguousarray(bytes_.permute(1, 2, 0).cpu().numpy())
 
 
 def _signature() -> inspect.Signature:

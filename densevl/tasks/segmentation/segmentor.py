@@ -30,7 +30,7 @@ from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size, resized_size
-from densevl.core.images import resize_image, to_tensor
+from densevl.core.images import resize_image, to_bytes, to_tensor
 from densevl.core.registry import build
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
@@ -40,6 +40,7 @@ from densevl.dense.refiners.dinoiser import mark_background
 from densevl.dense.smoothing import SMOOTHINGS
 from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace, understand
 from densevl.tasks.segmentation.labelling import label, scores
+from densevl.tasks.segmentation.region_blend import RegionBlend
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["EncodedImage", "Segmentor"]
@@ -95,6 +96,8 @@ class Segmentor(nn.Module):
         positions: how the position embedding is resized, one of :data:`densevl.encoders.contracts.POSITIONS`.
         border: what becomes of sides that are no multiple of the patch, one of
             :data:`densevl.encoders.contracts.BORDERS`.
+        blend: mixes the vectors of regions into the dense features: arguments of a
+            :class:`densevl.tasks.segmentation.region_blend.RegionBlend`, or a built one; None for dense features alone.
         window_batch: windows that go through the encoder together.
     """
 
@@ -115,6 +118,7 @@ class Segmentor(nn.Module):
         average: str = "probabilities",
         positions: str = "size",
         border: str = "black",
+        blend: RegionBlend | Mapping[str, Any] | None = None,
         window_batch: int = 4,
     ) -> None:
         super().__init__()
@@ -123,6 +127,7 @@ class Segmentor(nn.Module):
         if average not in AVERAGES:
             raise UsageError(f"average must be one of {', '.join(AVERAGES)}; got {average!r}")
         self.dense = DenseEncoder(encoder, readout, refiners, positions, border)
+        self.blend = RegionBlend(self.dense.encoder, **blend) if isinstance(blend, Mapping) else blend
         self.classifier: ClassifierMethod = build(CLASSIFIERS, classifier)
         if not hasattr(self.classifier, "fit"):
             raise UsageError(f"classifier must be one of {', '.join(CLASSIFIERS.names)}; got {classifier!r}")
@@ -167,7 +172,13 @@ class Segmentor(nn.Module):
         """The name of the vectors that it classifies, for classifiers that are made of examples."""
         if self.dense.stack is not None:
             return self.dense.stack
-        return "dense: " + ", ".join(str(value) for key, value in self.dense.protocol.items() if key != "encoder")
+        settings = {**self.dense.protocol, **self._blended}
+        return "dense: " + ", ".join(str(value) for key, value in settings.items() if key != "encoder")
+
+    @property
+    def _blended(self) -> dict[str, str]:
+        """What of the protocol says how regions are mixed in."""
+        return {} if self.blend is None else {"blend": self.blend.name}
 
     @property
     def encodes_for_texts(self) -> bool:
@@ -179,6 +190,7 @@ class Segmentor(nn.Module):
         """Everything that decides a label map, for reports: plain values only."""
         return {
             **self.dense.protocol,
+            **self._blended,
             "classifier": self.classifier.name,
             "templates": self.templates,
             **({"words": self.encoder.words} if isinstance(self.encoder, KnowsClasses) else {}),
@@ -210,8 +222,10 @@ class Segmentor(nn.Module):
                 :attr:`encodes_for_texts`.
         """
         tensors = [self._resized(image) for image in images]
-        encoded = self.encode_resized(tensors, [image.shape[:2] for image in images], texts)
-        return [replace(one, image=image) for one, image in zip(encoded, images, strict=True)]
+        encoded = self._encoded(tensors, [image.shape[:2] for image in images], texts)
+        return [
+            self._with_regions(replace(one, image=image), image) for one, image in zip(encoded, images, strict=True)
+        ]
 
     @torch.inference_mode()
     def summarise(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n c"]:
@@ -247,6 +261,25 @@ class Segmentor(nn.Module):
             sizes: (height, width) that the label map of each image shall have.
             texts: the classes that they are encoded for, where the readout wants them.
         """
+        encoded = self._encoded(images, sizes, texts)
+        if self.blend is None:
+            return encoded
+        return [self._with_regions(one, to_bytes(image)) for one, image in zip(encoded, images, strict=True)]
+
+    def _with_regions(self, encoded: EncodedImage, image: UInt8[np.ndarray, "_ _ 3"]) -> EncodedImage:
+        """An encoded image with what its regions say, where they are mixed in."""
+        if self.blend is None:
+            return encoded
+        return replace(encoded, features=self.blend(image, encoded.features, encoded.plan))
+
+    @torch.inference_mode()
+    def _encoded(
+        self,
+        images: Sequence[Float[Tensor, "3 _ _"] | UInt8[Tensor, "3 _ _"]],
+        sizes: Sequence[Size],
+        texts: TextEmbeddings | None,
+    ) -> list[EncodedImage]:
+        """Encoded images as they come from the dense encoder."""
         images = [image.float().div_(255) if image.dtype == torch.uint8 else image for image in images]
         plans = [WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride) for image in images]
         crops = [plan.crop(image[None].to(self.device)) for plan, image in zip(plans, images, strict=True)]

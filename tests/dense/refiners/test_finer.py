@@ -48,18 +48,8 @@ def test_features_are_read_bilinearly_and_keys_are_the_stack_of_the_maps():
     torch.testing.assert_close(after.keys, stacked[:, :, :10])
 
 
-def test_features_are_mixed_with_the_mean_around_them():
-    before = features()
-    grid, expected = before.grid, torch.empty_like(before.grid)
-    for y in range(3):
-        for x in range(3):
-            around = grid[:, :, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean((2, 3))
-            expected[:, :, y, x] = 0.7 * grid[:, :, y, x] + 0.3 * around
-    torch.testing.assert_close(Finer(32, blur=0.3)(before, torch.zeros(2, 3, 96, 96)).grid, expected)
-
-
 def test_a_batch_is_its_members():
-    refiner, before, images = Finer(16, MAPS, 0.5), features(), torch.zeros(2, 3, 96, 96)
+    refiner, before, images = Finer(16, MAPS), features(), torch.zeros(2, 3, 96, 96)
     after = refiner(before, images)
     for place in range(2):
         one = DenseFeatures(before.grid[place, None], 32, "", maps={n: m[place, None] for n, m in before.maps.items()})
@@ -82,8 +72,6 @@ def test_wrong_use_is_refused(segmentor):
         Finer(8, MAPS)(features())
     with pytest.raises(UsageError, match="above 0; got 0"):
         Finer(0)
-    with pytest.raises(UsageError, match="from 0 to 1; got 2"):
-        Finer(8, blur=2)
     with pytest.raises(UsageError, match="have 32 pixels; got 12"):
         Finer(12).check(segmentor.encoder)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from densevl.cli.inputs import add_inputs, named_inputs
 from densevl.cli.options import Change, add_command, add_model_options, load_model, positive
+from densevl.cli.taught import add_classes_option, read_taught, take_model_of
 from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
 from densevl.core.errors import UsageError
 
@@ -15,6 +16,7 @@ EXAMPLES = """\
   densevl embed photos/ --out index                        regions that the model proposes, or a grid of boxes
   densevl embed photos/ --out index --boxes detections.json       COCO detections or a COCO data set
   densevl embed photos/ --out index --model maskclip --mask-maker sam-vit-b --format parquet
+  densevl embed photos/ --out index --classes classes.safetensors         also names each region: regions.jsonl
   densevl search index "a striped sponge"
 """
 
@@ -32,6 +34,7 @@ def add(commands: Any) -> None:
     add_inputs(parser)
     add_region_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="begin the index anew")
+    add_classes_option(parser, "the class of each region is written to regions.jsonl beside the index")
     add_model_options(parser, out="index")
 
 
@@ -89,8 +92,21 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: boo
 
 def _embed(options: argparse.Namespace) -> int:
     inputs = named_inputs(options, options.inputs, options.out)
-    run, _, unfamiliar = embed(options, inputs, options.out, overwrite=options.overwrite)
+    classes = read_taught(options.classes)
+    take_model_of(options)
+    run, model, unfamiliar = embed(options, inputs, options.out, overwrite=options.overwrite)
     unfamiliar.report()
     regions = sum(count for _, count in run.done)
-    code: int = run.report(run.counts(f"embedded with {regions} regions"))
+    named = [] if classes is None else _name(options.out, classes, model)
+    code: int = run.report("\n".join([run.counts(f"embedded with {regions} regions"), *named]))
     return code
+
+
+def _name(out: Path, classes: Any, model: Any) -> list[str]:
+    """Write the class of each region of the index; how many there are of each."""
+    from densevl.api.jobs.named_regions import NAMED, write_named_regions
+    from densevl.regions.embedders.embedder import space_of
+    from densevl.tasks.search import RegionIndex
+
+    counts = write_named_regions(RegionIndex.open(out), classes, space_of(model.embedder), out / NAMED)
+    return [*(f"{count:7}  {name}" for name, count in counts.items()), str(out / NAMED)]

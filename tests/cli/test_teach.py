@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import densevl
 from densevl.classifiers.classes import Classes
 from densevl.cli import main
 from densevl.core.drawing.overlay import write_image
@@ -52,6 +53,27 @@ def test_every_command_takes_them_and_their_model(things, taught, tmp_path, caps
     answers = json.loads(said.out[said.out.index('{\n "model_id"') :])["queries"]
     assert [answer["query"] for answer in answers] == list(Classes.load(taught).names)  # without a query, each class
     assert "--model takes another" not in said.err  # no model was chosen: the classes name theirs
+
+
+def test_embed_names_every_region(things, taught, tmp_path, capsys):
+    boxes = tmp_path / "boxes.json"
+    scene = render(5, 21, (96, 128), "val", (2, 3), new_shapes=True)
+    boxes.write_text(json.dumps({"a.png": [list(item.box) for item in scene.objects]}))
+    out, use = tmp_path / "index", ["--classes", str(taught), "--device", "cpu"]
+    command = ["embed", str(things / "new"), "--boxes", str(boxes), "--out", str(out), *use]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    lines = (out / "regions.jsonl").read_text().splitlines()
+    named = [json.loads(line) for line in lines]
+    classes = Classes.load(taught)
+    expected = densevl.load("mini", device="cpu").recognise(scene.image, [one["box"] for one in named], classes)
+    assert [one["class"] for one in named] == [classes.names[label] for label in expected.probabilities.argmax(1)]
+    assert [one["confidence"] for one in named] == pytest.approx(expected.probabilities.amax(1).tolist(), abs=2e-3)
+    assert f"{sum(one['class'] == 'arrow' for one in named):7}  arrow" in said
+    assert main(command) == 0  # nothing is embedded again, and the same is written
+    assert (out / "regions.jsonl").read_text().splitlines() == lines
+    assert main([*command, "--model", "mini-maskclip"]) == 2
+    assert (out / "regions.jsonl").read_text().splitlines() == lines
 
 
 def test_examples_are_added(things, taught, tmp_path, capsys):

@@ -16,6 +16,7 @@ NAMES = (
     "mini",
     "mini-maskclip",
     "photo",
+    "photo-fast",
     "dinoiser",
     "maskclip",
     "maskclip-openai-b16",
@@ -39,7 +40,7 @@ def test_entries_are_complete(name: str) -> None:
     assert entry.licence
     assert isinstance(entry.cached, bool)
     assert templates(entry.segmentor["templates"])
-    if name == "photo":  # its weights are installed with densevl
+    if name.startswith("photo"):  # its weights are installed with densevl
         assert entry.cached
         assert entry.size < 20e6
     elif not name.startswith("mini"):

@@ -10,6 +10,7 @@ from densevl.weights.table import DATA
 __all__ = ["Item", "catalogue", "details"]
 
 MINI = "Models that come with densevl, for drawn scenes"
+PHOTO = "Models that are installed with densevl, for photos"
 SEGMENT = "Models for segment, compare, embed, search"
 REFER = "Models for refer, embed, search"
 BOTH = "Models for all commands"
@@ -49,7 +50,7 @@ def catalogue() -> list[Item]:
     found += [_part_item(entry) for entry in weights_table().values() if entry.kind in PARTS]
     found += [Item("grabcut", MASKS, "OpenCV's GrabCut: no weights", (), 0, "Apache-2.0", True)]
     found += [Item("mini", DETECTORS, "the mini SAM, CLIP and CLOC: for drawn scenes", (), 0, "Apache-2.0", True)]
-    groups = [MINI, SEGMENT, REFER, BOTH, MASKS, DETECTORS]
+    groups = [PHOTO, MINI, SEGMENT, REFER, BOTH, MASKS, DETECTORS]
     return sorted(found, key=lambda item: groups.index(item.group))
 
 
@@ -77,10 +78,15 @@ def details(name: str) -> dict[str, Any]:
 
 
 def _model_item(entry: ModelEntry) -> Item:
-    packaged = all(file.packaged and file.folder == DATA for file in entry.files)
+    packaged, installed = (all(map(test, entry.files)) for test in (_of_densevl, lambda file: file.distribution))
     segments, refers = "segmentor" in entry.config, "grounder" in entry.config
-    group = MINI if packaged else BOTH if segments and refers else SEGMENT if segments else REFER
+    needed = BOTH if segments and refers else SEGMENT if segments else REFER
+    group = PHOTO if installed else MINI if packaged else needed
     return Item(entry.name, group, entry.description, entry.commands, entry.size, entry.licence, entry.cached)
+
+
+def _of_densevl(entry: WeightsEntry) -> bool:
+    return entry.packaged and entry.folder == DATA and not entry.distribution
 
 
 def _part_item(entry: WeightsEntry) -> Item:

@@ -40,7 +40,7 @@ def test_what_comes_with_densevl_is_here_and_comes_first(table):
     lines = table(120)
     assert lines[0].split() == ["name", "size", "weights", "licence", "description"]
     assert lines[2] == "Models that are installed with densevl, for photos"
-    assert lines[3].split()[:5] == ["mini", "14", "MB", "here", "Apache-2.0"]
+    assert lines[3].split()[:5] == ["photo", "19", "MB", "here", "Apache-2.0"]
     assert "to fetch  MIT " in next(line for line in lines if line.startswith("maskclip "))
 
 

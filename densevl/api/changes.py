@@ -165,7 +165,12 @@ def _is_random_sam(place: Mapping[str, Any], value: Any) -> bool:
 
 
 def _other_weights(encoder: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """The changes of an encoder with other weights: a file keeps the architecture, a name brings its own."""
+    """The changes of an encoder with other weights: a file keeps the architecture, a name brings its own.
+
+    An encoder of one architecture takes none.
+    """
+    if "arch" not in arguments_of(ENCODERS, encoder.get("type")):
+        return {"weights": weights}
     arch = encoder.get("arch")
     if arch is None and encoder.get("weights") in weights_table():
         entry = weights_entry(encoder["weights"])

@@ -117,3 +117,11 @@ def test_a_built_member_cannot_be_changed_inside():
     entry = ModelEntry("custom", segmentor={"encoder": encoder})
     with pytest.raises(UsageError, match="built already"):
         changed(entry, {"encoder.weights": "x"})
+
+
+def test_an_encoder_of_one_architecture_takes_other_weights(tmp_path):
+    model = load("photo-fast", device="cpu", weights="random:1")
+    assert model.segmentor.encoder.model_id == "efficientnet-lite0@random:1"
+    assert model.mask_maker.encoder.model_id == model.embedder.encoder.model_id == model.segmentor.encoder.model_id
+    with pytest.raises(WeightsError, match="was made for another model"):
+        load("photo-fast", device="cpu", weights="densevl/data/mini/clip.safetensors")

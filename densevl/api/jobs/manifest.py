@@ -134,7 +134,7 @@ def _readable(value: Any, indent: str = "") -> str:
 
 def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
     """The settings that two manifests differ in, in words."""
-    old, new = (dict(_flat(settings)) for settings in (before, now))
+    old, new = (dict(_flat(parse_json(json.dumps(settings)))) for settings in (before, now))  # tuples become lists
     ignored = (
         "densevl",
         "fingerprint",

@@ -27,6 +27,15 @@ def test_a_job_goes_on_and_another_is_refused(tmp_path):
     assert read_manifest(out) == ONE
 
 
+def test_what_is_the_same_is_not_named(tmp_path):
+    words = {"classes": (("cat",), ("sofa", "couch"))}
+    begin(tmp_path, described("segment", "1", model="mini", vocabulary=words))
+    before = read_manifest(tmp_path)
+    assert compare(before, described("segment", "2", model="photo", vocabulary=words)) == (
+        'model "mini" there, "photo" here'
+    )
+
+
 def test_a_job_that_is_begun_anew_clears_what_was_there(tmp_path):
     cleared = []
     begin(tmp_path, ONE, overwrite=True, clear=cleared.append)

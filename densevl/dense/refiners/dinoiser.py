@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import DenseFeatures
 from densevl.dense.refiners.affinity import pair_cosines, pool_by_cosine
-from densevl.dense.refiners.sub_patches import inside_of, on_sub_patches, whole_patches
+from densevl.dense.refiners.sub_patches import on_sub_patches, whole_patches
 from densevl.encoders.contracts import Encoder, Needs
 
 __all__ = ["DinoiserRefiner", "mark_background"]
@@ -223,4 +223,4 @@ class DinoiserRefiner(nn.Module):
         finer = on_sub_patches(replace(features, foreground=foreground), self._factor(features.patch_size))
         grid = pool_by_cosine(finer.grid, descriptors, self.gamma, self.radius, self.rounds)
         refined = replace(finer, grid=grid.to(features.grid))
-        return refined if images is None else inside_of(refined, images)
+        return refined if images is None else refined.inside((images.shape[2], images.shape[3]))

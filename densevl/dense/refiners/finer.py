@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
 from densevl.core.geometry import Size
-from densevl.dense.refiners.sub_patches import inside_of
 from densevl.dense.stack import stack_maps
 from densevl.encoders.contracts import Encoder, Needs
 
@@ -92,7 +91,7 @@ class Finer(nn.Module):
             maps={},
             foreground=None if features.foreground is None else _read(features.foreground[:, None], grid)[:, 0],
         )
-        return inside_of(finer, images)
+        return finer.inside((images.shape[2], images.shape[3]))
 
 
 def _read(values: Float[Tensor, "b c h w"], grid: Size) -> Float[Tensor, "b c h2 w2"]:

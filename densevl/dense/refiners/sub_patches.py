@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from densevl.core.features import DenseFeatures
-from densevl.core.geometry import first_cells, pad_to_multiple
+from densevl.core.geometry import pad_to_multiple
 
-__all__ = ["inside_of", "on_sub_patches", "whole_patches"]
+__all__ = ["on_sub_patches", "whole_patches"]
 
 
 def on_sub_patches(features: DenseFeatures, factor: int) -> DenseFeatures:
@@ -30,24 +30,6 @@ def on_sub_patches(features: DenseFeatures, factor: int) -> DenseFeatures:
         keys=None if keys is None else _repeat(keys, factor),
         maps={name: _repeat(value, factor) for name, value in features.maps.items()},
         foreground=foreground,
-    )
-
-
-def inside_of(features: DenseFeatures, images: Float[Tensor, "b 3 H W"]) -> DenseFeatures:
-    """Features without the rows and columns of patches that lie wholly outside of the images.
-
-    An image ends inside of the encoder's last patches, where it is continued in black, but maybe before the last
-    sub-patches; windows count theirs from their own size.
-    """
-    patch = features.patch_size
-    height, width = ((side + patch - 1) // patch for side in images.shape[2:])  # ONNX divides negatives otherwise
-    keys, foreground = features.keys, features.foreground
-    return replace(
-        features,
-        grid=first_cells(features.grid, height, width),
-        keys=None if keys is None else first_cells(keys, height, width),
-        maps={name: first_cells(value, height, width) for name, value in features.maps.items()},
-        foreground=None if foreground is None else first_cells(foreground, height, width),
     )
 
 

@@ -29,7 +29,7 @@ from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
 from densevl.core.registry import build
 from densevl.dense.refiners.affinity import pair_cosines, pairs_within, pool_by_cosine, pool_pairs
-from densevl.dense.refiners.sub_patches import inside_of, on_sub_patches, whole_patches
+from densevl.dense.refiners.sub_patches import on_sub_patches, whole_patches
 from densevl.dense.refiners.teachers import read_at_patches
 from densevl.encoders import ENCODERS
 from densevl.encoders.clip import CLIPEncoder
@@ -216,7 +216,7 @@ class WalkTeacher(nn.Module):
         ends = self.ends(tapped, images, patch_size, side)
         grid = pool_by_cosine(finer.grid, ends, self.gamma, self.radius, self.rounds)
         refined = replace(finer, grid=grid.to(features.grid))
-        return refined if images is None else inside_of(refined, images)
+        return refined if images is None else refined.inside((images.shape[2], images.shape[3]))
 
     @torch.no_grad()
     def targets(

@@ -85,7 +85,7 @@ class RegionBlend(nn.Module):
         if not len(regions) or regions.masks is None:
             return features
         vectors = pipeline.embed([image], [regions])[0].vectors
-        covered = torch.stack([_coverage(mask, features, plan) for mask in regions.masks.to(features.grid.device)], 1)
+        covered = _coverage(regions.masks.to(features.grid.device), features, plan)
         total = covered.sum(1, keepdim=True)
         of_regions = torch.einsum("nrhw,rd->ndhw", covered, vectors.to(covered)) / total.clamp(min=LEAST)
         own = F.normalize(features.grid.float(), dim=1)
@@ -100,11 +100,11 @@ def _shared(config: Any, encoder: Encoder) -> Any:
     return {"encoder": encoder, **config} if isinstance(config, Mapping) else config
 
 
-def _coverage(mask: Bool[Tensor, "H W"], features: DenseFeatures, plan: WindowPlan) -> Float[Tensor, "n h w"]:
-    """The part of each patch of each window that a mask of the image covers."""
-    resized = F.interpolate(mask[None, None].float(), plan.size, mode="area").expand(1, 3, *plan.size)
-    windows = plan.crop(resized)[:, :1]
+def _coverage(masks: Bool[Tensor, "r H W"], features: DenseFeatures, plan: WindowPlan) -> Float[Tensor, "n r h w"]:
+    """The part of each patch of each window that each mask of the image covers."""
+    resized = [F.interpolate(mask[None, None].float(), plan.size, mode="area") for mask in masks]
+    windows = plan.crop(torch.cat(resized, dim=1))
     grid: Size = (features.grid.shape[2], features.grid.shape[3])
     height, width = (side * features.patch_size for side in grid)
     padded = F.pad(windows, (0, width - windows.shape[3], 0, height - windows.shape[2]))
-    return F.avg_pool2d(padded, features.patch_size)[:, 0]
+    return F.avg_pool2d(padded, features.patch_size)

@@ -82,7 +82,7 @@ class WindowPlan:
         rest = 0 if border == "drop" else patch_size - 1
         return (height + rest) // patch_size, (width + rest) // patch_size
 
-    def crop(self, image: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "windows 3 h w"]:
+    def crop(self, image: Float[Tensor, "b c H W"]) -> Float[Tensor, "windows c h w"]:
         """Cut the windows out, image by image and in reading order: ``b * len(self)`` of them.
 
         Raises:

@@ -150,7 +150,7 @@ def _set(holder: _Member, keys: list[str], value: Any, name: str) -> None:
     if isinstance(place, list):
         place[int(last)] = value
     elif last == "weights" and (kind in ("encoder", "foreground_encoder") or _is_random_sam(place, value)):
-        place.update(_other_weights(place, str(value)))
+        place.update(_other_weights(REGISTRIES[kind], place, str(value)))
     else:
         place[last] = named_config(last, value) if last in REGISTRIES else value
     if holder.settings is not place and keys[:2] == ["encoder", "weights"]:
@@ -164,16 +164,16 @@ def _is_random_sam(place: Mapping[str, Any], value: Any) -> bool:
     return place.get("type") == "sam" and random_seed(value) is not None
 
 
-def _other_weights(encoder: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """The changes of an encoder with other weights: a file keeps the architecture, a name brings its own.
+def _other_weights(registry: Registry, member: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """The changes of a member with other weights: a file keeps the architecture, a name brings its own.
 
-    An encoder of one architecture takes none.
+    A member of one architecture takes none.
     """
-    if "arch" not in arguments_of(ENCODERS, encoder.get("type")):
+    if "arch" not in arguments_of(registry, member.get("type")):
         return {"weights": weights}
-    arch = encoder.get("arch")
-    if arch is None and encoder.get("weights") in weights_table():
-        entry = weights_entry(encoder["weights"])
+    arch = member.get("arch")
+    if arch is None and member.get("weights") in weights_table():
+        entry = weights_entry(member["weights"])
         arch = entry.arch or entry.kind
     return {"weights": weights, "arch": None if weights in weights_table() else arch}
 

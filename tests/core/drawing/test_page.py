@@ -198,7 +198,7 @@ def test_tables_are_sorted_and_searched(folder: Path, visit) -> None:
     page.fill("#find", "猫")
     assert {row[0] for row in rows()} == {NAMES[4]}
     page.click("tbody a >> nth=0")
-    assert page.locator("#caption").inner_text().startswith(NAMES[4])
+    until(page, "name => document.getElementById('caption').textContent.startsWith(name)", NAMES[4])
 
 
 def test_the_gallery_is_searched_and_ordered(folder: Path, visit) -> None:

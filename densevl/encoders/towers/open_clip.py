@@ -82,13 +82,13 @@ class OpenClipTower:
         _check_tower(visual)
         self.visual = visual
         self.width: int = visual.transformer.width
+        self.depth: int = len(visual.transformer.resblocks)
         self.dim: int = visual.output_dim
         self.patch_size: int = visual.patch_size[0]
         self._positions = PositionTable(prefix=self.prefix)
 
-    @property
-    def blocks(self) -> Sequence[Block]:
-        """The blocks, first to last."""
+    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
+        """The blocks, first to last; no places enter in them, so that they are the same on every grid."""
         return [OpenClipBlock(block) for block in self.visual.transformer.resblocks]
 
     @property
@@ -146,8 +146,8 @@ class OpenClipTower:
         if self.visual.attn_pool is not None:
             pooled = self.visual(images)
             return pooled[0] if isinstance(pooled, tuple) else pooled
-        x, _ = self.tokens(images)
-        for block in self.blocks:
+        x, grid = self.tokens(images)
+        for block in self.blocks_on(grid):
             x = run_block(block, x)["out"]
         return self.pool(x)
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32
 from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
-from densevl.core.attention import TAPS, run_block
+from densevl.core.attention import TAPS, Block, run_block
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.images import normalise
@@ -194,10 +194,10 @@ class CLIPEncoder(WholeImageEncoder):
             UsageError: where the images have another layout, a map is unknown, or a setting is.
         """
         x, grid = self._tokens(images, positions, border)
-        x, maps = self._run_blocks(x, grid, needs.maps, self.depth - 1)
+        x, maps = self._run_blocks(x, grid, needs.maps, self.depth - 1, positions)
         guide = None if needs.guide is None else needs.guide(images)
         seen = images if needs.images else None
-        return LastBlock(x, self.image.blocks[-1], grid, self.image.prefix, maps, seen, guide)
+        return LastBlock(x, self._blocks(grid, positions)[-1], grid, self.image.prefix, maps, seen, guide)
 
     @torch.no_grad()
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
@@ -273,15 +273,20 @@ class CLIPEncoder(WholeImageEncoder):
         return self.image.tokens(whole.to(self.image.dtype), positions)
 
     def _run_blocks(
-        self, x: Float[Tensor, "b n c"], grid: Size, names: Sequence[str], count: int
+        self, x: Float[Tensor, "b n c"], grid: Size, names: Sequence[str], count: int, positions: str = "size"
     ) -> tuple[Float[Tensor, "b n c"], dict[str, Tensor]]:
         """Tokens behind the first ``count`` blocks, and the maps wanted from these blocks."""
         wanted, maps = _by_block(names, self.depth), {}
-        for index, block in enumerate(self.image.blocks[:count]):
+        for index, block in enumerate(self._blocks(grid, positions)[:count]):
             pieces = run_block(block, x)
             x = pieces["out"]
             maps.update({name: self._on_grid(pieces[tap], grid) for name, tap in wanted[index]})
         return x, maps
+
+    def _blocks(self, grid: Size, positions: str) -> Sequence[Block]:
+        """The blocks; a tower whose blocks know places hands out those of a grid."""
+        placed = getattr(self.image, "blocks_on", None)
+        return self.image.blocks if placed is None else placed(grid, positions)
 
     def _on_grid(self, tokens: Float[Tensor, "b n c"], grid: Size) -> Float[Tensor, "b c h w"]:
         """The patches among the tokens, on their grid."""
@@ -297,6 +302,8 @@ def _joint_width(model: Any) -> int:
 def _by_block(names: Sequence[str], depth: int) -> dict[int, list[tuple[str, str]]]:
     """Names and taps wanted of each block, by its index from the front."""
     wanted = defaultdict(list)
+    if names and depth < 2:
+        raise UsageError(f"map {names[0]!r} is that of an earlier block, and this image tower has one block alone")
     for name in names:
         match = re.fullmatch(rf"blocks\.(-?\d+)(?:\.({'|'.join(TAPS)}))?", name)
         index = -1 if match is None else int(match[1]) + (depth if int(match[1]) < 0 else 0)

@@ -4,6 +4,12 @@ from densevl.core.registry import Registry
 
 __all__ = ["TEXT_TOWERS"]
 
-TEXT_TOWERS = Registry("text tower", {})
+TEXT_TOWERS = Registry(
+    "text tower",
+    {
+        "free": "densevl.encoders.towers.free:build_free_text",
+        "moe": "densevl.encoders.towers.moe:build_moe_text",
+    },
+)
 """Builders of towers by the name that an architecture gives as ``tower`` in its ``text_cfg``: of the rest of it, the
 width of the joint space, the tensors that the tower will be filled with, and whether its activation is QuickGELU."""

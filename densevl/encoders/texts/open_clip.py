@@ -11,16 +11,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int
-from open_clip import CLIP, CoCa, CustomTextCLIP
 from open_clip.tokenizer import SimpleTokenizer
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from densevl.core.attention import run_block
 from densevl.core.errors import TextTooLong, UsageError, shortened
 from densevl.encoders.texts.cache import TextCache
-from densevl.encoders.towers.open_clip import OpenClipBlock
+from densevl.encoders.towers.open_clip import block_view, is_readable
 
 __all__ = ["OpenClipTexts", "embed_texts"]
 
@@ -39,7 +37,7 @@ class OpenClipTexts:
         short_context: whether tokens behind the one that is read cannot influence the embedding.
     """
 
-    def __init__(self, model: CLIP | CustomTextCLIP | CoCa, tokenizer: Callable[..., Tensor]) -> None:
+    def __init__(self, model: Any, tokenizer: Callable[..., Tensor]) -> None:
         self.model = model
         self.tokenizer = tokenizer
         # The standard CLIP of open_clip holds the parts of its text tower itself.
@@ -143,7 +141,7 @@ class OpenClipTexts:
         tower = self.tower
         x = tower.token_embedding(tokens).to(self.dtype) + tower.positional_embedding[: tokens.shape[1]].to(self.dtype)
         for block in tower.transformer.resblocks:
-            x = run_block(OpenClipBlock(block), x, causal=True)["out"]
+            x = run_block(block_view(block), x, causal=True)["out"]
         x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
         projection = tower.text_projection
         if projection is None:
@@ -162,7 +160,7 @@ class OpenClipTexts:
             and torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1))
             and getattr(self.tower, "cls_emb", None) is None
             and self.pool_type in ("argmax", "eos")
-            and all(isinstance(block, ResidualAttentionBlock) for block in self.tower.transformer.resblocks)
+            and all(map(is_readable, self.tower.transformer.resblocks))
         )
 
 

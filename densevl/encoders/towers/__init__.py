@@ -16,6 +16,8 @@ __all__ = ["ADAPTERS", "IMAGE_TOWERS", "image_tower"]
 IMAGE_TOWERS = Registry(
     "image tower",
     {
+        "free": "densevl.encoders.towers.free:build_free_image",
+        "moe": "densevl.encoders.towers.moe:build_moe_image",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )
@@ -23,6 +25,7 @@ IMAGE_TOWERS = Registry(
 space, the tensors that the tower will be filled with, and whether its activation is QuickGELU."""
 
 ADAPTERS = {
+    "open_clip.modified_resnet.ModifiedResNet": "densevl.encoders.towers.resnet:ResNetTower",
     "open_clip.transformer.VisionTransformer": "densevl.encoders.towers.open_clip:OpenClipTower",
     "timm.models.vision_transformer.VisionTransformer": "densevl.encoders.towers.timm:TimmTower",
 }

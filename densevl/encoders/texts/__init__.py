@@ -1,3 +1,35 @@
-"""Text towers."""
+"""Text towers: open_clip's, modules of densevl with a tokenizer, and large language models."""
 
-__all__: list[str] = []
+from typing import TYPE_CHECKING, Any
+
+from densevl.core.registry import Registry
+
+if TYPE_CHECKING:
+    from densevl.encoders.contracts import TextTower
+
+__all__ = ["TEXT_TOWERS", "text_tower"]
+
+TEXT_TOWERS = Registry("text tower", {})
+"""What ``text_cfg`` names as its ``tower``: builders ``(cfg, embed_dim, state, quick_gelu) -> nn.Module``."""
+
+
+def text_tower(model: Any, tokenizer: Any = None) -> "TextTower":
+    """The text tower of a model.
+
+    Args:
+        model: of open_clip, or a pair of towers with its text tower as ``text``. Where that module meets the contract
+            :class:`densevl.encoders.contracts.TextTower` it is taken as it is.
+        tokenizer: see :class:`densevl.encoders.texts.open_clip.OpenClipTexts`; not needed by a module that meets the
+            contract, since it holds its own.
+
+    Raises:
+        UsageError: where the module needs a tokenizer and there is none, or one with more ids than it embeds.
+    """
+    from densevl.encoders.contracts import TextTower
+
+    own = getattr(model, "text", None)
+    if isinstance(own, TextTower):
+        return own
+    from densevl.encoders.texts.open_clip import OpenClipTexts
+
+    return OpenClipTexts(model, tokenizer)

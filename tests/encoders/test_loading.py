@@ -119,11 +119,11 @@ def test_a_file_needs_its_architecture(weights):
     [
         ("ViT-B-17", "did you mean"),
         ("hf-hub:timm/ViT-B-16", "unknown"),
-        ("RN50", "ResNet"),
-        ("coca_ViT-B-32", "no plain CLIP"),
-        ("ViT-B-16-SigLIP", "no plain CLIP"),
-        ("ViT-H-14-CLIPA", "no plain CLIP"),
-        ("roberta-ViT-B-32", "no plain CLIP"),
+        ("coca_ViT-B-32", "writes texts"),
+        ("ViT-B-16-SigLIP", "file of a tokenizer"),
+        ("ViT-H-14-CLIPA", "file of a tokenizer"),
+        ("roberta-ViT-B-32", "code"),
+        ({"embed_dim": 8, "vision_cfg": {}}, "text_cfg is missing"),
     ],
 )
 def test_architectures_that_need_more_are_refused_before_anything_is_downloaded(weights, arch, message):

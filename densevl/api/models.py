@@ -2,7 +2,7 @@
 
 A row may extend another: mappings are merged, everything else is replaced. Plug-ins add rows by a file of their own.
 
-The weights of an image–text encoder are a model, too: those of a row whose readers they take. That row is the one that
+The weights of an image-text encoder are a model, too: those of a row whose readers they take. That row is the one that
 the weights table names, or :data:`ANY`, which is no model itself.
 """
 

@@ -145,8 +145,11 @@ def _set(holder: _Member, keys: list[str], value: Any, name: str) -> None:
             place = place[int(key)] if isinstance(place, list) else place[key]
         except (KeyError, IndexError, ValueError, TypeError):
             raise UsageError(f"{name!r} leads nowhere: there is no {key!r} in {holder.path}") from None
+    above = f"{holder.path}.{'.'.join(keys[:-1])}"
+    if place is None:
+        raise UsageError(f"{name!r} leads nowhere: this model has no {above}; give it one first, as {above}=TYPE")
     if not isinstance(place, dict | list):
-        raise UsageError(f"{name!r} leads nowhere: {holder.path}.{'.'.join(keys[:-1])} is built already")
+        raise UsageError(f"{name!r} leads nowhere: {above} is built already")
     last = keys[-1]
     if isinstance(place, list):
         place[int(last)] = value

@@ -22,8 +22,9 @@ from densevl.core.geometry import Size
 from densevl.core.images import normalise
 from densevl.encoders.contracts import NOTHING, ImageTower, LastBlock, Needs
 from densevl.encoders.images import check_images, fit, whole_patches
+from densevl.encoders.texts import text_tower
 from densevl.encoders.texts.cache import TextCache
-from densevl.encoders.texts.open_clip import OpenClipTexts, embed_texts
+from densevl.encoders.texts.embeddings import embed_texts
 from densevl.encoders.towers import image_tower
 
 __all__ = ["CLIPEncoder", "WholeImageEncoder"]
@@ -63,7 +64,7 @@ class WholeImageEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.text = OpenClipTexts(model, tokenizer)
+        self.text = text_tower(model, tokenizer)
         self.model_id = model_id
         # Plain numbers, not buffers: a module in bfloat16 would round them.
         self.mean, self.std = tuple(mean), tuple(std)

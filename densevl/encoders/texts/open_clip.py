@@ -9,23 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 from open_clip import CLIP, CoCa, CustomTextCLIP
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from densevl.core.attention import run_block
-from densevl.core.errors import TextTooLong, UsageError, shortened
-from densevl.encoders.texts.cache import TextCache
+from densevl.core.errors import TextTooLong, shortened
 from densevl.encoders.towers.open_clip import OpenClipBlock
 
-__all__ = ["OpenClipTexts", "embed_texts"]
-
-SENTENCES_AT_ONCE = 128
-TEXTS_AT_ONCE = 64
+__all__ = ["OpenClipTexts"]
 
 
 class OpenClipTexts:
@@ -57,29 +51,6 @@ class OpenClipTexts:
         """Dtype of the arithmetic."""
         cast = getattr(getattr(self.tower, "transformer", None), "get_cast_dtype", None)
         return next(self.tower.parameters()).dtype if cast is None else cast()
-
-    def embed(
-        self, texts: Sequence[str], templates: Sequence[str], advance: Callable[[int], object]
-    ) -> Float32[Tensor, "q d"]:
-        """Unit vectors: each template's embedding normalised, averaged over the templates, normalised again.
-
-        Args:
-            texts: what is set into the templates, one by one.
-            templates: texts with ``{}`` where the text goes.
-            advance: called with the number of sentences done, batch by batch.
-
-        Raises:
-            UsageError: where a text in a template exceeds the context.
-        """
-        tokens = self.tokenize([template.replace("{}", text) for text in texts for template in templates])
-        # Batches of about equal length waste least; tokenizers pad with equal ids, and so a text ends where they begin.
-        order = (tokens != tokens[:, -1:]).sum(dim=1).argsort(stable=True)
-        units = []
-        for rows in order.split(SENTENCES_AT_ONCE):
-            units.append(F.normalize(self.encode(tokens[rows].to(self.device)).float(), dim=1))
-            advance(len(rows))
-        embeddings = torch.cat(units)[order.argsort()]
-        return F.normalize(embeddings.unflatten(0, (len(texts), len(templates))).mean(dim=1), dim=1)
 
     def tokenize(self, sentences: Sequence[str], cut: bool = False) -> Int[Tensor, "q n"]:
         """Token ids, padded to the full context.
@@ -164,45 +135,3 @@ class OpenClipTexts:
             and self.pool_type in ("argmax", "eos")
             and all(isinstance(block, ResidualAttentionBlock) for block in self.tower.transformer.resblocks)
         )
-
-
-def embed_texts(
-    tower: OpenClipTexts, texts: Sequence[str], templates: Sequence[str], model_id: str, cache: TextCache | None = None
-) -> Float32[Tensor, "q d"]:
-    """Unit vectors of texts as :meth:`OpenClipTexts.embed` gives them, with a progress bar and a cache on disk.
-
-    Args:
-        tower: the text tower.
-        texts: class names or other texts; equal ones are embedded once.
-        templates: texts that hold ``{}`` where the text goes.
-        model_id: identity of the model in the cache.
-        cache: where embeddings are kept; None for nowhere.
-
-    Raises:
-        UsageError: where there is no text or template, a text is blank or does not fit in the context of the model,
-            or a template has no ``{}``.
-    """
-    _check_texts(texts, templates)
-    file = None if cache is None else cache.path(model_id, templates, tower.dtype)
-    known = {} if cache is None or file is None else cache.read(file)
-    missing = [text for text in dict.fromkeys(texts) if text not in known]
-    total = len(missing) * len(templates)
-    with tqdm(total=total, desc="texts", delay=2, leave=False, disable=None) as progress:
-        for start in range(0, len(missing), TEXTS_AT_ONCE):
-            group = missing[start : start + TEXTS_AT_ONCE]
-            fresh = dict(zip(group, tower.embed(group, templates, progress.update).cpu(), strict=True))
-            known.update(fresh)
-            if cache is not None and file is not None:
-                cache.add(file, fresh)
-    return torch.stack([known[text] for text in texts]).to(tower.device)
-
-
-def _check_texts(texts: Sequence[str], templates: Sequence[str]) -> None:
-    if isinstance(texts, str) or not texts or not templates:
-        raise UsageError(f"give at least one text and one template, as lists; got {texts!r} and {templates!r}")
-    blank = next((text for text in texts if not text.strip()), None)
-    if blank is not None:
-        raise UsageError(f"a text is blank: {blank!r}; give it a name or leave it out")
-    wrong = next((template for template in templates if "{}" not in template), None)
-    if wrong is not None:
-        raise UsageError(f"template {wrong!r} has no place for the class name; put {{}} there")

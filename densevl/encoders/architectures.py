@@ -24,6 +24,7 @@ from densevl.core.errors import UsageError, WeightsError, suggestion
 from densevl.core.files import parse_json
 from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.texts import TEXT_TOWERS
+from densevl.encoders.texts.tokenizers import read_tokenizer
 from densevl.encoders.towers import IMAGE_TOWERS
 from densevl.weights.table import DATA
 
@@ -146,7 +147,7 @@ def build_model(
     Args:
         arch: see :func:`architecture`, or ``"mini-clip"``.
         state: the tensors that the model will be filled with, by our names: towers of free shape are read from them.
-        tokenizer: file of the tokenizer, where it is not CLIP's.
+        tokenizer: file of the tokenizer, where it is not CLIP's, or the folder that holds it.
 
     Raises:
         UsageError: where the architecture is unknown or no such model, or the tokenizer is missing.
@@ -209,9 +210,9 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _tokenizer(text: Mapping[str, Any], file: str | Path | None) -> Tokenizer:
-    if text.get("hf_tokenizer_name"):
-        raise UsageError("this architecture needs the file of a tokenizer")
-    settings = dict(text.get("tokenizer_kwargs") or {})
-    if "bpe_path" in settings:  # of a file that comes with densevl
-        settings["bpe_path"] = str(DATA / settings["bpe_path"])
-    return SimpleTokenizer(context_length=text.get("context_length", 77), **settings)
+    """The tokenizer of an architecture, whose file may come with densevl."""
+    merges = (text.get("tokenizer_kwargs") or {}).get("bpe_path")
+    if merges:
+        context = text.get("context_length", 77)
+        return SimpleTokenizer(str(DATA / merges), context_length=context)
+    return read_tokenizer(text, [] if file is None else [file])

@@ -7,8 +7,8 @@ A small encoder trained from nothing needs hours until its patches mean somethin
                (Radford et al., CLIP, ICML 2021), or a sigmoid for each pair (Zhai et al., SigLIP, ICCV 2023)
     texts      mean over captions and names of 1 - cos(student, teacher), where the student has a text tower of its own
 
-A text tower that has the teacher's shapes takes its weights and keeps them (Zhai et al., LiT, CVPR 2022, with the towers
-changed round). A student whose patches are larger than the teacher's learns their means.
+A text tower that has the teacher's shapes takes its weights and keeps them (Zhai et al., LiT, CVPR 2022, with the
+towers changed round). A student whose patches are larger than the teacher's learns their means.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from densevl.core.attention import NoAttention, run_block
+from densevl.core.images import normalise
 from densevl.datasets.scenes.training import SceneText
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.contracts import ImageTower, LastBlock
 from densevl.encoders.loading import build_clip, build_random_clip
-from densevl.core.images import normalise
 from densevl.training.contrastive import contained, contrast_loss
 
 __all__ = ["DistilledEncoder", "read_patches", "sigmoid_loss"]
@@ -118,7 +118,7 @@ class DistilledEncoder(BaseModel):
                 said = teacher.forward_texts(captions + names)
             patches, pooled = read_patches(student.image, normalise(pixels, student.mean, student.std))
             own = said if self.locked else student.forward_texts(captions + names)
-        on_grid = F.adaptive_avg_pool2d(taught.float(), patches.shape[2:])
+        on_grid = F.adaptive_avg_pool2d(taught.float(), list(patches.shape[2:]))
         of_patches, of_contrast, of_texts = self.weights
         losses = {
             "loss_patches": of_patches * (1 - F.cosine_similarity(patches.float(), on_grid, dim=1)).mean(),

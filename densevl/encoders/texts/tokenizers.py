@@ -301,7 +301,7 @@ def read_tokenizer(text_cfg: Mapping[str, Any], places: Sequence[str | Path] = (
         context = text_cfg.get("context_length", 77)
         clean = settings.get("clean", "lower")
         return SimpleTokenizer(*[merges] if merges else [], context_length=context, clean=clean)
-    row = dict(_row(name) if row is None else _row(row) if isinstance(row, str) else row)
+    row = dict(_row(str(name)) if row is None else _row(row) if isinstance(row, str) else row)
     clean = settings.pop("clean", row.get("clean", "whitespace"))
     strip = settings.pop("strip_sep_token", False)
     if settings:

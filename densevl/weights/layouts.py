@@ -39,7 +39,8 @@ class Layout:
         drop: templates of names that are no part of the model.
         rename: pairs of templates, published and ours; of a name, the first that fits.
         fuse: rows of steps, see :data:`densevl.weights.fusions.FUSIONS`, in the order of reading.
-        base: templates of our names that come from the file that this one was made from.
+        base: templates of our names that come from the file that this one was made from; where the name is another
+            there, a pair of templates, its name and ours.
         quick_gelu: the activation that all files of this layout are made for; None where they differ.
         mean: what is subtracted from RGB in [0, 1] for all files of this layout; None where they differ.
         std: what the result is divided by; None where they differ.
@@ -54,7 +55,7 @@ class Layout:
     drop: tuple[str, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
     fuse: tuple[Mapping[str, Any], ...] = ()
-    base: tuple[str, ...] = ()
+    base: tuple[str | tuple[str, str], ...] = ()
     quick_gelu: bool | None = None
     mean: Triple | None = None
     std: Triple | None = None
@@ -92,9 +93,10 @@ class Layout:
         for row in self.fuse:
             fusion(row).read(found)
         taken = {
-            name: tensor
+            ours: tensor
             for name, tensor in (base or {}).items()
-            if name not in found and any(Template(text).matches(name) for text in self.base)
+            if any(Template(theirs).matches(name) for theirs, _ in self._from_base)
+            and (ours := _translated(name, self._from_base)) not in found
         }
         return found | taken
 
@@ -103,12 +105,17 @@ class Layout:
         found = {
             name: tensor
             for name, tensor in state.items()
-            if not any(Template(text).matches(name) for text in self.base)
+            if not any(Template(ours).matches(name) for _, ours in self._from_base)
         }
         for row in reversed(self.fuse):
             fusion(row).write(found)
         back = [(ours, published) for published, ours in self.rename]
         return {_translated(name, back): tensor for name, tensor in found.items()}
+
+    @property
+    def _from_base(self) -> list[tuple[str, str]]:
+        """Pairs of templates: the names of the base, and ours."""
+        return [(pair, pair) if isinstance(pair, str) else pair for pair in self.base]
 
     def _stripped(self, name: str) -> str:
         for prefix in self.strip:

@@ -173,7 +173,8 @@ def build_model(
         )
     except (TypeError, KeyError, AssertionError) as error:
         raise UsageError(f"no model can be built of this architecture: {error}") from error
-    return ImageTextPair(visual, words, bias=config.get("init_logit_bias")), reader
+    bias = config.get("init_logit_bias")
+    return ImageTextPair(visual, words, bias=None if bias is None else float(bias)), reader
 
 
 def filled(model: nn.Module, again: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
@@ -210,4 +211,7 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _tokenizer(text: Mapping[str, Any], file: str | Path | None) -> Tokenizer:
     if text.get("hf_tokenizer_name"):
         raise UsageError("this architecture needs the file of a tokenizer")
-    return SimpleTokenizer(context_length=text.get("context_length", 77))
+    settings = dict(text.get("tokenizer_kwargs") or {})
+    if "bpe_path" in settings:  # of a file that comes with densevl
+        settings["bpe_path"] = str(DATA / settings["bpe_path"])
+    return SimpleTokenizer(context_length=text.get("context_length", 77), **settings)

@@ -125,7 +125,7 @@ class FileTokenizer:
         found = [one for one in (pad, padding and padding.get("pad_id"), *named) if one is not None]
         if not found:
             raise WeightsError(f"{path} does not say which id fills up short texts; name it as `pad` of the tokenizer")
-        self.pad: int = found[0]
+        self.pad: int = found[0]  # type: ignore[assignment]
 
     @cached_property
     def vocab_size(self) -> int:

@@ -7,14 +7,13 @@ changed, patched or hooked.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from open_clip.timm_model import TimmModel
 from torch import Tensor, nn
 
 from densevl.core.attention import TAPS, run_block
@@ -26,8 +25,7 @@ from densevl.encoders.images import check_images, fit, whole_patches
 from densevl.encoders.texts import text_tower
 from densevl.encoders.texts.cache import TextCache
 from densevl.encoders.texts.embeddings import embed_texts
-from densevl.encoders.towers.open_clip import OpenClipTower
-from densevl.encoders.towers.timm import TimmTower
+from densevl.encoders.towers import image_tower
 
 __all__ = ["CLIPEncoder", "WholeImageEncoder"]
 
@@ -40,11 +38,13 @@ class WholeImageEncoder(nn.Module):
 
     Args:
         model: an open_clip model with any image tower.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+        tokenizer: see :func:`densevl.encoders.texts.text_tower`.
         model_id: identity of architecture and weights; features and texts of different ids are never compared.
         mean: mean of each channel that the model was trained with.
         std: standard deviation of each channel that the model was trained with.
         text_cache: keeps text embeddings on disk under ``model_id``; None for off.
+        resize: how whole images are brought to the native size where a caller does not say: ``"crop"`` scales the
+            short side and crops the centre, as CLIP does; ``"squash"`` keeps all of the image and gives up its ratio.
 
     Attributes:
         image_size: (height, width) of the images that the model was trained with.
@@ -55,11 +55,12 @@ class WholeImageEncoder(nn.Module):
     def __init__(
         self,
         model: Any,
-        tokenizer: Callable[..., Tensor],
+        tokenizer: Any,
         model_id: str,
         mean: Sequence[float] = OPENAI_DATASET_MEAN,
         std: Sequence[float] = OPENAI_DATASET_STD,
         text_cache: TextCache | None = None,
+        resize: str = "crop",
     ) -> None:
         super().__init__()
         self.model = model
@@ -68,7 +69,8 @@ class WholeImageEncoder(nn.Module):
         # Plain numbers, not buffers: a module in bfloat16 would round them.
         self.mean, self.std = tuple(mean), tuple(std)
         self.text_cache = text_cache
-        size = model.visual.image_size
+        self.resize = resize
+        size = getattr(model.visual, "image_size", None) or model.visual.size
         self.image_size: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.dim: int = _joint_width(model)
         self.temperature = float(model.logit_scale.detach().exp())
@@ -84,19 +86,18 @@ class WholeImageEncoder(nn.Module):
         return next(self.model.visual.parameters()).dtype
 
     @torch.no_grad()
-    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str = "crop") -> Float32[Tensor, "b d"]:
+    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str | None = None) -> Float32[Tensor, "b d"]:
         """Embed whole images as unit vectors.
 
         Args:
             images: RGB in [0, 1], any size; brought to the native size of the model, bicubic with antialiasing.
-            mode: ``"crop"`` scales the short side and crops the centre, as CLIP does; ``"squash"`` keeps all of the
-                image and gives up its ratio.
+            mode: ``"crop"`` or ``"squash"``; None for the encoder's own way, its ``resize``.
 
         Raises:
             UsageError: where the images have another layout or the mode is unknown.
         """
         check_images(images)
-        fitted = normalise(fit(images, self.image_size, mode), self.mean, self.std)
+        fitted = normalise(fit(images, self.image_size, mode or self.resize), self.mean, self.std)
         return F.normalize(self._embed(fitted).float(), dim=1)
 
     def _embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
@@ -137,12 +138,15 @@ class CLIPEncoder(WholeImageEncoder):
     Of the methods, :meth:`forward_images` and :meth:`forward_texts` alone compute gradients, where they are wanted.
 
     Args:
-        model: an open_clip model whose image tower is open_clip's own ``VisionTransformer`` or one of timm.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+        model: an open_clip model, or a :class:`densevl.encoders.architectures.ImageTextPair`, with an image tower of
+            :data:`densevl.encoders.towers.ADAPTERS` or of densevl.
+        tokenizer: see :func:`densevl.encoders.texts.text_tower`.
         model_id: identity of architecture and weights.
         mean: mean of each channel that the model was trained with.
         std: standard deviation of each channel that the model was trained with.
         text_cache: keeps text embeddings on disk under ``model_id``; None for off.
+        resize: how whole images are brought to the native size where a caller does not say: ``"crop"`` scales the
+            short side and crops the centre, as CLIP does; ``"squash"`` keeps all of the image and gives up its ratio.
 
     Attributes:
         patch_size: side of a patch in pixels.
@@ -150,23 +154,21 @@ class CLIPEncoder(WholeImageEncoder):
         depth: number of blocks of the image tower.
 
     Raises:
-        UsageError: where the image tower is not a ViT of square patches and standard blocks.
+        UsageError: where the image tower is unknown, or of a kind that cannot be read.
     """
 
     def __init__(
         self,
         model: Any,
-        tokenizer: Callable[..., Tensor],
+        tokenizer: Any,
         model_id: str,
         mean: Sequence[float] = OPENAI_DATASET_MEAN,
         std: Sequence[float] = OPENAI_DATASET_STD,
         text_cache: TextCache | None = None,
+        resize: str = "crop",
     ) -> None:
-        visual = model.visual
-        image: ImageTower = (
-            TimmTower(visual.trunk, visual.head) if isinstance(visual, TimmModel) else OpenClipTower(visual)
-        )
-        super().__init__(model, tokenizer, model_id, mean, std, text_cache)
+        image: ImageTower = image_tower(model.visual)
+        super().__init__(model, tokenizer, model_id, mean, std, text_cache, resize)
         self.image = image
         self.patch_size, self.width, self.depth = image.patch_size, image.width, len(image.blocks)
 
@@ -288,9 +290,9 @@ class CLIPEncoder(WholeImageEncoder):
 
 
 def _joint_width(model: Any) -> int:
-    """Width of the joint space, which towers of open_clip tell, and texts where the image tower does not."""
-    width = getattr(model.visual, "output_dim", None)
-    return int(model.text.output_dim if width is None else width)
+    """Width of the joint space, which towers of open_clip and ours tell, and texts where the image tower does not."""
+    found = (getattr(model.visual, name, None) for name in ("output_dim", "dim"))
+    return int(next((width for width in found if width is not None), None) or model.text.output_dim)
 
 
 def _by_block(names: Sequence[str], depth: int) -> dict[int, list[tuple[str, str]]]:

@@ -341,7 +341,7 @@ class Encoder(Protocol):
         """The output of the last block for each patch, before the last normalisation and the projection."""
         ...
 
-    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str = "crop") -> Float32[Tensor, "b d"]:
+    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str | None = None) -> Float32[Tensor, "b d"]:
         """Whole images as unit vectors."""
         ...
 

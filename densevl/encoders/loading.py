@@ -1,89 +1,119 @@
-"""CLIP encoders from weights: an architecture of open_clip, filled from a file of the weights table or of the user."""
+"""CLIP encoders from weights: an architecture, filled from a file of the weights table or of the user.
 
-import math
-from collections.abc import Callable, Sequence
+A file is read by its layout (:mod:`densevl.weights.layouts`): that of its row, the one that is asked for, or the one
+whose signs it shows. What a file of a part of a model does not hold comes from its base.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
-from densevl.core.errors import UsageError, suggestion
+from densevl.core.errors import UsageError
+from densevl.encoders.architectures import (
+    Arch,
+    architecture_beside,
+    architecture_name,
+    build_model,
+    filled,
+)
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
-from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.texts.cache import TextCache
-from densevl.weights import check_state_dict, load_state_dict, weights_table
-from densevl.weights.opened import open_weights, random_seed
+from densevl.weights import check_state_dict, layouts
+from densevl.weights.layouts import Layout, find_layout
+from densevl.weights.opened import OpenedWeights, open_weights, random_seed
 
 __all__ = ["build_clip", "build_clip_model", "build_random_clip", "build_whole_clip"]
 
-MINI = "mini-clip"
 LEFTOVERS = {"input_resolution", "context_length", "vocab_size"}
 """Numbers that OpenAI's checkpoints hold beside the weights."""
 
 
 def build_clip(
     weights: str | Path,
-    arch: str | None = None,
+    arch: Arch | None = None,
     *,
     offline: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    resize: str | None = None,
+    layout: str | None = None,
+    base: str | Path | None = None,
+    tokenizer: str | Path | None = None,
     text_cache: bool = True,
     whole: bool = False,
 ) -> Any:
-    """A CLIP encoder in float32 on the CPU, for inference.
+    """An encoder of images, patches and texts in float32 on the CPU, for inference.
 
     Args:
         weights: a name of the weights table, a file, or ``random:SEED`` for weights that mean nothing but take the same
             time.
         arch: architecture by its name in open_clip, such as ``"ViT-B-16-quickgelu"`` (the activation is part of the
-            name; OpenAI's weights are made for QuickGELU), or ``"mini-clip"``; needed for a file, and known for a name.
+            name; OpenAI's weights are made for QuickGELU), by one of densevl's own, such as ``"mini-clip"``, or as
+            open_clip's JSON. Where it is None, a name of the weights table knows it, and beside a file it is read from
+            the JSON file of the same name.
         offline: never reach for the network.
-        mean: mean of each channel in training, where it is not the one of the weights table, or OpenAI's.
-        std: standard deviation of each channel in training, where it is not the one of the weights table, or OpenAI's.
+        mean: mean of each channel in training, where it is not the one of the weights table, of the layout, or
+            OpenAI's.
+        std: standard deviation of each channel in training, likewise.
+        resize: ``"crop"`` or ``"squash"``, where it is not the one of the weights table, or ``"crop"``.
+        layout: the names that the file gives its tensors; None for those of the weights table, or to tell by them.
+        base: a name of the weights table or a file: the model that a file of a part of a model was made from.
+        tokenizer: the file of the tokenizer, where it is not CLIP's; None for the one of the weights table, or the one
+            beside the file.
         text_cache: keep text embeddings on disk.
-        whole: embed whole images alone, which ResNets can do as well as ViTs.
+        whole: embed whole images alone, which every image tower of open_clip can do.
 
     Returns:
         A :class:`densevl.encoders.clip.CLIPEncoder`, or where whole images are enough its base.
 
     Raises:
-        UsageError: where the name or the architecture is unknown.
+        UsageError: where the name, the architecture or the layout is unknown.
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
     seed = random_seed(weights)
     if seed is not None:
         return build_random_clip(arch or "ViT-B-16", seed, whole)
-    named = weights_table().get(str(weights))
-    if arch is None and named is not None:
-        arch = named.arch or named.kind
-    if arch is not None and not whole:
-        _refuse_resnet(arch)
     opened = open_weights(weights, offline)
+    row = opened.entry
     if arch is None:
-        raise UsageError(f"say which architecture {opened.path} belongs to, such as arch='ViT-B-16'")
-    model, tokenizer = build_clip_model(arch, opened.path)
+        arch = architecture_beside(opened.path) if row is None else row.arch or row.kind
+    if arch is None:
+        raise UsageError(
+            f"say which architecture {opened.path} belongs to, such as arch='ViT-B-16', or put its JSON beside it as "
+            f"{opened.path.with_suffix('.json').name}"
+        )
+    if row is not None:
+        layout, base = layout or row.layout, base or row.base
+        tokenizer = tokenizer or (opened.path.with_name(row.tokenizer) if row.tokenizer else None)
+    found = _layout(layout, opened)
+    made_from = None if base is None else open_weights(base, offline)
+    state = found.read(opened.state, None if made_from is None else _read(made_from))
+    model, reader = _model(arch, state, opened.path, tokenizer or opened.path.parent)
+    identity = opened.identity(architecture_name(arch, opened.path))
+    identity += f"+{made_from.digest}" if made_from else ""
     kind = WholeImageEncoder if whole else CLIPEncoder
     encoder = kind(
         model,
-        tokenizer,
-        model_id=opened.identity(arch),
-        mean=mean or (named.mean if named else open_clip.OPENAI_DATASET_MEAN),
-        std=std or (named.std if named else open_clip.OPENAI_DATASET_STD),
+        reader,
+        model_id=identity,
+        mean=mean or (row.mean if row else found.mean or open_clip.OPENAI_DATASET_MEAN),
+        std=std or (row.std if row else found.std or open_clip.OPENAI_DATASET_STD),
         text_cache=TextCache() if text_cache else None,
+        resize=resize or (row.resize if row else "crop"),
     )
     return encoder.eval().requires_grad_(False)
 
 
-def build_whole_clip(weights: str | Path, arch: str | None = None, **settings: Any) -> WholeImageEncoder:
-    """A CLIP encoder of whole images alone: ResNets as well as ViTs.
+def build_whole_clip(weights: str | Path, arch: Arch | None = None, **settings: Any) -> WholeImageEncoder:
+    """An encoder of whole images and texts alone, with any image tower of open_clip.
 
     Args:
         weights: a name of the weights table, or a file.
-        arch: architecture by its name in open_clip, such as ``"RN50x16-quickgelu"``.
+        arch: architecture, as for :func:`build_clip`.
         settings: further arguments of :func:`build_clip`.
 
     Raises:
@@ -93,76 +123,53 @@ def build_whole_clip(weights: str | Path, arch: str | None = None, **settings: A
     return build_clip(weights, arch, **settings, whole=True)
 
 
-def build_clip_model(arch: str, path: str | Path) -> tuple[nn.Module, Callable[..., Tensor]]:
-    """An open_clip model with the weights of a file, and its tokenizer; nothing is downloaded.
+def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Any]:
+    """A model with the weights of a file, and its tokenizer; nothing is downloaded.
 
     Raises:
         UsageError: where the architecture is unknown, or needs files of a hub for its text tower.
         WeightsError: where the file is damaged or of another architecture.
     """
-    state = {name: tensor for name, tensor in load_state_dict(path).items() if name not in LEFTOVERS}
-    if arch == MINI:
-        model, tokenizer = build_mini_clip()
-        check_state_dict(state, model.state_dict(), path)
-        model.load_state_dict(state)
-    else:
-        config = _architecture(arch)
-        tokenizer = SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
-        # On the meta device nothing is allocated and no random number drawn for weights that come from the file.
-        with torch.device("meta"):
-            model = open_clip.CLIP(**config)
-        # Counters of training steps, which batch normalisation keeps and inference does not read.
-        counters = {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
-        state |= {name: torch.tensor(0) for name in counters if name not in state}
-        check_state_dict(state, model.state_dict(), path)
-        model.load_state_dict(state, assign=True)
-        if model.attn_mask is not None:  # a buffer that files do not hold
-            model.attn_mask = torch.full(model.attn_mask.shape, -math.inf).triu_(1)
-    return model.float().eval(), tokenizer
+    opened = OpenedWeights(Path(path), None)
+    return _model(arch, _read(opened), opened.path, opened.path.parent)
 
 
-def _architecture(arch: str) -> dict[str, Any]:
-    """Arguments of open_clip's ``CLIP``."""
-    known = open_clip.list_models()
-    if arch not in known:
-        raise UsageError(f"architecture {arch!r} is unknown; {suggestion(arch, [*known, MINI])}")
-    config = open_clip.get_model_config(arch)
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    hub = [key for key in ("hf_model_name", "hf_tokenizer_name") if key in text]
-    if set(config) & {"custom_text", "multimodal_cfg"} or "timm_model_name" in vision or hub:
-        raise UsageError(
-            f"architecture {arch!r} is no plain CLIP with open_clip's own ViT and tokenizer; take one such as "
-            "ViT-B-16, or build the model yourself and give it to densevl.encoders.clip.CLIPEncoder"
-        )
-    return config
-
-
-def _refuse_resnet(arch: str) -> None:
-    if arch in open_clip.list_models() and not isinstance(_architecture(arch)["vision_cfg"]["layers"], int):
-        raise UsageError(
-            f"architecture {arch!r} is a ResNet, which has no patches to embed; take a ViT, such as ViT-B-16, or the "
-            "encoder `whole-clip` where whole images are enough"
-        )
-
-
-def build_random_clip(arch: str = "ViT-B-16", seed: int = 0, whole: bool = False) -> Any:
-    """A CLIP encoder that has learned nothing; its ``model_id`` says so.
+def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = False) -> Any:
+    """An encoder that has learned nothing; its ``model_id`` says so.
 
     Args:
-        arch: architecture by its name in open_clip, or ``"mini-clip"``.
+        arch: architecture, as for :func:`build_clip`.
         seed: the same seed gives the same weights.
-        whole: embed whole images alone, which ResNets can do as well as ViTs.
+        whole: embed whole images alone, which every image tower of open_clip can do.
 
     Raises:
         UsageError: where the architecture is unknown.
     """
-    if arch != "mini-clip" and arch not in open_clip.list_models():
-        raise UsageError(f"architecture {arch!r} is unknown; take one of open_clip, such as ViT-B-16, or mini-clip")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if arch == "mini-clip":
-            model, tokenizer = build_mini_clip()
-        else:
-            model, tokenizer = open_clip.CLIP(**open_clip.get_model_config(arch)), SimpleTokenizer()
+        model, tokenizer = build_model(arch)
     kind = WholeImageEncoder if whole else CLIPEncoder
-    return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{arch}@random:{seed}")
+    name = architecture_name(arch, Path("random"))
+    return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+
+
+def _layout(name: str | None, opened: OpenedWeights) -> Layout:
+    """The layout of a name, or the one whose signs a file shows."""
+    return find_layout(opened.state) if name is None else layouts.layout(name)
+
+
+def _read(opened: OpenedWeights) -> dict[str, Tensor]:
+    """The tensors of a file by our names."""
+    return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state)
+
+
+def _model(arch: Arch, state: Mapping[str, Tensor], path: Path, tokenizer: str | Path | None) -> tuple[nn.Module, Any]:
+    """A model of an architecture with tensors by our names, in float32, and its tokenizer."""
+    state = {name: tensor for name, tensor in state.items() if name not in LEFTOVERS}
+    with torch.device("meta"):
+        model, reader = build_model(arch, state, tokenizer)
+    # Counters of training steps, which batch normalisation keeps and inference does not read.
+    counters = {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
+    state |= {name: torch.tensor(0) for name in counters if name not in state}
+    check_state_dict(state, model.state_dict(), path)
+    return filled(model, lambda: build_model(arch, state, tokenizer)[0], state).float().eval(), reader

@@ -134,7 +134,7 @@ class PhotoEncoder(nn.Module):
         return self.last_block(images).output()
 
     @torch.no_grad()
-    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str = "crop") -> Float32[Tensor, "b d"]:
+    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str | None = None) -> Float32[Tensor, "b d"]:
         """Embed whole images as unit vectors.
 
         Args:
@@ -146,7 +146,7 @@ class PhotoEncoder(nn.Module):
             UsageError: where the images have another layout or the mode is unknown.
         """
         check_images(images)
-        fitted = normalise(images if mode == "keep" else fit(images, self.image_size, mode), MEAN, STD)
+        fitted = normalise(images if mode == "keep" else fit(images, self.image_size, mode or "crop"), MEAN, STD)
         return F.normalize(self.to_joint(self.tower.pooled(fitted.to(self.dtype))[None])[0].float(), dim=1)
 
     @torch.no_grad()

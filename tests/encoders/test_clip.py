@@ -5,6 +5,7 @@ import pytest
 import torch
 from open_clip.model import resize_pos_embed
 from open_clip.transformer import Transformer
+from torch import nn
 from torchvision.transforms.functional import normalize, to_pil_image
 from toys.dense import dense
 
@@ -234,8 +235,10 @@ def test_unknown_intermediates_are_refused(encoder, name):
 
 
 def test_other_towers_are_refused(tiny_clip):
-    with pytest.raises(UsageError, match="must be a ViT"):
-        encoder_of(tiny_clip({"layers": (1, 1, 1, 1), "width": 16, "head_width": 8}))
+    model = tiny_clip()
+    model.visual = nn.Linear(1, 1)
+    with pytest.raises(UsageError, match="no adapter is known for an image tower of Linear"):
+        encoder_of(model)
     with pytest.raises(UsageError, match="CustomResidualAttentionBlock"):
         encoder_of(tiny_clip({"block_type": "custom"}))
     with pytest.raises(UsageError, match="square"):

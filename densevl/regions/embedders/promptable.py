@@ -100,7 +100,7 @@ class PromptableCLIP(nn.Module):
         """Texts as the encoder embeds them."""
         return self.encoder.embed_texts(texts, templates)
 
-    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str = "crop") -> Float32[Tensor, "b d"]:
+    def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str | None = None) -> Float32[Tensor, "b d"]:
         """Whole images as the encoder embeds them."""
         return self.encoder.embed_images(images, mode)
 

@@ -1,0 +1,193 @@
+"""Steps of a layout that change tensors and not only their names: a closed list, each read and written.
+
+A step works on a whole state dict in place, after its names were translated. Reading makes our tensors of the published
+ones, writing the published ones of ours; one after the other changes nothing but, in :class:`MergeSVD`, last digits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from densevl.core.errors import UsageError, WeightsError, suggestion
+from densevl.weights.names import Template
+
+__all__ = ["FUSIONS", "Fusion", "fusion"]
+
+State = dict[str, Tensor]
+
+
+@runtime_checkable
+class Fusion(Protocol):
+    """A step of a layout."""
+
+    def read(self, state: State) -> None:
+        """Make our tensors of the published ones, in place."""
+        ...
+
+    def write(self, state: State) -> None:
+        """Make the published tensors of ours, in place."""
+        ...
+
+
+@dataclass(frozen=True)
+class Join:
+    """Tensors of equal shape behind one another along the first dimension, such as queries, keys and values.
+
+    Attributes:
+        parts: templates of the published names.
+        to: template of our name.
+    """
+
+    parts: tuple[str, ...]
+    to: str
+
+    def read(self, state: State) -> None:
+        """Concatenate."""
+        first, *others = (Template(part) for part in self.parts)
+        for name in [name for name in state if first.matches(name)]:
+            holes = first.read(name) or {}
+            names = [name, *(part.fill(holes) for part in others)]
+            if missing := [one for one in names if one not in state]:
+                raise WeightsError(f"the file has {name} and lacks {missing[0]}, which belongs to it; fetch it again")
+            state[Template(self.to).fill(holes)] = torch.cat([state.pop(one) for one in names])
+
+    def write(self, state: State) -> None:
+        """Cut into equal parts."""
+        for name in [name for name in state if Template(self.to).matches(name)]:
+            holes = Template(self.to).read(name) or {}
+            pieces = state.pop(name).chunk(len(self.parts))
+            state.update({Template(part).fill(holes): piece for part, piece in zip(self.parts, pieces, strict=True)})
+
+
+@dataclass(frozen=True)
+class JoinPositions:
+    """Two position tables of which the first is used up to a place, and the second from there on.
+
+    Source: Zhang et al., Long-CLIP, ECCV 2024, https://arxiv.org/abs/2403.15378, whose forward pass masks both.
+
+    Attributes:
+        first: name of the table of the first places, and of ours.
+        second: name of the table of the others.
+        at: the first place of the second table.
+    """
+
+    first: str
+    second: str
+    at: int
+
+    def read(self, state: State) -> None:
+        """Take the first rows of one and the last of the other."""
+        if self.first in state and self.second in state:
+            state[self.first] = torch.cat([state[self.first][: self.at], state.pop(self.second)[self.at :]])
+
+    def write(self, state: State) -> None:
+        """Give both tables all places."""
+        if self.first in state:
+            state[self.second] = state[self.first].clone()
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """Matrices that are kept the other way round.
+
+    Attributes:
+        name: template of the name, which stays.
+    """
+
+    name: str
+
+    def read(self, state: State) -> None:
+        """Transpose."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            state[name] = state[name].mT.contiguous()
+
+    write = read
+
+
+@dataclass(frozen=True)
+class Unsqueeze:
+    """Tensors that ours have with a leading dimension of one, such as a position table (n, c) for (1, n, c).
+
+    Attributes:
+        name: template of the name, which stays.
+        dims: how many such dimensions.
+    """
+
+    name: str
+    dims: int = 1
+
+    def read(self, state: State) -> None:
+        """Add the dimensions."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            state[name] = state[name].reshape(*(1,) * self.dims, *state[name].shape)
+
+    def write(self, state: State) -> None:
+        """Take them away."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            state[name] = state[name].reshape(state[name].shape[self.dims :])
+
+
+@dataclass(frozen=True)
+class MergeSVD:
+    """Matrices kept as their singular value decomposition W = U diag(S) V.
+
+    Attributes:
+        left: template of the name of U (out, r).
+        values: template of the name of S (1, r).
+        right: template of the name of V (r, in).
+        to: template of our name.
+    """
+
+    left: str
+    values: str
+    right: str
+    to: str
+
+    def read(self, state: State) -> None:
+        """Multiply, in float64."""
+        for name in [name for name in state if Template(self.values).matches(name)]:
+            holes = Template(self.values).read(name) or {}
+            left, right = Template(self.left).fill(holes), Template(self.right).fill(holes)
+            if missing := [one for one in (left, right) if one not in state]:
+                raise WeightsError(f"the file has {name} and lacks {missing[0]}, which belongs to it; fetch it again")
+            values = state.pop(name)
+            merged = (state.pop(left).double() * values.double().flatten()) @ state.pop(right).double()
+            state[Template(self.to).fill(holes)] = merged.to(values.dtype)
+
+    def write(self, state: State) -> None:
+        """Decompose, in float64."""
+        for name in [name for name in state if Template(self.to).matches(name)]:
+            holes = Template(self.to).read(name) or {}
+            weight = state.pop(name)
+            left, values, right = torch.linalg.svd(weight.double(), full_matrices=False)
+            for template, part in ((self.left, left), (self.values, values[None]), (self.right, right)):
+                state[Template(template).fill(holes)] = part.to(weight.dtype)
+
+
+FUSIONS: dict[str, type[Any]] = {
+    "join": Join,
+    "join_positions": JoinPositions,
+    "merge_svd": MergeSVD,
+    "transpose": Transpose,
+    "unsqueeze": Unsqueeze,
+}
+"""The steps by the ``kind`` that a layout calls them by."""
+
+
+def fusion(row: Mapping[str, Any]) -> Fusion:
+    """The step that a row describes.
+
+    Raises:
+        UsageError: where its kind is unknown, or an argument is.
+    """
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    kind = arguments.pop("kind", None)
+    if kind not in FUSIONS:
+        raise UsageError(f"a layout has no step {kind!r}; {suggestion(str(kind), FUSIONS)}")
+    try:
+        return FUSIONS[kind](**arguments)
+    except TypeError as error:
+        raise UsageError(f"the step {kind} of a layout takes other arguments: {error}") from None

@@ -4,7 +4,7 @@ A file is read by its layout (:mod:`densevl.weights.layouts`): that of its row, 
 whose signs it shows. What a file of a part of a model does not hold comes from its base.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def build_whole_clip(weights: str | Path, arch: Arch | None = None, **settings: 
     return build_clip(weights, arch, **settings, whole=True)
 
 
-def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Callable[..., Tensor]]:
+def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Any]:
     """A model with the weights of a file, and its tokenizer; nothing is downloaded.
 
     Raises:
@@ -141,7 +141,7 @@ def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Callable[
         WeightsError: where the file is damaged or of another architecture.
     """
     opened = OpenedWeights(Path(path), None)
-    return _model(arch, _read(opened), opened.path, None)
+    return _model(arch, _read(opened), opened.path, opened.path.parent)
 
 
 def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = False) -> Any:
@@ -180,9 +180,7 @@ def _read(opened: OpenedWeights) -> dict[str, Tensor]:
     return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state)
 
 
-def _model(
-    arch: Arch, state: Mapping[str, Tensor], path: Path, tokenizer: str | Path | None
-) -> tuple[nn.Module, Callable[..., Tensor]]:
+def _model(arch: Arch, state: Mapping[str, Tensor], path: Path, tokenizer: str | Path | None) -> tuple[nn.Module, Any]:
     """A model of an architecture with tensors by our names, in float32, and its tokenizer."""
     state = {name: tensor for name, tensor in state.items() if name not in LEFTOVERS}
     with torch.device("meta"):

@@ -1,7 +1,7 @@
 """Layouts: the names that a published file gives its tensors, translated to those of our models and back.
 
-A layout is a row of ``data/layouts.json``, which may extend another: of lists that both have its own come first, and all
-else is its own or the other's. Reading takes optional prefixes off, leaves out what is not the model,
+A layout is a row of ``data/layouts.json``, which may extend another: of lists that both have its own come first, and
+all else is its own or the other's. Reading takes optional prefixes off, leaves out what is not the model,
 translates names by templates, changes tensors by the steps of :mod:`densevl.weights.fusions`, and takes what the file
 does not hold from the file that it was made from. Nothing of a file is left over silently: a name that no rule knows
 stays as it is, and is an error when the model does not have it.

@@ -79,7 +79,11 @@ def small_clip(**changes: Any) -> dict[str, Any]:
 def small_timm(name: str = "vit_tiny_patch16_224", **kwargs: Any) -> dict[str, Any]:
     """A small CLIP with an image tower of timm."""
     vision = {
-        **{"tower": "timm", "image_size": 32, "timm_model_name": name, "timm_pool": "token", "timm_proj": "linear"},
+        "tower": "timm",
+        "image_size": 32,
+        "timm_model_name": name,
+        "timm_pool": "token",
+        "timm_proj": "linear",
         "timm_model_kwargs": {"embed_dim": 48, "depth": 2, "num_heads": 3, **kwargs},
     }
     return {**small_clip(quick_gelu=True), "vision_cfg": vision}

@@ -214,19 +214,39 @@ class ImageTower(Protocol):
 
 @runtime_checkable
 class TextTower(Protocol):
-    """A text tower and its tokenizer."""
+    """A text tower with its tokenizer: from sentences to vectors of the joint space."""
 
     @property
     def context(self) -> int:
         """Tokens that a text may have, start and end included."""
         ...
 
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the arithmetic."""
+        ...
+
     def tokenize(self, sentences: Sequence[str], cut: bool = False) -> Int[Tensor, "q n"]:
-        """Token ids; a sentence that is too long is an error, or loses its end where it may be cut."""
+        """Token ids, shorter texts padded at the end.
+
+        Args:
+            sentences: what is tokenised.
+            cut: keep the beginning of a sentence that is too long.
+
+        Raises:
+            TextTooLong: where a sentence has more tokens than the context and is not to be cut.
+        """
         ...
 
     def encode(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q d"]:
         """Embeddings of tokenised texts, not normalised."""
+        ...
+
+    def fit(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
+        """Texts without the last words that would not fit in the context, and how many of them lost words."""
         ...
 
 

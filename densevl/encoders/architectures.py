@@ -173,7 +173,8 @@ def build_model(
         )
     except (TypeError, KeyError, AssertionError) as error:
         raise UsageError(f"no model can be built of this architecture: {error}") from error
-    return ImageTextPair(visual, words, bias=config.get("init_logit_bias")), reader
+    bias = config.get("init_logit_bias")
+    return ImageTextPair(visual, words, bias=None if bias is None else float(bias)), reader
 
 
 def filled(model: nn.Module, again: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:

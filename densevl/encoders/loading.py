@@ -22,7 +22,7 @@ from densevl.encoders.architectures import (
 )
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.encoders.texts.cache import TextCache
-from densevl.weights import check_state_dict, layouts
+from densevl.weights import WeightsEntry, check_state_dict, fetch, layouts, weights_entry
 from densevl.weights.layouts import Layout, find_layout
 from densevl.weights.opened import OpenedWeights, open_weights, random_seed
 
@@ -43,6 +43,7 @@ def build_clip(
     layout: str | None = None,
     base: str | Path | None = None,
     tokenizer: str | Path | None = None,
+    like: str | None = None,
     text_cache: bool = True,
     whole: bool = False,
 ) -> Any:
@@ -64,6 +65,8 @@ def build_clip(
         base: a name of the weights table or a file: the model that a file of a part of a model was made from.
         tokenizer: the file of the tokenizer, where it is not CLIP's; None for the one of the weights table, or the one
             beside the file.
+        like: a name of the weights table: of a file, what neither it nor its layout says is as with these weights, such
+            as the architecture, the mean and the tokenizer.
         text_cache: keep text embeddings on disk.
         whole: embed whole images alone, which every image tower of open_clip can do.
 
@@ -79,8 +82,11 @@ def build_clip(
         return build_random_clip(arch or "ViT-B-16", seed, whole)
     opened = open_weights(weights, offline)
     row = opened.entry
+    similar = weights_entry(like) if row is None and like else row
     if arch is None:
-        arch = architecture_beside(opened.path) if row is None else row.arch or row.kind
+        arch = architecture_beside(opened.path) if row is None else None
+    if arch is None and similar is not None:
+        arch = similar.arch or similar.kind
     if arch is None:
         raise UsageError(
             f"say which architecture {opened.path} belongs to, such as arch='ViT-B-16', or put its JSON beside it as "
@@ -88,7 +94,8 @@ def build_clip(
         )
     if row is not None:
         layout, base = layout or row.layout, base or row.base
-        tokenizer = tokenizer or (opened.path.with_name(row.tokenizer) if row.tokenizer else None)
+    if tokenizer is None and similar is not None:
+        tokenizer = _tokenizer(similar, offline)
     found = _layout(layout, opened)
     made_from = None if base is None else open_weights(base, offline)
     state = found.read(opened.state, None if made_from is None else _read(made_from))
@@ -100,10 +107,10 @@ def build_clip(
         model,
         reader,
         model_id=identity,
-        mean=mean or (row.mean if row else found.mean or open_clip.OPENAI_DATASET_MEAN),
-        std=std or (row.std if row else found.std or open_clip.OPENAI_DATASET_STD),
+        mean=mean or (row.mean if row else found.mean or (similar.mean if similar else open_clip.OPENAI_DATASET_MEAN)),
+        std=std or (row.std if row else found.std or (similar.std if similar else open_clip.OPENAI_DATASET_STD)),
         text_cache=TextCache() if text_cache else None,
-        resize=resize or (row.resize if row else "crop"),
+        resize=resize or (similar.resize if similar else "crop"),
     )
     return encoder.eval().requires_grad_(False)
 
@@ -151,6 +158,13 @@ def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = Fals
     kind = WholeImageEncoder if whole else CLIPEncoder
     name = architecture_name(arch, Path("random"))
     return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+
+
+def _tokenizer(entry: WeightsEntry, offline: bool) -> Path | None:
+    """The file of the tokenizer of weights of the table, brought here; None where they need none."""
+    if entry.tokenizer is None:
+        return None
+    return fetch(next(file for file in entry.files if file.file == entry.tokenizer), offline=offline)
 
 
 def _layout(name: str | None, opened: OpenedWeights) -> Layout:

@@ -36,6 +36,7 @@ class Layout:
         signs: templates of names, each of which a file of this layout has.
         without: templates of names that a file of this layout never has.
         strip: prefixes that may stand before any name, one after the other; they are not written.
+        keep: templates of names, which alone are the model; empty for all.
         drop: templates of names that are no part of the model.
         rename: pairs of templates, published and ours; of a name, the first that fits.
         fuse: rows of steps, see :data:`densevl.weights.fusions.FUSIONS`, in the order of reading.
@@ -43,6 +44,8 @@ class Layout:
         quick_gelu: the activation that all files of this layout are made for; None where they differ.
         mean: what is subtracted from RGB in [0, 1] for all files of this layout; None where they differ.
         std: what the result is divided by; None where they differ.
+        resize: how all models of this layout take whole images, ``"crop"`` or ``"squash"``; None where they differ.
+        archs: architectures that files of this layout have, for messages.
         note: what else to know.
     """
 
@@ -51,6 +54,7 @@ class Layout:
     signs: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     strip: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
     fuse: tuple[Mapping[str, Any], ...] = ()
@@ -58,6 +62,8 @@ class Layout:
     quick_gelu: bool | None = None
     mean: Triple | None = None
     std: Triple | None = None
+    resize: str | None = None
+    archs: tuple[str, ...] = ()
     note: str = ""
 
     def fits(self, state: Mapping[str, Tensor]) -> bool:
@@ -83,7 +89,7 @@ class Layout:
         found: dict[str, Tensor] = {}
         for published, tensor in state.items():
             name = self._stripped(published)
-            if any(Template(text).matches(name) for text in self.drop):
+            if _matches(self.drop, name) or (self.keep and not _matches(self.keep, name)):
                 continue
             ours = _translated(name, self.rename)
             if ours in found:
@@ -92,19 +98,13 @@ class Layout:
         for row in self.fuse:
             fusion(row).read(found)
         taken = {
-            name: tensor
-            for name, tensor in (base or {}).items()
-            if name not in found and any(Template(text).matches(name) for text in self.base)
+            name: tensor for name, tensor in (base or {}).items() if name not in found and _matches(self.base, name)
         }
         return found | taken
 
     def write(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of our model by the names of this layout, without what it leaves to its base."""
-        found = {
-            name: tensor
-            for name, tensor in state.items()
-            if not any(Template(text).matches(name) for text in self.base)
-        }
+        found = {name: tensor for name, tensor in state.items() if not _matches(self.base, name)}
         for row in reversed(self.fuse):
             fusion(row).write(found)
         back = [(ours, published) for published, ours in self.rename]
@@ -166,6 +166,10 @@ def _fixed(value: Any) -> Any:
 def _any(template: str, names: list[str]) -> bool:
     sign = Template(template)
     return any(sign.matches(name) for name in names)
+
+
+def _matches(templates: tuple[str, ...], name: str) -> bool:
+    return any(Template(text).matches(name) for text in templates)
 
 
 def _translated(name: str, rules: Any) -> str:

@@ -43,6 +43,7 @@ class WeightsEntry:
         layout: the names that the file gives its tensors, see :mod:`densevl.weights.layouts`; None to tell by them.
         base: the weights that a file of a part of a model was made from.
         tokenizer: the file of the tokenizer, among those ``beside``; None for CLIP's own.
+        readers: the model whose readers these weights take where they are named as a model; empty for the usual ones.
         packaged: whether the file comes with a package: densevl, the plug-in whose row it is, or another.
         folder: where packaged files lie.
         distribution: the package that it comes with, as it is installed, where that is another.
@@ -71,6 +72,7 @@ class WeightsEntry:
     layout: str | None = None
     base: str | None = None
     tokenizer: str | None = None
+    readers: str = ""
     packaged: bool = False
     folder: Path = field(default=DATA, repr=False)
     distribution: str = ""

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TEXT_TOWERS", "text_tower"]
 
-TEXT_TOWERS = Registry("text tower", {})
-"""What ``text_cfg`` names as its ``tower``: builders ``(cfg, embed_dim, state, quick_gelu) -> nn.Module``."""
+TEXT_TOWERS = Registry("text tower", {"llm": "densevl.encoders.texts.llm:build_llm_texts"})
+"""Builders of towers by the name that an architecture gives as ``tower`` in its ``text_cfg``: of the rest of it, the
+width of the joint space, the tensors that the tower will be filled with, and whether its activation is QuickGELU."""
 
 
 def text_tower(model: Any, tokenizer: Any = None) -> "TextTower":

@@ -254,27 +254,6 @@ class FrozenTexts(TextTower, Protocol):
 
 
 @runtime_checkable
-class FrozenTexts(TextTower, Protocol):
-    """A text tower whose first part is dear and fixed, such as a language model, and whose rest is cheap.
-
-    What is kept on disk is the output of the first part, so that it runs once a sentence, whatever follows it.
-    """
-
-    @property
-    def identity(self) -> str:
-        """What decides the output of the first part."""
-        ...
-
-    def states(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q c"]:
-        """The output of the first part."""
-        ...
-
-    def adapt(self, vectors: Float[Tensor, "q c"]) -> Float[Tensor, "q d"]:
-        """The joint space, from the output of the first part; not normalised."""
-        ...
-
-
-@runtime_checkable
 class TextSpace(Protocol):
     """The joint image-text space that region vectors lie in, with its text encoder.
 

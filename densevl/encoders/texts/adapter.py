@@ -21,9 +21,9 @@ class AdapterBlock(nn.Module):
         expansion: width inside, as a multiple of ``width``.
     """
 
-    def __init__(self, width: int, expansion: float) -> None:
+    def __init__(self, width: int, expansion: int) -> None:
         super().__init__()
-        inside = int(expansion * width)
+        inside = expansion * width
         self.norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, inside), nn.GELU(), nn.Linear(inside, width))
 
@@ -41,6 +41,6 @@ class TextAdapter(nn.Sequential):
         expansion: of each block.
     """
 
-    def __init__(self, width: int, joint: int, blocks: int = 4, expansion: float = 2) -> None:
+    def __init__(self, width: int, joint: int, blocks: int = 4, expansion: int = 2) -> None:
         inside = (AdapterBlock(width, expansion) for _ in range(blocks))
         super().__init__(*inside, nn.LayerNorm(width), nn.Linear(width, joint))

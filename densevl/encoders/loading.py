@@ -23,6 +23,7 @@ from densevl.encoders.architectures import (
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.encoders.texts.cache import TextCache
 from densevl.weights import WeightsEntry, check_state_dict, fetch, layouts, weights_entry
+from densevl.weights.download import file_sha256
 from densevl.weights.layouts import Layout, find_layout
 from densevl.weights.opened import OpenedWeights, open_weights, random_seed
 
@@ -102,6 +103,8 @@ def build_clip(
     model, reader = _model(arch, state, opened.path, tokenizer or opened.path.parent)
     identity = opened.identity(architecture_name(arch, opened.path))
     identity += f"+{made_from.digest}" if made_from else ""
+    words = getattr(reader, "path", None)
+    identity += f"+{file_sha256(words)[:12]}" if words else ""
     kind = WholeImageEncoder if whole else CLIPEncoder
     encoder = kind(
         model,

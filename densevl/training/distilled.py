@@ -7,10 +7,11 @@ A small encoder trained from nothing needs hours until its patches mean somethin
                (Radford et al., CLIP, ICML 2021), or a sigmoid for each pair (Zhai et al., SigLIP, ICCV 2023)
     texts      mean over captions and names of 1 - cos(student, teacher), where the student has a text tower of its own
 
-A text tower that has the teacher's shapes takes its weights and keeps them (Zhai et al., LiT, CVPR 2022, with the towers
+The teacher looks at the images at its own size. A text tower that has the teacher's shapes takes its weights and keeps them (Zhai et al., LiT, CVPR 2022, with the towers
 changed round). A student whose patches are larger than the teacher's learns their means.
 """
 
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -22,10 +23,9 @@ from torch import Tensor, nn
 
 from densevl.core.attention import NoAttention, run_block
 from densevl.datasets.scenes.training import SceneText
+from densevl.dense.readouts.maskclip import MaskCLIPReadout
 from densevl.encoders.clip import CLIPEncoder
-from densevl.encoders.contracts import ImageTower, LastBlock
 from densevl.encoders.loading import build_clip, build_random_clip
-from densevl.core.images import normalise
 from densevl.training.contrastive import contained, contrast_loss
 
 __all__ = ["DistilledEncoder", "read_patches", "sigmoid_loss"]
@@ -37,26 +37,18 @@ def sigmoid_loss(logits: Float[Tensor, "b t"], true: Bool[Tensor, "b t"]) -> Flo
 
 
 def read_patches(
-    tower: ImageTower, images: Float[Tensor, "b 3 H W"]
+    encoder: CLIPEncoder, images: Float[Tensor, "b 3 H W"]
 ) -> tuple[Float[Tensor, "b d h w"], Float[Tensor, "b d"]]:
-    """Patches through the value path of the last block, and the pooled vector of the ordinary forward.
+    """Patches as MaskCLIP reads them and the pooled vector of the ordinary forward, with gradients.
 
     Args:
-        tower: any; of one without attention in its last block, the patches are its last map.
-        images: normalised; sides divisible by the patch size.
+        encoder: with any image tower; of one whose last block has no attention, the patches are its last map.
+        images: RGB in [0, 1], of one size.
     """
-    x, grid = tower.tokens(images)
-    *blocks, block = tower.blocks
-    for each in blocks:
-        x = run_block(each, x)["out"]
-    last = LastBlock(x, block, grid, tower.prefix)
-    if isinstance(block, NoAttention):
-        output, behind = last.output(), x
-    else:
-        (values,) = block.qkv(block.norm_1(x), "v")
-        output, behind = last.behind(values, residual=True, mlp=True), run_block(block, x)["out"]
-    patches = tower.to_joint(output.flatten(2).mT).mT.unflatten(2, grid)
-    return patches, tower.pool(behind)
+    last = inspect.unwrap(CLIPEncoder.last_block)(encoder, images)  # as it is, but for torch.no_grad
+    output = last.output() if isinstance(last.block, NoAttention) else MaskCLIPReadout()(last)
+    patches = encoder.image.to_joint(output.flatten(2).mT).mT.unflatten(2, last.grid)
+    return patches, encoder.image.pool(run_block(last.block, last.tokens)["out"])
 
 
 @MODELS.register_module()
@@ -114,9 +106,9 @@ class DistilledEncoder(BaseModel):
         names = [] if self.locked else sorted({name for text in texts for thing in text.things for name in thing})
         with torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
             with torch.no_grad():
-                taught, _ = read_patches(teacher.image, normalise(pixels, teacher.mean, teacher.std))
+                taught, _ = read_patches(teacher, F.interpolate(pixels, teacher.image_size, mode="area"))
                 said = teacher.forward_texts(captions + names)
-            patches, pooled = read_patches(student.image, normalise(pixels, student.mean, student.std))
+            patches, pooled = read_patches(student, pixels)
             own = said if self.locked else student.forward_texts(captions + names)
         on_grid = F.adaptive_avg_pool2d(taught.float(), patches.shape[2:])
         of_patches, of_contrast, of_texts = self.weights

@@ -124,7 +124,7 @@ class FileTokenizer:
         found = [one for one in (pad, padding and padding.get("pad_id"), *named) if one is not None]
         if not found:
             raise WeightsError(f"{path} does not say which id fills up short texts; name it as `pad` of the tokenizer")
-        self.pad: int = found[0]
+        self.pad: int = found[0]  # type: ignore[assignment]
 
     @cached_property
     def vocab_size(self) -> int:
@@ -300,7 +300,7 @@ def read_tokenizer(text_cfg: Mapping[str, Any], place: str | Path | None = None)
     settings = dict(text_cfg.get("tokenizer_kwargs") or {})
     if name is None and row is None:
         return _clip_tokenizer(settings, text_cfg.get("context_length", 77), place)
-    row = dict(_row(name) if row is None else _row(row) if isinstance(row, str) else row)
+    row = dict(_row(str(name)) if row is None else _row(row) if isinstance(row, str) else row)
     clean = settings.pop("clean", row.get("clean", "whitespace"))
     strip = settings.pop("strip_sep_token", False)
     if settings:

@@ -13,6 +13,7 @@ TEXT_TOWERS = Registry(
     "text tower",
     {
         "free": "densevl.encoders.towers.free:build_free_text",
+        "llm": "densevl.encoders.texts.llm:build_llm_texts",
         "moe": "densevl.encoders.towers.moe:build_moe_text",
     },
 )

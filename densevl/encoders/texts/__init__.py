@@ -9,7 +9,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TEXT_TOWERS", "text_tower"]
 
-TEXT_TOWERS = Registry("text tower", {})
+TEXT_TOWERS = Registry(
+    "text tower",
+    {
+        "tips": "densevl.encoders.texts.tips:build_tips_text",
+    },
+)
 """Builders of towers by the name that an architecture gives as ``tower`` in its ``text_cfg``: of the rest of it, the
 width of the joint space, the tensors that the tower will be filled with, and whether its activation is QuickGELU."""
 

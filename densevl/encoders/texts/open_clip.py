@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from open_clip import CLIP, CoCa, CustomTextCLIP
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
@@ -33,7 +32,7 @@ class OpenClipTexts:
         short_context: whether tokens behind the one that is read cannot influence the embedding.
     """
 
-    def __init__(self, model: CLIP | CustomTextCLIP | CoCa, tokenizer: Callable[..., Tensor]) -> None:
+    def __init__(self, model: Any, tokenizer: Callable[..., Tensor]) -> None:
         self.model = model
         self.tokenizer = tokenizer
         # The standard CLIP of open_clip holds the parts of its text tower itself.

@@ -63,6 +63,33 @@ class Join:
 
 
 @dataclass(frozen=True)
+class Split:
+    """Tensors that the file has behind one another along the first dimension, and we apart.
+
+    Attributes:
+        name: template of the published name.
+        into: templates of our names.
+        shares: how much of it each of them is, in whole numbers.
+    """
+
+    name: str
+    into: tuple[str, ...]
+    shares: tuple[int, ...]
+
+    def read(self, state: State) -> None:
+        """Cut by the shares."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            holes, whole = Template(self.name).read(name) or {}, state.pop(name)
+            sizes = [len(whole) * share // sum(self.shares) for share in self.shares]
+            pieces = zip(self.into, whole.split(sizes), strict=True)
+            state.update({Template(part).fill(holes): piece for part, piece in pieces})
+
+    def write(self, state: State) -> None:
+        """Concatenate."""
+        Join(self.into, self.name).read(state)
+
+
+@dataclass(frozen=True)
 class JoinPositions:
     """Two position tables of which the first is used up to a place, and the second from there on.
 
@@ -128,6 +155,25 @@ class Unsqueeze:
         """Take them away."""
         for name in [name for name in state if Template(self.name).matches(name)]:
             state[name] = state[name].reshape(state[name].shape[self.dims :])
+
+
+@dataclass(frozen=True)
+class Squeeze:
+    """Tensors that ours have without a leading dimension of one, such as a scale (1,) for ().
+
+    Attributes:
+        name: template of the name, which stays.
+    """
+
+    name: str
+
+    def read(self, state: State) -> None:
+        """Take the dimension away."""
+        Unsqueeze(self.name).write(state)
+
+    def write(self, state: State) -> None:
+        """Add it."""
+        Unsqueeze(self.name).read(state)
 
 
 @dataclass(frozen=True)
@@ -249,6 +295,8 @@ FUSIONS: dict[str, type[Any]] = {
     "join_positions": JoinPositions,
     "merge_svd": MergeSVD,
     "temperature": Temperature,
+    "split": Split,
+    "squeeze": Squeeze,
     "transpose": Transpose,
     "unsqueeze": Unsqueeze,
 }

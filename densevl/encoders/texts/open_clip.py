@@ -5,17 +5,16 @@ full context (77 tokens, where a class name in a template has about ten) therefo
 out. Towers that look ahead or read elsewhere (CoCa, CLIPA, Hugging Face text models) get the full context.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from densevl.core.attention import run_block
-from densevl.core.errors import TextTooLong, shortened
+from densevl.encoders.texts.tokenizers import as_tokenizer, check_vocabulary, fit_texts, token_ids
 from densevl.encoders.towers.open_clip import OpenClipBlock
 
 __all__ = ["OpenClipTexts"]
@@ -25,20 +24,22 @@ class OpenClipTexts:
     """The text tower of an open_clip model, and its tokenizer.
 
     Args:
-        model: the model; it is referred to, not copied.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+        model: of open_clip, or a pair of towers whose ``text`` is one of open_clip; it is referred to, not copied.
+        tokenizer: a :class:`densevl.encoders.texts.tokenizers.Tokenizer`, one of open_clip, or another function from
+            texts to ids "q n" as the model takes them; such a function is not checked for texts that it cuts.
 
     Attributes:
         short_context: whether tokens behind the one that is read cannot influence the embedding.
     """
 
-    def __init__(self, model: Any, tokenizer: Callable[..., Tensor]) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
         self.tokenizer = tokenizer
         # The standard CLIP of open_clip holds the parts of its text tower itself.
         self.tower: Any = getattr(model, "text", model)
         self.pool_type = getattr(self.tower, "text_pool_type", None) or getattr(self.tower, "pool_type", None)
         self.short_context = self._reads_nothing_behind()
+        self.reader = as_tokenizer(tokenizer)
 
     @property
     def device(self) -> torch.device:
@@ -61,48 +62,33 @@ class OpenClipTexts:
         Raises:
             TextTooLong: where a sentence has more tokens than the context and is not to be cut. open_clip would cut it
                 silently, and ask for a class by the beginning of its name.
+            UsageError: where the tokenizer has more ids than the tower embeds.
         """
-        if not isinstance(self.tokenizer, SimpleTokenizer):
+        if self.reader is None:
             return self.tokenizer(list(sentences))
-        length = self.model.context_length
-        if cut:
-            return self.tokenizer(list(sentences), context_length=length)
-        # Padding is 0, so that with one place more a last token says that a text fills it, or was cut to fit.
-        tokens = self.tokenizer(list(sentences), context_length=length + 1)
-        too_long = tokens[:, -1].nonzero().flatten()
-        if len(too_long):
-            sentence = sentences[int(too_long[0])]
-            count = len(self.tokenizer.encode(sentence)) + 2
-            raise TextTooLong(
-                f"{shortened(sentence)!r} has {count} tokens, start and end included, and the text encoder takes "
-                f"{length}; shorten the class name, or separate the classes where this is a list",
-                count,
-                length,
-            )
-        return tokens[:, :length]
+        embedding = getattr(self.tower, "token_embedding", None)
+        if embedding is not None:
+            check_vocabulary(self.reader, len(embedding.weight))
+        return token_ids(self.reader, sentences, self.context, cut)
 
     @property
     def context(self) -> int:
         """Tokens that a text may have, start and end included."""
-        return self.model.context_length
+        return self.tower.context_length
 
     def fit(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """Texts without the last words that would not fit in the context, and how many of them lost words.
 
-        A tokenizer that cuts texts itself, as those of Hugging Face do, keeps them as they are.
+        A function in the place of a tokenizer may cut texts itself, and they are kept as they are.
         """
-        if not isinstance(self.tokenizer, SimpleTokenizer):
+        if self.reader is None:
             return list(texts), 0
-        found = []
-        for text in texts:
-            words = text.split(" ")
-            while len(words) > 1 and self._too_long(template.replace("{}", " ".join(words))):
-                words.pop()
-            found.append(" ".join(words))
-        return found, sum(new != old for new, old in zip(found, texts, strict=True))
+        return fit_texts(self._fits, texts, template)
 
-    def _too_long(self, sentence: str) -> bool:
-        return len(self.tokenizer.encode(sentence)) > self.context - 2  # type: ignore[attr-defined]
+    def _fits(self, sentence: str) -> bool:
+        assert self.reader is not None
+        around = sum(one is not None for one in (self.reader.start, self.reader.end))
+        return len(self.reader.encode(sentence)) <= self.context - around
 
     def encode(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q d"]:
         """Embeddings of tokenised texts, not normalised; equal to ``model.encode_text(tokens)``."""

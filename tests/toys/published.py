@@ -1,0 +1,280 @@
+"""Files as their authors publish them: names and shapes, small and full, made without densevl's layouts.
+
+Names come from where the authors have them: from the library whose model is saved, from the lists of the reference
+outputs, or written out here as the published code has them. A row of ``data/layouts.json`` needs one of these makers.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import open_clip
+import timm
+import torch
+from torch import Tensor, nn
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a file holds.
+
+    Attributes:
+        arch: architecture that it is read into, by name or as a mapping.
+        shapes: of its tensors, by the published names.
+        left: names of the file that are no part of the model.
+        base: shapes of the whole model that it was made from, by our names, for a file of a part.
+    """
+
+    arch: Any
+    shapes: Shapes
+    left: tuple[str, ...] = ()
+    base: Shapes = field(default_factory=dict)
+
+    def state(self, seed: int = 0) -> dict[str, Tensor]:
+        """Small numbers for all names."""
+        return _numbers(self.shapes, seed)
+
+    def base_state(self, seed: int = 1) -> dict[str, Tensor] | None:
+        """Small numbers of the model that the file was made from; None where it is whole."""
+        return _numbers(self.base, seed) if self.base else None
+
+    def meta(self) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        """The shapes alone, of the file and of its base."""
+        both = [
+            {name: torch.empty(shape, device="meta") for name, shape in one.items()} for one in (self.shapes, self.base)
+        ]
+        return both[0], both[1] or None
+
+
+def _numbers(shapes: Shapes, seed: int) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.tensor(2.0).expand(shape).clone()
+        if name.endswith("logit_scale")
+        else torch.randn(shape, generator=random) / math.sqrt(max(1, shape[-1] if shape else 1))
+        for name, shape in shapes.items()
+    }
+
+
+def shapes(model: nn.Module) -> Shapes:
+    """Names and shapes of a module, as its file has them."""
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def small_clip(**changes: Any) -> dict[str, Any]:
+    """A small CLIP as open_clip's JSON."""
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    vision = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 2, "head_width": 16}
+    return {
+        "embed_dim": 24,
+        **{key: value for key, value in changes.items() if key not in ("vision_cfg", "text_cfg")},
+        "vision_cfg": vision | changes.get("vision_cfg", {}),
+        "text_cfg": text | changes.get("text_cfg", {}),
+    }
+
+
+def small_timm(name: str = "vit_tiny_patch16_224", **kwargs: Any) -> dict[str, Any]:
+    """A small CLIP with an image tower of timm."""
+    vision = {
+        "tower": "timm",
+        "image_size": 32,
+        "timm_model_name": name,
+        "timm_pool": "token",
+        "timm_proj": "linear",
+        "timm_model_kwargs": {"embed_dim": 48, "depth": 2, "num_heads": 3, **kwargs},
+    }
+    return {**small_clip(quick_gelu=True), "vision_cfg": vision}
+
+
+def clip_shapes(config: Mapping[str, Any]) -> Shapes:
+    """Names and shapes of an open_clip model, which are those of openai/CLIP too."""
+    rest = {key: value for key, value in config.items() if key != "custom_text"}
+    with torch.device("meta"):
+        return shapes((open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP)(**rest))
+
+
+def named(arch: str, **text: Any) -> dict[str, Any]:
+    """An architecture of open_clip with another text tower."""
+    config = open_clip.get_model_config(arch)
+    config["text_cfg"] |= text
+    return config
+
+
+def _long_clip(small: bool) -> Published:
+    arch = small_clip(quick_gelu=True, text_cfg={"context_length": 248}) if small else "LongCLIP-ViT-B-16"
+    found = clip_shapes(arch if small else named("ViT-B-16", context_length=248))
+    return Published(arch, found | {"positional_embedding_res": found["positional_embedding"]})
+
+
+def _openai(small: bool) -> Published:
+    arch = small_clip(quick_gelu=True) if small else "ViT-L-14-quickgelu"
+    numbers = ("input_resolution", "context_length", "vocab_size")
+    found = clip_shapes(arch if small else open_clip.get_model_config(arch))
+    return Published(arch, found | dict.fromkeys(numbers, ()), numbers)
+
+
+def _transformers_clip(small: bool) -> Published:
+    from transformers import CLIPConfig, CLIPModel
+
+    arch: Any = small_clip() if small else "ViT-L-14"
+    config = arch if small else open_clip.get_model_config(arch)
+    towers = {}
+    for name, own in (("vision", config["vision_cfg"]), ("text", config["text_cfg"])):
+        width = own["width"]
+        towers[name] = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": own["layers"]}
+        towers[name] |= {"num_attention_heads": own.get("heads", width // own.get("head_width", 64))}
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    towers["vision"] |= {"patch_size": vision["patch_size"], "image_size": vision["image_size"], "hidden_act": "gelu"}
+    towers["text"] |= {"max_position_embeddings": 77, "vocab_size": text["vocab_size"], "hidden_act": "gelu"}
+    with torch.device("meta"):
+        model = CLIPModel(
+            CLIPConfig(text_config=towers["text"], vision_config=towers["vision"], projection_dim=config["embed_dim"])
+        )
+    ids = "vision_model.embeddings.position_ids"  # a buffer that files of older versions hold
+    return Published(arch, shapes(model) | {ids: (1, 5)}, (ids,))
+
+
+def siglip_arch(small: bool, act: str = "tanh") -> dict[str, Any]:
+    """The architecture of a SigLIP with CLIP's tokenizer, since its own is a file."""
+    config = open_clip.get_model_config("ViT-B-16-SigLIP2")
+    for key in ("hf_tokenizer_name", "tokenizer_kwargs"):
+        del config["text_cfg"][key]
+    if act == "exact":
+        del config["text_cfg"]["act_kwargs"]
+    if not small:
+        return config
+    config["text_cfg"] |= {"width": 48, "heads": 3, "layers": 2, "vocab_size": 49408}
+    config["vision_cfg"] |= {"image_size": 32, "tower": "timm"}
+    config["vision_cfg"]["timm_model_kwargs"] = {"embed_dim": 48, "depth": 2, "num_heads": 3}
+    return config | {"embed_dim": 48}
+
+
+def _transformers_siglip(small: bool) -> Published:
+    from transformers import SiglipConfig, SiglipModel
+
+    arch = siglip_arch(small)
+    width, depth, heads = (48, 2, 3) if small else (768, 12, 12)
+    towers = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": depth}
+    towers |= {"num_attention_heads": heads}
+    text = towers | {"vocab_size": arch["text_cfg"]["vocab_size"], "max_position_embeddings": 64}
+    vision = towers | {"image_size": 32 if small else 224, "patch_size": 16}
+    with torch.device("meta"):
+        model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
+    return Published(arch, shapes(model))
+
+
+def _laclip(small: bool, **kwargs: Any) -> Published:
+    """The names as ``models.py`` has them: texts at the top, an image tower of timm, a projection beside it."""
+    arch: Any = small_timm(**kwargs) if small else "LaCLIP-ViT-B-16" if kwargs else "SLIP-ViT-B-16"
+    text = clip_shapes(small_clip() if small else open_clip.get_model_config("ViT-B-16"))
+    width, joint = (48, 24) if small else (768, 512)
+    tower = {"img_size": 32, "embed_dim": 48, "depth": 2, "num_heads": 3} if small else {}
+    name = "vit_tiny_patch16_224" if small else "vit_base_patch16_224"
+    with torch.device("meta"):
+        visual = shapes(timm.create_model(name, num_classes=0, **tower, **kwargs))
+    return Published(
+        arch,
+        {"image_projection": (width, joint)}
+        | {f"visual.{name}": shape for name, shape in visual.items()}
+        | {name: shape for name, shape in text.items() if not name.startswith("visual.")},
+    )
+
+
+def _slip(small: bool) -> Published:
+    whole, width = _laclip(small), 48 if small else 768
+    left = {f"image_mlp.layer1.{name}": shape for name, shape in (("weight", (64, width)), ("bias", (64,)))}
+    left |= {f"image_mlp.bn1.{name}": (64,) for name in ("weight", "bias", "running_mean", "running_var")}
+    left |= {"image_mlp.bn1.num_batches_tracked": ()}
+    return Published(whole.arch, whole.shapes | left, tuple(left))
+
+
+def _a_clip(small: bool) -> Published:
+    whole = _slip(small)
+    left = {name.replace("visual.", "visual_ema."): whole.shapes[name] for name in whole.shapes if "visual." in name}
+    left |= {"image_projection_e": whole.shapes["image_projection"]}
+    left |= {name.replace("image_mlp.", "image_mlp_e."): whole.shapes[name] for name in whole.left}
+    for head in ("im_proj_byol", "im_proj_byol_e", "im_pred_byol"):
+        left |= {f"{head}.0.weight": (64, 24), f"{head}.0.bias": (64,)}
+    return Published(whole.arch, whole.shapes | left, (*whole.left, *left))
+
+
+def _un2clip(small: bool) -> Published:
+    arch = small_clip(quick_gelu=True) if small else "ViT-L-14-quickgelu"
+    whole = clip_shapes(arch if small else open_clip.get_model_config(arch))
+    return Published(arch, _part(whole, "visual."), base=whole)
+
+
+def _un2clip_timm(small: bool) -> Published:
+    arch = siglip_arch(small)
+    whole = _built(arch)
+    return Published(arch, _part(whole, "visual."), base=whole)
+
+
+def _timm_vit(small: bool) -> Published:
+    arch: Any = small_timm() if small else "SLIP-ViT-B-16"
+    whole = _built(arch)
+    return Published(arch, _part(whole, "visual.trunk."), base=whole)
+
+
+def _diva(small: bool) -> Published:
+    arch = small_clip(quick_gelu=True) if small else "ViT-L-14-quickgelu"
+    inside = clip_shapes(arch if small else open_clip.get_model_config(arch))
+    left = {"class_model.final_fc.weight": (1024, 24), "class_model.final_fc.bias": (1024,)}
+    left |= {"class_model.visual_proj.weight": (1024, 24), "unet.conv_in.weight": (320, 4, 3, 3)}
+    left |= {"text_encoder.text_model.final_layer_norm.weight": (1024,)}
+    return Published(arch, {f"class_model.model.{name}": shape for name, shape in inside.items()} | left, tuple(left))
+
+
+def _clip_svd(small: bool) -> Published:
+    """Each linear map ``x`` of a block as ``x.fc_V.weight``, ``x.vector_S`` and ``x.fc_U``, and attention as four."""
+    arch = small_clip(quick_gelu=True) if small else "ViT-B-16-quickgelu"
+    found: Shapes = {}
+    for name, shape in clip_shapes(arch if small else open_clip.get_model_config(arch)).items():
+        block, _, rest = name.partition(".attn.")
+        if rest == "in_proj_weight":
+            for part in "qkv":
+                found |= _decomposed(f"{block}.attn.{part}_proj", (shape[0] // 3, shape[1]))
+        elif rest.startswith("out_proj.weight"):
+            found |= _decomposed(f"{block}.attn.proj", shape)
+        elif ".mlp." in name and name.endswith(".weight"):
+            found |= _decomposed(name.removesuffix(".weight"), shape)
+        elif not rest and ".mlp." not in name:
+            found[name] = shape
+    return Published(arch, found)
+
+
+def _decomposed(name: str, shape: tuple[int, ...]) -> Shapes:
+    rank = min(shape)
+    left = {f"{name}.fc_U.weight": (shape[0], rank), f"{name}.fc_U.bias": (shape[0],)}
+    return left | {f"{name}.vector_S": (1, rank), f"{name}.fc_V.weight": (rank, shape[1])}
+
+
+def _part(whole: Shapes, prefix: str) -> Shapes:
+    return {name.removeprefix(prefix): shape for name, shape in whole.items() if name.startswith(prefix)}
+
+
+def _built(arch: Any) -> Shapes:
+    from densevl.encoders.architectures import build_model
+
+    with torch.device("meta"):
+        return shapes(build_model(arch)[0])
+
+
+PUBLISHED: dict[str, Callable[[bool], Published]] = {
+    "a-clip": _a_clip,
+    "clip-svd": _clip_svd,
+    "diva": _diva,
+    "laclip": lambda small: _laclip(small, qk_norm=True),
+    "long-clip": _long_clip,
+    "openai": _openai,
+    "slip": _slip,
+    "timm-vit": _timm_vit,
+    "transformers-clip": _transformers_clip,
+    "transformers-siglip": _transformers_siglip,
+    "un2clip": _un2clip,
+    "un2clip-timm": _un2clip_timm,
+}
+"""Makers by the name of the layout: a small file with True, one of the published size with False."""

@@ -14,9 +14,10 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=500, metavar="N", help="held-out scenes (default: 500)")
     parser.add_argument("--steps", type=int, metavar="N", help="of each training, where the table trains")
     parser.add_argument("--data", type=Path, metavar="DIR", help="pictures, for a table that measures on some")
+    parser.add_argument("--models", nargs="+", default=(), metavar="NAME", help="for a table that compares models")
     args = parser.parse_args()
     try:
-        print(measure(args.name, args.scenes, args.steps, args.data))
+        print(measure(args.name, args.scenes, args.steps, args.data, args.models))
     except DensevlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -14,6 +14,7 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from densevl.api.models import COMPONENTS, ModelEntry
@@ -144,8 +145,11 @@ def _set(holder: _Member, keys: list[str], value: Any, name: str) -> None:
             place = place[int(key)] if isinstance(place, list) else place[key]
         except (KeyError, IndexError, ValueError, TypeError):
             raise UsageError(f"{name!r} leads nowhere: there is no {key!r} in {holder.path}") from None
+    above = f"{holder.path}.{'.'.join(keys[:-1])}"
+    if place is None:
+        raise UsageError(f"{name!r} leads nowhere: this model has no {above}; give it one first, as {above}=TYPE")
     if not isinstance(place, dict | list):
-        raise UsageError(f"{name!r} leads nowhere: {holder.path}.{'.'.join(keys[:-1])} is built already")
+        raise UsageError(f"{name!r} leads nowhere: {above} is built already")
     last = keys[-1]
     if isinstance(place, list):
         place[int(last)] = value
@@ -165,17 +169,24 @@ def _is_random_sam(place: Mapping[str, Any], value: Any) -> bool:
 
 
 def _other_weights(registry: Registry, member: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """The changes of a member with other weights: a file keeps the architecture, a name brings its own.
+    """The changes of a member with other weights: a file keeps what it does not say itself, a name brings its own.
 
-    A member of one architecture takes none.
+    What a file keeps is the architecture, unless a JSON file beside it tells another, the mean and the tokenizer. A
+    member of one architecture takes none.
     """
     if "arch" not in arguments_of(registry, member.get("type")):
         return {"weights": weights}
-    arch = member.get("arch")
-    if arch is None and member.get("weights") in weights_table():
-        entry = weights_entry(member["weights"])
+    before, arch = member.get("weights"), member.get("arch")
+    if arch is None and before in weights_table():
+        entry = weights_entry(str(before))
         arch = entry.arch or entry.kind
-    return {"weights": weights, "arch": None if weights in weights_table() else arch}
+    if weights in weights_table():
+        return {"weights": weights, "arch": None}
+    kept: dict[str, Any] = {"weights": weights, "arch": arch}
+    if random_seed(weights) is None and before in weights_table():
+        kept["like"] = before
+        kept["arch"] = None if Path(weights).with_suffix(".json").is_file() else arch
+    return kept
 
 
 def _follow_random(settings: dict[str, Any], weights: str) -> None:

@@ -1,6 +1,9 @@
 """The models that can be loaded by name: the configs of their components, as ``data/models.json`` has them.
 
 A row may extend another: mappings are merged, everything else is replaced. Plug-ins add rows by a file of their own.
+
+The weights of an image-text encoder are a model, too: those of a row whose readers they take. That row is the one that
+the weights table names, or :data:`ANY`, which is no model itself.
 """
 
 import json
@@ -16,9 +19,12 @@ from densevl.weights import WeightsEntry, is_cached, is_offline, weights_entry, 
 from densevl.weights.table import DATA
 
 __all__ = [
+    "ANY",
     "COMPONENTS",
     "ModelEntry",
     "default_model",
+    "encoders",
+    "is_model",
     "missing_weights",
     "model_entry",
     "models",
@@ -34,6 +40,12 @@ COMPONENTS = ("segmentor", "grounder", "embedder", "mask_maker")
 DEFAULTS = {"segmentor": ("dinoiser", "maskclip"), "grounder": ("fgvp-b16", "fgvp")}
 """What is taken where nobody names a model, by the component that is wanted: the default, and what stands in for it
 where the network is not to be used and only its weights are here."""
+
+ANY = "*"
+"""The row whose readers the weights of an encoder take where they name none."""
+
+IMAGE_TEXT = ("clip", "mini-clip")
+"""Kinds of weights that hold an image tower and a text tower."""
 
 COMMANDS = {
     "segmentor": ("segment", "compare", "embed", "search"),
@@ -122,19 +134,32 @@ def default_model(offline: bool = False, component: str = "segmentor") -> tuple[
 
 
 def models() -> dict[str, ModelEntry]:
-    """All models by name."""
-    return deepcopy(_table())
+    """The rows of the table by name, without the weights that are models as well."""
+    return {name: entry for name, entry in deepcopy(_table()).items() if name != ANY}
 
 
 def model_entry(name: str) -> ModelEntry:
-    """The model of a name.
+    """The model of a name, or of the weights of an image-text encoder.
 
     Raises:
         UsageError: where there is none.
     """
-    if name not in _table():
-        raise UsageError(f"model {name!r} is unknown; {suggestion(name, _table())}")
-    return deepcopy(_table()[name])
+    if name in _table() and name != ANY:
+        return deepcopy(_table()[name])
+    if name in encoders():
+        return _of_encoder(name)
+    raise UsageError(f"model {name!r} is unknown; {suggestion(name, [*models(), *encoders()])}")
+
+
+def encoders() -> tuple[str, ...]:
+    """Names of all weights of image-text encoders, each of which is a model."""
+    return tuple(name for name, entry in weights_table().items() if entry.kind in IMAGE_TEXT)
+
+
+def is_model(name: str) -> bool:
+    """True for a name that :func:`named_model` takes."""
+    head, _, encoder = name.partition("@")
+    return (head in models() or head in encoders()) and (not encoder or encoder in encoders())
 
 
 def named_model(name: str) -> tuple[ModelEntry, str | None]:
@@ -144,11 +169,10 @@ def named_model(name: str) -> tuple[ModelEntry, str | None]:
         UsageError: where either is unknown, or the weights are those of no image-text encoder.
     """
     head, _, encoder = name.partition("@")
-    encoders = [known for known, entry in weights_table().items() if entry.kind in ("clip", "mini-clip")]
     if encoder and encoder not in weights_table():
-        raise UsageError(f"encoder {encoder!r} is unknown; {suggestion(encoder, encoders)}")
-    if encoder and encoder not in encoders:
-        raise UsageError(f"{encoder!r} is no image-text encoder; {suggestion(encoder, encoders)}")
+        raise UsageError(f"encoder {encoder!r} is unknown; {suggestion(encoder, encoders())}")
+    if encoder and encoder not in encoders():
+        raise UsageError(f"{encoder!r} is no image-text encoder; {suggestion(encoder, encoders())}")
     return model_entry(head), encoder or None
 
 
@@ -158,10 +182,10 @@ def needed_weights(name: str) -> tuple[WeightsEntry, ...]:
     Raises:
         UsageError: where the name is unknown.
     """
-    if name in weights_table() and name not in _table():
+    if name in weights_table() and name not in models():
         return (weights_entry(name),)
-    if name.partition("@")[0] not in _table():
-        known = [*_table(), *(other for other in weights_table() if other not in _table())]
+    if name.partition("@")[0] not in (*models(), *encoders()):
+        known = [*models(), *(other for other in weights_table() if other not in models())]
         raise UsageError(f"{name!r} is neither a model nor weights; {suggestion(name, known)}")
     return tuple(map(weights_entry, weights_in(named_config(name))))
 
@@ -193,6 +217,22 @@ def missing_weights(name: str, component: str) -> tuple[WeightsEntry, ...]:
 def weights_in(config: Any) -> tuple[str, ...]:
     """Names of the weights table anywhere in a config, each once, in the order of the config."""
     return tuple(dict.fromkeys(_named_weights(config)))
+
+
+def _of_encoder(name: str) -> ModelEntry:
+    """The model that the weights of an encoder are: the readers of a row, all of them on this encoder."""
+    weights = weights_entry(name)
+    config = _table()[weights.readers or ANY].config
+    return ModelEntry(name, weights.note, **_with_encoder(config, {"type": "clip", "weights": name}))
+
+
+def _with_encoder(config: Any, encoder: Mapping[str, Any]) -> Any:
+    """A config with one encoder in the place of all."""
+    if isinstance(config, list):
+        return [_with_encoder(value, encoder) for value in config]
+    if not isinstance(config, Mapping):
+        return config
+    return {key: dict(encoder) if key == "encoder" else _with_encoder(value, encoder) for key, value in config.items()}
 
 
 @cache

@@ -1,6 +1,7 @@
 """``densevl embed``: the regions of images as vectors, in an index that ``densevl search`` reads."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,11 @@ def loaded_with(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value not in (None, "float32", {})}
 
 
-def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: bool) -> Any:
-    """Run a job with these options, and whether the index begins anew; gives the run, the model and the kinds."""
+def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Sequence[str] = (), **anew: bool) -> Any:
+    """Run a job with these options, and whether the index begins anew; gives the run, the model and the kinds.
+
+    Queries are what will be asked of the index: those that the model does not understand are said before it is made.
+    """
     from densevl.api.jobs.embed import REGIONS, EmbedJob
     from densevl.core.errors import suggestion
     from densevl.regions.proposals import ProposalFile
@@ -85,6 +89,8 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, **anew: boo
         ProposalFile(options.boxes)
     check_unknown(options)
     model = show_known(load_model(options, lazy=True), options)
+    if queries:
+        model.embed_texts(queries)
     regions, masks = options.boxes or options.regions, not options.no_masks
     job = EmbedJob(model, out, regions, options.format, options.batch, masks, loaded=loaded_with(options), **anew)
     return job.run(inputs), model, job.unfamiliar

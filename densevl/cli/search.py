@@ -78,6 +78,7 @@ def _search(options: argparse.Namespace) -> int:
     if classes is not None and options.like is None and not options.queries:
         options.queries = list(classes.names)
     _check(options)
+    options.words = [query for query in options.queries if classes is None or classes.label(query) is None]
     example = None if options.like is None else Example(options.like, options.box)
     if example is not None:
         _ = example.region  # what cannot be used is said before a model is loaded
@@ -165,7 +166,7 @@ def _embedded(options: argparse.Namespace) -> Any:
 
     inputs = named_inputs(options, [options.index], options.kept)
     out = options.kept or cache_dir() / "indexes" / _kept_name(options)
-    run, model, _ = embed(options, inputs, out, replace=options.kept is None)
+    run, model, _ = embed(options, inputs, out, options.words, replace=options.kept is None)
     if not is_index(out):
         name, reason = run.failures[0]
         raise ImageError(f"none of the {len(inputs)} images could be embedded; the first one, {name}: {reason}")

@@ -110,8 +110,9 @@ def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
         return Vocabulary.load(options.vocabulary or options.classes), options.inputs
     *sources, words = options.inputs
     if not sources or os.path.exists(words) or words == "-" or words.startswith(("@", "http://", "https://")):
+        taken = f"; {words!r} is a file here: a class of that name is written ' {words}'" if sources else ""
         raise UsageError(
             'no classes given: write them last, as in `densevl segment photo.jpg "cat, sofa|couch"`, '
-            "or use --classes FILE or --vocabulary NAME"
+            f"or use --classes FILE or --vocabulary NAME{taken if os.path.exists(words) else ''}"
         )
     return Vocabulary.parse(words), sources

@@ -17,13 +17,13 @@ import open_clip
 import torch
 from jaxtyping import Float, Int
 from open_clip.model import _build_text_tower, _build_vision_tower
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError, WeightsError, suggestion
 from densevl.core.files import parse_json
 from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.texts import TEXT_TOWERS
+from densevl.encoders.texts.tokenizers import read_tokenizer
 from densevl.encoders.towers import IMAGE_TOWERS
 from densevl.weights.table import DATA
 
@@ -42,7 +42,6 @@ MINI = "mini-clip"
 FOLDER = DATA / "architectures"
 
 Arch = str | Mapping[str, Any]
-Tokenizer = Callable[..., Tensor]
 
 
 class ImageTextPair(nn.Module):
@@ -140,22 +139,23 @@ def architecture_beside(path: Path) -> Mapping[str, Any] | None:
 
 def build_model(
     arch: Arch, state: Mapping[str, Tensor] | None = None, tokenizer: str | Path | None = None
-) -> tuple[nn.Module, Tokenizer]:
+) -> tuple[nn.Module, Any]:
     """A model of an architecture with new weights, and its tokenizer; nothing is downloaded.
 
     Args:
         arch: see :func:`architecture`, or ``"mini-clip"``.
         state: the tensors that the model will be filled with, by our names: towers of free shape are read from them.
-        tokenizer: file of the tokenizer, where it is not CLIP's.
+        tokenizer: file of the tokenizer, or the folder that holds it, where it is not CLIP's.
 
     Raises:
-        UsageError: where the architecture is unknown or no such model, or the tokenizer is missing.
+        UsageError: where the architecture is unknown or no such model.
+        WeightsError: where the tokenizer is missing, damaged, or that of another architecture.
     """
     if arch == MINI:
         return build_mini_clip()
     config = architecture(arch)
     vision, text = config["vision_cfg"], config["text_cfg"]
-    reader = _tokenizer(text, tokenizer)
+    reader = read_tokenizer(text, tokenizer)
     try:
         if "tower" not in vision and "tower" not in text:
             kind: type[nn.Module] = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
@@ -173,7 +173,8 @@ def build_model(
         )
     except (TypeError, KeyError, AssertionError) as error:
         raise UsageError(f"no model can be built of this architecture: {error}") from error
-    return ImageTextPair(visual, words, bias=config.get("init_logit_bias")), reader
+    bias = config.get("init_logit_bias")
+    return ImageTextPair(visual, words, bias=None if bias is None else float(bias)), reader
 
 
 def filled(model: nn.Module, again: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
@@ -205,9 +206,3 @@ def _without_tower(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def _tokenizer(text: Mapping[str, Any], file: str | Path | None) -> Tokenizer:
-    if text.get("hf_tokenizer_name"):
-        raise UsageError("this architecture needs the file of a tokenizer")
-    return SimpleTokenizer(context_length=text.get("context_length", 77))

@@ -7,7 +7,7 @@ changed, patched or hooked.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,8 +22,9 @@ from densevl.core.geometry import Size
 from densevl.core.images import normalise
 from densevl.encoders.contracts import NOTHING, ConvolutionalTower, ImageTower, LastBlock, Needs
 from densevl.encoders.images import check_images, fit, whole_patches
+from densevl.encoders.texts import text_tower
 from densevl.encoders.texts.cache import TextCache
-from densevl.encoders.texts.open_clip import OpenClipTexts, embed_texts
+from densevl.encoders.texts.embeddings import embed_texts
 from densevl.encoders.towers import image_tower
 
 __all__ = ["CLIPEncoder", "WholeImageEncoder"]
@@ -37,7 +38,7 @@ class WholeImageEncoder(nn.Module):
 
     Args:
         model: an open_clip model with any image tower.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+        tokenizer: see :func:`densevl.encoders.texts.text_tower`.
         model_id: identity of architecture and weights; features and texts of different ids are never compared.
         mean: mean of each channel that the model was trained with.
         std: standard deviation of each channel that the model was trained with.
@@ -54,7 +55,7 @@ class WholeImageEncoder(nn.Module):
     def __init__(
         self,
         model: Any,
-        tokenizer: Callable[..., Tensor],
+        tokenizer: Any,
         model_id: str,
         mean: Sequence[float] = OPENAI_DATASET_MEAN,
         std: Sequence[float] = OPENAI_DATASET_STD,
@@ -63,7 +64,7 @@ class WholeImageEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.text = OpenClipTexts(model, tokenizer)
+        self.text = text_tower(model, tokenizer)
         self.model_id = model_id
         # Plain numbers, not buffers: a module in bfloat16 would round them.
         self.mean, self.std = tuple(mean), tuple(std)
@@ -139,7 +140,7 @@ class CLIPEncoder(WholeImageEncoder):
     Args:
         model: an open_clip model, or a :class:`densevl.encoders.architectures.ImageTextPair`, with an image tower of
             :data:`densevl.encoders.towers.ADAPTERS` or of densevl.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+        tokenizer: see :func:`densevl.encoders.texts.text_tower`.
         model_id: identity of architecture and weights.
         mean: mean of each channel that the model was trained with.
         std: standard deviation of each channel that the model was trained with.
@@ -159,7 +160,7 @@ class CLIPEncoder(WholeImageEncoder):
     def __init__(
         self,
         model: Any,
-        tokenizer: Callable[..., Tensor],
+        tokenizer: Any,
         model_id: str,
         mean: Sequence[float] = OPENAI_DATASET_MEAN,
         std: Sequence[float] = OPENAI_DATASET_STD,
@@ -318,6 +319,8 @@ def _by_block(
     """
     wanted, end = defaultdict(list), depth if last else depth - 1
     pattern = r"blocks\.(-?\d+)" + (rf"(?:\.({'|'.join(taps)}))?" if taps else "()")
+    if names and end < 1:
+        raise UsageError(f"map {names[0]!r} is that of an earlier block, and this image tower has one block alone")
     form, kinds = (" or `blocks.<index>.<tap>`", f" and a tap of {', '.join(taps)}") if taps else ("", "")
     for name in names:
         match = re.fullmatch(pattern, name)

@@ -4,7 +4,7 @@ A file is read by its layout (:mod:`densevl.weights.layouts`): that of its row, 
 whose signs it shows. What a file of a part of a model does not hold comes from its base.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from densevl.encoders.architectures import (
 )
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.encoders.texts.cache import TextCache
-from densevl.weights import check_state_dict, layouts
+from densevl.weights import WeightsEntry, check_state_dict, fetch, layouts, weights_entry
+from densevl.weights.download import file_sha256
 from densevl.weights.layouts import Layout, find_layout
 from densevl.weights.opened import OpenedWeights, open_weights, random_seed
 
@@ -43,6 +44,7 @@ def build_clip(
     layout: str | None = None,
     base: str | Path | None = None,
     tokenizer: str | Path | None = None,
+    like: str | None = None,
     text_cache: bool = True,
     whole: bool = False,
 ) -> Any:
@@ -64,6 +66,8 @@ def build_clip(
         base: a name of the weights table or a file: the model that a file of a part of a model was made from.
         tokenizer: the file of the tokenizer, where it is not CLIP's; None for the one of the weights table, or the one
             beside the file.
+        like: a name of the weights table: of a file, what neither it nor its layout says is as with these weights, such
+            as the architecture, the mean and the tokenizer.
         text_cache: keep text embeddings on disk.
         whole: embed whole images alone, which every image tower of open_clip can do.
 
@@ -79,8 +83,11 @@ def build_clip(
         return build_random_clip(arch or "ViT-B-16", seed, whole)
     opened = open_weights(weights, offline)
     row = opened.entry
+    similar = weights_entry(like) if row is None and like else row
     if arch is None:
-        arch = architecture_beside(opened.path) if row is None else row.arch or row.kind
+        arch = architecture_beside(opened.path) if row is None else None
+    if arch is None and similar is not None:
+        arch = similar.arch or similar.kind
     if arch is None:
         raise UsageError(
             f"say which architecture {opened.path} belongs to, such as arch='ViT-B-16', or put its JSON beside it as "
@@ -88,22 +95,25 @@ def build_clip(
         )
     if row is not None:
         layout, base = layout or row.layout, base or row.base
-        tokenizer = tokenizer or (opened.path.with_name(row.tokenizer) if row.tokenizer else None)
+    if tokenizer is None and similar is not None:
+        tokenizer = _tokenizer(similar, offline)
     found = _layout(layout, opened)
     made_from = None if base is None else open_weights(base, offline)
     state = found.read(opened.state, None if made_from is None else _read(made_from))
-    model, reader = _model(arch, state, opened.path, tokenizer)
+    model, reader = _model(arch, state, opened.path, tokenizer or opened.path.parent)
     identity = opened.identity(architecture_name(arch, opened.path))
     identity += f"+{made_from.digest}" if made_from else ""
+    words = getattr(reader, "path", None)
+    identity += f"+{file_sha256(words)[:12]}" if words else ""
     kind = WholeImageEncoder if whole else CLIPEncoder
     encoder = kind(
         model,
         reader,
         model_id=identity,
-        mean=mean or (row.mean if row else found.mean or open_clip.OPENAI_DATASET_MEAN),
-        std=std or (row.std if row else found.std or open_clip.OPENAI_DATASET_STD),
+        mean=mean or (row.mean if row else found.mean or (similar.mean if similar else open_clip.OPENAI_DATASET_MEAN)),
+        std=std or (row.std if row else found.std or (similar.std if similar else open_clip.OPENAI_DATASET_STD)),
         text_cache=TextCache() if text_cache else None,
-        resize=resize or (row.resize if row else "crop"),
+        resize=resize or (similar.resize if similar else "crop"),
     )
     return encoder.eval().requires_grad_(False)
 
@@ -123,7 +133,7 @@ def build_whole_clip(weights: str | Path, arch: Arch | None = None, **settings: 
     return build_clip(weights, arch, **settings, whole=True)
 
 
-def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Callable[..., Tensor]]:
+def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Any]:
     """A model with the weights of a file, and its tokenizer; nothing is downloaded.
 
     Raises:
@@ -131,7 +141,7 @@ def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Callable[
         WeightsError: where the file is damaged or of another architecture.
     """
     opened = OpenedWeights(Path(path), None)
-    return _model(arch, _read(opened), opened.path, None)
+    return _model(arch, _read(opened), opened.path, opened.path.parent)
 
 
 def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = False) -> Any:
@@ -153,6 +163,13 @@ def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = Fals
     return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
 
 
+def _tokenizer(entry: WeightsEntry, offline: bool) -> Path | None:
+    """The file of the tokenizer of weights of the table, brought here; None where they need none."""
+    if entry.tokenizer is None:
+        return None
+    return fetch(next(file for file in entry.files if file.file == entry.tokenizer), offline=offline)
+
+
 def _layout(name: str | None, opened: OpenedWeights) -> Layout:
     """The layout of a name, or the one whose signs a file shows."""
     return find_layout(opened.state) if name is None else layouts.layout(name)
@@ -163,9 +180,7 @@ def _read(opened: OpenedWeights) -> dict[str, Tensor]:
     return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state)
 
 
-def _model(
-    arch: Arch, state: Mapping[str, Tensor], path: Path, tokenizer: str | Path | None
-) -> tuple[nn.Module, Callable[..., Tensor]]:
+def _model(arch: Arch, state: Mapping[str, Tensor], path: Path, tokenizer: str | Path | None) -> tuple[nn.Module, Any]:
     """A model of an architecture with tensors by our names, in float32, and its tokenizer."""
     state = {name: tensor for name, tensor in state.items() if name not in LEFTOVERS}
     with torch.device("meta"):

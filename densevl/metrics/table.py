@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
-__all__ = ["Spread", "Table", "mean_percent", "or_none", "percent"]
+__all__ = ["Cell", "Spread", "Table", "mean_percent", "or_none", "percent"]
 
 
 def percent(value: float) -> str:
@@ -37,25 +37,33 @@ class Spread:
         return mean if len(self.values) < 2 else f"{mean} ± {format(pstdev(self.values), spec)}"
 
 
+Cell = float | Spread | str
+"""A figure, one measured several times, or a word."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of figures under a head.
 
     Attributes:
         head: what stands over the columns; the first is over the names of the rows.
-        rows: name and figures of each row, in percent.
+        rows: name and figures of each row, in percent unless the head says otherwise; a column may hold words.
         note: scenes, sizes, weights and what else decides the figures.
         further: tables that belong to it and are printed below it.
     """
 
     head: tuple[str, ...]
-    rows: Sequence[tuple[str, Sequence[float | Spread]]]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
     note: str
     further: Sequence["Table"] = ()
 
     def __str__(self) -> str:
         """The table in Markdown, figures with one decimal and a dash for none, the note and further tables below it."""
         lines = [self.head, ("---",) * len(self.head)]
-        lines += [(name, *(f"{value:.1f}".replace("nan", "–") for value in figures)) for name, figures in self.rows]
+        lines += [(name, *map(_written, figures)) for name, figures in self.rows]
         own = "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.note}"
         return "\n\n".join([own, *map(str, self.further)])
+
+
+def _written(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else f"{cell:.1f}".replace("nan", "–")

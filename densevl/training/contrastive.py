@@ -29,7 +29,7 @@ from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.towers.open_clip import OpenClipBlock
 from densevl.encoders.towers.positions import resize_positions
 
-__all__ = ["ContrastiveCLIP", "contrast_loss", "cover_loss", "explain_loss"]
+__all__ = ["ContrastiveCLIP", "contained", "contrast_loss", "cover_loss", "explain_loss"]
 
 TEMPLATES = (
     "{}", "{}", "a {}", "a {}.", "the {}", "a photo of a {}.", "a photo of the {}.", "a picture of a {}.",
@@ -151,7 +151,7 @@ class ContrastiveCLIP(BaseModel):
         contrast, explain, cover = self.weights
         explain *= self._eased()
         return {
-            "loss_contrast": contrast * contrast_loss(scale * pooled @ of_captions.T, _contained(texts).to(device)),
+            "loss_contrast": contrast * contrast_loss(scale * pooled @ of_captions.T, contained(texts).to(device)),
             "loss_explain": explain * explain_loss(log_p, real, likeness, self.balance),
             "loss_cover": cover * cover_loss(log_p, real, self.cover_patches),
         }
@@ -219,7 +219,7 @@ def _pools(texts: Sequence[SceneText]) -> tuple[list[list[str]], Int[Tensor, "b 
     return pools, words
 
 
-def _contained(texts: Sequence[SceneText]) -> Bool[Tensor, "b b"]:
+def contained(texts: Sequence[SceneText]) -> Bool[Tensor, "b b"]:
     """Pairs (i, j) where image i holds everything that caption j names."""
     held = [frozenset(text.things) for text in texts]
     return torch.tensor([[other <= own for other in held] for own in held])

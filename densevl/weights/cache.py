@@ -18,6 +18,7 @@ from densevl.core.errors import OutputError, WeightsError, first_line
 from densevl.core.files import atomic_write, parse_json
 from densevl.weights.by_hand import MissingWeights
 from densevl.weights.download import TIMEOUT, TransferError, download, file_digest, file_sha256, hash_name
+from densevl.weights.licences import licence_text
 from densevl.weights.places import in_hub_cache, is_cached, is_offline, location
 from densevl.weights.table import DATA, WeightsEntry, weights_entry, weights_table
 
@@ -37,7 +38,8 @@ def fetch(
         weights: a name of :func:`weights_table`, an entry, or the path of a file, which is returned as it is.
         offline: never reach for the network; so do ``DENSEVL_OFFLINE=1`` and ``HF_HUB_OFFLINE=1``.
         cache: folder to use in place of densevl's cache.
-        progress: whether to show a progress bar, where standard error is a terminal.
+        progress: whether to say the licence before anything is fetched, and to show a progress bar where standard
+            error is a terminal.
 
     Raises:
         UsageError: where the name is unknown.
@@ -65,6 +67,8 @@ def fetch(
         return found
     if offline:
         raise MissingWeights([weights], "densevl is set to stay offline", cache=cache)
+    if progress:
+        print(f"densevl: fetching {licence_text(weights)}", file=sys.stderr)
     try:
         return [place(file, cache, progress=progress) for file in weights.files][-1]
     except TransferError as error:
@@ -135,7 +139,9 @@ def _is_path(weights: str | Path) -> bool:
 def _given(path: Path) -> Path:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise WeightsError(f"weights file {path} {what}; give a file, or one of {', '.join(weights_table())}")
+        first, *others = weights_table()
+        names = f"{first} and {len(others)} more that `densevl models` lists"
+        raise WeightsError(f"weights file {path} {what}; give a file, or one of {names}")
     return path
 
 
@@ -149,11 +155,13 @@ def _present(entry: WeightsEntry, target: Path, offline: bool) -> Path | None:
     copy = in_hub_cache(entry)
     if copy is None:
         return None
-    blob = copy.resolve().name  # the hub's own cache names each large file by its hash
-    expected = entry.sha256 or (blob if _is_sha256(blob) else None)
+    blob = copy.resolve().name  # the hub's own cache names each file by its hash, a small one by its git blob id
+    expected = entry.digest or (blob if re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", blob) else None)
+    if expected is None:
+        return None
     record = target.with_name(f".{target.name}.hub.json")
-    found = _recorded(copy, record) or file_sha256(copy)
-    if expected is None or found != expected:
+    found = _recorded(copy, record) or file_digest(copy, like=expected)
+    if found != expected:
         return None
     _write_record(copy, record, found)
     return copy
@@ -207,13 +215,10 @@ def _declared(entry: WeightsEntry) -> tuple[str, int | None]:
         metadata = get_hf_file_metadata(entry.address, token=False, timeout=TIMEOUT)
     except Exception as error:  # requests, httpx or httpx2, by the version of huggingface_hub
         raise TransferError(f"{address.netloc}: {first_line(error)}") from error
-    if not _is_sha256(metadata.etag or ""):
+    kinds = r"[0-9a-f]{64}|[0-9a-f]{40}" if entry.repository else r"[0-9a-f]{64}"  # of small files, the git blob id
+    if re.fullmatch(kinds, metadata.etag or "") is None:
         raise TransferError(f"{address.netloc} declares no sha256 of the file")
     return str(metadata.etag), metadata.size
-
-
-def _is_sha256(text: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def _record(target: Path) -> Path:

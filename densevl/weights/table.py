@@ -40,9 +40,11 @@ class WeightsEntry:
         mean: what the encoder subtracts from RGB in [0, 1].
         std: what it then divides by.
         resize: how whole images are brought to the size of the model: ``"crop"`` or ``"squash"``.
+        interpolation: by which the training resized images: ``"bicubic"`` or ``"bilinear"``.
         layout: the names that the file gives its tensors, see :mod:`densevl.weights.layouts`; None to tell by them.
         base: the weights that a file of a part of a model was made from.
         tokenizer: the file of the tokenizer, among those ``beside``; None for CLIP's own.
+        readers: the model whose readers these weights take where they are named as a model; empty for the usual ones.
         packaged: whether the file comes with a package: densevl, the plug-in whose row it is, or another.
         folder: where packaged files lie.
         distribution: the package that it comes with, as it is installed, where that is another.
@@ -68,9 +70,11 @@ class WeightsEntry:
     mean: Triple = (0.48145466, 0.4578275, 0.40821073)
     std: Triple = (0.26862954, 0.26130258, 0.27577711)
     resize: str = "crop"
+    interpolation: str = "bicubic"
     layout: str | None = None
     base: str | None = None
     tokenizer: str | None = None
+    readers: str = ""
     packaged: bool = False
     folder: Path = field(default=DATA, repr=False)
     distribution: str = ""

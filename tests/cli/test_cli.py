@@ -158,6 +158,7 @@ def test_a_bad_file_does_not_stop_a_folder(photos, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["{photos}/a.png"], "no classes given"),
+        (["{photos}/a.png", "{photos}/a.png"], "a class of that name is written ' "),
         (["{photos}/a.png", ""], "no classes"),
         (["{photos}/a.png", "cat, , dog"], "empty"),
         (["{photos}/a.png", "cat, dog, Cat"], "classes 1 and 3"),

@@ -129,6 +129,14 @@ def test_a_folder_is_embedded_once(world, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_query_that_cannot_be_asked_is_said_before_a_folder_is_embedded(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["search", world / "photos", "x" * 300, "--model", "mini-maskclip", "--index", tmp_path / "kept"]
+    assert main([*map(str, command)]) == 2
+    assert "tokens" in capsys.readouterr().err
+    assert not (tmp_path / "kept").exists()
+
+
 def test_an_index_is_searched_with_the_settings_that_made_it(world, tmp_path, monkeypatch, capsys):
     """The example finds itself only where it is embedded as it was; the box is found again by its own settings."""
     from densevl.api import loading

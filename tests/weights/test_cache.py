@@ -83,6 +83,23 @@ def test_a_hub_that_declares_no_hash_is_not_believed(hub: Hub) -> None:
         fetch(hub.entry(sha256=None))
 
 
+def test_small_files_of_a_hub_are_declared_by_their_git_blob_id(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(hub.content)
+    done = subprocess.run(["git", "hash-object", str(tmp_path / "file")], capture_output=True, text=True, check=True)
+    hub.declared = done.stdout.strip()
+    assert fetch(hub.entry(sha256=None, size=None)).read_bytes() == hub.content
+    with pytest.raises(WeightsError, match="declares no sha256"):  # what another server means by 40 digits is its own
+        fetch(hub.entry(sha256=None, repository=None, url=hub.entry().address, file="other"))
+
+
+def test_the_licence_is_said_before_anything_is_fetched(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = hub.entry(licence="CC-BY-NC-4.0")
+    fetch(entry)
+    assert "densevl: fetching some-clip: licence CC-BY-NC-4.0 (no commercial use)\n" in capsys.readouterr().err
+    fetch(entry)
+    assert "licence" not in capsys.readouterr().err, "what is here is not fetched"
+
+
 def test_a_hash_declared_without_https_proves_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
     with pytest.raises(WeightsError, match=r"hub\.example is not reached by https"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from densevl.api.models import needed_weights
 from densevl.weights import MissingWeights, TransferError, WeightsEntry, is_cached, location, place
+from densevl.weights.licences import licence_text
 
 __all__ = ["fetch_weights"]
 
@@ -17,7 +18,7 @@ def fetch_weights(
     Args:
         names: of models, ``HEAD@ENCODER``, or weights.
         folder: in the place of densevl's cache.
-        say: takes a line about each file.
+        say: takes a line about each licence, before anything is fetched, and about each file.
 
     Returns:
         The weights that these names need, without those that come with densevl.
@@ -33,6 +34,9 @@ def fetch_weights(
     files = [file for entry in wanted for file in entry.files]
     if files:
         say(f"{len(files)} files, {sum(file.bytes for file in files) / 1e6:.0f} MB")
+    for entry in wanted:
+        if not is_cached(entry, folder):
+            say(licence_text(entry))
     reasons: dict[str, str] = {}
     for number, file in enumerate(files, 1):
         label = f"[{number}/{len(files)}] {file.name}, {file.file}, {file.bytes / 1e6:.1f} MB"

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from densevl.api.loading import load
-from densevl.api.models import models
+from densevl.api.models import is_model
 from densevl.benchmarks.protocols import dotted
 from densevl.benchmarks.speed.batches import throughput
 from densevl.benchmarks.speed.plain import PlainSegmentor
@@ -50,7 +50,7 @@ def configured_segmentor(config: str, weights: str | None = None, **overrides: A
         WeightsError: where the weights cannot be had.
     """
     model: Any = config
-    if config.partition("@")[0] not in models():
+    if not is_model(config):
         settings = load_config(config).get("model", {}).to_dict()
         model = settings.pop("model", None)
         overrides = {**dotted({name: value for name, value in settings.items() if name not in TESTED}), **overrides}

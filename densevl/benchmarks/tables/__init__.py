@@ -1,12 +1,13 @@
 """Tables of the README, each printed by one command: ``python tools/table.py NAME``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.compose import compose_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
+from densevl.benchmarks.tables.encoders import encoders_table
 from densevl.benchmarks.tables.photo_masks import photo_masks_table
 from densevl.benchmarks.tables.photo_regions import photo_regions_table
 from densevl.benchmarks.tables.photo_search import photo_search_table
@@ -24,6 +25,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "cloc": cloc_table,
     "compose": compose_table,
     "dinoiser": dinoiser_table,
+    "encoders": encoders_table,
     "photo-masks": photo_masks_table,
     "photo-regions": photo_regions_table,
     "photo-search": photo_search_table,
@@ -39,6 +41,7 @@ DESCRIPTIONS = {
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "compose": "captions and queries of two things, told from the same words the other way round",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
+    "encoders": "encoders side by side, those of --models: on held-out scenes or, with --data, on photos",
     "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
     "photo-regions": "names of boxes on photos and expressions that mean one of them, with --data, by the model photo",
     "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
@@ -52,11 +55,17 @@ DESCRIPTIONS = {
 TRAINED = ("cloc",)
 """Tables that train what they measure."""
 
-PICTURES = ("photo-masks", "photo-regions", "photo-search", "teach-pixels")
+PICTURES = ("encoders", "photo-masks", "photo-regions", "photo-search", "teach-pixels")
 """Tables that also measure on pictures of a folder."""
 
 
-def measure(name: str, scenes: int, steps: int | None = None, data: Path | None = None) -> Table:
+COMPARED = ("encoders",)
+"""Tables whose rows are models that somebody names."""
+
+
+def measure(
+    name: str, scenes: int, steps: int | None = None, data: Path | None = None, models: Sequence[str] = ()
+) -> Table:
     """Measure a table.
 
     Args:
@@ -64,10 +73,11 @@ def measure(name: str, scenes: int, steps: int | None = None, data: Path | None 
         scenes: number of held-out scenes.
         steps: of each training, in a table that trains; None for its own number.
         data: folder of pictures, for a table that measures on them; None for scenes alone.
+        models: names of models, for a table that compares them; none for its own.
 
     Raises:
-        UsageError: where there is no such table, no scene, or steps or pictures are given for a table that does not use
-            them.
+        UsageError: where there is no such table, no scene, or steps, pictures or models are given for a table that
+            does not use them.
     """
     if name not in TABLES:
         raise UsageError(f"table {name!r} is unknown; {suggestion(name, TABLES)}")
@@ -77,7 +87,11 @@ def measure(name: str, scenes: int, steps: int | None = None, data: Path | None 
         raise UsageError(f"steps: at least one, for a table that trains ({', '.join(TRAINED)}); got {steps} for {name}")
     if data is not None and name not in PICTURES:
         raise UsageError(f"data: pictures are measured by {', '.join(PICTURES)}; got {data} for {name}")
+    if models and name not in COMPARED:
+        raise UsageError(f"models: they are compared by {', '.join(COMPARED)}; got {', '.join(models)} for {name}")
     settings: dict[str, Any] = {} if steps is None else {"steps": steps}
     if data is not None:
         settings["data"] = data
+    if models:
+        settings["models"] = models
     return TABLES[name](scenes, **settings)

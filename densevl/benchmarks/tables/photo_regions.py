@@ -31,7 +31,7 @@ from densevl.metrics.table import Table, mean_percent
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.tasks.grounding.scoring import fit_temperature
 
-__all__ = ["CROPS", "photo_regions_table"]
+__all__ = ["CROPS", "meant_boxes", "photo_regions_table"]
 
 CROPS: Mapping[str, Mapping[str, Any] | None] = {
     "crop with 15 % margin, squashed to 224 px": {
@@ -124,7 +124,7 @@ def _referring(photos: Sequence[Photo], model: Model) -> Table:
     scores, targets = [], []
     proposing = load("photo", device="cpu", lazy=True)
     for photo in tqdm(photos, desc="expressions", disable=None):
-        asked = list(_expressions(photo))
+        asked = list(meant_boxes(photo))
         if not asked:
             continue
         image = read_image(photo.path)
@@ -158,7 +158,7 @@ def _referring(photos: Sequence[Photo], model: Model) -> Table:
     )
 
 
-def _expressions(photo: Photo) -> list[tuple[str, str, int]]:
+def meant_boxes(photo: Photo) -> list[tuple[str, str, int]]:
     """Expressions, their kinds, and the places among the large things of those that they mean."""
     if len(photo.large) < 2:
         return []

@@ -5,47 +5,40 @@ full context (77 tokens, where a class name in a template has about ten) therefo
 out. Towers that look ahead or read elsewhere (CoCa, CLIPA, Hugging Face text models) get the full context.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Float32, Int
-from open_clip import CLIP, CoCa, CustomTextCLIP
-from open_clip.tokenizer import SimpleTokenizer
-from open_clip.transformer import ResidualAttentionBlock
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from densevl.core.attention import run_block
-from densevl.core.errors import TextTooLong, UsageError, shortened
-from densevl.encoders.texts.cache import TextCache
-from densevl.encoders.towers.open_clip import OpenClipBlock
+from densevl.encoders.texts.tokenizers import as_tokenizer, check_vocabulary, fit_texts, token_ids
+from densevl.encoders.towers.open_clip import block_view, is_readable
 
-__all__ = ["OpenClipTexts", "embed_texts"]
-
-SENTENCES_AT_ONCE = 128
-TEXTS_AT_ONCE = 64
+__all__ = ["OpenClipTexts"]
 
 
 class OpenClipTexts:
     """The text tower of an open_clip model, and its tokenizer.
 
     Args:
-        model: the model; it is referred to, not copied.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+        model: of open_clip, or a pair of towers whose ``text`` is one of open_clip; it is referred to, not copied.
+        tokenizer: a :class:`densevl.encoders.texts.tokenizers.Tokenizer`, one of open_clip, or another function from
+            texts to ids "q n" as the model takes them; such a function is not checked for texts that it cuts.
 
     Attributes:
         short_context: whether tokens behind the one that is read cannot influence the embedding.
     """
 
-    def __init__(self, model: CLIP | CustomTextCLIP | CoCa, tokenizer: Callable[..., Tensor]) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
         self.tokenizer = tokenizer
         # The standard CLIP of open_clip holds the parts of its text tower itself.
         self.tower: Any = getattr(model, "text", model)
         self.pool_type = getattr(self.tower, "text_pool_type", None) or getattr(self.tower, "pool_type", None)
         self.short_context = self._reads_nothing_behind()
+        self.reader = as_tokenizer(tokenizer)
 
     @property
     def device(self) -> torch.device:
@@ -58,29 +51,6 @@ class OpenClipTexts:
         cast = getattr(getattr(self.tower, "transformer", None), "get_cast_dtype", None)
         return next(self.tower.parameters()).dtype if cast is None else cast()
 
-    def embed(
-        self, texts: Sequence[str], templates: Sequence[str], advance: Callable[[int], object]
-    ) -> Float32[Tensor, "q d"]:
-        """Unit vectors: each template's embedding normalised, averaged over the templates, normalised again.
-
-        Args:
-            texts: what is set into the templates, one by one.
-            templates: texts with ``{}`` where the text goes.
-            advance: called with the number of sentences done, batch by batch.
-
-        Raises:
-            UsageError: where a text in a template exceeds the context.
-        """
-        tokens = self.tokenize([template.replace("{}", text) for text in texts for template in templates])
-        # Batches of about equal length waste least; tokenizers pad with equal ids, and so a text ends where they begin.
-        order = (tokens != tokens[:, -1:]).sum(dim=1).argsort(stable=True)
-        units = []
-        for rows in order.split(SENTENCES_AT_ONCE):
-            units.append(F.normalize(self.encode(tokens[rows].to(self.device)).float(), dim=1))
-            advance(len(rows))
-        embeddings = torch.cat(units)[order.argsort()]
-        return F.normalize(embeddings.unflatten(0, (len(texts), len(templates))).mean(dim=1), dim=1)
-
     def tokenize(self, sentences: Sequence[str], cut: bool = False) -> Int[Tensor, "q n"]:
         """Token ids, padded to the full context.
 
@@ -91,48 +61,33 @@ class OpenClipTexts:
         Raises:
             TextTooLong: where a sentence has more tokens than the context and is not to be cut. open_clip would cut it
                 silently, and ask for a class by the beginning of its name.
+            UsageError: where the tokenizer has more ids than the tower embeds.
         """
-        if not isinstance(self.tokenizer, SimpleTokenizer):
+        if self.reader is None:
             return self.tokenizer(list(sentences))
-        length = self.model.context_length
-        if cut:
-            return self.tokenizer(list(sentences), context_length=length)
-        # Padding is 0, so that with one place more a last token says that a text fills it, or was cut to fit.
-        tokens = self.tokenizer(list(sentences), context_length=length + 1)
-        too_long = tokens[:, -1].nonzero().flatten()
-        if len(too_long):
-            sentence = sentences[int(too_long[0])]
-            count = len(self.tokenizer.encode(sentence)) + 2
-            raise TextTooLong(
-                f"{shortened(sentence)!r} has {count} tokens, start and end included, and the text encoder takes "
-                f"{length}; shorten the class name, or separate the classes where this is a list",
-                count,
-                length,
-            )
-        return tokens[:, :length]
+        embedding = getattr(self.tower, "token_embedding", None)
+        if embedding is not None:
+            check_vocabulary(self.reader, len(embedding.weight))
+        return token_ids(self.reader, sentences, self.context, cut)
 
     @property
     def context(self) -> int:
         """Tokens that a text may have, start and end included."""
-        return self.model.context_length
+        return self.tower.context_length
 
     def fit(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """Texts without the last words that would not fit in the context, and how many of them lost words.
 
-        A tokenizer that cuts texts itself, as those of Hugging Face do, keeps them as they are.
+        A function in the place of a tokenizer may cut texts itself, and they are kept as they are.
         """
-        if not isinstance(self.tokenizer, SimpleTokenizer):
+        if self.reader is None:
             return list(texts), 0
-        found = []
-        for text in texts:
-            words = text.split(" ")
-            while len(words) > 1 and self._too_long(template.replace("{}", " ".join(words))):
-                words.pop()
-            found.append(" ".join(words))
-        return found, sum(new != old for new, old in zip(found, texts, strict=True))
+        return fit_texts(self._fits, texts, template)
 
-    def _too_long(self, sentence: str) -> bool:
-        return len(self.tokenizer.encode(sentence)) > self.context - 2  # type: ignore[attr-defined]
+    def _fits(self, sentence: str) -> bool:
+        assert self.reader is not None
+        around = sum(one is not None for one in (self.reader.start, self.reader.end))
+        return len(self.reader.encode(sentence)) <= self.context - around
 
     def encode(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q d"]:
         """Embeddings of tokenised texts, not normalised; equal to ``model.encode_text(tokens)``."""
@@ -143,7 +98,7 @@ class OpenClipTexts:
         tower = self.tower
         x = tower.token_embedding(tokens).to(self.dtype) + tower.positional_embedding[: tokens.shape[1]].to(self.dtype)
         for block in tower.transformer.resblocks:
-            x = run_block(OpenClipBlock(block), x, causal=True)["out"]
+            x = run_block(block_view(block), x, causal=True)["out"]
         x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
         projection = tower.text_projection
         if projection is None:
@@ -162,47 +117,5 @@ class OpenClipTexts:
             and torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1))
             and getattr(self.tower, "cls_emb", None) is None
             and self.pool_type in ("argmax", "eos")
-            and all(isinstance(block, ResidualAttentionBlock) for block in self.tower.transformer.resblocks)
+            and all(map(is_readable, self.tower.transformer.resblocks))
         )
-
-
-def embed_texts(
-    tower: OpenClipTexts, texts: Sequence[str], templates: Sequence[str], model_id: str, cache: TextCache | None = None
-) -> Float32[Tensor, "q d"]:
-    """Unit vectors of texts as :meth:`OpenClipTexts.embed` gives them, with a progress bar and a cache on disk.
-
-    Args:
-        tower: the text tower.
-        texts: class names or other texts; equal ones are embedded once.
-        templates: texts that hold ``{}`` where the text goes.
-        model_id: identity of the model in the cache.
-        cache: where embeddings are kept; None for nowhere.
-
-    Raises:
-        UsageError: where there is no text or template, a text is blank or does not fit in the context of the model,
-            or a template has no ``{}``.
-    """
-    _check_texts(texts, templates)
-    file = None if cache is None else cache.path(model_id, templates, tower.dtype)
-    known = {} if cache is None or file is None else cache.read(file)
-    missing = [text for text in dict.fromkeys(texts) if text not in known]
-    total = len(missing) * len(templates)
-    with tqdm(total=total, desc="texts", delay=2, leave=False, disable=None) as progress:
-        for start in range(0, len(missing), TEXTS_AT_ONCE):
-            group = missing[start : start + TEXTS_AT_ONCE]
-            fresh = dict(zip(group, tower.embed(group, templates, progress.update).cpu(), strict=True))
-            known.update(fresh)
-            if cache is not None and file is not None:
-                cache.add(file, fresh)
-    return torch.stack([known[text] for text in texts]).to(tower.device)
-
-
-def _check_texts(texts: Sequence[str], templates: Sequence[str]) -> None:
-    if isinstance(texts, str) or not texts or not templates:
-        raise UsageError(f"give at least one text and one template, as lists; got {texts!r} and {templates!r}")
-    blank = next((text for text in texts if not text.strip()), None)
-    if blank is not None:
-        raise UsageError(f"a text is blank: {blank!r}; give it a name or leave it out")
-    wrong = next((template for template in templates if "{}" not in template), None)
-    if wrong is not None:
-        raise UsageError(f"template {wrong!r} has no place for the class name; put {{}} there")

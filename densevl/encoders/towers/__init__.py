@@ -16,6 +16,9 @@ __all__ = ["ADAPTERS", "IMAGE_TOWERS", "image_tower"]
 IMAGE_TOWERS = Registry(
     "image tower",
     {
+        "alpha-clip": "densevl.encoders.towers.alpha:build_alpha_tower",
+        "free": "densevl.encoders.towers.free:build_free_image",
+        "moe": "densevl.encoders.towers.moe:build_moe_image",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )
@@ -23,6 +26,7 @@ IMAGE_TOWERS = Registry(
 space, the tensors that the tower will be filled with, and whether its activation is QuickGELU."""
 
 ADAPTERS = {
+    "open_clip.modified_resnet.ModifiedResNet": "densevl.encoders.towers.resnet:ResNetTower",
     "open_clip.transformer.VisionTransformer": "densevl.encoders.towers.open_clip:OpenClipTower",
     "timm.models.eva.Eva": "densevl.encoders.towers.eva:EvaTower",
     "timm.models.fastvit.FastVit": "densevl.encoders.towers.fastvit:FastViTTower",

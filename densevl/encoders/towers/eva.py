@@ -136,7 +136,7 @@ class EvaTower(TimmTower):
         UsageError: where the trunk is another kind of model.
     """
 
-    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, trunk: Any, head: nn.Module) -> None:
         super().__init__(trunk, head)
         self._ropes: dict[Any, Tensor] = {}
 
@@ -167,7 +167,7 @@ class EvaTower(TimmTower):
             self._ropes[key] = _rope_on(module, grid)
         return self._ropes[key]
 
-    def _check(self, trunk: nn.Module) -> None:
+    def _check(self, trunk: Any) -> None:
         """Refuse a trunk of another kind."""
         if not isinstance(trunk, Eva):
             raise UsageError(

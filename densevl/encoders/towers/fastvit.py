@@ -41,7 +41,7 @@ class FastViTTower:
 
     prefix = 0
 
-    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, trunk: Any, head: nn.Module) -> None:
         if not isinstance(trunk, FastVit) or trunk.fork_feat or trunk.global_pool != "avg":
             got = getattr(trunk, "global_pool", type(trunk).__name__)
             raise UsageError(f"the image tower must be a FastVit of timm that pools by a mean; got {got}")

@@ -93,16 +93,16 @@ class TimmTower:
         UsageError: where the trunk is another kind of model.
     """
 
-    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, trunk: Any, head: nn.Module) -> None:
         self._check(trunk)
-        self.trunk: Any = trunk
+        self.trunk = trunk
         self.last = head
-        self.width: int = self.trunk.embed_dim
-        self.depth: int = len(self.trunk.blocks)
-        self.dim: int = output_width([self.trunk.head, head], self.width)
+        self.width: int = trunk.embed_dim
+        self.depth: int = len(trunk.blocks)
+        self.dim: int = output_width([trunk.head, head], self.width)
         self.patch_size: int = _patch_size(trunk)
-        self.prefix: int = self.trunk.num_prefix_tokens
-        self._positions = PositionTable(prefix=0 if self.trunk.no_embed_class else self.prefix)
+        self.prefix: int = trunk.num_prefix_tokens
+        self._positions = PositionTable(prefix=0 if trunk.no_embed_class else self.prefix)
 
     def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
         """The blocks, first to last; no places enter in them, so that they are the same on every grid."""
@@ -179,7 +179,7 @@ class TimmTower:
             x = run_block(block, x)["out"]
         return self.pool(x)
 
-    def _check(self, trunk: nn.Module) -> None:
+    def _check(self, trunk: Any) -> None:
         """Refuse a trunk of another kind."""
         if not isinstance(trunk, VisionTransformer) or trunk.pos_embed is None:
             raise UsageError(

@@ -87,7 +87,7 @@ class Segmentor(nn.Module):
         window: side of the square windows in pixels; None for the whole image at once.
         stride: step between windows in pixels.
         background: background mode where :meth:`label` is not told another; see :class:`Background`.
-        temperature: multiplies the cosines before the softmax.
+        temperature: multiplies the cosines before the softmax; None for the factor that the encoder was trained with.
         classifier: how vectors and texts become class scores: a method, its config, or its name.
         smoothings: stages that smooth class scores, in order: names, configs or built ones of ``densevl.dense``; those
             on the patch grid come before those on pixels.
@@ -112,7 +112,7 @@ class Segmentor(nn.Module):
         window: int | None = 448,
         stride: int = 224,
         background: Any = None,
-        temperature: float = 100.0,
+        temperature: float | None = 100.0,
         classifier: ClassifierMethod | Mapping[str, Any] | str = "text",
         smoothings: Sequence[Any] = (),
         average: str = "probabilities",
@@ -142,7 +142,8 @@ class Segmentor(nn.Module):
         self.short_side, self.long_side = short_side, long_side
         self.window, self.stride = window, stride
         self.background = Background.parse(background)
-        self.temperature, self.average = temperature, average
+        self.temperature = self.dense.encoder.temperature if temperature is None else temperature
+        self.average = average
         self.window_batch = window_batch
         self._check_background(self.background)
         self.eval()

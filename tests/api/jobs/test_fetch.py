@@ -50,6 +50,7 @@ def test_a_folder_for_a_machine_without_a_network(hub, tmp_path, monkeypatch, ca
     assert main(["fetch", "dinoiser", "owlv2", "--to", str(usb)]) == 0
     printed = capsys.readouterr().out
     assert "10 files, " in printed
+    assert printed.index("clip-vit-b16-laion2b: licence MIT") < printed.index("[1/10]")
     assert printed.count("fetched, checked") == 10
     assert f"Copy {usb} to the other machine" in printed
     assert "export DENSEVL_CACHE=FOLDER DENSEVL_OFFLINE=1" in printed

@@ -76,8 +76,8 @@ def test_names_that_the_lexicon_knows_well():
 
 def test_expressions_mean_one_box_each(data):
     first, second = read_photos(data)
-    assert [text for text, *_ in photo_regions._expressions(first)] == ["the cat", "the cup"]
-    assert photo_regions._expressions(second) == [
+    assert [text for text, *_ in photo_regions.meant_boxes(first)] == ["the cat", "the cup"]
+    assert photo_regions.meant_boxes(second) == [
         ("the left cat", "the left / right NAME", 0),
         ("the right cat", "the left / right NAME", 1),
     ]  # the cup is too small to be asked for

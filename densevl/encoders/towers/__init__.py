@@ -17,6 +17,7 @@ IMAGE_TOWERS = Registry(
     "image tower",
     {
         "alpha-clip": "densevl.encoders.towers.alpha:build_alpha_tower",
+        "fg-clip-2": "densevl.encoders.towers.fg_clip_2:build_fg_clip_2",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )

@@ -103,6 +103,7 @@ def build_clip(
     model, reader = _model(arch, state, opened.path, tokenizer or opened.path.parent)
     identity = opened.identity(architecture_name(arch, opened.path))
     identity += f"+{made_from.digest}" if made_from else ""
+    identity += f"+{found.name}" if found.variant else ""
     words = getattr(reader, "path", None)
     identity += f"+{file_sha256(words)[:12]}" if words else ""
     kind = WholeImageEncoder if whole else CLIPEncoder
@@ -113,7 +114,7 @@ def build_clip(
         mean=mean or (row.mean if row else found.mean or (similar.mean if similar else open_clip.OPENAI_DATASET_MEAN)),
         std=std or (row.std if row else found.std or (similar.std if similar else open_clip.OPENAI_DATASET_STD)),
         text_cache=TextCache() if text_cache else None,
-        resize=resize or (similar.resize if similar else "crop"),
+        resize=resize or (row.resize if row else found.resize or (similar.resize if similar else "crop")),
     )
     return encoder.eval().requires_grad_(False)
 

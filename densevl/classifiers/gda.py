@@ -97,9 +97,8 @@ class GDA:
         text, alpha = fitted_weights(parts, examples.labels[held], (1.0, 1.0))[0]
         return replace(self, alpha=alpha, text=text)
 
-    def sums_of(self, examples: Examples, classes: int) -> Sums:
-        """The sums of examples; the views of a thing are examples of their own, as in the paper."""
-        return Sums.of(examples.vectors, examples.labels, classes)
+    def weights_of(self, examples: Examples) -> None:
+        """None: the views of a thing are examples of their own, as in the paper."""
 
     def of_sums(
         self, texts: TextEmbeddings, sums: Sums, temperature: float = 100.0, space: str | None = None

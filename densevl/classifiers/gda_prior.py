@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from densevl.classifiers.contracts import Examples, LinearClassifier, check_examples
@@ -68,13 +68,13 @@ class GDAPrior:
         """
         examples = check_examples("gda-prior", texts, examples, every_class=False)
         chosen = self.settled(texts, examples, temperature)
-        return chosen.of_sums(texts, chosen.sums_of(examples, len(texts.vocabulary)), temperature, examples.space)
+        return chosen.of_sums(texts, Sums.counted(chosen, examples, len(texts.vocabulary)), temperature, examples.space)
 
     sums_up = True
 
-    def sums_of(self, examples: Examples, classes: int) -> Sums:
-        """The sums of examples; the views of a thing count as one example."""
-        return Sums.of(examples.vectors, examples.labels, classes, examples.weights)
+    def weights_of(self, examples: Examples) -> Float[Tensor, " n"] | None:
+        """Their own weights: the views of a thing count as one example."""
+        return examples.weights
 
     def settled(self, texts: TextEmbeddings, examples: Examples, temperature: float = 100.0) -> "GDAPrior":
         """The method with a κ; 4 where no class is in two images, so that there is nothing to choose by.

@@ -61,6 +61,17 @@ class Sums:
         rows, columns = _triangle(values.shape[1])
         return cls(owners.sum(0), owners.mT @ values, (values.mT @ (values * share[:, None]))[rows, columns])
 
+    @classmethod
+    def counted(cls, method: "SummingMethod", examples: Examples, classes: int) -> "Sums":
+        """The sums of examples as a method counts them.
+
+        Args:
+            method: says their weights.
+            examples: vectors of known classes.
+            classes: number of classes.
+        """
+        return cls.of(examples.vectors, examples.labels, classes, method.weights_of(examples))
+
     def __len__(self) -> int:
         """Number of classes."""
         return len(self.counts)
@@ -133,8 +144,8 @@ class SummingMethod(ClassifierMethod, Protocol):
         """The method with every setting that it leaves to the examples."""
         ...
 
-    def sums_of(self, examples: Examples, classes: int) -> Sums:
-        """The sums of examples as it counts them."""
+    def weights_of(self, examples: Examples) -> Float[Tensor, " n"] | None:
+        """The weights by which it counts examples and their views; None for 1."""
         ...
 
     def of_sums(

@@ -24,6 +24,7 @@ from densevl.core.errors import UsageError, WeightsError, suggestion
 from densevl.core.files import parse_json
 from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.texts import TEXT_TOWERS
+from densevl.encoders.texts.tokenizers import read_tokenizer
 from densevl.encoders.towers import IMAGE_TOWERS
 from densevl.weights.table import DATA
 
@@ -42,7 +43,6 @@ MINI = "mini-clip"
 FOLDER = DATA / "architectures"
 
 Arch = str | Mapping[str, Any]
-Tokenizer = Callable[..., Tensor]
 
 
 class ImageTextPair(nn.Module):
@@ -140,16 +140,17 @@ def architecture_beside(path: Path) -> Mapping[str, Any] | None:
 
 def build_model(
     arch: Arch, state: Mapping[str, Tensor] | None = None, tokenizer: str | Path | None = None
-) -> tuple[nn.Module, Tokenizer]:
+) -> tuple[nn.Module, Any]:
     """A model of an architecture with new weights, and its tokenizer; nothing is downloaded.
 
     Args:
         arch: see :func:`architecture`, or ``"mini-clip"``.
         state: the tensors that the model will be filled with, by our names: towers of free shape are read from them.
-        tokenizer: file of the tokenizer, where it is not CLIP's.
+        tokenizer: file of the tokenizer, or the folder that holds it, where it is not CLIP's.
 
     Raises:
-        UsageError: where the architecture is unknown or no such model, or the tokenizer is missing.
+        UsageError: where the architecture is unknown or no such model.
+        WeightsError: where the tokenizer is missing, damaged, or that of another architecture.
     """
     if arch == MINI:
         return build_mini_clip()
@@ -208,10 +209,10 @@ def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def _tokenizer(text: Mapping[str, Any], file: str | Path | None) -> Tokenizer:
-    if text.get("hf_tokenizer_name"):
-        raise UsageError("this architecture needs the file of a tokenizer")
-    settings = dict(text.get("tokenizer_kwargs") or {})
-    if "bpe_path" in settings:  # of a file that comes with densevl
-        settings["bpe_path"] = str(DATA / settings["bpe_path"])
-    return SimpleTokenizer(context_length=text.get("context_length", 77), **settings)
+def _tokenizer(text: Mapping[str, Any], file: str | Path | None) -> Any:
+    """The tokenizer of an architecture, whose file may come with densevl."""
+    merges = (text.get("tokenizer_kwargs") or {}).get("bpe_path")
+    if merges:
+        context = text.get("context_length", 77)
+        return SimpleTokenizer(str(DATA / merges), context_length=context)
+    return read_tokenizer(text, file)

@@ -7,7 +7,7 @@ changed, patched or hooked.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ class WholeImageEncoder(nn.Module):
 
     Args:
         model: an open_clip model with any image tower.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+        tokenizer: see :func:`densevl.encoders.texts.text_tower`.
         model_id: identity of architecture and weights; features and texts of different ids are never compared.
         mean: mean of each channel that the model was trained with.
         std: standard deviation of each channel that the model was trained with.
@@ -55,7 +55,7 @@ class WholeImageEncoder(nn.Module):
     def __init__(
         self,
         model: Any,
-        tokenizer: Callable[..., Tensor],
+        tokenizer: Any,
         model_id: str,
         mean: Sequence[float] = OPENAI_DATASET_MEAN,
         std: Sequence[float] = OPENAI_DATASET_STD,
@@ -140,7 +140,7 @@ class CLIPEncoder(WholeImageEncoder):
     Args:
         model: an open_clip model, or a :class:`densevl.encoders.architectures.ImageTextPair`, with an image tower of
             :data:`densevl.encoders.towers.ADAPTERS` or of densevl.
-        tokenizer: maps texts to token ids "q n"; called with ``context_length=`` too.
+        tokenizer: see :func:`densevl.encoders.texts.text_tower`.
         model_id: identity of architecture and weights.
         mean: mean of each channel that the model was trained with.
         std: standard deviation of each channel that the model was trained with.
@@ -160,7 +160,7 @@ class CLIPEncoder(WholeImageEncoder):
     def __init__(
         self,
         model: Any,
-        tokenizer: Callable[..., Tensor],
+        tokenizer: Any,
         model_id: str,
         mean: Sequence[float] = OPENAI_DATASET_MEAN,
         std: Sequence[float] = OPENAI_DATASET_STD,

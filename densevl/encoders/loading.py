@@ -4,7 +4,7 @@ A file is read by its layout (:mod:`densevl.weights.layouts`): that of its row, 
 whose signs it shows. What a file of a part of a model does not hold comes from its base.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from densevl.encoders.architectures import (
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.encoders.texts.cache import TextCache
 from densevl.weights import WeightsEntry, check_state_dict, fetch, layouts, weights_entry
+from densevl.weights.download import file_sha256
 from densevl.weights.layouts import Layout, find_layout
 from densevl.weights.opened import OpenedWeights, open_weights, random_seed
 
@@ -99,9 +100,11 @@ def build_clip(
     found = _layout(layout, opened)
     made_from = None if base is None else open_weights(base, offline)
     state = found.read(opened.state, None if made_from is None else _read(made_from))
-    model, reader = _model(arch, state, opened.path, tokenizer)
+    model, reader = _model(arch, state, opened.path, tokenizer or opened.path.parent)
     identity = opened.identity(architecture_name(arch, opened.path))
     identity += f"+{made_from.digest}" if made_from else ""
+    words = getattr(reader, "path", None)
+    identity += f"+{file_sha256(words)[:12]}" if words else ""
     kind = WholeImageEncoder if whole else CLIPEncoder
     encoder = kind(
         model,
@@ -130,7 +133,7 @@ def build_whole_clip(weights: str | Path, arch: Arch | None = None, **settings: 
     return build_clip(weights, arch, **settings, whole=True)
 
 
-def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Callable[..., Tensor]]:
+def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Any]:
     """A model with the weights of a file, and its tokenizer; nothing is downloaded.
 
     Raises:
@@ -138,7 +141,7 @@ def build_clip_model(arch: Arch, path: str | Path) -> tuple[nn.Module, Callable[
         WeightsError: where the file is damaged or of another architecture.
     """
     opened = OpenedWeights(Path(path), None)
-    return _model(arch, _read(opened), opened.path, None)
+    return _model(arch, _read(opened), opened.path, opened.path.parent)
 
 
 def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = False) -> Any:
@@ -177,9 +180,7 @@ def _read(opened: OpenedWeights) -> dict[str, Tensor]:
     return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state)
 
 
-def _model(
-    arch: Arch, state: Mapping[str, Tensor], path: Path, tokenizer: str | Path | None
-) -> tuple[nn.Module, Callable[..., Tensor]]:
+def _model(arch: Arch, state: Mapping[str, Tensor], path: Path, tokenizer: str | Path | None) -> tuple[nn.Module, Any]:
     """A model of an architecture with tensors by our names, in float32, and its tokenizer."""
     state = {name: tensor for name, tensor in state.items() if name not in LEFTOVERS}
     with torch.device("meta"):

@@ -1,6 +1,7 @@
 """Layouts: the names that a published file gives its tensors, translated to those of our models and back.
 
-A layout is a row of ``data/layouts.json``. Reading takes optional prefixes off, leaves out what is not the model,
+A layout is a row of ``data/layouts.json``, which may extend another: of lists that both have its own come first, and
+all else is its own or the other's. Reading takes optional prefixes off, leaves out what is not the model,
 translates names by templates, changes tensors by the steps of :mod:`densevl.weights.fusions`, and takes what the file
 does not hold from the file that it was made from. Nothing of a file is left over silently: a name that no rule knows
 stays as it is, and is an error when the model does not have it.
@@ -25,6 +26,9 @@ __all__ = ["Layout", "find_layout", "layout", "layouts"]
 OWN = "open_clip"
 """The layout of files that need no translation."""
 
+EXTENDED = ("drop", "rename", "fuse")
+"""Lists that a row has before those of the row that it extends."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -40,7 +44,8 @@ class Layout:
         drop: templates of names that are no part of the model.
         rename: pairs of templates, published and ours; of a name, the first that fits.
         fuse: rows of steps, see :data:`densevl.weights.fusions.FUSIONS`, in the order of reading.
-        base: templates of our names that come from the file that this one was made from.
+        base: templates of our names that come from the file that this one was made from; where the name is another
+            there, a pair of templates, its name and ours.
         quick_gelu: the activation that all files of this layout are made for; None where they differ.
         mean: what is subtracted from RGB in [0, 1] for all files of this layout; None where they differ.
         std: what the result is divided by; None where they differ.
@@ -58,7 +63,7 @@ class Layout:
     drop: tuple[str, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
     fuse: tuple[Mapping[str, Any], ...] = ()
-    base: tuple[str, ...] = ()
+    base: tuple[str | tuple[str, str], ...] = ()
     quick_gelu: bool | None = None
     mean: Triple | None = None
     std: Triple | None = None
@@ -98,17 +103,29 @@ class Layout:
         for row in self.fuse:
             fusion(row).read(found)
         taken = {
-            name: tensor for name, tensor in (base or {}).items() if name not in found and _matches(self.base, name)
+            ours: tensor
+            for name, tensor in (base or {}).items()
+            if any(Template(theirs).matches(name) for theirs, _ in self._from_base)
+            and (ours := _translated(name, self._from_base)) not in found
         }
         return found | taken
 
     def write(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of our model by the names of this layout, without what it leaves to its base."""
-        found = {name: tensor for name, tensor in state.items() if not _matches(self.base, name)}
+        found = {
+            name: tensor
+            for name, tensor in state.items()
+            if not any(Template(ours).matches(name) for _, ours in self._from_base)
+        }
         for row in reversed(self.fuse):
             fusion(row).write(found)
         back = [(ours, published) for published, ours in self.rename]
         return {_translated(name, back): tensor for name, tensor in found.items()}
+
+    @property
+    def _from_base(self) -> list[tuple[str, str]]:
+        """Pairs of templates: the names of the base, and ours."""
+        return [(pair, pair) if isinstance(pair, str) else pair for pair in self.base]
 
     def _stripped(self, name: str) -> str:
         for prefix in self.strip:
@@ -124,11 +141,11 @@ def layouts() -> dict[str, Layout]:
         UsageError: where a row of a plug-in is none.
     """
     own = json.loads((DATA / "layouts.json").read_text(encoding="utf-8"))["layouts"]
-    table = {name: _row(name, fields) for name, fields in own.items()}
+    table = {name: _row(name, fields, own) for name, fields in own.items()}
     for name, (plugin, fields) in plugin_rows("layouts.json", own, within="layouts").items():
         try:
-            table[name] = _row(name, fields)
-        except TypeError as error:
+            table[name] = _row(name, fields, own)
+        except (TypeError, KeyError, RecursionError) as error:
             raise UsageError(f"layouts.json of the plug-in {plugin.module}: row {name!r} is none: {error}") from error
     return table
 
@@ -152,11 +169,21 @@ def find_layout(state: Mapping[str, Tensor]) -> Layout:
     return max(fitting, key=lambda one: len(one.signs) + len(one.without), default=Layout(OWN))
 
 
-def _row(name: str, fields: Mapping[str, Any]) -> Layout:
+def _row(name: str, fields: Mapping[str, Any], rows: Mapping[str, Any]) -> Layout:
     values: dict[str, Any] = {
-        key: tuple(map(_fixed, value)) if isinstance(value, list) else value for key, value in fields.items()
+        key: tuple(map(_fixed, value)) if isinstance(value, list) else value
+        for key, value in _extended(fields, rows).items()
     }
     return Layout(name, **values)
+
+
+def _extended(fields: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with what it takes from the row that it extends."""
+    own = {key: value for key, value in fields.items() if key != "extends"}
+    if "extends" not in fields:
+        return own
+    base = _extended(rows[fields["extends"]], rows)
+    return base | own | {key: own[key] + base[key] for key in EXTENDED if key in own and key in base}
 
 
 def _fixed(value: Any) -> Any:

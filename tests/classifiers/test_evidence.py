@@ -134,7 +134,8 @@ def test_without_evidence_nothing_is_promised():
         ("regions.evidence.labels", torch.full((40,), 2)),
         ("regions.evidence.places", torch.full((40,), 3)),
         ("regions.evidence.vectors", torch.zeros(40, DIM + 1).half()),
-        ("regions.evidence.doubts", torch.zeros(3)),
+        ("regions.evidence.doubts", torch.zeros(41)),
+        ("regions.evidence.scores", torch.zeros(3)),
     ],
 )
 def test_damaged_evidence_is_refused(name, value, tmp_path):

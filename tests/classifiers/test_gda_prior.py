@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from densevl.classifiers.contracts import Examples
 from densevl.classifiers.gda import GDA
 from densevl.classifiers.gda_prior import KAPPAS, GDAPrior
+from densevl.classifiers.sums import Sums
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
@@ -91,7 +92,7 @@ def test_adding_examples_is_teaching_all_at_once(method, seed):
     texts, examples, _ = drawn(seed=seed)
     order = torch.randperm(len(examples.labels), generator=torch.Generator().manual_seed(seed))
     first, second = (examples.chosen(part) for part in order.split([7, len(order) - 7]))
-    both = method.sums_of(first, 4) + method.sums_of(second, 4)
+    both = Sums.counted(method, first, 4) + Sums.counted(method, second, 4)
     points = torch.randn(8, DIM)
     added, whole = method.of_sums(texts, both, 50.0)(points), method.fit(texts, examples, 50.0)(points)
     added, whole = added - added[:, :1], whole - whole[:, :1]

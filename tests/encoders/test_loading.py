@@ -1,4 +1,5 @@
 import json
+import re
 
 import open_clip
 import pytest
@@ -120,14 +121,24 @@ def test_a_file_needs_its_architecture(weights):
         ("ViT-B-17", "did you mean"),
         ("hf-hub:timm/ViT-B-16", "unknown"),
         ("coca_ViT-B-32", "writes texts"),
-        ("ViT-B-16-SigLIP", "file of a tokenizer"),
-        ("ViT-H-14-CLIPA", "file of a tokenizer"),
         ("roberta-ViT-B-32", "code"),
         ({"embed_dim": 8, "vision_cfg": {}}, "text_cfg is missing"),
     ],
 )
 def test_architectures_that_need_more_are_refused_before_anything_is_downloaded(weights, arch, message):
     with pytest.raises(UsageError, match=message):
+        build_clip(weights, arch)
+
+
+@pytest.mark.parametrize(
+    ("arch", "message"),
+    [
+        ("ViT-B-16-SigLIP", "put tokenizer.json or spiece.model of timm/ViT-B-16-SigLIP .* into "),
+        ("ViT-H-14-CLIPA", "put tokenizer.json of bert-base-uncased into "),
+    ],
+)
+def test_a_missing_tokenizer_says_which_file_belongs_where(weights, arch, message):
+    with pytest.raises(WeightsError, match=message + re.escape(str(weights.parent))):
         build_clip(weights, arch)
 
 

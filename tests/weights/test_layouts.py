@@ -5,7 +5,7 @@ import torch
 
 from densevl.core.errors import UsageError, WeightsError
 from densevl.weights.fusions import fusion
-from densevl.weights.layouts import Layout, find_layout, layout, layouts
+from densevl.weights.layouts import Layout, _extended, find_layout, layout, layouts
 from densevl.weights.names import Template
 
 STEPS = [
@@ -72,6 +72,12 @@ def test_every_row_has_a_source_and_signs():
     for one in layouts().values():
         assert one.source
         assert one.signs
+
+
+def test_a_row_extends_another():
+    rows = {"base": {"source": "one", "rename": [["a", "b"]], "signs": ["a"]}}
+    own = {"extends": "base", "rename": [["c", "d"]], "signs": ["c"]}
+    assert _extended(own, rows) == {"source": "one", "rename": [["c", "d"], ["a", "b"]], "signs": ["c"]}
 
 
 def test_unknown_names_are_refused():

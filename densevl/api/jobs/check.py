@@ -96,6 +96,8 @@ class CheckJob:
                     f"  sets that promise {sets['coverage']:.0%} hold the true class in {sets['covered']:.1%}, with "
                     f"{sets['classes']:.2f} classes on average"
                 )
+            if name == "regions" and called is None:
+                lines.append(f"  too few held-out examples to say what is unknown at {self.share:g}: teach with more")
             if called and called["known_called_unknown"] is not None:
                 lines.append(f"  {called['known_called_unknown']:.1%} of the known are called unknown")
             if called and called["unknown_called_unknown"] is not None:

@@ -23,6 +23,7 @@ from densevl.classifiers.conformal import class_limits, conformal_sets, limit
 from densevl.classifiers.contracts import Classifier, Examples, LinearClassifier
 from densevl.classifiers.evidence import SHARE
 from densevl.classifiers.gaussian import gaussian_weights
+from densevl.classifiers.left_out import left_out_doubts
 from densevl.classifiers.sums import Sums
 from densevl.classifiers.text import TextClassifier
 from densevl.classifiers.unknown import Known
@@ -34,7 +35,6 @@ from densevl.metrics.calibration import reliability
 from densevl.metrics.out_of_distribution import auroc, false_positive_rate
 from densevl.metrics.table import Spread, Table
 from densevl.tasks.teaching.fitting import fit_head
-from densevl.tasks.teaching.supporting import held_out_doubts
 
 __all__ = ["METHODS", "Shift", "draw_shots", "measured_on", "teach_table"]
 
@@ -233,8 +233,10 @@ def _told(classifier: Classifier, shift: Shift) -> tuple[float, float, float]:
 def _doubted(shift: Shift, seed: int) -> tuple[float, float, float, float]:
     """AUROC and FPR95 of the distance, and how many of the known and of the unknown it calls unknown, in percent."""
     examples, classes = shift.shots(MOST, seed), len(shift.texts.vocabulary)
-    held = held_out_doubts(examples, classes)
-    doubts = Known.of(Sums.of(examples.vectors, examples.labels, classes)).doubts(shift.held_out.vectors.double())
+    assert examples.groups is not None
+    sums = Sums.of(examples.vectors, examples.labels, classes)
+    held = left_out_doubts(sums, examples.vectors, examples.labels, examples.groups)
+    doubts = Known.of(sums).doubts(shift.held_out.vectors.double())
     known, beyond = shift.held_out.labels >= 0, doubts > limit(held[held.isfinite()], 1 - SHARE)
     sure, strange = doubts[known].numpy(), doubts[~known].numpy()
     alarms, caught = (100 * float(beyond[some].double().mean()) for some in (known, ~known))

@@ -5,12 +5,11 @@ full context (77 tokens, where a class name in a template has about ten) therefo
 out. Towers that look ahead or read elsewhere (CoCa, CLIPA, Hugging Face text models) get the full context.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from open_clip import CLIP, CoCa, CustomTextCLIP
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
@@ -25,7 +24,7 @@ class OpenClipTexts:
     """The text tower of an open_clip model, and its tokenizer.
 
     Args:
-        model: the model; it is referred to, not copied.
+        model: of open_clip, or a pair of towers whose ``text`` is one of open_clip; it is referred to, not copied.
         tokenizer: a :class:`densevl.encoders.texts.tokenizers.Tokenizer`, one of open_clip, or another function from
             texts to ids "q n" as the model takes them; such a function is not checked for texts that it cuts.
 
@@ -33,7 +32,7 @@ class OpenClipTexts:
         short_context: whether tokens behind the one that is read cannot influence the embedding.
     """
 
-    def __init__(self, model: CLIP | CustomTextCLIP | CoCa, tokenizer: Callable[..., Tensor]) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
         self.tokenizer = tokenizer
         # The standard CLIP of open_clip holds the parts of its text tower itself.

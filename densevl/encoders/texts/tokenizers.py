@@ -125,7 +125,7 @@ class FileTokenizer:
         found = [one for one in (pad, padding and padding.get("pad_id"), *named) if one is not None]
         if not found:
             raise WeightsError(f"{path} does not say which id fills up short texts; name it as `pad` of the tokenizer")
-        self.pad: int = found[0]
+        self.pad: int = found[0]  # type: ignore[assignment]
 
     @cached_property
     def vocab_size(self) -> int:
@@ -277,15 +277,14 @@ def check_vocabulary(tokenizer: Tokenizer, rows: int) -> None:
         )
 
 
-def read_tokenizer(text_cfg: Mapping[str, Any], places: Sequence[str | Path] = ()) -> Any:
+def read_tokenizer(text_cfg: Mapping[str, Any], place: str | Path | None = None) -> Any:
     """The tokenizer of an architecture, from its file.
 
     Args:
         text_cfg: of the architecture, as open_clip writes it: ``hf_tokenizer_name``, ``tokenizer_kwargs``,
             ``context_length``, ``vocab_size``. In place of the name, ``tokenizer`` may name one of
             :data:`TOKENIZERS`, or hold such a row.
-        places: files, and folders that hold files. One under its own name is taken first, else the one file whose
-            suffix fits.
+        place: the file, or the folder that holds it under its own name.
 
     Returns:
         A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's.
@@ -297,16 +296,16 @@ def read_tokenizer(text_cfg: Mapping[str, Any], places: Sequence[str | Path] = (
     name, row = text_cfg.get("hf_tokenizer_name"), text_cfg.get("tokenizer")
     settings = dict(text_cfg.get("tokenizer_kwargs") or {})
     if name is None and row is None:
-        merges = next((str(place) for place in places if Path(place).name.endswith(".txt.gz")), None)
-        context = text_cfg.get("context_length", 77)
-        clean = settings.get("clean", "lower")
-        return SimpleTokenizer(*[merges] if merges else [], context_length=context, clean=clean)
-    row = dict(_row(name) if row is None else _row(row) if isinstance(row, str) else row)
+        merges = [] if place is None or Path(place).is_dir() else [str(place)]
+        return SimpleTokenizer(
+            *merges, context_length=text_cfg.get("context_length", 77), clean=settings.get("clean", "lower")
+        )
+    row = dict(_row(str(name)) if row is None else _row(row) if isinstance(row, str) else row)
     clean = settings.pop("clean", row.get("clean", "whitespace"))
     strip = settings.pop("strip_sep_token", False)
     if settings:
         raise UsageError(f"tokenizer_kwargs {', '.join(sorted(settings))} are not understood; there is clean")
-    path = _tokenizer_file(tuple(row.get("files", ("tokenizer.json",))), places, str(name or "the model"))
+    path = _tokenizer_file(tuple(row.get("files", ("tokenizer.json",))), place, str(name or "the model"))
     kind = SentencePieceTokenizer if path.suffix == ".model" else FileTokenizer
     around = (row.get("start"), row.get("end")) if {"start", "end"} & set(row) else None
     tokenizer = kind(path, clean, row.get("pad"), around)
@@ -326,22 +325,25 @@ def _row(name: str) -> Mapping[str, Any]:
     return next((row for key, row in TOKENIZERS.items() if name == key or name in row["names"]), {})
 
 
-def _tokenizer_file(names: Sequence[str], places: Sequence[str | Path], owner: str) -> Path:
-    """The file of a tokenizer among files and folders.
+def _tokenizer_file(names: Sequence[str], place: str | Path | None, owner: str) -> Path:
+    """The file of a tokenizer.
 
     Raises:
-        WeightsError: where none of them is it.
+        WeightsError: where it is not there, or of another kind.
     """
-    given = [Path(place).expanduser() for place in places]
-    named = [path for name in names for one in given if (path := one / name if one.is_dir() else one).name == name]
-    suffixes = {Path(name).suffix for name in names}
-    other = [path for path in given if path.suffix in suffixes and path.is_file()]
-    found = [path for path in named if path.is_file()] or (other if len(other) == 1 else [])
-    if found:
-        return found[0]
-    folder = next((str(one if one.is_dir() else one.parent) for one in given), "the folder of the weights")
+    given = None if place is None else Path(place).expanduser()
     page = f" (https://huggingface.co/{owner}/tree/main)" if "/" in owner else ""
-    raise WeightsError(f"the tokenizer is missing: put {' or '.join(names)} of {owner}{page} into {folder}")
+    wanted = f"{' or '.join(names)} of {owner}{page}"
+    if given is None or given.is_dir():
+        found = [path for name in names if given is not None and (path := given / name).is_file()]
+        if not found:
+            raise WeightsError(f"the tokenizer is missing: put {wanted} into {given or 'the folder of the weights'}")
+        return found[0]
+    if not given.is_file():
+        raise WeightsError(f"the tokenizer {given} does not exist; it is {wanted}")
+    if given.suffix not in {Path(name).suffix for name in names}:
+        raise WeightsError(f"{given} has other ids than the text tower; it takes {wanted}")
+    return given
 
 
 def _cleaning(name: str) -> Callable[[str], str]:

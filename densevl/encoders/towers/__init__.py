@@ -16,6 +16,7 @@ __all__ = ["ADAPTERS", "IMAGE_TOWERS", "image_tower"]
 IMAGE_TOWERS = Registry(
     "image tower",
     {
+        "alpha-clip": "densevl.encoders.towers.alpha:build_alpha_tower",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )

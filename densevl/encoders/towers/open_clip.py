@@ -101,7 +101,7 @@ class OpenClipTower:
         """Dtype that images enter in."""
         return self.visual.transformer.get_cast_dtype()
 
-    def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
+    def tokens(self, images: Float[Tensor, "b _ H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
         """Class token and patch tokens that enter the first block, and the patch grid.
 
         Args:
@@ -141,7 +141,7 @@ class OpenClipTower:
         self._check_pooling()
         return self.visual.ln_post, self.visual.proj
 
-    def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+    def embed(self, images: Float[Tensor, "b _ H W"]) -> Float[Tensor, "b d"]:
         """Embeddings of whole normalised images of the native size, not normalised; equal to ``visual(images)``."""
         if self.visual.attn_pool is not None:
             pooled = self.visual(images)

@@ -7,6 +7,7 @@ __all__ = ["REGION_EMBEDDERS"]
 REGION_EMBEDDERS = Registry(
     "region embedder",
     {
+        "alpha-clip": "densevl.regions.embedders.alpha_clip:AlphaRegions",
         "marked-images": "densevl.regions.embedders.marked_images:MarkedImages",
         "mask-pooling": "densevl.regions.embedders.mask_pooling:MaskPooling",
         "prompter": "densevl.regions.embedders.prompted:PromptedRegions",

@@ -25,6 +25,7 @@ from densevl.classifiers.contracts import (
     check_classifier,
 )
 from densevl.classifiers.folds import FOLDS, fitted_weights, fold_numbers
+from densevl.classifiers.left_out import left_out_doubts
 from densevl.classifiers.sums import SummingMethod, Sums
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
@@ -46,14 +47,14 @@ class HeldOut:
         labels: class of each.
         probabilities: calibrated, of each class.
         temperature: that the logits were divided by.
-        doubts: how far each lies from what the others show; None where that is found out later.
+        doubts: how far each lies from what the other images show; infinite where they do not show its class.
     """
 
     examples: Int[Tensor, " n"]
     labels: Int[Tensor, " n"]
     probabilities: Float[Tensor, "n k"]
     temperature: float
-    doubts: Float[Tensor, " n"] | None = None
+    doubts: Float[Tensor, " n"]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -94,20 +95,24 @@ def fit_head(
     sums: Sums | None = None
     if isinstance(method, SummingMethod) and summing:
         method = method.settled(texts, examples, temperature) if before is None else method
-        sums = method.sums_of(examples, classes)
+        sums = Sums.counted(method, examples, classes)
         sums = sums if before is None or before.sums is None else before.sums + sums
         of_sums = partial(method.of_sums, texts, temperature=temperature, space=examples.space)
         whole = of_sums(sums)
         without = partial(_without, sums, method, of_sums, classes)
+        doubts = left_out_doubts(sums, *examples[:2], _images(examples), method.weights_of(examples))
     else:
         fit = partial(method.fit, texts, temperature=temperature)
         whole = fit(examples)
         without = partial(_fitted_without, fit)
+        doubts = _doubts_without_sums(examples, classes)
     judged = _held_out(without, examples)
     scale = _scale(judged, examples.labels, before)
     held = None
     if judged is not None:
-        held = HeldOut(judged[0], examples.labels[judged[0]], (scale * judged[1]).softmax(1), 1 / scale)
+        held = HeldOut(
+            judged[0], examples.labels[judged[0]], (scale * judged[1]).softmax(1), 1 / scale, doubts[judged[0]]
+        )
     facts = {
         "method": CLASSIFIERS.name_of(method) or method.name,
         "settings": asdict(method) if is_dataclass(method) and not isinstance(method, type) else {},
@@ -138,12 +143,34 @@ def _without(
     out: Bool[Tensor, " n"],
 ) -> Classifier:
     """The classifier of all sums but those of some examples."""
-    return of_sums(sums - method.sums_of(examples.chosen(out), classes))
+    return of_sums(sums - Sums.counted(method, examples.chosen(out), classes))
 
 
 def _fitted_without(fit: Callable[[Examples], Classifier], examples: Examples, out: Bool[Tensor, " n"]) -> Classifier:
     """The classifier of all examples but some."""
     return fit(examples.chosen(~out))
+
+
+def _firsts(examples: Examples) -> int:
+    """Number of the examples themselves, which stand before their views."""
+    return len(examples.labels) if examples.things is None else int(examples.things.max()) + 1
+
+
+def _images(examples: Examples) -> Int[Tensor, " n"]:
+    """The image of each example, its own where none is named."""
+    return torch.arange(len(examples.labels)) if examples.groups is None else examples.groups
+
+
+def _doubts_without_sums(examples: Examples, classes: int) -> Float[Tensor, " m"]:
+    """The doubts of the examples themselves, as :attr:`densevl.classifiers.classes.Head.known` has them without sums.
+
+    Args:
+        examples: the examples themselves stand before their views.
+        classes: number of classes.
+    """
+    own = examples.chosen(torch.arange(_firsts(examples)))
+    kept = own.vectors.half().float()  # as the evidence keeps them
+    return left_out_doubts(Sums.of(kept, own.labels, classes), kept, own.labels, _images(own))
 
 
 def _held_out(without: Callable[[Examples, Bool[Tensor, " n"]], Classifier], examples: Examples) -> Judged | None:
@@ -155,7 +182,7 @@ def _held_out(without: Callable[[Examples, Bool[Tensor, " n"]], Classifier], exa
         without: the classifier of all examples but some.
         examples: the examples themselves stand before their views.
     """
-    firsts = len(examples.labels) if examples.things is None else int(examples.things.max()) + 1
+    firsts = _firsts(examples)
     for labels in (examples.labels, torch.zeros_like(examples.labels)):
         numbers = fold_numbers(labels, examples.groups)
         judged = (numbers[:firsts] >= 0).nonzero().flatten()

@@ -5,21 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from densevl.classifiers.classes import Head
 from densevl.classifiers.contracts import Examples as LabelledVectors
 from densevl.classifiers.evidence import Evidence
-from densevl.classifiers.folds import fold_numbers
-from densevl.classifiers.sums import Sums
-from densevl.classifiers.unknown import Known
 from densevl.core.geometry import Box, Size
 from densevl.core.images import encoded_size
 from densevl.datasets.examples import Example
 from densevl.tasks.teaching.fitting import HeldOut
 
-__all__ = ["box_of", "held_out_doubts", "with_cell_evidence", "with_evidence"]
+__all__ = ["box_of", "with_cell_evidence", "with_evidence"]
 
 CELLS = 10_000
 """Held-out cells that are kept."""
@@ -46,9 +41,11 @@ def with_evidence(
     sizes = {image: encoded_size(Path(image).read_bytes(), image) for image in images}
     boxes = [box_of(example, sizes[str(example.image)]) for example in examples]
     numbers = {image: number for number, image in enumerate(images)}
-    judged = torch.zeros(0, dtype=torch.long) if held is None else held.examples
-    scores = torch.zeros(0) if held is None else 1 - held.probabilities.gather(1, held.labels[:, None])[:, 0]
-    shown = vectors if head.sums is not None else own  # what Head.known is made of
+    none = torch.zeros(0)
+    scores, truths, doubts = none, none.long(), none
+    if held is not None:
+        scores = 1 - held.probabilities.gather(1, held.labels[:, None])[:, 0]
+        truths, doubts = held.labels, held.doubts
     found = Evidence(
         own.vectors.half(),
         own.labels,
@@ -56,12 +53,31 @@ def with_evidence(
         torch.tensor([numbers[str(example.image)] for example in examples]),
         images,
         scores.float(),
-        own.labels[judged],
-        held_out_doubts(shown, len(head.classifier.vocabulary))[judged].float(),
+        truths,
+        doubts[doubts.isfinite()].float(),
     )
     if before is None:
         return replace(head, evidence=found)
-    return replace(head, evidence=None if before.evidence is None else before.evidence + found)
+    return replace(
+        head, evidence=None if before.evidence is None else before.evidence.drifted(_drift(before, held, own)) + found
+    )
+
+
+def _drift(before: Head, held: HeldOut | None, own: LabelledVectors) -> float:
+    """How many times the doubts by an earlier head have become since, as examples of its classes show; 1 without any.
+
+    The doubt of known things grows with the number of examples; see :mod:`densevl.classifiers.unknown`.
+    """
+    known = before.sums
+    if held is None or known is None:
+        return 1.0
+    old = (
+        (known.counts > 0)[held.labels.clamp(max=len(known) - 1)] & (held.labels < len(known)) & held.doubts.isfinite()
+    )
+    if not old.any():
+        return 1.0
+    earlier = before.known.doubts(own.vectors[held.examples[old]].double())
+    return float(held.doubts[old].median() / earlier.median().clamp(min=torch.finfo(torch.float64).tiny))
 
 
 def with_cell_evidence(head: Head, held: HeldOut | None, before: Head | None = None) -> Head:
@@ -72,7 +88,7 @@ def with_cell_evidence(head: Head, held: HeldOut | None, before: Head | None = N
         held: what it says of held-out cells; None where none could be held out.
         before: the head that it goes on from, whose evidence counts where there is no newer one.
     """
-    if held is None or held.doubts is None:
+    if held is None:
         return replace(head, evidence=None if before is None else before.evidence)
     rows = torch.linspace(0, len(held.labels) - 1, min(len(held.labels), CELLS)).long()
     scores = 1 - held.probabilities[rows].gather(1, held.labels[rows, None])[:, 0]
@@ -102,18 +118,3 @@ def box_of(example: Example, size: Size) -> Box:
     if point is not None:
         return point[0], point[1], min(point[0] + 1, size[1]), min(point[1] + 1, size[0])
     return example.box_in(size)
-
-
-def held_out_doubts(shown: LabelledVectors, classes: int) -> Float[Tensor, " n"]:
-    """The doubt of each vector by what the other folds show; infinite for those that are never held out."""
-    numbers = fold_numbers(shown.labels, shown.groups)
-    if not (numbers >= 0).any():  # each class is in one image alone
-        numbers = fold_numbers(torch.zeros_like(shown.labels), shown.groups)
-    whole = float(len(shown.labels) if shown.weights is None else shown.weights.sum())
-    doubts = torch.full((len(numbers),), torch.inf, dtype=torch.float64)
-    for number in numbers[numbers >= 0].unique().tolist():
-        out = numbers == number
-        others = shown.chosen(~out)
-        known = Known.of(Sums.of(others.vectors, others.labels, classes, others.weights), whole)
-        doubts[out] = known.doubts(shown.vectors[out].double().cpu())
-    return doubts

@@ -1,8 +1,8 @@
 """What one needs to know in order to trust an answer of taught classes, or to abstain: JSON values for each region.
 
 * ``name`` and ``confidence``: the answer, and its calibrated probability;
-* ``p``: the fraction of known things that look at least as strange; ``unknown``: whether that is too strange, where a
-  limit was asked for;
+* ``p``: the fraction of known things that look at least as strange, None where nothing could be held out;
+  ``unknown``: whether that is too strange, where a limit was asked for;
 * ``could_be``: the classes that hold the true one in nine of ten cases, none where nothing known looks like it;
 * ``neighbours``: the examples that look like it, each with its image.
 """
@@ -48,7 +48,7 @@ def trust_of(classes: Classes, vectors: Float[Tensor, "n d"], head: str = "regio
     p_values, near = evidence.p_values(doubts).tolist(), evidence.neighbours(vectors, NEIGHBOURS)
     sets = conformal_sets(probabilities, limit(evidence.scores, COVERAGE)).tolist()
     for place, record in enumerate(found):
-        record["p"] = round(p_values[place], 6)
+        record["p"] = round(p_values[place], 6) if len(evidence.doubts) else None
         record["unknown"] = None if opened is None else bool(doubts[place] > opened.limit)
         record["could_be"] = [name for name, inside in zip(classes.names, sets[place], strict=False) if inside]
         record["neighbours"] = [

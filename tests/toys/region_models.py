@@ -1,0 +1,56 @@
+"""Small region models: their architectures, and files by their published names."""
+
+from pathlib import Path
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from toys.golden import rule_state
+
+from densevl.encoders.architectures import build_model
+from densevl.weights.layouts import layout
+
+ALPHA = {
+    "embed_dim": 32,
+    "quick_gelu": True,
+    "vision_cfg": {"tower": "alpha-clip", "image_size": 32, "patch_size": 8, "width": 64, "layers": 2},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+"""Alpha-CLIP as the reference outputs have it, with a text tower of CLIP's vocabulary."""
+
+
+def alpha_names(arch: dict) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a file of Alpha-CLIP."""
+    with torch.device("meta"):
+        model, _ = build_model(arch)
+    return {name: tuple(tensor.shape) for name, tensor in layout("alpha-clip").write(model.state_dict()).items()}
+
+
+def base_of(arch: dict) -> dict[str, Tensor]:
+    """The CLIP that an Alpha-CLIP of an architecture is made from, by open_clip's names; of no skill."""
+    vision = {key: value for key, value in arch["vision_cfg"].items() if key != "tower"}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = open_clip.CLIP(**{**arch, "vision_cfg": vision})
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def save_alpha(folder: Path, alpha: float | None = None) -> tuple[Path, Path]:
+    """Files of an Alpha-CLIP of no skill and of the CLIP that it is made from.
+
+    Args:
+        folder: where they are written.
+        alpha: what all weights of the fourth channel are, with CLIP's own weights beside it; None for other weights
+            throughout.
+    """
+    path, base = folder / "alpha.safetensors", folder / "base.safetensors"
+    clip = base_of(ALPHA)
+    state = rule_state(alpha_names(ALPHA))
+    if alpha is not None:
+        dotted = {name.replace("in_proj_", "in_proj."): tensor for name, tensor in clip.items()}
+        state = {name: dotted[f"visual.{name}"] for name in state if name != "conv1_alpha.weight"}
+        state["conv1_alpha.weight"] = torch.full((64, 1, 8, 8), alpha)
+    save_file(state, path)
+    save_file(clip, base)
+    return path, base

@@ -42,7 +42,7 @@ def build_clip(
     std: Sequence[float] | None = None,
     resize: str | None = None,
     layout: str | None = None,
-    base: str | Path | None = None,
+    base: str | Path | Sequence[str | Path] | None = None,
     tokenizer: str | Path | None = None,
     like: str | None = None,
     text_cache: bool = True,
@@ -63,7 +63,8 @@ def build_clip(
         std: standard deviation of each channel in training, likewise.
         resize: ``"crop"`` or ``"squash"``, where it is not the one of the weights table, or ``"crop"``.
         layout: the names that the file gives its tensors; None for those of the weights table, or to tell by them.
-        base: a name of the weights table or a file: the model that a file of a part of a model was made from.
+        base: a name of the weights table or a file: the model that a file of a part of a model was made from; several
+            where it lies in several files.
         tokenizer: the file of the tokenizer, where it is not CLIP's; None for the one of the weights table, or the one
             beside the file.
         like: a name of the weights table: of a file, what neither it nor its layout says is as with these weights, such
@@ -98,11 +99,13 @@ def build_clip(
     if tokenizer is None and similar is not None:
         tokenizer = _tokenizer(similar, offline)
     found = _layout(layout, opened)
-    made_from = None if base is None else open_weights(base, offline)
-    state = found.read(opened.state, None if made_from is None else _read(made_from))
+    names = () if base is None else (base,) if isinstance(base, str | Path) else base
+    made_from = [open_weights(name, offline) for name in names]
+    rest = {name: tensor for part in made_from for name, tensor in _read(part, {}).items()}
+    state = found.read(opened.state, rest if made_from else None)
     model, reader = _model(arch, state, opened.path, tokenizer or opened.path.parent)
     identity = opened.identity(architecture_name(arch, opened.path))
-    identity += f"+{made_from.digest}" if made_from else ""
+    identity += "".join(f"+{part.digest}" for part in made_from)
     words = getattr(reader, "path", None)
     identity += f"+{file_sha256(words)[:12]}" if words else ""
     kind = WholeImageEncoder if whole else CLIPEncoder
@@ -175,9 +178,9 @@ def _layout(name: str | None, opened: OpenedWeights) -> Layout:
     return find_layout(opened.state) if name is None else layouts.layout(name)
 
 
-def _read(opened: OpenedWeights) -> dict[str, Tensor]:
-    """The tensors of a file by our names."""
-    return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state)
+def _read(opened: OpenedWeights, base: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The tensors of a file by our names, those of a part of a model with what their base gives."""
+    return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state, base)
 
 
 def _model(arch: Arch, state: Mapping[str, Tensor], path: Path, tokenizer: str | Path | None) -> tuple[nn.Module, Any]:

@@ -12,6 +12,7 @@ __all__ = ["TEXT_TOWERS", "text_tower"]
 TEXT_TOWERS = Registry(
     "text tower",
     {
+        "dinotxt": "densevl.encoders.texts.dinotxt:build_dinotxt_text",
         "tips": "densevl.encoders.texts.tips:build_tips_text",
     },
 )

@@ -17,6 +17,9 @@ IMAGE_TOWERS = Registry(
     "image tower",
     {
         "alpha-clip": "densevl.encoders.towers.alpha:build_alpha_tower",
+        "dinotxt": "densevl.encoders.towers.dinotxt:build_dinotxt_tower",
+        "mean": "densevl.encoders.towers.headed:build_mean_tower",
+        "radio": "densevl.encoders.towers.radio:build_radio_tower",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )

@@ -4,6 +4,7 @@ A step works on a whole state dict in place, after its names were translated. Re
 ones, writing the published ones of ours; one after the other changes nothing but, in :class:`MergeSVD`, last digits.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -318,9 +319,32 @@ class Constant:
             del state[self.name]
 
 
+@dataclass(frozen=True)
+class FoldPatches:
+    """A linear map of the pixels of a square patch, row by row and each RGB, which ours is as a convolution.
+
+    Attributes:
+        name: template of the name, which stays.
+    """
+
+    name: str
+
+    def read(self, state: State) -> None:
+        """Give the inputs (3 · side²) the shape (3, side, side)."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            side = math.isqrt(state[name].shape[1] // 3)
+            state[name] = state[name].unflatten(1, (side, side, 3)).permute(0, 3, 1, 2).contiguous()
+
+    def write(self, state: State) -> None:
+        """Give them one dimension."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            state[name] = state[name].permute(0, 2, 3, 1).flatten(1)
+
+
 FUSIONS: dict[str, type[Any]] = {
     "constant": Constant,
     "fold_class_position": FoldClassPosition,
+    "fold_patches": FoldPatches,
     "join": Join,
     "join_positions": JoinPositions,
     "merge_svd": MergeSVD,

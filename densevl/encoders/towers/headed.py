@@ -60,8 +60,6 @@ class HeadedTower(nn.Module, ABC):
         """Number of blocks."""
         return self.inner.depth
 
-    blocks = property(lambda self: self.blocks_on((1, 1)))  # TEMP
-
     def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
         """The blocks, first to last, as they run on a patch grid."""
         return self.inner.blocks_on(grid, positions)

@@ -122,8 +122,6 @@ class RadioTower(nn.Module):
         """Dtype that images enter in."""
         return self.patches.weight.dtype
 
-    blocks = property(lambda self: self.blocks_on((1, 1)))  # TEMP
-
     def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
         """The blocks, first to last; places do not enter in them."""
         return [TimmBlock(block) for block in self.blocks_of]  # type: ignore[arg-type]

@@ -32,6 +32,8 @@ space, the tensors that the tower will be filled with, and whether its activatio
 ADAPTERS = {
     "open_clip.modified_resnet.ModifiedResNet": "densevl.encoders.towers.resnet:ResNetTower",
     "open_clip.transformer.VisionTransformer": "densevl.encoders.towers.open_clip:OpenClipTower",
+    "timm.models.eva.Eva": "densevl.encoders.towers.eva:EvaTower",
+    "timm.models.fastvit.FastVit": "densevl.encoders.towers.fastvit:FastViTTower",
     "timm.models.vision_transformer.VisionTransformer": "densevl.encoders.towers.timm:TimmTower",
 }
 """Adapters by the class of the module that they adapt; one of timm is given with the head that follows it."""

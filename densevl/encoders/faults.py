@@ -68,9 +68,7 @@ def check_activation(arch: Arch, opened: OpenedWeights, found: Layout, known: We
     )
 
 
-def check_base(
-    opened: OpenedWeights, found: Layout, base: OpenedWeights, whole: Mapping[str, Tensor]
-) -> None:
+def check_base(opened: OpenedWeights, found: Layout, base: OpenedWeights, whole: Mapping[str, Tensor]) -> None:
     """Refuse a base that a file of a part of a model was not made from.
 
     Args:

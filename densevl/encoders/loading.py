@@ -4,7 +4,7 @@ A file is read by its layout (:mod:`densevl.weights.layouts`): that of its row, 
 whose signs it shows. What a file of a part of a model does not hold comes from its base.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,9 @@ def _model(
 ) -> tuple[nn.Module, Any]:
     """A model of an architecture, in float32, with the tensors of a file and of its bases, and its tokenizer."""
     bases = [_read(part, {}) for part in made_from]
-    read = found.read(opened.state, {name: tensor for base in bases for name, tensor in base.items()} if bases else None)
+    read = found.read(
+        opened.state, {name: tensor for base in bases for name, tensor in base.items()} if bases else None
+    )
     for part, base in zip(made_from, bases, strict=True):
         check_base(opened, found, part, base)
     state = {name: tensor for name, tensor in read.items() if name not in LEFTOVERS}

@@ -22,12 +22,23 @@ def arch(part):
     return {
         "embed_dim": JOINT if part == "image" else JOINT // 2,
         "vision_cfg": {
-            **{"tower": "dinotxt", "timm_model_name": DINOV2, "timm_model_kwargs": SIZES, "image_size": 42},
-            **{"heads": HEADS, "layers": BLOCKS, "hidden": 192, "part": part},
+            "tower": "dinotxt",
+            "timm_model_name": DINOV2,
+            "timm_model_kwargs": SIZES,
+            "image_size": 42,
+            "heads": HEADS,
+            "layers": BLOCKS,
+            "hidden": 192,
+            "part": part,
         },
         "text_cfg": {
-            **{"tower": "dinotxt", "vocab_size": WORDS, "context_length": CONTEXT, "width": TEXT},
-            **{"heads": 4, "layers": 2, "part": part},
+            "tower": "dinotxt",
+            "vocab_size": WORDS,
+            "context_length": CONTEXT,
+            "width": TEXT,
+            "heads": 4,
+            "layers": 2,
+            "part": part,
         },
     }
 
@@ -48,9 +59,7 @@ def encoders(reference, tmp_path_factory):
     save_file(state | {"mask_token": torch.zeros(1, WIDTH)}, folder / "base.safetensors")
     save_file(rule_state([str(row) for row in reference["names"]]), folder / "head.safetensors")
     return {
-        part: build_clip(
-            folder / "head.safetensors", arch(part), base=folder / "base.safetensors", text_cache=False
-        )
+        part: build_clip(folder / "head.safetensors", arch(part), base=folder / "base.safetensors", text_cache=False)
         for part in ("image", "patches")
     }
 
@@ -85,7 +94,9 @@ def test_scores_are_the_published_cosines(encoders, reference):
     found = F.normalize(grid, dim=1) @ F.normalize(patches.text.encode(ids), dim=1).mT
     expected = F.cosine_similarity(grid[:, None], texts[None, :, JOINT // 2 :], dim=2)
     torch.testing.assert_close(found, expected)
-    tokens, _ = whole.image.tokens((image - torch.tensor(whole.mean)[:, None, None]) / torch.tensor(whole.std)[:, None, None])
+    tokens, _ = whole.image.tokens(
+        (image - torch.tensor(whole.mean)[:, None, None]) / torch.tensor(whole.std)[:, None, None]
+    )
     last = whole.image.trained.norm(behind_the_head(whole, tokens))
     embedding = torch.cat([last[:, 0], last[:, whole.image.prefix :].mean(1)], dim=1)
     found = whole.embed_images(image) @ F.normalize(whole.text.encode(ids), dim=1).mT

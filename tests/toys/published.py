@@ -58,6 +58,8 @@ def _numbers(shapes: Shapes, seed: int) -> dict[str, Tensor]:
     return {
         name: torch.tensor(2.0).expand(shape).clone()
         if name.endswith("logit_scale")
+        else torch.tensor(0.01).expand(shape)
+        if name.endswith("temperature")
         else torch.randn(shape, generator=random) / math.sqrt(max(1, shape[-1] if shape else 1))
         for name, shape in shapes.items()
     }
@@ -432,7 +434,7 @@ def _transformers_tips(small: bool, giant: bool = False) -> Published:
 
 
 def _dinov2_names(sizes: Mapping[str, Any], name: str, giant: bool = False) -> Shapes:
-    """The image tower as DINOv2's code names it, of timm's: a mask token, registers, and a place for the class token."""
+    """timm's image tower as DINOv2's code names it: a mask token, registers, and a place for the class token."""
     with torch.device("meta"):
         found = shapes(timm.create_model(name, num_classes=0, **sizes))
     width = found["cls_token"][-1]
@@ -595,25 +597,19 @@ def _radio_adaptor(name: str, width: int, inside: int, joint: int, blocks: int =
     return found
 
 
-def flame_arch(small: bool) -> dict[str, Any]:
-    """FLAME's image half, with a small text tower in the place of the language model."""
-    config = small_clip(init_logit_bias=-10)
-    vision: dict[str, Any] = {"tower": "mean", "image_size": 224, "patch_size": 16, "width": 768, "layers": 12}
-    if small:
-        vision = {"tower": "mean", **config["vision_cfg"]}
-    return config | {"embed_dim": 40 if small else 5120, "vision_cfg": vision | {"pool_type": "avg"}}
-
-
 def _flame(small: bool) -> Published:
-    arch = flame_arch(small)
+    """The image half beside a language model, of which a file may hold a part."""
+    arch: Any = "FLAME-ViT-B-16"
+    if small:
+        arch = json.loads((DATA / "architectures" / f"{arch}.json").read_text()) | {"embed_dim": 40}
+        arch["vision_cfg"] |= small_clip()["vision_cfg"]
     whole = _built(arch)
     found = {f"mm.{name}": shape for name, shape in _part(whole, "visual.layers.").items()}
     found |= {f"visual.{name}": shape for name, shape in _part(whole, "visual.trunk.").items()}
     found |= {"logit_scale": (), "logit_bias": ()}
-    width = arch["vision_cfg"]["width"]
+    width = whole["visual.trunk.class_embedding"][0]
     left = {"visual.ln_post.weight": (width,), "visual.ln_post.bias": (width,), "visual.proj": (width, 24)}
-    left |= {"text.model.norm.weight": (64,)}
-    return Published(arch, found | left, tuple(left), base=whole)
+    return Published(arch, found | left | {"text.model.norm.weight": (64,)}, (*left, "text.model.norm.weight"))
 
 
 PUBLISHED: dict[str, Callable[[bool], Published]] = {

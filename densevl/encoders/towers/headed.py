@@ -113,9 +113,7 @@ class MeanTower(HeadedTower):
     def __init__(self, trunk: Any, dim: int, hidden: int) -> None:
         trunk.ln_post, trunk.proj = nn.Identity(), None
         super().__init__(trunk, image_tower(trunk), dim)
-        self.layers = nn.Sequential(
-            nn.Linear(self.width, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.LayerNorm(dim)
-        )
+        self.layers = nn.Sequential(nn.Linear(self.width, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.LayerNorm(dim))
 
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """Each token by itself in the joint space."""

@@ -25,6 +25,7 @@ __all__ = [
     "NOTHING",
     "POSITIONS",
     "Encoder",
+    "FrozenTexts",
     "ImageTower",
     "KnowsClasses",
     "LastBlock",
@@ -247,6 +248,27 @@ class TextTower(Protocol):
 
     def fit(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """Texts without the last words that would not fit in the context, and how many of them lost words."""
+        ...
+
+
+@runtime_checkable
+class FrozenTexts(TextTower, Protocol):
+    """A text tower whose first part is dear and fixed, such as a language model, and whose rest is cheap.
+
+    What is kept on disk is the output of the first part, so that it runs once a sentence, whatever follows it.
+    """
+
+    @property
+    def identity(self) -> str:
+        """What decides the output of the first part."""
+        ...
+
+    def states(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q c"]:
+        """The output of the first part."""
+        ...
+
+    def adapt(self, vectors: Float[Tensor, "q c"]) -> Float[Tensor, "q d"]:
+        """The joint space, from the output of the first part; not normalised."""
         ...
 
 

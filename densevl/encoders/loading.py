@@ -110,6 +110,7 @@ def build_clip(
     model, reader = _model(arch, opened, found, tokenizer or opened.path.parent, made_from)
     identity = opened.identity(architecture_name(arch, opened.path))
     identity += f"+{made_from.digest}" if made_from else ""
+    identity += f"+{found.name}" if found.variant else ""
     words = getattr(reader, "path", None)
     identity += f"+{file_sha256(words)[:12]}" if words else ""
     kind = WholeImageEncoder if whole else CLIPEncoder

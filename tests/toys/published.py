@@ -202,6 +202,48 @@ def _a_clip(small: bool) -> Published:
     return Published(whole.arch, whole.shapes | left, (*whole.left, *left))
 
 
+def llm2clip_arch(small: bool, llm: str = "org/tiny") -> Any:
+    """An image tower of EVA-02 with the adapter of a language model."""
+    if not small:
+        return "LLM2CLIP-EVA02-L-14-336"
+    vision = small_timm("eva02_base_patch16_clip_224")["vision_cfg"] | {"timm_proj": None}
+    vision["timm_model_kwargs"] = {"embed_dim": 48, "depth": 2, "num_heads": 3}
+    adapter = {"width": 32, "blocks": 2, "expansion": 2}
+    text = {"tower": "llm", "llm": llm, "template": "llm2vec-llama-3", "context_length": 64, "adapter": adapter}
+    return {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+
+
+def _llm2clip(small: bool) -> Published:
+    """The names of EVA-CLIP's own ``EVAVisionTransformer`` and of ``TextProj``, as the training code has them."""
+    width, depth, hidden, side, patch = (48, 2, 128, 32, 16) if small else (1024, 24, 2730, 336, 14)
+    llm, joint, blocks = (32, 24, 2) if small else (4096, 1280, 4)
+    found: Shapes = {"logit_scale": (), "visual.cls_token": (1, 1, width)}
+    found |= {"visual.pos_embed": (1, (side // patch) ** 2 + 1, width)}
+    found |= {"visual.patch_embed.proj.weight": (width, 3, patch, patch), "visual.patch_embed.proj.bias": (width,)}
+    for at in (f"visual.blocks.{number}" for number in range(depth)):
+        square, line = (width, width), (width,)
+        found |= {f"{at}.{name}.{kind}": line for name in ("norm1", "norm2") for kind in ("weight", "bias")}
+        found |= {f"{at}.attn.{name}_proj.weight": square for name in "qkv"}
+        found |= {f"{at}.attn.{name}": line for name in ("q_bias", "v_bias", "proj.bias")}
+        found |= {f"{at}.attn.inner_attn_ln.{kind}": line for kind in ("weight", "bias")}
+        found |= {f"{at}.attn.proj.weight": square}
+        found |= {f"{at}.mlp.{name}.weight": (hidden, width) for name in ("w1", "w2")}
+        found |= {f"{at}.mlp.{name}.bias": (hidden,) for name in ("w1", "w2")}
+        found |= {f"{at}.mlp.ffn_ln.{kind}": (hidden,) for kind in ("weight", "bias")}
+        found |= {f"{at}.mlp.w3.weight": (width, hidden), f"{at}.mlp.w3.bias": line}
+    found |= {"visual.norm.weight": (width,), "visual.norm.bias": (width,)}
+    found |= {"visual.head.weight": (joint, width), "visual.head.bias": (joint,)}
+    for at in (f"text.text_adaptor.{number}" for number in range(blocks)):
+        found |= {f"{at}.fn.0.weight": (2 * llm, llm), f"{at}.fn.0.bias": (2 * llm,)}
+        found |= {f"{at}.fn.3.weight": (llm, 2 * llm), f"{at}.fn.3.bias": (llm,)}
+        found |= {f"{at}.ln.weight": (llm,), f"{at}.ln.bias": (llm,)}
+    at = "text.text_adaptor"
+    found |= {f"{at}.{blocks}.weight": (llm,), f"{at}.{blocks}.bias": (llm,)}
+    found |= {f"{at}.{blocks + 1}.weight": (joint, llm), f"{at}.{blocks + 1}.bias": (joint,)}
+    left = {"visual.rope.freqs_cos": (4, 64), "visual.rope.freqs_sin": (4, 64)}
+    return Published(llm2clip_arch(small), found | left, tuple(left))
+
+
 def _un2clip(small: bool) -> Published:
     arch = small_clip(quick_gelu=True) if small else "ViT-L-14-quickgelu"
     whole = clip_shapes(arch if small else open_clip.get_model_config(arch))
@@ -364,6 +406,7 @@ PUBLISHED: dict[str, Callable[[bool], Published]] = {
     "cloob": _cloob,
     "diva": _diva,
     "laclip": lambda small: _laclip(small, qk_norm=True),
+    "llm2clip": _llm2clip,
     "long-clip": _long_clip,
     "openai": _openai,
     "protoclip": _protoclip,

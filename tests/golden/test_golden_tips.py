@@ -22,13 +22,13 @@ def arch(**vision):
     return {
         "embed_dim": WIDTH,
         "vision_cfg": {
-            **{"tower": "timm", "timm_model_name": "vit_base_patch14_reg1_tipsv2", "timm_pool": "token"},
-            **{"timm_proj": "none", "image_size": SIZE},
+            "tower": "timm", "timm_model_name": "vit_base_patch14_reg1_tipsv2", "timm_pool": "token",
+            "timm_proj": "none", "image_size": SIZE,
             "timm_model_kwargs": {"embed_dim": WIDTH, "depth": LAYERS, "num_heads": HEADS},
         }
         | vision,
         "text_cfg": {
-            **{"tower": "tips", "vocab_size": WORDS, "heads": HEADS, "layers": LAYERS, "hidden": 2 * WIDTH},
+            "tower": "tips", "vocab_size": WORDS, "heads": HEADS, "layers": LAYERS, "hidden": 2 * WIDTH,
             "context_length": CONTEXT,
         },
     }

@@ -36,7 +36,7 @@ __all__ = [
 TOKENIZERS: dict[str, dict[str, Any]] = json.loads((DATA / "tokenizers.json").read_text(encoding="utf-8"))["tokenizers"]
 """Tokenizers by name: repositories on the hub that hold one, its files, best first, and the ids around a text."""
 
-SPARE = 256
+SPARE = 128
 """Ids that a file may have beyond those of the tower: mT5's has 100 that no text yields, and SigLIP left them out."""
 
 CLEANING: tuple[str, ...] = ("lower", "whitespace", "canonicalize", "none")

@@ -290,12 +290,15 @@ def read_tokenizer(text_cfg: Mapping[str, Any], place: str | Path | None = None)
         place: the file, or the folder that holds it under its own name.
 
     Returns:
-        A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's.
+        A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's; None for a
+        language model, which brings its own.
 
     Raises:
         UsageError: where ``tokenizer_kwargs`` has what is not understood, or a library is missing.
         WeightsError: where the file is not there, is damaged, or belongs to another architecture.
     """
+    if "llm" in text_cfg:
+        return None
     name, row = text_cfg.get("hf_tokenizer_name"), text_cfg.get("tokenizer")
     settings = dict(text_cfg.get("tokenizer_kwargs") or {})
     if name is None and row is None:

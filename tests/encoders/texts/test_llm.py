@@ -242,6 +242,8 @@ def test_a_language_model_that_is_not_here_is_named_with_the_cure(tmp_path, monk
     tower = LLMTexts(LanguageModel("org/tiny-llama"), llm_template("bare"))
     with pytest.raises(WeightsError, match=r"org/tiny-llama is not on this machine; bring config.json") as caught:
         tower.tokenize(["cat"])
+    with pytest.raises(WeightsError, match=f"{tmp_path}/nowhere holds no language model; put config.json"):
+        LLMTexts(LanguageModel(f"{tmp_path}/nowhere"), llm_template("bare")).tokenize(["cat"])
     place = tmp_path / "weights" / "tiny-llama"
     assert f"hf download org/tiny-llama --local-dir {place}" in str(caught.value)
     place.parent.mkdir()

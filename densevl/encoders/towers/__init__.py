@@ -18,6 +18,7 @@ IMAGE_TOWERS = Registry(
     {
         "alpha-clip": "densevl.encoders.towers.alpha:build_alpha_tower",
         "fg-clip-2": "densevl.encoders.towers.fg_clip_2:build_fg_clip_2",
+        "grain": "densevl.encoders.towers.grain:build_grain_tower",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )

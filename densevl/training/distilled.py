@@ -75,14 +75,14 @@ class DistilledEncoder(BaseModel):
     ):
         super().__init__()
         student = build_random_clip(arch, seed).requires_grad_(True)
-        self.clip = student.model
+        self.encoder = student.model
         self.sigmoid, self.weights, self.autocast = sigmoid, weights, autocast
         # Not among the modules: checkpoints hold the student alone.
         self._apart: tuple[CLIPEncoder, CLIPEncoder] = student, build_clip(teacher, text_cache=False)
         self.locked = self._lock_texts()
         if not self.locked:
             with torch.no_grad():
-                self.clip.logit_scale.fill_(torch.tensor(10.0).log())
+                self.encoder.logit_scale.fill_(torch.tensor(10.0).log())
 
     @property
     def student(self) -> CLIPEncoder:
@@ -92,14 +92,14 @@ class DistilledEncoder(BaseModel):
     @property
     def teacher(self) -> CLIPEncoder:
         """The teacher, where the student is."""
-        return self._apart[1].to(self.clip.logit_scale.device)
+        return self._apart[1].to(self.encoder.logit_scale.device)
 
     def forward(
         self, images: Sequence[Tensor] | Tensor, texts: Sequence[SceneText], mode: str = "loss"
     ) -> dict[str, Tensor]:
         """Losses of a batch of (3, H, W) uint8 images of one size and their texts."""
         batch = images if isinstance(images, Tensor) else torch.stack(tuple(images))
-        device = self.clip.logit_scale.device
+        device = self.encoder.logit_scale.device
         pixels = batch.to(device).float() / 255
         student, teacher = self.student, self.teacher
         captions = [text.caption for text in texts]
@@ -124,8 +124,8 @@ class DistilledEncoder(BaseModel):
         self, pooled: Float[Tensor, "b d"], captions: Float[Tensor, "b d"], true: Bool[Tensor, "b b"]
     ) -> Float[Tensor, ""]:
         cosines = F.normalize(pooled.float(), dim=1) @ F.normalize(captions.float(), dim=1).T
-        logits = self.clip.logit_scale.exp().clamp(max=100) * cosines
-        return sigmoid_loss(logits + self.clip.logit_bias, true) if self.sigmoid else contrast_loss(logits, true)
+        logits = self.encoder.logit_scale.exp().clamp(max=100) * cosines
+        return sigmoid_loss(logits + self.encoder.logit_bias, true) if self.sigmoid else contrast_loss(logits, true)
 
     def _lock_texts(self) -> bool:
         """Give the student the teacher's texts, where their weights have the same names and shapes; whether they do."""

@@ -215,6 +215,81 @@ class MergeSVD:
 
 
 @dataclass(frozen=True)
+class FoldClassPosition:
+    """A row of a position table that belongs to the class token, added to the token.
+
+    The published ViT adds it at every pass; timm's towers with registers keep the sum. Writing leaves that row zero,
+    which is the same model.
+
+    Attributes:
+        token: name of the class token (1, 1, c).
+        positions: name of the table, (1, 1 + n, c) as published, (1, n, c) as ours.
+    """
+
+    token: str
+    positions: str
+
+    def read(self, state: State) -> None:
+        """Add the first row to the token, in float32, and cut it off."""
+        if self.token in state and self.positions in state:
+            token, table = state[self.token], state[self.positions]
+            state[self.token] = (token.float() + table[:, :1].float()).to(token.dtype)
+            state[self.positions] = table[:, 1:].contiguous()
+
+    def write(self, state: State) -> None:
+        """Put a row of zeros before the table."""
+        if self.positions in state:
+            table = state[self.positions]
+            state[self.positions] = torch.cat([torch.zeros_like(table[:, :1]), table], 1)
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The scale of cosines, published as the temperature that they are divided by.
+
+    Attributes:
+        name: published name.
+        to: our name, of the logarithm of the scale.
+        default: the temperature of files that leave it out.
+    """
+
+    name: str
+    to: str
+    default: float
+
+    def read(self, state: State) -> None:
+        """Take the logarithm of the inverse."""
+        state[self.to] = -state.pop(self.name, torch.tensor(self.default)).float().log()
+
+    def write(self, state: State) -> None:
+        """Take the inverse of the exponential."""
+        if self.to in state:
+            state[self.name] = (-state.pop(self.to)).exp()
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number of the model that files leave out.
+
+    Attributes:
+        name: our name.
+        value: the number.
+    """
+
+    name: str
+    value: float
+
+    def read(self, state: State) -> None:
+        """Add it where it is missing."""
+        state.setdefault(self.name, torch.tensor(self.value))
+
+    def write(self, state: State) -> None:
+        """Leave it out where it is that number."""
+        if self.name in state and not state[self.name].is_meta and state[self.name] == torch.tensor(self.value):
+            del state[self.name]
+
+
+@dataclass(frozen=True)
 class FoldPatches:
     """A linear map of the pixels of a square patch, row by row and each RGB, which ours is as a convolution.
 
@@ -237,10 +312,13 @@ class FoldPatches:
 
 
 FUSIONS: dict[str, type[Any]] = {
+    "constant": Constant,
+    "fold_class_position": FoldClassPosition,
     "fold_patches": FoldPatches,
     "join": Join,
     "join_positions": JoinPositions,
     "merge_svd": MergeSVD,
+    "temperature": Temperature,
     "split": Split,
     "squeeze": Squeeze,
     "transpose": Transpose,

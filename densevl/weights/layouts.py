@@ -93,7 +93,7 @@ class Layout:
         if self.base and base is None:
             raise WeightsError(
                 f"a file of the layout {self.name} holds a part of a model; name the weights of the model that it was "
-                "made from, as base=NAME or FILE"
+                f"made from, as base=NAME or FILE{self.note and f' ({self.note})'}"
             )
         found: dict[str, Tensor] = {}
         for published, tensor in state.items():

@@ -145,4 +145,5 @@ def _entry(name: str, fields: dict[str, Any]) -> WeightsEntry:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
     beside = values.pop("beside", {})
     entry = WeightsEntry(name, **values)
-    return replace(entry, beside=tuple(replace(entry, file=file, **known) for file, known in beside.items()))
+    own = {"parameters": 0, "size": None}  # of the weights, not of what lies beside them
+    return replace(entry, beside=tuple(replace(entry, file=file, **(own | known)) for file, known in beside.items()))

@@ -12,7 +12,12 @@ from densevl.weights.layouts import find_layout, layout, layouts
 MAKERS = PUBLISHED | REGION_MODELS
 EVERY = sorted(MAKERS)
 TABLES = "text_model.embeddings.position_embedding"
-TWO_TABLES = {"long-clip": "positional_embedding", "fg-clip-long": TABLES, "fg-clip-2-long": TABLES}
+TWO_TABLES = {
+    "long-clip": "positional_embedding",
+    "clip-moe": "positional_embedding_res",
+    "fg-clip-long": TABLES,
+    "fg-clip-2-long": TABLES,
+}
 """Starts of the names of two tables, of which half the rows are in no model."""
 
 RECOGNISED = [name for name in EVERY if not layout(name).variant]

@@ -15,7 +15,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from densevl.core.errors import UsageError
 
-__all__ = ["TAPS", "Block", "NoAttention", "attend", "linear", "run_block"]
+__all__ = ["TAPS", "Block", "NoAttention", "attend", "is_residual", "linear", "run_block"]
 
 TAPS = ("ln_1", "attn", "ln_2", "mlp")
 """Names of what :func:`run_block` returns of a block, beside ``"out"`` of the whole, as open_clip calls them."""
@@ -29,7 +29,10 @@ WEIGHTS_AT_ONCE = 2**23
 
 @runtime_checkable
 class Block(Protocol):
-    """One residual block of a transformer; towers adapt the blocks of their library to it."""
+    """One residual block of a transformer; towers adapt the blocks of their library to it.
+
+    A block whose attention is not added to its input, as one that pools, says so by an attribute ``residual = False``.
+    """
 
     def norm_1(self, x: Float[Tensor, "b n c"], /) -> Float[Tensor, "b n c"]:
         """Normalise what enters the attention."""
@@ -73,6 +76,11 @@ class NoAttention:
     norm_1 = qkv = out = norm_2 = mlp = _refuse
 
 
+def is_residual(block: Block) -> bool:
+    """True where a block adds its attention to its input."""
+    return getattr(block, "residual", True)
+
+
 def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) -> dict[str, Float[Tensor, "b n c"]]:
     """Run a block; return the output of each of its pieces (:data:`TAPS`), and of the whole as ``"out"``.
 
@@ -83,7 +91,7 @@ def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) 
     """
     normed = block.norm_1(x)
     attended = block.out(attend(*block.qkv(normed), causal=causal))
-    x = x + attended
+    x = x + attended if is_residual(block) else attended
     normed_again = block.norm_2(x)
     hidden = block.mlp(normed_again)
     return {"ln_1": normed, "attn": attended, "ln_2": normed_again, "mlp": hidden, "out": x + hidden}
@@ -104,6 +112,8 @@ def attend(
         value: what is gathered.
         causal: each token attends to itself and to earlier tokens only.
     """
+    if 0 in query.shape:  # a block that has lost its heads
+        return query.new_empty(*query.shape[:3], value.shape[3])
     on_cpu, short = query.device.type == "cpu", max(query.shape[2], key.shape[2]) <= PLAIN_ATTENTION_TOKENS
     if on_cpu and short and query.dtype == torch.bfloat16 and not causal:
         heads = (each.reshape(-1, *each.shape[2:]) for each in (query, key, value))

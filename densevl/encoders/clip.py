@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32
 from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
-from densevl.core.attention import TAPS, run_block
+from densevl.core.attention import TAPS, Block, run_block
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.images import normalise
@@ -45,6 +45,7 @@ class WholeImageEncoder(nn.Module):
         text_cache: keeps text embeddings on disk under ``model_id``; None for off.
         resize: how whole images are brought to the native size where a caller does not say: ``"crop"`` scales the
             short side and crops the centre, as CLIP does; ``"squash"`` keeps all of the image and gives up its ratio.
+        interpolation: by which whole images are brought to it: ``"bicubic"`` or ``"bilinear"``, with antialiasing.
 
     Attributes:
         image_size: (height, width) of the images that the model was trained with.
@@ -61,6 +62,7 @@ class WholeImageEncoder(nn.Module):
         std: Sequence[float] = OPENAI_DATASET_STD,
         text_cache: TextCache | None = None,
         resize: str = "crop",
+        interpolation: str = "bicubic",
     ) -> None:
         super().__init__()
         self.model = model
@@ -69,7 +71,7 @@ class WholeImageEncoder(nn.Module):
         # Plain numbers, not buffers: a module in bfloat16 would round them.
         self.mean, self.std = tuple(mean), tuple(std)
         self.text_cache = text_cache
-        self.resize = resize
+        self.resize, self.interpolation = resize, interpolation
         size = getattr(model.visual, "image_size", None) or model.visual.size
         self.image_size: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.dim: int = _joint_width(model)
@@ -90,15 +92,15 @@ class WholeImageEncoder(nn.Module):
         """Embed whole images as unit vectors.
 
         Args:
-            images: RGB in [0, 1], any size; brought to the native size of the model, bicubic with antialiasing.
+            images: RGB in [0, 1], any size; brought to the native size of the model.
             mode: ``"crop"`` or ``"squash"``; None for the encoder's own way, its ``resize``.
 
         Raises:
             UsageError: where the images have another layout or the mode is unknown.
         """
         check_images(images)
-        fitted = normalise(fit(images, self.image_size, mode or self.resize), self.mean, self.std)
-        return F.normalize(self._embed(fitted).float(), dim=1)
+        fitted = fit(images, self.image_size, mode or self.resize, self.interpolation)
+        return F.normalize(self._embed(normalise(fitted, self.mean, self.std)).float(), dim=1)
 
     def _embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         return self.model.encode_image(images.to(self.dtype))
@@ -147,6 +149,7 @@ class CLIPEncoder(WholeImageEncoder):
         text_cache: keeps text embeddings on disk under ``model_id``; None for off.
         resize: how whole images are brought to the native size where a caller does not say: ``"crop"`` scales the
             short side and crops the centre, as CLIP does; ``"squash"`` keeps all of the image and gives up its ratio.
+        interpolation: by which whole images are brought to it: ``"bicubic"`` or ``"bilinear"``, with antialiasing.
 
     Attributes:
         patch_size: side of a patch in pixels.
@@ -166,9 +169,10 @@ class CLIPEncoder(WholeImageEncoder):
         std: Sequence[float] = OPENAI_DATASET_STD,
         text_cache: TextCache | None = None,
         resize: str = "crop",
+        interpolation: str = "bicubic",
     ) -> None:
         image: ImageTower = image_tower(model.visual)
-        super().__init__(model, tokenizer, model_id, mean, std, text_cache, resize)
+        super().__init__(model, tokenizer, model_id, mean, std, text_cache, resize, interpolation)
         self.image = image
         self.patch_size, self.width, self.depth = image.patch_size, image.width, len(image.blocks)
 
@@ -195,10 +199,10 @@ class CLIPEncoder(WholeImageEncoder):
             UsageError: where the images have another layout, a map is unknown, or a setting is.
         """
         x, grid = self._tokens(images, positions, border)
-        x, maps = self._run_blocks(x, grid, needs.maps, self.depth - 1)
+        x, maps = self._run_blocks(x, grid, needs.maps, self.depth - 1, positions)
         guide = None if needs.guide is None else needs.guide(images)
         seen = images if needs.images else None
-        return LastBlock(x, self.image.blocks[-1], grid, self.image.prefix, maps, seen, guide)
+        return LastBlock(x, self._blocks(grid, positions)[-1], grid, self.image.prefix, maps, seen, guide)
 
     @torch.no_grad()
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
@@ -274,15 +278,20 @@ class CLIPEncoder(WholeImageEncoder):
         return self.image.tokens(whole.to(self.image.dtype), positions)
 
     def _run_blocks(
-        self, x: Float[Tensor, "b n c"], grid: Size, names: Sequence[str], count: int
+        self, x: Float[Tensor, "b n c"], grid: Size, names: Sequence[str], count: int, positions: str = "size"
     ) -> tuple[Float[Tensor, "b n c"], dict[str, Tensor]]:
         """Tokens behind the first ``count`` blocks, and the maps wanted from these blocks."""
         wanted, maps = _by_block(names, self.depth), {}
-        for index, block in enumerate(self.image.blocks[:count]):
+        for index, block in enumerate(self._blocks(grid, positions)[:count]):
             pieces = run_block(block, x)
             x = pieces["out"]
             maps.update({name: self._on_grid(pieces[tap], grid) for name, tap in wanted[index]})
         return x, maps
+
+    def _blocks(self, grid: Size, positions: str) -> Sequence[Block]:
+        """The blocks; a tower whose blocks know places hands out those of a grid."""
+        placed = getattr(self.image, "blocks_on", None)
+        return self.image.blocks if placed is None else placed(grid, positions)
 
     def _on_grid(self, tokens: Float[Tensor, "b n c"], grid: Size) -> Float[Tensor, "b c h w"]:
         """The patches among the tokens, on their grid."""
@@ -298,6 +307,8 @@ def _joint_width(model: Any) -> int:
 def _by_block(names: Sequence[str], depth: int) -> dict[int, list[tuple[str, str]]]:
     """Names and taps wanted of each block, by its index from the front."""
     wanted = defaultdict(list)
+    if names and depth < 2:
+        raise UsageError(f"map {names[0]!r} is that of an earlier block, and this image tower has one block alone")
     for name in names:
         match = re.fullmatch(rf"blocks\.(-?\d+)(?:\.({'|'.join(TAPS)}))?", name)
         index = -1 if match is None else int(match[1]) + (depth if int(match[1]) < 0 else 0)

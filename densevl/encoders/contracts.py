@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, NoAttention, run_block
+from densevl.core.attention import Block, NoAttention, is_residual, run_block
+from densevl.core.errors import UsageError
 from densevl.core.features import ClosedSet, DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size
 from densevl.core.readings import Reading, UnknownWord
@@ -24,6 +25,7 @@ __all__ = [
     "NOTHING",
     "POSITIONS",
     "Encoder",
+    "FrozenTexts",
     "ImageTower",
     "KnowsClasses",
     "LastBlock",
@@ -44,6 +46,11 @@ BORDERS: tuple[str, ...] = ("black", "drop")
 """What becomes of a side that is no multiple of the patch: ``"black"`` continues the image in zeros at the right and
 the bottom, before it is normalised; ``"drop"`` leaves the rest out, and the map is later stretched over the image."""
 
+
+NO_HEADS = (
+    "the last block of this image tower has lost its attention, so there are no {} to read; take readout=maskclip or "
+    "readout=plain, and nothing that needs keys"
+)
 
 Window = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels of the image that a window was cut from, half-open."""
@@ -131,8 +138,15 @@ class LastBlock:
             values: of each head.
             residual: add the input of the block.
             mlp: add the feed-forward layers.
+
+        Raises:
+            UsageError: where the block has no attention and its input is not to be added.
         """
         tokens = self.block.out(values)
+        if not is_residual(self.block):  # an attention that pools: nothing is added to it
+            return self.on_grid(tokens)
+        if values.shape[1] == 0 and not residual:
+            raise UsageError(NO_HEADS.format("values"))
         if residual:
             tokens = self.tokens + tokens
         if mlp:
@@ -140,8 +154,14 @@ class LastBlock:
         return self.on_grid(tokens)
 
     def keys(self) -> Float[Tensor, "b c h w"]:
-        """The keys of the block's attention on the grid, heads side by side."""
+        """The keys of the block's attention on the grid, heads side by side.
+
+        Raises:
+            UsageError: where the block has no attention.
+        """
         (keys,) = self.block.qkv(self.block.norm_1(self.tokens), "k")
+        if keys.shape[1] == 0:
+            raise UsageError(NO_HEADS.format("keys"))
         return self.on_grid(keys.transpose(1, 2).flatten(2))
 
 
@@ -228,6 +248,27 @@ class TextTower(Protocol):
 
     def fit(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """Texts without the last words that would not fit in the context, and how many of them lost words."""
+        ...
+
+
+@runtime_checkable
+class FrozenTexts(TextTower, Protocol):
+    """A text tower whose first part is dear and fixed, such as a language model, and whose rest is cheap.
+
+    What is kept on disk is the output of the first part, so that it runs once a sentence, whatever follows it.
+    """
+
+    @property
+    def identity(self) -> str:
+        """What decides the output of the first part."""
+        ...
+
+    def states(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q c"]:
+        """The output of the first part."""
+        ...
+
+    def adapt(self, vectors: Float[Tensor, "q c"]) -> Float[Tensor, "q d"]:
+        """The joint space, from the output of the first part; not normalised."""
         ...
 
 

@@ -7,7 +7,7 @@ Safetensors files hold tensors alone. Files of ``torch.save`` are pickles: they 
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,13 @@ __all__ = ["check_state_dict", "load_state_dict", "read_metadata"]
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "decoder")
 """Keys under which training programs keep the weights."""
+
+HARMLESS = (
+    'Arguments of a training program run nothing: `python -c "import argparse, torch; from safetensors.torch import '
+    "save_file; torch.serialization.add_safe_globals([argparse.Namespace]); save_file({k: v.contiguous() for k, v in "
+    "torch.load('FILE', weights_only=True)['state_dict'].items()}, 'NEW.safetensors')\"` leaves them out"
+)
+"""The cure for files that hold the arguments of their program, as those of SLIP and LaCLIP do."""
 
 
 def load_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -45,13 +52,19 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
-def check_state_dict(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor], path: str | Path) -> None:
+def check_state_dict(
+    state: Mapping[str, Tensor],
+    model_state: Mapping[str, Tensor],
+    path: str | Path,
+    likeness: Callable[[], str] | None = None,
+) -> None:
     """Compare names and shapes of a file with those of a model.
 
     Args:
         state: what the file holds.
         model_state: what the model needs.
         path: of the file, for the message.
+        likeness: says what the file looks like instead, empty where that is not known; asked only where it differs.
 
     Raises:
         WeightsError: where names are missing or left over, or a shape differs.
@@ -69,6 +82,7 @@ def check_state_dict(state: Mapping[str, Tensor], model_state: Mapping[str, Tens
         raise WeightsError(
             f"{path} was made for another model ({'; '.join(faults)}); "
             "give the weights of this architecture, or name the architecture that they belong to"
+            + (f": {seen}" if (seen := likeness() if likeness else "") else "")
         )
 
 
@@ -124,6 +138,7 @@ def _read_torch(path: Path) -> Any:
         what = f"asks for {wanted[1]}, which might run code" if wanted else "is damaged, or holds more than tensors"
         raise WeightsError(
             f"{path} {what}, so it was not loaded; give a safetensors file of these weights, or save its tensors alone"
+            + (f". {HARMLESS}" if wanted and wanted[1] in ("argparse.Namespace",) else "")
         ) from error
     except (
         *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError),

@@ -13,6 +13,7 @@ import open_clip
 import timm
 import torch
 from torch import Tensor, nn
+from toys.resnet import RESNET
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -201,6 +202,48 @@ def _a_clip(small: bool) -> Published:
     return Published(whole.arch, whole.shapes | left, (*whole.left, *left))
 
 
+def llm2clip_arch(small: bool, llm: str = "org/tiny") -> Any:
+    """An image tower of EVA-02 with the adapter of a language model."""
+    if not small:
+        return "LLM2CLIP-EVA02-L-14-336"
+    vision = small_timm("eva02_base_patch16_clip_224")["vision_cfg"] | {"timm_proj": None}
+    vision["timm_model_kwargs"] = {"embed_dim": 48, "depth": 2, "num_heads": 3}
+    adapter = {"width": 32, "blocks": 2, "expansion": 2}
+    text = {"tower": "llm", "llm": llm, "template": "llm2vec-llama-3", "context_length": 64, "adapter": adapter}
+    return {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+
+
+def _llm2clip(small: bool) -> Published:
+    """The names of EVA-CLIP's own ``EVAVisionTransformer`` and of ``TextProj``, as the training code has them."""
+    width, depth, hidden, side, patch = (48, 2, 128, 32, 16) if small else (1024, 24, 2730, 336, 14)
+    llm, joint, blocks = (32, 24, 2) if small else (4096, 1280, 4)
+    found: Shapes = {"logit_scale": (), "visual.cls_token": (1, 1, width)}
+    found |= {"visual.pos_embed": (1, (side // patch) ** 2 + 1, width)}
+    found |= {"visual.patch_embed.proj.weight": (width, 3, patch, patch), "visual.patch_embed.proj.bias": (width,)}
+    for at in (f"visual.blocks.{number}" for number in range(depth)):
+        square, line = (width, width), (width,)
+        found |= {f"{at}.{name}.{kind}": line for name in ("norm1", "norm2") for kind in ("weight", "bias")}
+        found |= {f"{at}.attn.{name}_proj.weight": square for name in "qkv"}
+        found |= {f"{at}.attn.{name}": line for name in ("q_bias", "v_bias", "proj.bias")}
+        found |= {f"{at}.attn.inner_attn_ln.{kind}": line for kind in ("weight", "bias")}
+        found |= {f"{at}.attn.proj.weight": square}
+        found |= {f"{at}.mlp.{name}.weight": (hidden, width) for name in ("w1", "w2")}
+        found |= {f"{at}.mlp.{name}.bias": (hidden,) for name in ("w1", "w2")}
+        found |= {f"{at}.mlp.ffn_ln.{kind}": (hidden,) for kind in ("weight", "bias")}
+        found |= {f"{at}.mlp.w3.weight": (width, hidden), f"{at}.mlp.w3.bias": line}
+    found |= {"visual.norm.weight": (width,), "visual.norm.bias": (width,)}
+    found |= {"visual.head.weight": (joint, width), "visual.head.bias": (joint,)}
+    for at in (f"text.text_adaptor.{number}" for number in range(blocks)):
+        found |= {f"{at}.fn.0.weight": (2 * llm, llm), f"{at}.fn.0.bias": (2 * llm,)}
+        found |= {f"{at}.fn.3.weight": (llm, 2 * llm), f"{at}.fn.3.bias": (llm,)}
+        found |= {f"{at}.ln.weight": (llm,), f"{at}.ln.bias": (llm,)}
+    at = "text.text_adaptor"
+    found |= {f"{at}.{blocks}.weight": (llm,), f"{at}.{blocks}.bias": (llm,)}
+    found |= {f"{at}.{blocks + 1}.weight": (joint, llm), f"{at}.{blocks + 1}.bias": (joint,)}
+    left = {"visual.rope.freqs_cos": (4, 64), "visual.rope.freqs_sin": (4, 64)}
+    return Published(llm2clip_arch(small), found | left, tuple(left))
+
+
 def _un2clip(small: bool) -> Published:
     arch = small_clip(quick_gelu=True) if small else "ViT-L-14-quickgelu"
     whole = clip_shapes(arch if small else open_clip.get_model_config(arch))
@@ -252,6 +295,99 @@ def _decomposed(name: str, shape: tuple[int, ...]) -> Shapes:
     return left | {f"{name}.vector_S": (1, rank), f"{name}.fc_V.weight": (rank, shape[1])}
 
 
+def _cloob(small: bool) -> Published:
+    arch = small_clip(quick_gelu=True) if small else "RN50-quickgelu"
+    found = clip_shapes(arch if small else open_clip.get_model_config(arch))
+    found = {"logit_inv_tau" if name == "logit_scale" else name: shape for name, shape in found.items()}
+    return Published(arch, found | {"logit_scale_hopfield": ()}, ("logit_scale_hopfield",))
+
+
+def _protoclip(small: bool) -> Published:
+    arch = small_clip(vision_cfg=RESNET) if small else "RN50"
+    heads = {f"{kind}_projection_head.layers.{part}": (128, 128) for kind in ("image", "text") for part in "02"}
+    left = {"logit_scale_proto": (), **heads}
+    return Published(arch, clip_shapes(arch if small else open_clip.get_model_config(arch)) | left, tuple(left))
+
+
+def _tinyclip(small: bool) -> Published:
+    arch = small_clip() if small else "TinyCLIP-ViT-39M-16-Text-19M"
+    return Published(arch, {_of_tinyclip(name): shape for name, shape in _built(arch).items()})
+
+
+def _of_tinyclip(name: str) -> str:
+    kind = (
+        "_image_encoder" if name.startswith("visual.") else "_logit_scale" if name == "logit_scale" else "_text_encoder"
+    )
+    return f"{kind}.{name}"
+
+
+def _tinyclip_auto(small: bool) -> Published:
+    """Heads of 64: all of a block, some, or none; at the published size on the widths of ViT-B/32 as it was."""
+    sizes = (64, 3, 16, 24, 300) if small else (640, 12, 32, 512, 49408)
+    width, layers, patch, joint, words = sizes
+    side = 32 if small else 224
+    arch = {
+        "embed_dim": joint,
+        "vision_cfg": {"tower": "free", "image_size": side, "patch_size": patch},
+        "text_cfg": {"tower": "free"},
+    }
+    found: Shapes = {
+        **{f"_image_encoder.visual.{name}": shape for name, shape in _free_blocks(width, layers).items()},
+        **{f"_image_encoder.visual.{norm}": (width,) for norm in ("ln_pre.weight", "ln_pre.bias")},
+        **{f"_image_encoder.visual.{norm}": (width,) for norm in ("ln_post.weight", "ln_post.bias")},
+        "_image_encoder.visual.class_embedding": (width,),
+        "_image_encoder.visual.positional_embedding": ((side // patch) ** 2 + 1, width),
+        "_image_encoder.visual.proj": (width, joint),
+        "_image_encoder.visual.conv1.weight": (width, 3, patch, patch),
+        **{f"_text_encoder.{name}": shape for name, shape in _free_blocks(width, layers).items()},
+        **{f"_text_encoder.{norm}": (width,) for norm in ("ln_final.weight", "ln_final.bias")},
+        "_text_encoder.positional_embedding": (77, width),
+        "_text_encoder.token_embedding.weight": (words, width),
+        "_text_encoder.text_projection": (width, joint),
+    }
+    twice = {f"{name[1:].replace('encoder', 'encoder_without_ddp', 1)}": shape for name, shape in found.items()}
+    return Published(arch, found | {"_logit_scale.logit_scale": ()} | twice, tuple(twice))
+
+
+def _free_blocks(width: int, layers: int) -> Shapes:
+    """Blocks of 0, 1, 2, 0, … heads and, each, other numbers of units."""
+    found: Shapes = {}
+    for index in range(layers):
+        block, inner, units = f"transformer.resblocks.{index}", 64 * (index % 3), 16 * (index + 1)
+        attention: Shapes = {"ln_1.weight": (width,), "ln_1.bias": (width,), "attn.in_proj_bias": (3 * inner,)}
+        attention |= {"attn.in_proj_weight": (3 * inner, width), "attn.out_proj.weight": (width, inner)}
+        attention |= {"attn.out_proj.bias": (width,)}
+        found |= {f"{block}.{name}": shape for name, shape in (attention if inner else {}).items()}
+        found |= {f"{block}.ln_2.{part}": (width,) for part in ("weight", "bias")}
+        found |= _mlp(f"{block}.mlp", width, units)
+    return found
+
+
+def _mlp(name: str, width: int, units: int) -> Shapes:
+    into = {f"{name}.c_fc.weight": (units, width), f"{name}.c_fc.bias": (units,)}
+    return into | {f"{name}.c_proj.weight": (width, units), f"{name}.c_proj.bias": (width,)}
+
+
+def _clip_moe(small: bool) -> Published:
+    """Mixtures of four experts in all blocks of both towers, and two position tables, as in Long-CLIP."""
+    if small:
+        arch: Any = small_clip(quick_gelu=True, text_cfg={"context_length": 248})
+        config = arch
+        towers = {part: {"tower": "moe", "top_k": 2, "head_width": 16} for part in ("vision_cfg", "text_cfg")}
+        arch = {**arch, **towers, "vision_cfg": {**towers["vision_cfg"], "image_size": 32, "patch_size": 16}}
+    else:
+        arch, config = "CLIP-MoE-ViT-L-14", named("ViT-L-14-quickgelu", context_length=248)
+    found: Shapes = {}
+    for name, shape in clip_shapes(config).items():
+        block, mlp, rest = name.partition(".mlp.")
+        if mlp:
+            found |= {f"{block}.experts.{expert}.{rest}": shape for expert in range(4)}
+            found[f"{block}.gate.weight"] = (4, found[f"{block}.ln_2.weight"][0])
+        else:
+            found[name] = shape
+    return Published(arch, found | {"positional_embedding_res": found["positional_embedding"]})
+
+
 def _part(whole: Shapes, prefix: str) -> Shapes:
     return {name.removeprefix(prefix): shape for name, shape in whole.items() if name.startswith(prefix)}
 
@@ -265,12 +401,18 @@ def _built(arch: Any) -> Shapes:
 
 PUBLISHED: dict[str, Callable[[bool], Published]] = {
     "a-clip": _a_clip,
+    "clip-moe": _clip_moe,
     "clip-svd": _clip_svd,
+    "cloob": _cloob,
     "diva": _diva,
     "laclip": lambda small: _laclip(small, qk_norm=True),
+    "llm2clip": _llm2clip,
     "long-clip": _long_clip,
     "openai": _openai,
+    "protoclip": _protoclip,
     "slip": _slip,
+    "tinyclip": _tinyclip,
+    "tinyclip-auto": _tinyclip_auto,
     "timm-vit": _timm_vit,
     "transformers-clip": _transformers_clip,
     "transformers-siglip": _transformers_siglip,

@@ -7,24 +7,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from toys.golden import rule_state
+from toys.published_regions import REGION_MODELS, alpha_arch
 
-from densevl.encoders.architectures import build_model
-from densevl.weights.layouts import layout
-
-ALPHA = {
-    "embed_dim": 32,
-    "quick_gelu": True,
-    "vision_cfg": {"tower": "alpha-clip", "image_size": 32, "patch_size": 8, "width": 64, "layers": 2},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-}
+ALPHA = alpha_arch(True)
 """Alpha-CLIP as the reference outputs have it, with a text tower of CLIP's vocabulary."""
-
-
-def alpha_names(arch: dict) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a file of Alpha-CLIP."""
-    with torch.device("meta"):
-        model, _ = build_model(arch)
-    return {name: tuple(tensor.shape) for name, tensor in layout("alpha-clip").write(model.state_dict()).items()}
 
 
 def base_of(arch: dict) -> dict[str, Tensor]:
@@ -46,7 +32,7 @@ def save_alpha(folder: Path, alpha: float | None = None) -> tuple[Path, Path]:
     """
     path, base = folder / "alpha.safetensors", folder / "base.safetensors"
     clip = base_of(ALPHA)
-    state = rule_state(alpha_names(ALPHA))
+    state = rule_state(REGION_MODELS["alpha-clip"](True).shapes)
     if alpha is not None:
         dotted = {name.replace("in_proj_", "in_proj."): tensor for name, tensor in clip.items()}
         state = {name: dotted[f"visual.{name}"] for name in state if name != "conv1_alpha.weight"}

@@ -17,6 +17,9 @@ IMAGE_TOWERS = Registry(
     "image tower",
     {
         "alpha-clip": "densevl.encoders.towers.alpha:build_alpha_tower",
+        "fg-clip-2": "densevl.encoders.towers.fg_clip_2:build_fg_clip_2",
+        "free": "densevl.encoders.towers.free:build_free_image",
+        "moe": "densevl.encoders.towers.moe:build_moe_image",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )
@@ -24,6 +27,7 @@ IMAGE_TOWERS = Registry(
 space, the tensors that the tower will be filled with, and whether its activation is QuickGELU."""
 
 ADAPTERS = {
+    "open_clip.modified_resnet.ModifiedResNet": "densevl.encoders.towers.resnet:ResNetTower",
     "open_clip.transformer.VisionTransformer": "densevl.encoders.towers.open_clip:OpenClipTower",
     "timm.models.vision_transformer.VisionTransformer": "densevl.encoders.towers.timm:TimmTower",
 }

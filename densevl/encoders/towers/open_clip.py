@@ -17,7 +17,7 @@ from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers.positions import PositionTable
 
-__all__ = ["OpenClipBlock", "OpenClipTower"]
+__all__ = ["OpenClipBlock", "OpenClipTower", "block_view", "is_readable"]
 
 LETTERS = "qkv"
 
@@ -33,17 +33,20 @@ class OpenClipBlock:
         return self.block.ln_1(x)
 
     def qkv(self, x: Float[Tensor, "b n c"], wanted: str = LETTERS) -> tuple[Float[Tensor, "b heads n e"], ...]:
-        """Project normalised tokens to queries, keys and values of each head; only what is wanted is computed."""
+        """Project normalised tokens to queries, keys and values of each head; only what is wanted is computed.
+
+        The number of heads is that of the rows of the projection: an attention may be narrower than the tokens.
+        """
         attn = self.block.attn
         if wanted == LETTERS:
             projected = linear(x, attn.in_proj_weight, attn.in_proj_bias)
-            return tuple(projected.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4))
-        width, found = attn.embed_dim, []
+            return tuple(projected.unflatten(-1, (3, -1, attn.head_dim)).permute(2, 0, 3, 1, 4))
+        width, found = len(attn.in_proj_weight) // 3, []
         for letter in wanted:
             rows = slice(LETTERS.index(letter) * width, (LETTERS.index(letter) + 1) * width)
             bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
             projected = F.linear(x, attn.in_proj_weight[rows], bias)
-            found.append(projected.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2))
+            found.append(projected.unflatten(-1, (-1, attn.head_dim)).transpose(1, 2))
         return tuple(found)
 
     def out(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
@@ -62,6 +65,17 @@ class OpenClipBlock:
         hidden = linear(x, mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
         hidden = hidden if exact else mlp.gelu(hidden)
         return self.block.ls_2(linear(hidden, mlp.c_proj.weight, mlp.c_proj.bias))
+
+
+def is_readable(block: nn.Module) -> bool:
+    """True for open_clip's usual block, and for one that brings a view of its own."""
+    return type(block) is ResidualAttentionBlock or hasattr(block, "view")
+
+
+def block_view(block: Any) -> Block:
+    """A block as readers run it: the view that it brings itself, or that of open_clip's blocks."""
+    view = getattr(block, "view", None)
+    return OpenClipBlock(block) if view is None else view
 
 
 class OpenClipTower:
@@ -89,7 +103,7 @@ class OpenClipTower:
     @property
     def blocks(self) -> Sequence[Block]:
         """The blocks, first to last."""
-        return [OpenClipBlock(block) for block in self.visual.transformer.resblocks]
+        return [block_view(block) for block in self.visual.transformer.resblocks]
 
     @property
     def size(self) -> Size:
@@ -173,6 +187,7 @@ def _check_tower(visual: Any) -> None:
         raise UsageError(f"the image tower must be a ViT of open_clip; got {type(visual).__name__}")
     if visual.patch_size[0] != visual.patch_size[1]:
         raise UsageError(f"patches must be square; got {visual.patch_size}")
-    strange = {type(block).__name__ for block in visual.transformer.resblocks} - {ResidualAttentionBlock.__name__}
+    blocks = visual.transformer.resblocks
+    strange = {type(block).__name__ for block in blocks if not is_readable(block)}
     if strange:
         raise UsageError(f"the blocks of the image tower must be ResidualAttentionBlock; got {', '.join(strange)}")

@@ -11,5 +11,6 @@ REGION_EMBEDDERS = Registry(
         "marked-images": "densevl.regions.embedders.marked_images:MarkedImages",
         "mask-pooling": "densevl.regions.embedders.mask_pooling:MaskPooling",
         "prompter": "densevl.regions.embedders.prompted:PromptedRegions",
+        "roi-align": "densevl.regions.embedders.roi_pooling:RoIPooling",
     },
 )

@@ -45,6 +45,7 @@ class WholeImageEncoder(nn.Module):
         text_cache: keeps text embeddings on disk under ``model_id``; None for off.
         resize: how whole images are brought to the native size where a caller does not say: ``"crop"`` scales the
             short side and crops the centre, as CLIP does; ``"squash"`` keeps all of the image and gives up its ratio.
+        interpolation: by which whole images are brought to it: ``"bicubic"`` or ``"bilinear"``, with antialiasing.
 
     Attributes:
         image_size: (height, width) of the images that the model was trained with.
@@ -61,6 +62,7 @@ class WholeImageEncoder(nn.Module):
         std: Sequence[float] = OPENAI_DATASET_STD,
         text_cache: TextCache | None = None,
         resize: str = "crop",
+        interpolation: str = "bicubic",
     ) -> None:
         super().__init__()
         self.model = model
@@ -69,7 +71,7 @@ class WholeImageEncoder(nn.Module):
         # Plain numbers, not buffers: a module in bfloat16 would round them.
         self.mean, self.std = tuple(mean), tuple(std)
         self.text_cache = text_cache
-        self.resize = resize
+        self.resize, self.interpolation = resize, interpolation
         size = getattr(model.visual, "image_size", None) or model.visual.size
         self.image_size: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.dim: int = _joint_width(model)
@@ -90,15 +92,15 @@ class WholeImageEncoder(nn.Module):
         """Embed whole images as unit vectors.
 
         Args:
-            images: RGB in [0, 1], any size; brought to the native size of the model, bicubic with antialiasing.
+            images: RGB in [0, 1], any size; brought to the native size of the model.
             mode: ``"crop"`` or ``"squash"``; None for the encoder's own way, its ``resize``.
 
         Raises:
             UsageError: where the images have another layout or the mode is unknown.
         """
         check_images(images)
-        fitted = normalise(fit(images, self.image_size, mode or self.resize), self.mean, self.std)
-        return F.normalize(self._embed(fitted).float(), dim=1)
+        fitted = fit(images, self.image_size, mode or self.resize, self.interpolation)
+        return F.normalize(self._embed(normalise(fitted, self.mean, self.std)).float(), dim=1)
 
     def _embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         return self.model.encode_image(images.to(self.dtype))
@@ -147,6 +149,7 @@ class CLIPEncoder(WholeImageEncoder):
         text_cache: keeps text embeddings on disk under ``model_id``; None for off.
         resize: how whole images are brought to the native size where a caller does not say: ``"crop"`` scales the
             short side and crops the centre, as CLIP does; ``"squash"`` keeps all of the image and gives up its ratio.
+        interpolation: by which whole images are brought to it: ``"bicubic"`` or ``"bilinear"``, with antialiasing.
 
     Attributes:
         patch_size: side of a patch in pixels.
@@ -166,9 +169,10 @@ class CLIPEncoder(WholeImageEncoder):
         std: Sequence[float] = OPENAI_DATASET_STD,
         text_cache: TextCache | None = None,
         resize: str = "crop",
+        interpolation: str = "bicubic",
     ) -> None:
         image: ImageTower = image_tower(model.visual)
-        super().__init__(model, tokenizer, model_id, mean, std, text_cache, resize)
+        super().__init__(model, tokenizer, model_id, mean, std, text_cache, resize, interpolation)
         self.image = image
         self.patch_size, self.width, self.depth = image.patch_size, image.width, image.depth
 

@@ -4,6 +4,7 @@ A step works on a whole state dict in place, after its names were translated. Re
 ones, writing the published ones of ours; one after the other changes nothing but, in :class:`MergeSVD`, last digits.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -243,6 +244,36 @@ class FoldClassPosition:
 
 
 @dataclass(frozen=True)
+class QueryValueBias:
+    """Biases of queries, keys and values in one, those of the keys zero, as timm's EvaAttention has them apart.
+
+    Attributes:
+        name: template of the published name.
+        query: template of our name of the biases of the queries.
+        value: template of our name of the biases of the values.
+    """
+
+    name: str
+    query: str
+    value: str
+
+    def read(self, state: State) -> None:
+        """Take the first and the last third; what the file has for the keys is not used by its model either."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            holes = Template(self.name).read(name) or {}
+            query, _, value = state.pop(name).chunk(3)
+            state[Template(self.query).fill(holes)] = query
+            state[Template(self.value).fill(holes)] = value
+
+    def write(self, state: State) -> None:
+        """Put zeros between the two."""
+        for name in [name for name in state if Template(self.query).matches(name)]:
+            holes = Template(self.query).read(name) or {}
+            query, value = state.pop(name), state.pop(Template(self.value).fill(holes))
+            state[Template(self.name).fill(holes)] = torch.cat([query, torch.zeros_like(query), value])
+
+
+@dataclass(frozen=True)
 class Temperature:
     """The scale of cosines, published as the temperature that they are divided by.
 
@@ -288,15 +319,39 @@ class Constant:
             del state[self.name]
 
 
+@dataclass(frozen=True)
+class FoldPatches:
+    """A linear map of the pixels of a square patch, row by row and each RGB, which ours is as a convolution.
+
+    Attributes:
+        name: template of the name, which stays.
+    """
+
+    name: str
+
+    def read(self, state: State) -> None:
+        """Give the inputs (3 · side²) the shape (3, side, side)."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            side = math.isqrt(state[name].shape[1] // 3)
+            state[name] = state[name].unflatten(1, (side, side, 3)).permute(0, 3, 1, 2).contiguous()
+
+    def write(self, state: State) -> None:
+        """Give them one dimension."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            state[name] = state[name].permute(0, 2, 3, 1).flatten(1)
+
+
 FUSIONS: dict[str, type[Any]] = {
     "constant": Constant,
     "fold_class_position": FoldClassPosition,
+    "fold_patches": FoldPatches,
     "join": Join,
     "join_positions": JoinPositions,
     "merge_svd": MergeSVD,
-    "temperature": Temperature,
+    "query_value_bias": QueryValueBias,
     "split": Split,
     "squeeze": Squeeze,
+    "temperature": Temperature,
     "transpose": Transpose,
     "unsqueeze": Unsqueeze,
 }

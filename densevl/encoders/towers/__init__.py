@@ -17,8 +17,13 @@ IMAGE_TOWERS = Registry(
     "image tower",
     {
         "alpha-clip": "densevl.encoders.towers.alpha:build_alpha_tower",
+        "dinotxt": "densevl.encoders.towers.dinotxt:build_dinotxt_tower",
+        "fg-clip-2": "densevl.encoders.towers.fg_clip_2:build_fg_clip_2",
         "free": "densevl.encoders.towers.free:build_free_image",
+        "mean": "densevl.encoders.towers.headed:build_mean_tower",
         "moe": "densevl.encoders.towers.moe:build_moe_image",
+        "radio": "densevl.encoders.towers.radio:build_radio_tower",
+        "grain": "densevl.encoders.towers.grain:build_grain_tower",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )

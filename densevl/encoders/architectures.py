@@ -17,7 +17,6 @@ import open_clip
 import torch
 from jaxtyping import Float, Int
 from open_clip.model import _build_text_tower, _build_vision_tower
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError, WeightsError, suggestion
@@ -156,7 +155,7 @@ def build_model(
         return build_mini_clip()
     config = architecture(arch)
     vision, text = config["vision_cfg"], config["text_cfg"]
-    reader = _tokenizer(text, tokenizer)
+    reader = read_tokenizer(text, tokenizer)
     try:
         if "tower" not in vision and "tower" not in text:
             kind: type[nn.Module] = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
@@ -207,12 +206,3 @@ def _without_tower(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def _tokenizer(text: Mapping[str, Any], file: str | Path | None) -> Any:
-    """The tokenizer of an architecture, whose file may come with densevl."""
-    merges = (text.get("tokenizer_kwargs") or {}).get("bpe_path")
-    if merges:
-        context = text.get("context_length", 77)
-        return SimpleTokenizer(str(DATA / merges), context_length=context)
-    return read_tokenizer(text, file)

@@ -85,7 +85,13 @@ class Shrunk:
         words: Any = like.text
         name = f"{like.model_id}, {'shrunk' if inherited else 'new'} to {self.after[0]} and {self.after[1]} weights"
         made = CLIPEncoder(
-            model.to(like.device, like.dtype), words.tokenizer, name, like.mean, like.std, resize=like.resize
+            model.to(like.device, like.dtype),
+            words.tokenizer,
+            name,
+            like.mean,
+            like.std,
+            resize=like.resize,
+            interpolation=like.interpolation,
         )
         made.arch = self.config
         return made.eval().requires_grad_(False)

@@ -18,7 +18,7 @@ from densevl.api.model import Model
 from densevl.api.models import encoders, missing_weights, model_entry
 from densevl.benchmarks.speed.cost import measure
 from densevl.benchmarks.tables.encoder_tasks import PhotoTasks, SceneTasks, Tasks
-from densevl.core.errors import DensevlError, UsageError, first_line
+from densevl.core.errors import DensevlError, first_line
 from densevl.metrics.table import Cell, Spread, Table
 from densevl.weights import is_cached, weights_entry
 

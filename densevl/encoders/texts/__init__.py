@@ -12,8 +12,11 @@ __all__ = ["TEXT_TOWERS", "text_tower"]
 TEXT_TOWERS = Registry(
     "text tower",
     {
+        "dinotxt": "densevl.encoders.texts.dinotxt:build_dinotxt_text",
         "free": "densevl.encoders.towers.free:build_free_text",
+        "llm": "densevl.encoders.texts.llm:build_llm_texts",
         "moe": "densevl.encoders.towers.moe:build_moe_text",
+        "tips": "densevl.encoders.texts.tips:build_tips_text",
     },
 )
 """Builders of towers by the name that an architecture gives as ``tower`` in its ``text_cfg``: of the rest of it, the

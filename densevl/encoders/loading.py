@@ -126,6 +126,7 @@ def build_clip(
         resize=resize or (row.resize if row else found.resize or (similar.resize if similar else "crop")),
         interpolation=interpolation or (similar.interpolation if similar else "bicubic"),
     )
+    encoder.arch = arch
     return encoder.eval().requires_grad_(False)
 
 
@@ -171,7 +172,9 @@ def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = Fals
         model, tokenizer = build_model(arch)
     kind = WholeImageEncoder if whole else CLIPEncoder
     name = architecture_name(arch, Path("random"))
-    return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+    encoder = kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+    encoder.arch = arch
+    return encoder
 
 
 def _tokenizer(entry: WeightsEntry, offline: bool) -> Path | None:

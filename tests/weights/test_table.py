@@ -83,9 +83,9 @@ def test_rows_that_open_clip_has_not(name: str) -> None:
     assert entry.layout is None or entry.layout in layouts()
     if entry.layout and layouts()[entry.layout].mean:
         assert (entry.mean, entry.std) == (layouts()[entry.layout].mean, layouts()[entry.layout].std)
-    if entry.base:
-        assert weights_entry(entry.base).kind == "clip"
-    if not entry.tokenizer and "SigLIP" not in str(entry.arch):
+    bases = [weights_entry(base) for base in entry.bases]
+    assert {base.kind for base in bases} <= {"clip", "part"}
+    if not any(one.tokenizer for one in (entry, *bases)) and "SigLIP" not in str(entry.arch):
         with torch.device("meta"):
             model = build_model(entry.arch)[0]
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -105,6 +105,8 @@ def test_what_a_licence_forbids_is_said() -> None:
     assert {licence: terms(licence) for licence in licences if terms(licence)} == {
         "CC-BY-NC-4.0": "no commercial use",
         "Apple ML Research Model License (apple-amlr)": "for research alone, no product",
+        "DINOv3 License": "Meta's own terms, to be accepted first; no use in weapons",
+        "NVIDIA Open Model License": "NVIDIA's own terms; notices are to be kept",
     }
     assert licence_text(weights_entry("clip-vit-b16-metaclip")) == (
         "clip-vit-b16-metaclip: licence CC-BY-NC-4.0 (no commercial use)"

@@ -601,7 +601,7 @@ def _flame(small: bool) -> Published:
     """The image half beside a language model, of which a file may hold a part."""
     arch: Any = "FLAME-ViT-B-16"
     if small:
-        arch = json.loads((DATA / "architectures" / f"{arch}.json").read_text()) | {"embed_dim": 40}
+        arch = json.loads((DATA / "architectures" / f"{arch}.json").read_text()) | {"embed_dim": 32}
         arch["vision_cfg"] |= small_clip()["vision_cfg"]
     whole = _built(arch)
     found = {f"mm.{name}": shape for name, shape in _part(whole, "visual.layers.").items()}

@@ -1,5 +1,7 @@
 """Every layout against a file of its published names and shapes: recognised by it alone, read and written."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from toys.published import PUBLISHED
@@ -76,3 +78,8 @@ def test_every_row_names_architectures_that_there_are():
 
     for one in layouts().values():
         assert set(one.archs) <= set(architectures())
+
+
+def test_the_page_of_layouts_names_each():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "layouts.md").read_text(encoding="utf-8")
+    assert [name for name in layouts() if f"`{name}`" not in page] == []

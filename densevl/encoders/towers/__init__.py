@@ -23,6 +23,7 @@ IMAGE_TOWERS = Registry(
         "mean": "densevl.encoders.towers.headed:build_mean_tower",
         "moe": "densevl.encoders.towers.moe:build_moe_image",
         "radio": "densevl.encoders.towers.radio:build_radio_tower",
+        "grain": "densevl.encoders.towers.grain:build_grain_tower",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
 )

@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from timm.layers import apply_rot_embed_cat
-from timm.models.eva import Eva, EvaBlockPostNorm
+from timm.layers import AttentionRope, apply_rot_embed_cat
+from timm.models.eva import Eva, EvaAttention, EvaBlockPostNorm
 from timm.models.eva import EvaBlock as TimmEvaBlock
 from torch import Tensor, nn
 
@@ -174,7 +174,7 @@ class EvaTower(TimmTower):
                 f"the image tower must be an Eva of timm, such as eva02_base_patch16_clip_224; got "
                 f"{type(trunk).__name__}"
             )
-        check_blocks(trunk, set(VIEWS))
+        check_blocks(trunk, set(VIEWS), {AttentionRope, EvaAttention})
 
 
 def _rope_on(module: nn.Module, grid: Size) -> Tensor:

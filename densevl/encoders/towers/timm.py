@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from timm.layers import AttentionPoolLatent, Mlp
+from timm.layers import Attention, AttentionPoolLatent, Mlp
 from timm.models import VisionTransformer
 from timm.models.vision_transformer import Block as TimmViTBlock
 from torch import Tensor, nn
@@ -186,7 +186,7 @@ class TimmTower:
                 "the image tower must be a VisionTransformer of timm with a position embedding, such as "
                 f"vit_base_patch16_siglip_224; got {type(trunk).__name__}"
             )
-        check_blocks(trunk, {TimmViTBlock})
+        check_blocks(trunk, {TimmViTBlock}, {Attention})
 
 
 def _pooled_alone(pool: Any, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
@@ -222,11 +222,25 @@ def _patch_size(trunk: Any) -> int:
     return int(sides[0])
 
 
-def check_blocks(trunk: Any, known: set[type]) -> None:
-    """Refuse blocks of another kind, and attention whose result is gated by what enters it."""
+def check_blocks(trunk: Any, known: set[type], attentions: set[type]) -> None:
+    """Refuse blocks of another kind, attention of another kind, and attention gated by what enters it.
+
+    Args:
+        trunk: with ``blocks``.
+        known: classes of blocks.
+        attentions: classes of their attention.
+
+    Raises:
+        UsageError: with the classes that are known and those that came.
+    """
     strange = {type(block).__name__ for block in trunk.blocks if type(block) not in known}
-    gates = any(getattr(block.attn, "gate", None) is not None for block in trunk.blocks if not strange)
-    if strange or gates:
-        names = " or ".join(sorted(kind.__name__ for kind in known))
-        got = ", ".join(sorted(strange)) or "gates"
-        raise UsageError(f"the blocks of the image tower must be timm's {names} without gates; got {got}")
+    if not strange:
+        strange = {type(block.attn).__name__ for block in trunk.blocks if type(block.attn) not in attentions}
+    if not strange and any(block.attn.gate is not None for block in trunk.blocks):
+        strange = {"gates"}
+    if strange:
+        names, kinds = (" or ".join(sorted(kind.__name__ for kind in each)) for each in (known, attentions))
+        raise UsageError(
+            f"the blocks of the image tower must be timm's {names} with {kinds} without gates; got "
+            f"{', '.join(sorted(strange))}"
+        )

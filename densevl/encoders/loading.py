@@ -199,7 +199,7 @@ def _model(
     """A model of an architecture, in float32, with the tensors of a file and of its base, and its tokenizer."""
     base = None if made_from is None else _read(made_from)
     read = found.read(opened.state, base)
-    if made_from is not None and base is not None:
+    if made_from is not None and base is not None and not found.replaces:
         check_base(opened, found.read(opened.state, {}), made_from, base)
     state = {name: tensor for name, tensor in read.items() if name not in LEFTOVERS}
     with torch.device("meta"):

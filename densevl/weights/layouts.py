@@ -46,6 +46,7 @@ class Layout:
         fuse: rows of steps, see :data:`densevl.weights.fusions.FUSIONS`, in the order of reading.
         base: templates of our names that come from the file that this one was made from; where the name is another
             there, a pair of templates, its name and ours.
+        replaces: whether the part is another network than that of its base, and not the same one trained further.
         quick_gelu: the activation that all files of this layout are made for; None where they differ.
         mean: what is subtracted from RGB in [0, 1] for all files of this layout; None where they differ.
         std: what the result is divided by; None where they differ.
@@ -65,6 +66,7 @@ class Layout:
     rename: tuple[tuple[str, str], ...] = ()
     fuse: tuple[Mapping[str, Any], ...] = ()
     base: tuple[str | tuple[str, str], ...] = ()
+    replaces: bool = False
     quick_gelu: bool | None = None
     mean: Triple | None = None
     std: Triple | None = None

@@ -4,7 +4,7 @@ A file is read by its layout (:mod:`densevl.weights.layouts`): that of its row, 
 whose signs it shows. What a file of a part of a model does not hold comes from its base.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def build_clip(
     resize: str | None = None,
     interpolation: str | None = None,
     layout: str | None = None,
-    base: str | Path | None = None,
+    base: str | Path | Sequence[str | Path] | None = None,
     tokenizer: str | Path | None = None,
     like: str | None = None,
     text_cache: bool = True,
@@ -66,7 +66,8 @@ def build_clip(
         resize: ``"crop"`` or ``"squash"``, where it is not the one of the weights table, of the layout, or ``"crop"``.
         interpolation: ``"bicubic"`` or ``"bilinear"``, where it is not the one of the weights table, or ``"bicubic"``.
         layout: the names that the file gives its tensors; None for those of the weights table, or to tell by them.
-        base: a name of the weights table or a file: the model that a file of a part of a model was made from.
+        base: a name of the weights table or a file: the model that a file of a part of a model was made from; several
+            where it lies in several files.
         tokenizer: the file of the tokenizer, where it is not CLIP's; None for the one of the weights table, or the one
             beside the file.
         like: a name of the weights table: of a file, what neither it nor its layout says is as with these weights, such
@@ -106,10 +107,11 @@ def build_clip(
     check_activation(arch, opened, found, known)
     if base is not None and not found.base:
         raise UsageError(f"{opened.path} holds a whole model, so the base {base} would change nothing; leave it out")
-    made_from = None if base is None else open_weights(base, offline)
+    names = () if base is None else (base,) if isinstance(base, str | Path) else base
+    made_from = [open_weights(name, offline) for name in names]
     model, reader = _model(arch, opened, found, tokenizer or opened.path.parent, made_from)
     identity = opened.identity(architecture_name(arch, opened.path))
-    identity += f"+{made_from.digest}" if made_from else ""
+    identity += "".join(f"+{part.digest}" for part in made_from)
     identity += f"+{found.name}" if found.variant else ""
     words = getattr(reader, "path", None)
     identity += f"+{file_sha256(words)[:12]}" if words else ""
@@ -184,9 +186,9 @@ def _layout(name: str | None, opened: OpenedWeights) -> Layout:
     return find_layout(opened.state) if name is None else layouts.layout(name)
 
 
-def _read(opened: OpenedWeights) -> dict[str, Tensor]:
-    """The tensors of a file by our names."""
-    return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state)
+def _read(opened: OpenedWeights, base: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The tensors of a file by our names, those of a part of a model with what their base gives."""
+    return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state, base)
 
 
 def _model(
@@ -194,13 +196,15 @@ def _model(
     opened: OpenedWeights,
     found: Layout,
     tokenizer: str | Path | None,
-    made_from: OpenedWeights | None = None,
+    made_from: Sequence[OpenedWeights] = (),
 ) -> tuple[nn.Module, Any]:
-    """A model of an architecture, in float32, with the tensors of a file and of its base, and its tokenizer."""
-    base = None if made_from is None else _read(made_from)
-    read = found.read(opened.state, base)
-    if made_from is not None and base is not None and not found.replaces:
-        check_base(opened, found.read(opened.state, {}), made_from, base)
+    """A model of an architecture, in float32, with the tensors of a file and of its bases, and its tokenizer."""
+    bases = [_read(part, {}) for part in made_from]
+    read = found.read(
+        opened.state, {name: tensor for base in bases for name, tensor in base.items()} if bases else None
+    )
+    for part, base in zip(made_from, bases, strict=True):
+        check_base(opened, found, part, base)
     state = {name: tensor for name, tensor in read.items() if name not in LEFTOVERS}
     with torch.device("meta"):
         model, reader = build_model(arch, state, tokenizer)

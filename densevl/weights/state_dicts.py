@@ -23,6 +23,9 @@ __all__ = ["check_state_dict", "load_state_dict", "read_metadata"]
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "decoder")
 """Keys under which training programs keep the weights."""
 
+BESIDE = "backbone_state_dict"
+"""Key of the weights of a second model that belongs to the first, whose names get ``backbone.`` before them."""
+
 HARMLESS = (
     'Arguments of a training program run nothing: `python -c "import argparse, torch; from safetensors.torch import '
     "save_file; torch.serialization.add_safe_globals([argparse.Namespace]); save_file({k: v.contiguous() for k, v in "
@@ -35,7 +38,8 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a ``.safetensors`` or ``torch.save`` file by name, on the CPU, in the dtype of the file.
 
     A state dict inside a training checkpoint is found (``state_dict``, ``model_state_dict``, ``model``, ``module``,
-    ``decoder``), and the ``module.`` that data-parallel training puts before every name is dropped.
+    ``decoder``), and the ``module.`` that data-parallel training puts before every name is dropped. Where one holds a
+    ``backbone_state_dict`` beside it, its tensors come with ``backbone.`` before their names.
 
     Raises:
         WeightsError: where the file is missing, truncated, no file of weights, holds objects that could run code, or
@@ -163,16 +167,24 @@ def _refuse_torchscript(path: Path) -> None:
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    beside = content.get(BESIDE) if isinstance(content, Mapping) else None
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path} holds {'nothing' if not content else 'a ' + type(content).__name__}, no state dict")
+    if isinstance(beside, Mapping):
+        content = {**_without_prefix(content), **{f"backbone.{name}": t for name, t in _without_prefix(beside).items()}}
     strange = [f"{name} ({type(value).__name__})" for name, value in content.items() if not isinstance(value, Tensor)]
     if strange:
         raise WeightsError(f"{path} holds values that are no tensors: {_few(strange)}; save the state dict alone")
+    return {name: tensor.detach() for name, tensor in _without_prefix(content).items()}
+
+
+def _without_prefix(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Names without what data-parallel training puts before each."""
     prefix = "module." if all(name.startswith("module.") for name in content) else ""
-    return {name.removeprefix(prefix): tensor.detach() for name, tensor in content.items()}
+    return {name.removeprefix(prefix): value for name, value in content.items()}
 
 
 def _few(names: list[str]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import open_clip
+import timm
 import torch
 from toys.published import Published, clip_shapes, shapes, small_clip
 
@@ -122,6 +123,49 @@ def _named(start: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(f"{start}.")]
 
 
+def grain_arch(small: bool) -> Any:
+    """The architecture of a GRAIN."""
+    if not small:
+        return "GRAIN-ViT-B-16"
+    vit = {"timm_model_name": "vit_tiny_patch16_224", "timm_model_kwargs": GRAIN_VIT, "image_size": 32}
+    vision = {"tower": "grain", **vit, "width": 32, "layers": 2, "heads": 4, "inner": 64, "queries": 6}
+    return small_clip(quick_gelu=True) | {"vision_cfg": vision}
+
+
+GRAIN_VIT = {"embed_dim": 48, "depth": 2, "num_heads": 3, "qk_norm": True}
+
+
+def _grain(small: bool) -> Published:
+    """A checkpoint of its training, the CLIP's names behind `backbone.`, as ``train.py`` and ``tfm.py`` have them."""
+    arch = architecture(grain_arch(small))
+    vision, joint = arch["vision_cfg"], arch["embed_dim"]
+    width, inner, tokens = vision["width"], vision["inner"], 48 if small else 768
+    text = clip_shapes(small_clip() if small else open_clip.get_model_config("ViT-B-16"))
+    size = {"img_size": 32} if small else {}
+    with torch.device("meta"):
+        vit = timm.create_model(vision["timm_model_name"], num_classes=0, **size, **vision["timm_model_kwargs"])
+    found = {f"backbone.visual.{name}": shape for name, shape in shapes(vit).items()}
+    found |= {f"backbone.{name}": shape for name, shape in text.items() if not name.startswith("visual.")}
+    for i in range(vision["layers"]):
+        layer = f"transformer.decoder.layers.{i}"
+        for attention in ("self_attn", "multihead_attn"):
+            found |= {f"{layer}.{attention}.in_proj_weight": (3 * width, width)}
+            found |= {f"{layer}.{attention}.in_proj_bias": (3 * width,)}
+            found |= {f"{layer}.{attention}.out_proj.{name}": shape for name, shape in _linear(width).items()}
+        found |= {f"{layer}.linear1.weight": (inner, width), f"{layer}.linear1.bias": (inner,)}
+        found |= {f"{layer}.linear2.weight": (width, inner), f"{layer}.linear2.bias": (width,)}
+        found |= {f"{layer}.norm{n}.{name}": (width,) for n in (1, 2, 3) for name in ("weight", "bias")}
+    norms = ("transformer.pre_norm", "transformer.decoder.norm")
+    found |= {f"{norm}.{name}": (width,) for norm in norms for name in ("weight", "bias")}
+    for i, out in enumerate((width, width, 4)):
+        found |= {f"bbox_embed.layers.{i}.weight": (out, width), f"bbox_embed.layers.{i}.bias": (out,)}
+    found |= {"proj.weight": (width, tokens), "query_embed.weight": (6, width)}
+    found |= {"obj_proj": (width, joint), "img_proj": (width, joint)}
+    left = {"class_embed.weight": (22048, width), "class_embed.bias": (22048,), "pos_embed": (1, 513, width)}
+    left |= {"temporal_embed": (1, 4, width), "backbone.image_projection": (tokens, joint)}
+    return Published(grain_arch(small), found | left, tuple(left))
+
+
 REGION_MODELS: dict[str, Callable[[bool], Published]] = {
     "alpha-clip": _alpha_clip,
     "fg-clip": _fg_clip,
@@ -129,5 +173,6 @@ REGION_MODELS: dict[str, Callable[[bool], Published]] = {
     "fg-clip-2-long": lambda small: _fg_clip_2(small, "long"),
     "fg-clip-2-short": lambda small: _fg_clip_2(small, "short"),
     "fg-clip-long": lambda small: _fg_clip(small, 248),
+    "grain": _grain,
 }
 """Makers by the name of the layout, as in :data:`toys.published.PUBLISHED`."""

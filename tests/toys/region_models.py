@@ -7,7 +7,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from toys.golden import rule_state
-from toys.published_regions import REGION_MODELS, alpha_arch
+from toys.published_regions import REGION_MODELS, alpha_arch, grain_arch
+
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.loading import build_clip
 
 ALPHA = alpha_arch(True)
 """Alpha-CLIP as the reference outputs have it, with a text tower of CLIP's vocabulary."""
@@ -40,3 +43,21 @@ def save_alpha(folder: Path, alpha: float | None = None) -> tuple[Path, Path]:
     save_file(state, path)
     save_file(clip, base)
     return path, base
+
+
+def save_grain(folder: Path) -> Path:
+    """A checkpoint as a training of GRAIN on several devices writes it, of a model of no skill."""
+    state = REGION_MODELS["grain"](True).state()
+    parts: dict[str, dict[str, Tensor]] = {"state_dict": {}, "backbone_state_dict": {}}
+    for name, tensor in state.items():
+        inside = name.startswith("backbone.")
+        part = parts["backbone_state_dict" if inside else "state_dict"]
+        part["module." + name.removeprefix("backbone.")] = tensor
+    path = folder / "ep_34.pth.tar"
+    torch.save({"epoch": 34, "best_acc": 0.1, "optimizer": {"state": {}, "param_groups": []}, **parts}, path)
+    return path
+
+
+def grain_encoder_of(folder: Path) -> CLIPEncoder:
+    """A GRAIN of no skill."""
+    return build_clip(save_grain(folder), grain_arch(True), text_cache=False)

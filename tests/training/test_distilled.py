@@ -36,9 +36,9 @@ def test_sigmoid_loss_by_hand():
 def test_patches_are_those_of_the_readout_and_have_gradients(locked, batch):
     images = torch.stack(batch[0]).float() / 255
     patches, pooled = read_patches(locked.student, images)
-    expected = locked.student.to_joint(
-        MaskCLIPReadout()(locked.student.last_block(images)).flatten(2).mT
-    ).mT.unflatten(2, (16, 16))
+    expected = locked.student.to_joint(MaskCLIPReadout()(locked.student.last_block(images)).flatten(2).mT).mT.unflatten(
+        2, (16, 16)
+    )
     torch.testing.assert_close(patches, expected)
     torch.testing.assert_close(pooled, locked.student.forward_images(images)[1])
     assert patches.requires_grad

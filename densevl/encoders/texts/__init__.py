@@ -12,6 +12,7 @@ __all__ = ["TEXT_TOWERS", "text_tower"]
 TEXT_TOWERS = Registry(
     "text tower",
     {
+        "dinotxt": "densevl.encoders.texts.dinotxt:build_dinotxt_text",
         "free": "densevl.encoders.towers.free:build_free_text",
         "llm": "densevl.encoders.texts.llm:build_llm_texts",
         "moe": "densevl.encoders.towers.moe:build_moe_text",

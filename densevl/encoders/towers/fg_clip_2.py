@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers import Mlp
+from timm.layers import GELUTanh, Mlp
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
@@ -47,7 +47,7 @@ class AttentionHead(nn.Module):
         self.probe = nn.Parameter(torch.zeros(1, 1, width)) if probe else None
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.layernorm = nn.LayerNorm(width, eps=EPS)
-        self.mlp = Mlp(width, inner, act_layer=partial(nn.GELU, approximate="tanh"))
+        self.mlp = Mlp(width, inner, act_layer=GELUTanh)
 
     def forward(
         self, tokens: Float[Tensor, "b n c"], queries: Float[Tensor, "b m c"] | None = None
@@ -176,6 +176,6 @@ def build_fg_clip_2(
         global_pool="",
         num_classes=0,
         norm_layer=partial(nn.LayerNorm, eps=EPS),
-        act_layer=partial(nn.GELU, approximate="tanh"),
+        act_layer=GELUTanh,
     )
     return FGCLIP2Tower(trunk, config["heads"], int(ratio * width))

@@ -21,10 +21,10 @@ from open_clip.model import _build_text_tower, _build_vision_tower
 from open_clip.transformer import LayerNorm, QuickGELU
 from torch import Tensor, nn
 
-from densevl.core.attention import Block
+from densevl.core.attention import LETTERS, Block
 from densevl.core.conv_stem import ConvStem
 from densevl.core.errors import UsageError
-from densevl.encoders.towers.open_clip import LETTERS, OpenClipBlock
+from densevl.encoders.towers.open_clip import OpenClipBlock
 
 __all__ = ["FreeBlock", "FreeTransformer", "FreeView", "build_free_image", "build_free_text", "feed_forward"]
 

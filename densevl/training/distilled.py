@@ -85,8 +85,7 @@ class DistilledEncoder(BaseModel):
         if not self.locked:
             with torch.no_grad():
                 model.logit_scale.fill_(torch.tensor(10.0).log())
-        plain = not hasattr(model, "text")  # its texts have the names that they have in the teacher's file
-        self.encoder: nn.Module = nn.ModuleDict({"visual": model.visual}) if self.locked and plain else model
+        self.encoder: nn.Module = nn.ModuleDict({"visual": model.visual}) if self.locked else model
 
     @property
     def student(self) -> CLIPEncoder:

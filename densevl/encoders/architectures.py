@@ -96,7 +96,8 @@ def architecture(arch: Arch) -> dict[str, Any]:
     if "multimodal_cfg" in config or config["text_cfg"].get("hf_model_name"):
         raise UsageError(
             "this architecture writes texts, or has a text tower of a hub's own code; take one with a text tower of "
-            "open_clip, such as ViT-B-16"
+            "open_clip, such as ViT-B-16, or in the place of `hf_model_name` give the tower `hugging-face` and the "
+            "content of its config.json as `config`"
         )
     return config
 

@@ -117,8 +117,11 @@ def llm2clip(tmp_path_factory):
 @torch.no_grad()
 def test_llm2clip_embeds_images_and_texts(llm2clip, tmp_path, monkeypatch):
     monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path))
-    encoder = build_clip(llm2clip / "llm2clip.safetensors", whole=True)
+    encoder = build_clip(llm2clip / "llm2clip.safetensors")
     assert encoder.dim == 24
+    patches = encoder.to_joint(encoder.tokens(torch.rand(1, 3, 48, 32)).flatten(2).mT)
+    assert patches.shape == (1, 6, 24)
+    assert patches.isfinite().all()
     assert encoder.embed_images(torch.rand(2, 3, 32, 32)).shape == (2, 24)
     assert "model" not in vars(encoder.text.llm)
     found = encoder.embed_texts(TEXTS, ("a photo of {}", "{}"))

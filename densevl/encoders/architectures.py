@@ -194,6 +194,11 @@ def filled(model: nn.Module, again: Callable[[], nn.Module], state: Mapping[str,
         mask = getattr(module, "attn_mask", None)
         if isinstance(mask, Tensor) and mask.is_meta:  # each token of a text attends to earlier ones
             module.attn_mask = torch.full(mask.shape, -math.inf).triu_(1)
+        own = [(name, buffer) for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
+        if own and hasattr(module, "init_non_persistent_buffers"):  # timm's, such as those of rotary embeddings
+            for name, buffer in own:
+                setattr(module, name, torch.empty_like(buffer, device="cpu"))
+            module.init_non_persistent_buffers()
     if any(buffer.is_meta for buffer in model.buffers()):
         with torch.random.fork_rng(devices=[]):
             model = again()

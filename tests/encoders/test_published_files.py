@@ -29,7 +29,7 @@ def with_language_model(arch, folder):
     return arch | {"text_cfg": text | {"llm": str(folder)} | ({"layer": 1} if "layer" in text else {})}
 
 
-@pytest.mark.parametrize("name", sorted(PUBLISHED))
+@pytest.mark.parametrize("name", sorted(set(PUBLISHED) - {"tinyclip-auto"}))  # of a small vocabulary: tests/golden
 def test_a_published_file_gives_images_patches_regions_and_texts(name, tmp_path):
     file = PUBLISHED[name](True)
     save_file(file.state(), tmp_path / "published.safetensors")

@@ -57,7 +57,7 @@ def _numbers(shapes: Shapes, seed: int) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(seed)
     return {
         name: torch.tensor(2.0).expand(shape).clone()
-        if name.endswith("logit_scale")
+        if name.endswith(("logit_scale", "running_var"))
         else torch.tensor(0.01).expand(shape)
         if name.endswith("temperature")
         else torch.randn(shape, generator=random) / math.sqrt(max(1, shape[-1] if shape else 1))

@@ -41,7 +41,7 @@ def test_texts_are_lower_cased_and_have_no_ids_around_them(encoder):
 
 
 def test_padding_and_company_change_nothing(encoder):
-    short, long = "a cat", "a red heart right of the ring"
+    short, long = "a cat", "a red ring"
     alone = encoder.embed_texts([short])
     torch.testing.assert_close(encoder.embed_texts([long, short])[1:], alone, atol=1e-6, rtol=1e-5)
     ids = encoder.text.tokenize([short])

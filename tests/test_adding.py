@@ -25,7 +25,7 @@ PLACES = {
     ],
     "timm's towers": [
         "densevl/encoders/towers/timm.py",
-        "densevl/encoders/clip.py: TimmTower",
+        "densevl/encoders/towers/__init__.py: TimmTower",
         "tests/golden/test_golden_timm_towers.py",
     ],
     "hardest, a lens": [

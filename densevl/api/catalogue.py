@@ -1,10 +1,11 @@
-"""Everything that can be loaded or fetched by a name, in groups: models, mask makers, detectors, other weights."""
+"""Everything that can be loaded or fetched by a name, in groups: models, encoders, mask makers, detectors."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from densevl.api.models import ModelEntry, models, named_config, needed_weights
-from densevl.weights import WeightsEntry, how_to_check, is_cached, location, size_text, weights_table
+from densevl.api.models import ModelEntry, encoders, is_model, model_entry, models, named_config, needed_weights
+from densevl.weights import WeightsEntry, how_to_check, is_cached, location, size_text, weights_entry, weights_table
+from densevl.weights.licences import terms
 from densevl.weights.table import DATA
 
 __all__ = ["Item", "catalogue", "details"]
@@ -14,6 +15,8 @@ PHOTO = "Models that are installed with densevl, for photos"
 SEGMENT = "Models for segment, compare, embed, search"
 REFER = "Models for refer, embed, search"
 BOTH = "Models for all commands"
+ENCODERS = "Image-text encoders: --model NAME, or HEAD@NAME to read them as another model does"
+LIMITED = "Image-text encoders that are not free for every use, such as a commercial one"
 MASKS = "Mask makers: --mask-maker, --set mask_maker=NAME"
 DETECTORS = "Detectors: label-regions --detector, --set detector=NAME"
 
@@ -47,10 +50,11 @@ class Item:
 def catalogue() -> list[Item]:
     """All items, group by group."""
     found = [_model_item(entry) for entry in models().values()]
+    found += [_encoder_item(model_entry(name)) for name in encoders() if name not in models()]
     found += [_part_item(entry) for entry in weights_table().values() if entry.kind in PARTS]
     found += [Item("grabcut", MASKS, "OpenCV's GrabCut: no weights", (), 0, "Apache-2.0", True)]
     found += [Item("mini", DETECTORS, "the mini SAM, CLIP and CLOC: for drawn scenes", (), 0, "Apache-2.0", True)]
-    groups = [PHOTO, MINI, SEGMENT, REFER, BOTH, MASKS, DETECTORS]
+    groups = [PHOTO, MINI, SEGMENT, REFER, BOTH, ENCODERS, LIMITED, MASKS, DETECTORS]
     return sorted(found, key=lambda item: groups.index(item.group))
 
 
@@ -64,8 +68,13 @@ def details(name: str) -> dict[str, Any]:
         UsageError: where it is unknown.
     """
     weights = needed_weights(name)
-    entry = models().get(name.partition("@")[0])
-    item = _part_item(weights[0]) if entry is None else _model_item(entry)
+    head = name.partition("@")[0]
+    if head in models():
+        item = _model_item(model_entry(head))
+    elif head in encoders():
+        item = _encoder_item(model_entry(head))
+    else:
+        item = _part_item(weights[0])
     return {
         **vars(item),
         "name": name,
@@ -73,7 +82,8 @@ def details(name: str) -> dict[str, Any]:
         "licence": _licences(weights),
         "here": all(map(is_cached, weights)),
         "files": [_file(file) for one in weights for file in one.files],
-        "config": {} if entry is None else named_config(name),
+        "encoder": _read_as(weights_entry(name)) if name in encoders() else {},
+        "config": named_config(name) if is_model(name) else {},
     }
 
 
@@ -83,6 +93,28 @@ def _model_item(entry: ModelEntry) -> Item:
     needed = BOTH if segments and refers else SEGMENT if segments else REFER
     group = PHOTO if installed else MINI if packaged else needed
     return Item(entry.name, group, entry.description, entry.commands, entry.size, entry.licence, entry.cached)
+
+
+def _encoder_item(entry: ModelEntry) -> Item:
+    """The line of the weights of an encoder: what they hold, and not the parts that they are used with."""
+    weights = weights_entry(entry.name)
+    group = MINI if _of_densevl(weights) else LIMITED if terms(weights.licence) else ENCODERS
+    about = "; ".join(filter(None, (weights.arch, weights.note)))
+    return Item(entry.name, group, about, entry.commands, weights.bytes, weights.licence, is_cached(weights))
+
+
+def _read_as(entry: WeightsEntry) -> dict[str, Any]:
+    """How the weights of an encoder are read, by the words that people are shown."""
+    return {
+        "architecture": entry.arch or entry.kind,
+        "layout": entry.layout or "told by the names of the file",
+        "made from": ", ".join(entry.bases),
+        "tokenizer": entry.tokenizer or "CLIP's",
+        "whole images": entry.resize,
+        "mean": list(entry.mean),
+        "std": list(entry.std),
+        "chances": "softmax over what is asked, with the encoder's own factor of cosines; calibrated on nothing",
+    }
 
 
 def _of_densevl(entry: WeightsEntry) -> bool:

@@ -218,6 +218,8 @@ class _Components:
         if not isinstance(config.get("embedders", []), list | tuple):
             raise UsageError(f"embedders are a list of region embedders; got {shortened(repr(config['embedders']))}")
         config["embedders"] = [self._with_encoder(one) for one in config.get("embedders", ())]
+        if "detector" in config:
+            config["detector"] = self._with_encoder(config["detector"])
         grounder = self._placed(build(GROUNDERS, {**config, "mask_maker": None}))
         grounder.mask_maker = self.mask_maker.value  # last: an error is said before weights are fetched
         return grounder

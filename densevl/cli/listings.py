@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,7 @@ def _models(options: argparse.Namespace) -> int:
 
 def _table(items: Sequence[Any], columns: int) -> Iterator[str]:
     """The lines of the table of all models and parts, for a terminal of so many columns."""
-    rows = [(item.name, _megabytes(item.size), _state(item.here), item.licence) for item in items]
+    rows = [(item.name, _megabytes(item.size), _state(item.here), _short(item.licence)) for item in items]
     widths = [max(len(row[i]) for row in (HEAD, *rows)) for i in range(4)]
     rest = columns - sum(widths) - 2 * len(widths)
     indent = " " * (columns - rest if rest >= LEAST else 4)
@@ -78,6 +79,11 @@ def _state(here: bool) -> str:
     return "here" if here else "to fetch"
 
 
+def _short(licence: str) -> str:
+    """A licence by its short name, where one stands behind the long one in brackets."""
+    return re.sub(r"[^,(]+ \(([^()]+)\)", r"\1", licence)
+
+
 def _in_full(item: dict[str, Any]) -> Iterator[str]:
     """The lines about one model or part."""
     yield f"{item['name']}: {item['description']}"
@@ -88,9 +94,16 @@ def _in_full(item: dict[str, Any]) -> Iterator[str]:
         facts = file["weights"], file["file"], file["size"], file["licence"], _state(file["here"])
         yield "  " + ", ".join(facts)
         yield from (f"    {name:7} {file[name]}" for name in ("from", "check", "at", "paper", "note") if file[name])
+    if item["encoder"]:
+        yield "read with:"
+        yield from (f"    {name:12} {_plain(value)}" for name, value in item["encoder"].items() if value)
     if item["config"]:
         yield "settings:"
         yield textwrap.indent(json.dumps(item["config"], ensure_ascii=False, indent=2), "  ")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _env(options: argparse.Namespace) -> int:

@@ -17,7 +17,6 @@ import open_clip
 import torch
 from jaxtyping import Float, Int
 from open_clip.model import _build_text_tower, _build_vision_tower
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError, WeightsError, suggestion
@@ -97,7 +96,8 @@ def architecture(arch: Arch) -> dict[str, Any]:
     if "multimodal_cfg" in config or config["text_cfg"].get("hf_model_name"):
         raise UsageError(
             "this architecture writes texts, or has a text tower of a hub's own code; take one with a text tower of "
-            "open_clip, such as ViT-B-16"
+            "open_clip, such as ViT-B-16, or in the place of `hf_model_name` give the tower `hugging-face` and the "
+            "content of its config.json as `config`"
         )
     return config
 
@@ -156,7 +156,7 @@ def build_model(
         return build_mini_clip()
     config = architecture(arch)
     vision, text = config["vision_cfg"], config["text_cfg"]
-    reader = _tokenizer(text, tokenizer)
+    reader = read_tokenizer(text, tokenizer)
     try:
         if "tower" not in vision and "tower" not in text:
             kind: type[nn.Module] = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
@@ -194,6 +194,11 @@ def filled(model: nn.Module, again: Callable[[], nn.Module], state: Mapping[str,
         mask = getattr(module, "attn_mask", None)
         if isinstance(mask, Tensor) and mask.is_meta:  # each token of a text attends to earlier ones
             module.attn_mask = torch.full(mask.shape, -math.inf).triu_(1)
+        own = [(name, buffer) for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
+        if own and hasattr(module, "init_non_persistent_buffers"):  # timm's, such as those of rotary embeddings
+            for name, buffer in own:
+                setattr(module, name, torch.empty_like(buffer, device="cpu"))
+            module.init_non_persistent_buffers()
     if any(buffer.is_meta for buffer in model.buffers()):
         with torch.random.fork_rng(devices=[]):
             model = again()
@@ -207,12 +212,3 @@ def _without_tower(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def _tokenizer(text: Mapping[str, Any], file: str | Path | None) -> Any:
-    """The tokenizer of an architecture, whose file may come with densevl."""
-    merges = (text.get("tokenizer_kwargs") or {}).get("bpe_path")
-    if merges:
-        context = text.get("context_length", 77)
-        return SimpleTokenizer(str(DATA / merges), context_length=context)
-    return read_tokenizer(text, file)

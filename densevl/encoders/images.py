@@ -50,25 +50,30 @@ def whole_patches(
     return pad_to_multiple(images, patch_size)
 
 
-def fit(images: Float[Tensor, "b 3 H W"], size: Size, mode: str) -> Float[Tensor, "b 3 h w"]:
-    """Bring images to a size, bicubic with antialiasing.
+def fit(
+    images: Float[Tensor, "b 3 H W"], size: Size, mode: str, interpolation: str = "bicubic"
+) -> Float[Tensor, "b 3 h w"]:
+    """Bring images to a size, with antialiasing.
 
     Args:
         images: RGB in [0, 1].
         size: (height, width) wanted.
         mode: ``"crop"`` scales until one side fits and crops the centre, as CLIP does; ``"squash"`` keeps all of the
             image and gives up its ratio.
+        interpolation: ``"bicubic"`` or ``"bilinear"``.
 
     Raises:
-        UsageError: where the mode is another.
+        UsageError: where the mode or the interpolation is another.
     """
     if mode not in ("crop", "squash"):
         raise UsageError(f"mode must be `crop` or `squash`; got {mode!r}")
+    if interpolation not in ("bicubic", "bilinear"):
+        raise UsageError(f"interpolation must be `bicubic` or `bilinear`; got {interpolation!r}")
     height, width = images.shape[-2:]
     if (height, width) == size:
         return images
     target = list(size)
     if mode == "crop":
         target = [max(size[0], height * size[1] // width), max(size[1], width * size[0] // height)]
-    resized = resize(images, target, InterpolationMode.BICUBIC, antialias=True)
+    resized = resize(images, target, InterpolationMode(interpolation), antialias=True)
     return center_crop(resized, list(size)).clamp(0, 1)

@@ -1,11 +1,13 @@
 """Turns training checkpoints into weights for inference.
 
     python -m densevl.training.export work_dirs/clip_tune_scenes/iter_1400.pth mini.safetensors
+    python -m densevl.training.export work_dirs/mini-tok/iter_300.pth tok.safetensors
     python -m densevl.training.export work_dirs/sam_train_scenes/iter_1500.pth sam.safetensors
     python -m densevl.training.export work_dirs/dinoiser_train/epoch_100.pth heads.safetensors
     python -m densevl.training.export work_dirs/cloc_tune_scenes/iter_400.pth FOLDER
 
-A mini CLIP or a mini SAM becomes safetensors in half precision. The heads of CLIP-DINOiser become safetensors that name
+A mini CLIP, another mini encoder or a mini SAM becomes safetensors in half precision; an encoder whose texts are those of
+its teacher leaves them to the teacher's file. The heads of CLIP-DINOiser become safetensors that name
 their encoder and the map that they read or, where the target ends in ``.pt`` or ``.pth``, the layout of the published
 checkpoint. A prompter of CLOC goes into a folder, beside its CLIP where that was trained too
 (:mod:`densevl.training.cloc.export`).
@@ -30,19 +32,20 @@ from densevl.training.cloc.export import PROMPTER_PREFIX, export_cloc
 
 __all__ = ["ExportHeads", "export", "export_half", "export_heads", "write_heads"]
 
-CLIP_PREFIX, HEADS_PREFIX, SAM_PREFIX = "clip.", "heads.", "sam."
+CLIP_PREFIX, ENCODER_PREFIX, HEADS_PREFIX, SAM_PREFIX = "clip.", "encoder.", "heads.", "sam."
 RECIPES = {
     CLIP_PREFIX: "configs/clip_train_scenes.py, configs/clip_tune_scenes.py",
+    ENCODER_PREFIX: "configs/encoder_train_scenes.py",
     SAM_PREFIX: "configs/sam_train_scenes.py",
 }
 """The configs whose checkpoints hold a model under a prefix; files of its weights name them."""
 
 
 def export_half(checkpoint: str | Path, target: str | Path, prefix: str) -> None:
-    """Write a model inside a checkpoint in half precision: the mini CLIP, or the mini SAM.
+    """Write a model inside a checkpoint in half precision: the mini CLIP, another mini encoder, or the mini SAM.
 
     Args:
-        checkpoint: of a training of ``ContrastiveCLIP`` or ``PromptedSam``.
+        checkpoint: of a training of ``ContrastiveCLIP``, ``DistilledEncoder`` or ``PromptedSam``.
         target: the file; an existing one is replaced, whole.
         prefix: of the names of the model's weights, one of :data:`RECIPES`.
 
@@ -54,7 +57,8 @@ def export_half(checkpoint: str | Path, target: str | Path, prefix: str) -> None
     weights = weights_under(read_checkpoint(checkpoint), prefix)
     if not weights:
         raise WeightsError(f"{checkpoint} holds no weights to export: no name begins with {prefix!r}")
-    halves = {name: value.to(torch.float16).contiguous() for name, value in weights.items()}
+    counters = {name for name in weights if name.endswith("num_batches_tracked")}  # which inference does not read
+    halves = {name: value.to(torch.float16).contiguous() for name, value in weights.items() if name not in counters}
     check_finite(halves, checkpoint)
     with atomic_write(Path(target)) as temporary:
         save_file(halves, temporary, metadata={"format": "pt", "recipe": RECIPES[prefix]})
@@ -117,7 +121,8 @@ def export(checkpoint: str | Path, target: str | Path) -> None:
     elif weights_under(content, PROMPTER_PREFIX):
         export_cloc(checkpoint, target)
     else:
-        export_half(checkpoint, target, SAM_PREFIX if weights_under(content, SAM_PREFIX) else CLIP_PREFIX)
+        found = (prefix for prefix in RECIPES if weights_under(content, prefix))
+        export_half(checkpoint, target, next(found, CLIP_PREFIX))
 
 
 @HOOKS.register_module()

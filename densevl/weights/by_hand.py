@@ -49,7 +49,9 @@ class MissingWeights(WeightsError):
 
 def size_text(entry: WeightsEntry) -> str:
     """The exact size of a file, or about how large it is where that is not known."""
-    return f"{entry.size} bytes" if entry.size else f"about {entry.bytes / 1e6:.0f} MB, the exact size is not known"
+    if entry.size:
+        return f"{entry.size} bytes"
+    return f"about {entry.bytes / 1e6:.0f} MB, the exact size is not known" if entry.bytes else "size not known"
 
 
 def how_to_check(entry: WeightsEntry) -> str:

@@ -4,6 +4,7 @@ A step works on a whole state dict in place, after its names were translated. Re
 ones, writing the published ones of ours; one after the other changes nothing but, in :class:`MergeSVD`, last digits.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -213,12 +214,144 @@ class MergeSVD:
                 state[Template(template).fill(holes)] = part.to(weight.dtype)
 
 
+@dataclass(frozen=True)
+class FoldClassPosition:
+    """A row of a position table that belongs to the class token, added to the token.
+
+    The published ViT adds it at every pass; timm's towers with registers keep the sum. Writing leaves that row zero,
+    which is the same model.
+
+    Attributes:
+        token: name of the class token (1, 1, c).
+        positions: name of the table, (1, 1 + n, c) as published, (1, n, c) as ours.
+    """
+
+    token: str
+    positions: str
+
+    def read(self, state: State) -> None:
+        """Add the first row to the token, in float32, and cut it off."""
+        if self.token in state and self.positions in state:
+            token, table = state[self.token], state[self.positions]
+            state[self.token] = (token.float() + table[:, :1].float()).to(token.dtype)
+            state[self.positions] = table[:, 1:].contiguous()
+
+    def write(self, state: State) -> None:
+        """Put a row of zeros before the table."""
+        if self.positions in state:
+            table = state[self.positions]
+            state[self.positions] = torch.cat([torch.zeros_like(table[:, :1]), table], 1)
+
+
+@dataclass(frozen=True)
+class QueryValueBias:
+    """Biases of queries, keys and values in one, those of the keys zero, as timm's EvaAttention has them apart.
+
+    Attributes:
+        name: template of the published name.
+        query: template of our name of the biases of the queries.
+        value: template of our name of the biases of the values.
+    """
+
+    name: str
+    query: str
+    value: str
+
+    def read(self, state: State) -> None:
+        """Take the first and the last third; what the file has for the keys is not used by its model either."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            holes = Template(self.name).read(name) or {}
+            query, _, value = state.pop(name).chunk(3)
+            state[Template(self.query).fill(holes)] = query
+            state[Template(self.value).fill(holes)] = value
+
+    def write(self, state: State) -> None:
+        """Put zeros between the two."""
+        for name in [name for name in state if Template(self.query).matches(name)]:
+            holes = Template(self.query).read(name) or {}
+            query, value = state.pop(name), state.pop(Template(self.value).fill(holes))
+            state[Template(self.name).fill(holes)] = torch.cat([query, torch.zeros_like(query), value])
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The scale of cosines, published as the temperature that they are divided by.
+
+    Attributes:
+        name: published name.
+        to: our name, of the logarithm of the scale.
+        default: the temperature of files that leave it out.
+    """
+
+    name: str
+    to: str
+    default: float
+
+    def read(self, state: State) -> None:
+        """Take the logarithm of the inverse."""
+        state[self.to] = -state.pop(self.name, torch.tensor(self.default)).float().log()
+
+    def write(self, state: State) -> None:
+        """Take the inverse of the exponential."""
+        if self.to in state:
+            state[self.name] = (-state.pop(self.to)).exp()
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number of the model that files leave out.
+
+    Attributes:
+        name: our name.
+        value: the number.
+    """
+
+    name: str
+    value: float
+
+    def read(self, state: State) -> None:
+        """Add it where it is missing."""
+        state.setdefault(self.name, torch.tensor(self.value))
+
+    def write(self, state: State) -> None:
+        """Leave it out where it is that number."""
+        if self.name in state and not state[self.name].is_meta and state[self.name] == torch.tensor(self.value):
+            del state[self.name]
+
+
+@dataclass(frozen=True)
+class FoldPatches:
+    """A linear map of the pixels of a square patch, row by row and each RGB, which ours is as a convolution.
+
+    Attributes:
+        name: template of the name, which stays.
+    """
+
+    name: str
+
+    def read(self, state: State) -> None:
+        """Give the inputs (3 · side²) the shape (3, side, side)."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            side = math.isqrt(state[name].shape[1] // 3)
+            state[name] = state[name].unflatten(1, (side, side, 3)).permute(0, 3, 1, 2).contiguous()
+
+    def write(self, state: State) -> None:
+        """Give them one dimension."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            state[name] = state[name].permute(0, 2, 3, 1).flatten(1)
+
+
 FUSIONS: dict[str, type[Any]] = {
+    "constant": Constant,
+    "fold_class_position": FoldClassPosition,
+    "fold_patches": FoldPatches,
     "join": Join,
     "join_positions": JoinPositions,
     "merge_svd": MergeSVD,
+    "query_value_bias": QueryValueBias,
     "split": Split,
     "squeeze": Squeeze,
+    "temperature": Temperature,
     "transpose": Transpose,
     "unsqueeze": Unsqueeze,
 }

@@ -1,10 +1,10 @@
 """Layouts: the names that a published file gives its tensors, translated to those of our models and back.
 
-A layout is a row of ``data/layouts.json``, which may extend another: of lists that both have its own come first, and
-all else is its own or the other's. Reading takes optional prefixes off, leaves out what is not the model,
-translates names by templates, changes tensors by the steps of :mod:`densevl.weights.fusions`, and takes what the file
-does not hold from the file that it was made from. Nothing of a file is left over silently: a name that no rule knows
-stays as it is, and is an error when the model does not have it.
+A layout is a row of ``data/layouts.json``, which may extend another: of lists that both have, its own come first.
+Reading takes optional prefixes off, leaves out what is not the model, translates names by templates, changes tensors
+by the steps of :mod:`densevl.weights.fusions`, and takes what the file does not hold from the file that it was made
+from. Nothing of a file is left over silently: a name that no rule knows stays as it is, and is an error when the model
+does not have it.
 """
 
 import json
@@ -26,7 +26,7 @@ __all__ = ["Layout", "find_layout", "layout", "layouts"]
 OWN = "open_clip"
 """The layout of files that need no translation."""
 
-EXTENDED = ("drop", "rename", "fuse")
+EXTENDED = ("rename", "fuse")
 """Lists that a row has before those of the row that it extends."""
 
 
@@ -46,10 +46,12 @@ class Layout:
         fuse: rows of steps, see :data:`densevl.weights.fusions.FUSIONS`, in the order of reading.
         base: templates of our names that come from the file that this one was made from; where the name is another
             there, a pair of templates, its name and ours.
+        apart: whether that file has no tensor that this one has, too, since the two are parts of one model.
         quick_gelu: the activation that all files of this layout are made for; None where they differ.
         mean: what is subtracted from RGB in [0, 1] for all files of this layout; None where they differ.
         std: what the result is divided by; None where they differ.
         resize: how all models of this layout take whole images, ``"crop"`` or ``"squash"``; None where they differ.
+        variant: True for another reading of files that a layout recognises, done only where it is asked for by name.
         archs: architectures that files of this layout have, for messages.
         note: what else to know.
     """
@@ -64,15 +66,19 @@ class Layout:
     rename: tuple[tuple[str, str], ...] = ()
     fuse: tuple[Mapping[str, Any], ...] = ()
     base: tuple[str | tuple[str, str], ...] = ()
+    apart: bool = False
     quick_gelu: bool | None = None
     mean: Triple | None = None
     std: Triple | None = None
     resize: str | None = None
+    variant: bool = False
     archs: tuple[str, ...] = ()
     note: str = ""
 
     def fits(self, state: Mapping[str, Tensor]) -> bool:
         """True where the names are those of a file of this layout."""
+        if self.variant:
+            return False
         names = [self._stripped(name) for name in state]
         return all(_any(sign, names) for sign in self.signs) and not any(_any(sign, names) for sign in self.without)
 
@@ -89,7 +95,7 @@ class Layout:
         if self.base and base is None:
             raise WeightsError(
                 f"a file of the layout {self.name} holds a part of a model; name the weights of the model that it was "
-                "made from, as base=NAME or FILE"
+                f"made from, as base=NAME or FILE{self.note and f' ({self.note})'}"
             )
         found: dict[str, Tensor] = {}
         for published, tensor in state.items():
@@ -102,13 +108,16 @@ class Layout:
             found[ours] = tensor
         for row in self.fuse:
             fusion(row).read(found)
-        taken = {
-            ours: tensor
-            for name, tensor in (base or {}).items()
-            if any(Template(theirs).matches(name) for theirs, _ in self._from_base)
-            and (ours := _translated(name, self._from_base)) not in found
-        }
-        return found | taken
+        return self.from_base(base or {}) | found
+
+    def from_base(self, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What a file of this layout lacks and takes from another one.
+
+        Args:
+            base: tensors of the other file, by our names.
+        """
+        wanted = {name for name in base if any(Template(theirs).matches(name) for theirs, _ in self._from_base)}
+        return {_translated(name, self._from_base): base[name] for name in wanted}
 
     def write(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of our model by the names of this layout, without what it leaves to its base."""

@@ -7,7 +7,7 @@ Safetensors files hold tensors alone. Files of ``torch.save`` are pickles: they 
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,23 @@ __all__ = ["check_state_dict", "load_state_dict", "read_metadata"]
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "decoder")
 """Keys under which training programs keep the weights."""
 
+BESIDE = "backbone_state_dict"
+"""Key of the weights of a second model that belongs to the first, whose names get ``backbone.`` before them."""
+
+HARMLESS = (
+    'Arguments of a training program run nothing: `python -c "import argparse, torch; from safetensors.torch import '
+    "save_file; torch.serialization.add_safe_globals([argparse.Namespace]); save_file({k: v.contiguous() for k, v in "
+    "torch.load('FILE', weights_only=True)['state_dict'].items()}, 'NEW.safetensors')\"` leaves them out"
+)
+"""The cure for files that hold the arguments of their program, as those of SLIP and LaCLIP do."""
+
 
 def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a ``.safetensors`` or ``torch.save`` file by name, on the CPU, in the dtype of the file.
 
     A state dict inside a training checkpoint is found (``state_dict``, ``model_state_dict``, ``model``, ``module``,
-    ``decoder``), and the ``module.`` that data-parallel training puts before every name is dropped.
+    ``decoder``), and the ``module.`` that data-parallel training puts before every name is dropped. Where one holds a
+    ``backbone_state_dict`` beside it, its tensors come with ``backbone.`` before their names.
 
     Raises:
         WeightsError: where the file is missing, truncated, no file of weights, holds objects that could run code, or
@@ -45,13 +56,19 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
-def check_state_dict(state: Mapping[str, Tensor], model_state: Mapping[str, Tensor], path: str | Path) -> None:
+def check_state_dict(
+    state: Mapping[str, Tensor],
+    model_state: Mapping[str, Tensor],
+    path: str | Path,
+    likeness: Callable[[], str] | None = None,
+) -> None:
     """Compare names and shapes of a file with those of a model.
 
     Args:
         state: what the file holds.
         model_state: what the model needs.
         path: of the file, for the message.
+        likeness: says what the file looks like instead, empty where that is not known; asked only where it differs.
 
     Raises:
         WeightsError: where names are missing or left over, or a shape differs.
@@ -69,6 +86,7 @@ def check_state_dict(state: Mapping[str, Tensor], model_state: Mapping[str, Tens
         raise WeightsError(
             f"{path} was made for another model ({'; '.join(faults)}); "
             "give the weights of this architecture, or name the architecture that they belong to"
+            + (f": {seen}" if (seen := likeness() if likeness else "") else "")
         )
 
 
@@ -124,6 +142,7 @@ def _read_torch(path: Path) -> Any:
         what = f"asks for {wanted[1]}, which might run code" if wanted else "is damaged, or holds more than tensors"
         raise WeightsError(
             f"{path} {what}, so it was not loaded; give a safetensors file of these weights, or save its tensors alone"
+            + (f". {HARMLESS}" if wanted and wanted[1] in ("argparse.Namespace",) else "")
         ) from error
     except (
         *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError),
@@ -148,16 +167,24 @@ def _refuse_torchscript(path: Path) -> None:
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    beside = content.get(BESIDE) if isinstance(content, Mapping) else None
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path} holds {'nothing' if not content else 'a ' + type(content).__name__}, no state dict")
+    if isinstance(beside, Mapping):
+        content = {**_without_prefix(content), **{f"backbone.{name}": t for name, t in _without_prefix(beside).items()}}
     strange = [f"{name} ({type(value).__name__})" for name, value in content.items() if not isinstance(value, Tensor)]
     if strange:
         raise WeightsError(f"{path} holds values that are no tensors: {_few(strange)}; save the state dict alone")
+    return {name: tensor.detach() for name, tensor in _without_prefix(content).items()}
+
+
+def _without_prefix(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Names without what data-parallel training puts before each."""
     prefix = "module." if all(name.startswith("module.") for name in content) else ""
-    return {name.removeprefix(prefix): tensor.detach() for name, tensor in content.items()}
+    return {name.removeprefix(prefix): value for name, value in content.items()}
 
 
 def _few(names: list[str]) -> str:

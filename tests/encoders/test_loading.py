@@ -25,8 +25,9 @@ def source(tiny_clip, tmp_path_factory):
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 3},
     }
     folder = tmp_path_factory.mktemp("architectures")
-    for name, layers in ((ARCH, 4), (f"{ARCH}-deep", 5)):
+    for name, layers in ((ARCH, 4), (f"{ARCH}-deep", 5), (f"{ARCH}-quickgelu", 4)):
         config["vision_cfg"]["layers"] = layers
+        config["quick_gelu"] = name.endswith("quickgelu")
         (folder / f"{name}.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder)
     return tiny_clip()
@@ -58,10 +59,12 @@ def test_half_precision_files_and_leftover_numbers_are_taken(source, tmp_path):
     state = {name: tensor.half() for name, tensor in source.state_dict().items()}
     state |= {name: torch.tensor(77) for name in ("input_resolution", "context_length", "vocab_size")}
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "clip.pt")
-    encoder = build_clip(tmp_path / "clip.pt", ARCH)
+    encoder = build_clip(tmp_path / "clip.pt", f"{ARCH}-quickgelu")  # as all files with these numbers are
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
     batch = torch.rand(1, 3, 32, 32)
-    expected = CLIPEncoder(source, open_clip.get_tokenizer("ViT-B-32"), "source").embed_images(batch)
+    quick = open_clip.CLIP(**open_clip.get_model_config(f"{ARCH}-quickgelu")).eval()
+    quick.load_state_dict(source.state_dict())
+    expected = CLIPEncoder(quick, open_clip.get_tokenizer("ViT-B-32"), "source").embed_images(batch)
     assert (encoder.embed_images(batch) * expected).sum() > 0.9999
 
 

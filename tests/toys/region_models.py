@@ -7,24 +7,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from toys.golden import rule_state
+from toys.published_regions import REGION_MODELS, alpha_arch, grain_arch
 
-from densevl.encoders.architectures import build_model
-from densevl.weights.layouts import layout
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.loading import build_clip
 
-ALPHA = {
-    "embed_dim": 32,
-    "quick_gelu": True,
-    "vision_cfg": {"tower": "alpha-clip", "image_size": 32, "patch_size": 8, "width": 64, "layers": 2},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-}
+ALPHA = alpha_arch(True)
 """Alpha-CLIP as the reference outputs have it, with a text tower of CLIP's vocabulary."""
-
-
-def alpha_names(arch: dict) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a file of Alpha-CLIP."""
-    with torch.device("meta"):
-        model, _ = build_model(arch)
-    return {name: tuple(tensor.shape) for name, tensor in layout("alpha-clip").write(model.state_dict()).items()}
 
 
 def base_of(arch: dict) -> dict[str, Tensor]:
@@ -46,7 +35,7 @@ def save_alpha(folder: Path, alpha: float | None = None) -> tuple[Path, Path]:
     """
     path, base = folder / "alpha.safetensors", folder / "base.safetensors"
     clip = base_of(ALPHA)
-    state = rule_state(alpha_names(ALPHA))
+    state = rule_state(REGION_MODELS["alpha-clip"](True).shapes)
     if alpha is not None:
         dotted = {name.replace("in_proj_", "in_proj."): tensor for name, tensor in clip.items()}
         state = {name: dotted[f"visual.{name}"] for name in state if name != "conv1_alpha.weight"}
@@ -54,3 +43,21 @@ def save_alpha(folder: Path, alpha: float | None = None) -> tuple[Path, Path]:
     save_file(state, path)
     save_file(clip, base)
     return path, base
+
+
+def save_grain(folder: Path) -> Path:
+    """A checkpoint as a training of GRAIN on several devices writes it, of a model of no skill."""
+    state = REGION_MODELS["grain"](True).state()
+    parts: dict[str, dict[str, Tensor]] = {"state_dict": {}, "backbone_state_dict": {}}
+    for name, tensor in state.items():
+        inside = name.startswith("backbone.")
+        part = parts["backbone_state_dict" if inside else "state_dict"]
+        part["module." + name.removeprefix("backbone.")] = tensor
+    path = folder / "ep_34.pth.tar"
+    torch.save({"epoch": 34, "best_acc": 0.1, "optimizer": {"state": {}, "param_groups": []}, **parts}, path)
+    return path
+
+
+def grain_encoder_of(folder: Path) -> CLIPEncoder:
+    """A GRAIN of no skill."""
+    return build_clip(save_grain(folder), grain_arch(True), text_cache=False)

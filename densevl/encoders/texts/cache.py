@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -42,6 +42,11 @@ class TextCache:
     folder: Path | None = None
     max_bytes: int = 256 * 2**20
     max_texts: int = 20_000
+
+    def of_states(self) -> "TextCache":
+        """The cache of vectors of language models, which are long: a folder of its own, with more room."""
+        folder = self.folder or cache_dir() / "text"
+        return replace(self, folder=folder / "states", max_bytes=8 * self.max_bytes)
 
     def path(self, model_id: str, templates: Sequence[str], dtype: torch.dtype) -> Path:
         """The file of a model, its arithmetic and its templates."""

@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from densevl.core.attention import run_block
 from densevl.encoders.texts.tokenizers import as_tokenizer, check_vocabulary, fit_texts, token_ids
-from densevl.encoders.towers.open_clip import OpenClipBlock
+from densevl.encoders.towers.open_clip import block_view, is_readable
 
 __all__ = ["OpenClipTexts"]
 
@@ -74,7 +73,9 @@ class OpenClipTexts:
     @property
     def context(self) -> int:
         """Tokens that a text may have, start and end included."""
-        return self.tower.context_length
+        # A tower of transformers has more places than its texts were trained with, or says none.
+        found = (self.tower.context_length, getattr(self.reader, "context", None))
+        return min(length for length in found if length)
 
     def fit(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """Texts without the last words that would not fit in the context, and how many of them lost words.
@@ -99,7 +100,7 @@ class OpenClipTexts:
         tower = self.tower
         x = tower.token_embedding(tokens).to(self.dtype) + tower.positional_embedding[: tokens.shape[1]].to(self.dtype)
         for block in tower.transformer.resblocks:
-            x = run_block(OpenClipBlock(block), x, causal=True)["out"]
+            x = run_block(block_view(block), x, causal=True)["out"]
         x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
         projection = tower.text_projection
         if projection is None:
@@ -118,5 +119,5 @@ class OpenClipTexts:
             and torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1))
             and getattr(self.tower, "cls_emb", None) is None
             and self.pool_type in ("argmax", "eos")
-            and all(isinstance(block, ResidualAttentionBlock) for block in self.tower.transformer.resblocks)
+            and all(map(is_readable, self.tower.transformer.resblocks))
         )

@@ -8,7 +8,6 @@ since files do not agree on where they say so: :data:`TOKENIZERS` knows those th
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -18,6 +17,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer, get_clean_fn
 from torch import Tensor
 
 from densevl.core.errors import TextTooLong, UsageError, WeightsError, first_line, shortened
+from densevl.weights.table import DATA
 
 __all__ = [
     "TOKENIZERS",
@@ -30,14 +30,13 @@ __all__ = [
     "fit_texts",
     "read_tokenizer",
     "token_ids",
+    "too_long",
 ]
 
-TOKENIZERS: dict[str, dict[str, Any]] = json.loads(
-    (files("densevl") / "data" / "tokenizers.json").read_text(encoding="utf-8")
-)["tokenizers"]
+TOKENIZERS: dict[str, dict[str, Any]] = json.loads((DATA / "tokenizers.json").read_text(encoding="utf-8"))["tokenizers"]
 """Tokenizers by name: repositories on the hub that hold one, its files, best first, and the ids around a text."""
 
-SPARE = 256
+SPARE = 128
 """Ids that a file may have beyond those of the tower: mT5's has 100 that no text yields, and SigLIP left them out."""
 
 CLEANING: tuple[str, ...] = ("lower", "whitespace", "canonicalize", "none")
@@ -191,6 +190,7 @@ class WrappedTokenizer:
         if wrapped.strip_sep_token and self.end == wrapped.tokenizer.sep_token_id:
             self.end = 0
         self.pad: int = wrapped.tokenizer.pad_token_id
+        self.context: int | None = wrapped.context_length
 
     @property
     def vocab_size(self) -> int:
@@ -231,16 +231,20 @@ def token_ids(tokenizer: Tokenizer, texts: Sequence[str], context: int, cut: boo
     for row, text in zip(rows, texts, strict=True):
         ids = tokenizer.encode(text)
         if len(ids) > room and not cut:
-            count = len(ids) + context - room
-            raise TextTooLong(
-                f"{shortened(text)!r} has {count} tokens, start and end included, and the text encoder takes "
-                f"{context}; shorten the class name, or separate the classes where this is a list",
-                count,
-                context,
-            )
+            raise too_long(text, len(ids) + context - room, context)
         whole = [*before, *ids[:room], *behind]
         row[: len(whole)] = torch.tensor(whole, dtype=torch.long)
     return rows
+
+
+def too_long(text: str, count: int, context: int) -> TextTooLong:
+    """The error of a text that has more tokens, start and end included, than a text encoder takes."""
+    return TextTooLong(
+        f"{shortened(text)!r} has {count} tokens, start and end included, and the text encoder takes {context}; "
+        "shorten the class name, or separate the classes where this is a list",
+        count,
+        context,
+    )
 
 
 def fit_texts(fits: Callable[[str], bool], texts: Sequence[str], template: str) -> tuple[list[str], int]:
@@ -287,19 +291,19 @@ def read_tokenizer(text_cfg: Mapping[str, Any], place: str | Path | None = None)
         place: the file, or the folder that holds it under its own name.
 
     Returns:
-        A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's.
+        A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's; None for a
+        language model, which brings its own.
 
     Raises:
         UsageError: where ``tokenizer_kwargs`` has what is not understood, or a library is missing.
         WeightsError: where the file is not there, is damaged, or belongs to another architecture.
     """
+    if "llm" in text_cfg:
+        return None
     name, row = text_cfg.get("hf_tokenizer_name"), text_cfg.get("tokenizer")
     settings = dict(text_cfg.get("tokenizer_kwargs") or {})
     if name is None and row is None:
-        merges = [] if place is None or Path(place).is_dir() else [str(place)]
-        return SimpleTokenizer(
-            *merges, context_length=text_cfg.get("context_length", 77), clean=settings.get("clean", "lower")
-        )
+        return _clip_tokenizer(settings, text_cfg.get("context_length", 77), place)
     row = dict(_row(str(name)) if row is None else _row(row) if isinstance(row, str) else row)
     clean = settings.pop("clean", row.get("clean", "whitespace"))
     strip = settings.pop("strip_sep_token", False)
@@ -318,6 +322,25 @@ def read_tokenizer(text_cfg: Mapping[str, Any], place: str | Path | None = None)
             f"give {path.name} of {name or 'the model'}"
         )
     return cast(Tokenizer, tokenizer)
+
+
+def _clip_tokenizer(settings: Mapping[str, Any], context: int, place: str | Path | None) -> SimpleTokenizer:
+    """CLIP's tokenizer: over the merges of a file that is given, those of a file of densevl, or open_clip's own.
+
+    Raises:
+        WeightsError: where the file that is given holds no merges.
+    """
+    settings = dict(settings)
+    if place is not None and not Path(place).is_dir():
+        settings["bpe_path"] = str(place)
+    elif "bpe_path" in settings:
+        settings["bpe_path"] = str(DATA / settings["bpe_path"])
+    try:
+        return SimpleTokenizer(context_length=context, **settings)
+    except OSError as error:
+        raise WeightsError(
+            f"{place} holds no merges of CLIP's tokenizer ({first_line(error)}); leave it out, or give a .txt.gz"
+        ) from error
 
 
 def _row(name: str) -> Mapping[str, Any]:

@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, linear, run_block
+from densevl.core.attention import LETTERS, Block, linear, project_heads, run_block
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers.positions import PositionTable
 
-__all__ = ["OpenClipBlock", "OpenClipTower"]
-
-LETTERS = "qkv"
+__all__ = ["OpenClipBlock", "OpenClipTower", "block_view", "is_readable"]
 
 
 class OpenClipBlock:
@@ -33,18 +30,12 @@ class OpenClipBlock:
         return self.block.ln_1(x)
 
     def qkv(self, x: Float[Tensor, "b n c"], wanted: str = LETTERS) -> tuple[Float[Tensor, "b heads n e"], ...]:
-        """Project normalised tokens to queries, keys and values of each head; only what is wanted is computed."""
+        """Project normalised tokens to queries, keys and values of each head; only what is wanted is computed.
+
+        The number of heads is that of the rows of the projection: an attention may be narrower than the tokens.
+        """
         attn = self.block.attn
-        if wanted == LETTERS:
-            projected = linear(x, attn.in_proj_weight, attn.in_proj_bias)
-            return tuple(projected.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4))
-        width, found = attn.embed_dim, []
-        for letter in wanted:
-            rows = slice(LETTERS.index(letter) * width, (LETTERS.index(letter) + 1) * width)
-            bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
-            projected = F.linear(x, attn.in_proj_weight[rows], bias)
-            found.append(projected.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2))
-        return tuple(found)
+        return project_heads(x, attn.in_proj_weight, attn.in_proj_bias, attn.head_dim, wanted)
 
     def out(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
         """Project what the heads gathered back to tokens, layer scale included."""
@@ -62,6 +53,17 @@ class OpenClipBlock:
         hidden = linear(x, mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
         hidden = hidden if exact else mlp.gelu(hidden)
         return self.block.ls_2(linear(hidden, mlp.c_proj.weight, mlp.c_proj.bias))
+
+
+def is_readable(block: nn.Module) -> bool:
+    """True for open_clip's usual block, and for one that brings a view of its own."""
+    return type(block) is ResidualAttentionBlock or hasattr(block, "view")
+
+
+def block_view(block: Any) -> Block:
+    """A block as readers run it: the view that it brings itself, or that of open_clip's blocks."""
+    view = getattr(block, "view", None)
+    return OpenClipBlock(block) if view is None else view
 
 
 class OpenClipTower:
@@ -82,14 +84,14 @@ class OpenClipTower:
         _check_tower(visual)
         self.visual = visual
         self.width: int = visual.transformer.width
+        self.depth: int = len(visual.transformer.resblocks)
         self.dim: int = visual.output_dim
         self.patch_size: int = visual.patch_size[0]
         self._positions = PositionTable(prefix=self.prefix)
 
-    @property
-    def blocks(self) -> Sequence[Block]:
-        """The blocks, first to last."""
-        return [OpenClipBlock(block) for block in self.visual.transformer.resblocks]
+    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
+        """The blocks, first to last; no places enter in them, so that they are the same on every grid."""
+        return [block_view(block) for block in self.visual.transformer.resblocks]
 
     @property
     def size(self) -> Size:
@@ -146,8 +148,8 @@ class OpenClipTower:
         if self.visual.attn_pool is not None:
             pooled = self.visual(images)
             return pooled[0] if isinstance(pooled, tuple) else pooled
-        x, _ = self.tokens(images)
-        for block in self.blocks:
+        x, grid = self.tokens(images)
+        for block in self.blocks_on(grid):
             x = run_block(block, x)["out"]
         return self.pool(x)
 
@@ -173,6 +175,7 @@ def _check_tower(visual: Any) -> None:
         raise UsageError(f"the image tower must be a ViT of open_clip; got {type(visual).__name__}")
     if visual.patch_size[0] != visual.patch_size[1]:
         raise UsageError(f"patches must be square; got {visual.patch_size}")
-    strange = {type(block).__name__ for block in visual.transformer.resblocks} - {ResidualAttentionBlock.__name__}
+    blocks = visual.transformer.resblocks
+    strange = {type(block).__name__ for block in blocks if not is_readable(block)}
     if strange:
         raise UsageError(f"the blocks of the image tower must be ResidualAttentionBlock; got {', '.join(strange)}")

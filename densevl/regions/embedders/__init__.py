@@ -8,8 +8,10 @@ REGION_EMBEDDERS = Registry(
     "region embedder",
     {
         "alpha-clip": "densevl.regions.embedders.alpha_clip:AlphaRegions",
+        "grain": "densevl.regions.embedders.grain:GrainRegions",
         "marked-images": "densevl.regions.embedders.marked_images:MarkedImages",
         "mask-pooling": "densevl.regions.embedders.mask_pooling:MaskPooling",
         "prompter": "densevl.regions.embedders.prompted:PromptedRegions",
+        "roi-align": "densevl.regions.embedders.roi_pooling:RoIPooling",
     },
 )

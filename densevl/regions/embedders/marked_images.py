@@ -112,7 +112,8 @@ class MarkedImages(nn.Module, RegionEmbedder):
         return RegionEmbeddings.of_parts(parts, self.encoder.model_id, self.weights)
 
     def _at_once(self) -> int:
-        if isinstance(self.encoder, CLIPEncoder) or device_of(self.encoder).type != "cpu":
+        vit = isinstance(self.encoder, CLIPEncoder) and self.encoder.depth > 1  # a ResNet has one block, which pools
+        if vit or device_of(self.encoder).type != "cpu":
             return self.batch
         height, width = self.encoder.image_size
         return min(self.batch, max(1, PIXELS_AT_ONCE // (height * width)))

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from toys.region_models import ALPHA, alpha_names, save_alpha
+from toys.region_models import ALPHA, save_alpha
 
 import densevl
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.regions import Regions
 from densevl.encoders.loading import build_clip
 from densevl.regions.embedders.alpha_clip import AlphaRegions
-from densevl.weights.layouts import find_layout, layout
 
 
 @pytest.fixture(scope="module")
@@ -97,25 +96,10 @@ def test_files(tmp_path):
         build_clip(base, ALPHA)
 
 
-@pytest.mark.parametrize(
-    ("arch", "first"), [("alpha-clip-b16", 16), ("alpha-clip-l14", 14), ("alpha-clip-l14-336", 14)]
-)
-def test_published_names_there_and_back(arch, first):
-    names = alpha_names(arch)
-    assert names["conv1_alpha.weight"][2:] == (first, first)
-    width = names["class_embedding"][0]
-    assert names["transformer.resblocks.11.attn.in_proj.weight"] == (3 * width, width)
-    state = {name: torch.zeros(1) for name in names}
-    assert find_layout(state).name == "alpha-clip"
-    read = layout("alpha-clip").read(state, {})
-    assert all(name.startswith("visual.") for name in read)
-    assert layout("alpha-clip").write(read).keys() == state.keys()
-
-
 def test_a_model_by_configuration(tmp_path, image):
     path, base = save_alpha(tmp_path)
     encoder = {"type": "clip", "weights": str(path), "arch": ALPHA, "base": str(base)}
-    model = densevl.load({"grounder": {"embedders": [{"type": "alpha-clip", "encoder": encoder}]}})
+    model = densevl.load({"grounder": {"embedders": [{"type": "alpha-clip", "encoder": encoder}], "negatives": None}})
     boxes = [[0, 0, 30, 20], [30, 10, 60, 40]]
     found = model.refer(image, "the left thing", proposals=boxes)
     assert len(found.probabilities) == 2

@@ -1,0 +1,38 @@
+"""CLIP-SVD: a block whose matrices are merged from U, S and V, before and after its singular values were trained."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import gelu, linear
+from toys.golden import assert_agrees, golden, rule_weight, rules
+
+from densevl.weights.layouts import layout
+
+LAYERS = ("attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.proj", "mlp.c_fc", "mlp.c_proj")
+BLOCK = "visual.transformer.resblocks.0."
+
+
+@pytest.mark.parametrize("trained", [False, True], ids=["before", "after"])
+def test_the_merged_block_computes_what_the_decomposed_one_does(trained):
+    outputs = golden("clip_svd")
+    width, heads = outputs["config"].tolist()
+    state = {}
+    for name in LAYERS:
+        shape = {"mlp.c_fc": (4 * width, width), "mlp.c_proj": (width, 4 * width)}.get(name, (width, width))
+        left, values, right = torch.linalg.svd(rule_weight(f"{name}.weight", shape).double(), full_matrices=False)
+        torch.testing.assert_close(values.float(), torch.from_numpy(outputs[f"singular_values_{name}"])[0])
+        if trained:
+            values = values * (1 + 0.2 * torch.from_numpy(rules()._normal(f"open.{name}.vector_S", (width,))))
+        state |= {f"{BLOCK}{name}.fc_U.weight": left, f"{BLOCK}{name}.fc_V.weight": right}
+        state |= {
+            f"{BLOCK}{name}.vector_S": values[None],
+            f"{BLOCK}{name}.fc_U.bias": rule_weight(f"{name}.bias", shape[:1]).double(),
+        }
+    merged = {name.removeprefix(BLOCK): tensor for name, tensor in layout("clip-svd").read(state).items()}
+    attention = nn.MultiheadAttention(width, heads).double()
+    attention.load_state_dict({name[5:]: tensor for name, tensor in merged.items() if name.startswith("attn.")})
+    x = torch.from_numpy(outputs["x_lnd"]).double()
+    x = attention(x, x, x, need_weights=False)[0]
+    x = gelu(linear(x, merged["mlp.c_fc.weight"], merged["mlp.c_fc.bias"]))
+    x = linear(x, merged["mlp.c_proj.weight"], merged["mlp.c_proj.bias"])
+    assert_agrees(x.detach().float(), outputs["y_after" if trained else "y_before"])

@@ -19,8 +19,11 @@ IMAGENET = (0.485, 0.456, 0.406)
 OPENAI = (0.48145466, 0.4578275, 0.40821073)
 
 
-ELSEWHERE = {"llm2clip", "tinyclip-auto"}
-"""Their texts need a language model, or have a small vocabulary: tests/encoders/texts, tests/golden."""
+ELSEWHERE = {
+    *("llm2clip", "flame", "tinyclip-auto", "tips", "tips-giant", "tips-text", "transformers-tips", "radio"),
+    *("dinov2", "dinov2-giant", "dinov2-txt-head", "dinov2-txt-text", "dinov3", "dinov3-txt"),
+}
+"""Their texts need a language model, or have few words here; tests/golden and tests/encoders/texts run them."""
 
 
 @pytest.mark.parametrize("name", sorted(set(PUBLISHED) - ELSEWHERE))

@@ -112,6 +112,9 @@ def build_clip(
         raise UsageError(f"{opened.path} holds a whole model, so the base {base} would change nothing; leave it out")
     names = () if base is None else (base,) if isinstance(base, str | Path) else base
     made_from = [open_weights(name, offline) for name in names]
+    if tokenizer is None:  # texts of a base are read as the base reads them
+        files = [_tokenizer(part.entry, offline) for part in made_from if part.entry is not None]
+        tokenizer = next((file for file in files if file is not None), None)
     model, reader = _model(arch, opened, found, tokenizer or opened.path.parent, made_from)
     identity = opened.identity(architecture_name(arch, opened.path))
     identity += "".join(f"+{part.digest}" for part in made_from)
@@ -129,6 +132,7 @@ def build_clip(
         text_cache=TextCache() if text_cache else None,
         **(usual | changed),
     )
+    encoder.arch = arch
     return encoder.eval().requires_grad_(False)
 
 
@@ -174,7 +178,9 @@ def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = Fals
         model, tokenizer = build_model(arch)
     kind = WholeImageEncoder if whole else CLIPEncoder
     name = architecture_name(arch, Path("random"))
-    return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+    encoder = kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+    encoder.arch = arch
+    return encoder
 
 
 def _preparation(row: WeightsEntry | None, found: Layout, similar: WeightsEntry | None) -> dict[str, Any]:

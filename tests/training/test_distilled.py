@@ -15,8 +15,8 @@ from densevl.training.export import export
 
 @pytest.fixture(scope="module")
 def batch():
-    scenes = ScenePairs(3, size=128)
-    samples = [scenes[index] for index in range(3)]
+    scenes = ScenePairs(2, size=128)
+    samples = [scenes[index] for index in range(2)]
     return [one["images"] for one in samples], [one["texts"] for one in samples]
 
 
@@ -59,13 +59,13 @@ def test_a_student_with_the_texts_of_its_teacher_trains_its_image_tower_alone(lo
 def test_it_learns_what_its_teacher_sees(locked, batch):
     optimizer = torch.optim.AdamW(locked.parameters(), lr=2e-3)
     losses = []
-    for _ in range(6):
+    for _ in range(4):
         loss = sum(locked(*batch).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_a_sigmoid_student_has_texts_and_a_bias_of_its_own(batch):

@@ -20,7 +20,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def scenes():
-    return SceneTasks(4, 11)
+    return SceneTasks(2, 11)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,8 @@ def data(tmp_path_factory):
     images = [{"id": i, "file_name": f"{i}.png", "height": 80, "width": 100} for i in (10, 20)]
     annotations = []
     for image in images:
-        pixels = np.random.default_rng(image["id"]).integers(0, 256, (80, 100, 3), np.uint8)
+        pixels = np.full((80, 100, 3), 40, np.uint8)
+        pixels[:60, 50:] = 200
         Image.fromarray(pixels).save(coco / "val2017" / image["file_name"])
         for category, left in ((3, 0), (7, 50)):
             outline = [left, 0, left + 50, 0, left + 50, 60, left, 60]
@@ -44,7 +45,7 @@ def data(tmp_path_factory):
     categories = [{"id": 3, "name": "cat"}, {"id": 7, "name": "cup"}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     panoptic = {"images": images, "annotations": [], "categories": categories}
-    said = [{"image_id": image["id"], "caption": "a cat beside a cup"} for image in images]
+    said = [{"image_id": image["id"], "caption": "democracy beside bureaucracy"} for image in images]
     for name, value in (("instances", content), ("panoptic", panoptic), ("captions", {"annotations": said})):
         (coco / "annotations" / f"{name}_val2017.json").write_text(json.dumps(value))
     return folder
@@ -68,7 +69,7 @@ def test_perfect_vectors_have_perfect_figures(scenes, model, monkeypatch):
 
 def test_rows_and_the_cure_for_what_is_not_here(monkeypatch):
     monkeypatch.setattr(encoders, "SEEDS", (11, 12))
-    table = measure("encoders", 2, models=["clip-vit-b32-openai", "mini-clip"])
+    table = measure("encoders", 1, models=["clip-vit-b32-openai", "mini-clip"])
     absent, mini = table.rows
     assert absent[0] == "clip-vit-b32-openai"
     assert absent[1][-1] == "MIT"
@@ -86,11 +87,11 @@ def test_the_mini_family_is_compared_where_nobody_names_a_model():
 
 
 def test_what_a_closed_set_cannot_do_is_blank_and_said(data):
-    table = measure("encoders", 1, data=data, models=["photo"])
+    table = measure("encoders", 1, data=data, models=["photo-fast"])
     ((name, cells),) = table.rows
-    assert name == "photo"
+    assert name == "photo-fast"
     assert [f"{cell:.0f}" == "nan" for cell in cells[:6]] == [False, False, False, False, True, True]
-    assert "photo, captions: " in table.note
+    assert "photo-fast, captions: " in table.note
 
 
 def test_photos_on_which_settings_were_chosen_are_left_out(data):

@@ -195,10 +195,11 @@ def filled(model: nn.Module, again: Callable[[], nn.Module], state: Mapping[str,
         if isinstance(mask, Tensor) and mask.is_meta:  # each token of a text attends to earlier ones
             module.attn_mask = torch.full(mask.shape, -math.inf).triu_(1)
         own = [(name, buffer) for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
-        if own and hasattr(module, "init_non_persistent_buffers"):  # timm's, such as those of rotary embeddings
+        compute: Any = getattr(module, "init_non_persistent_buffers", None)
+        if own and compute is not None:  # timm's, such as those of rotary embeddings
             for name, buffer in own:
                 setattr(module, name, torch.empty_like(buffer, device="cpu"))
-            module.init_non_persistent_buffers()
+            compute()
     if any(buffer.is_meta for buffer in model.buffers()):
         with torch.random.fork_rng(devices=[]):
             model = again()

@@ -112,8 +112,8 @@ def image_importance(
     """
 
     def vectors(images: Tensor, gates: _Gates) -> list[Tensor]:
-        x = tower.tokens(images)[0] * gates.channels[:, None]
-        views = list(tower.blocks)
+        x, grid = tower.tokens(images)
+        x, views = x * gates.channels[:, None], list(tower.blocks_on(grid))
         for index, view in enumerate(views[:-1]):
             x = gates.run(index, view, x, _attended)
         last = len(views) - 1

@@ -48,7 +48,7 @@ def test_importance_is_the_squared_slope_of_the_vectors(shape, images, monkeypat
     monkeypatch.setattr("densevl.encoders.importance.DIRECTIONS", 150)
     tower = image_tower(free_model().double().visual)
     found = image_importance(tower, shape, 5, [images[:1].double()])
-    views = list(tower.blocks)
+    views = list(tower.blocks_on((4, 4)))
 
     def vectors(open_):
         gates = _Gates(shape, range(5), images[:1].double())

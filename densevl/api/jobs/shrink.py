@@ -152,11 +152,11 @@ def shrink(
     state = {f"visual.{name}": one for name, one in small.items()}
     state |= {f"{prefix}{name}": one for name, one in small_text.items()}
     state |= others
-    counts = [
-        tuple(sum(one.numel() for one in part.values()) for part in pair)
-        for pair in ((visual, words), (small, small_text))
-    ]
-    return Shrunk(made, state, counts[0], counts[1], kept, kept_text)
+    return Shrunk(made, state, _weights(visual, words), _weights(small, small_text), kept, kept_text)
+
+
+def _weights(image: Mapping[str, Tensor], text: Mapping[str, Tensor]) -> tuple[int, int]:
+    return sum(one.numel() for one in image.values()), sum(one.numel() for one in text.values())
 
 
 def write_shrunk(shrunk: Shrunk, out: Path) -> Path:

@@ -7,6 +7,7 @@ from the larger one for some steps, with inherited or with new weights.
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,8 +31,8 @@ CONFIG = "maskclip_scenes"
 SEED = 31
 """Of the collection of held-out scenes; no setting was chosen on it."""
 
-IMPORTANT = {"length": 32, "size": 128, "zoom": (1.0, 2.0), "count": (1, 4), "seed": 21}
-TAUGHT = {"length": 2000, "size": 128, "zoom": (0.9, 2.4), "count": (1, 5), "seed": 22}
+IMPORTANT: dict[str, Any] = {"length": 32, "size": 128, "zoom": (1.0, 2.0), "count": (1, 4), "seed": 21}
+TAUGHT: dict[str, Any] = {"length": 2000, "size": 128, "zoom": (0.9, 2.4), "count": (1, 5), "seed": 22}
 """Scenes of the training split on which importance is measured, and those that some rows learn from."""
 
 SIZES = ((192, 3), (192, 2), (144, 4), (144, 3), (96, 4))
@@ -109,7 +110,7 @@ def _millions(module: torch.nn.Module) -> float:
     return sum(one.numel() for one in module.parameters()) / 1e6
 
 
-def _pairs(settings: dict) -> list[tuple[Tensor, SceneText]]:
+def _pairs(settings: dict[str, Any]) -> list[tuple[Tensor, SceneText]]:
     pairs = ScenePairs(**settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 import copy
 
+import jaxtyping
 import pytest
 import timm
 import torch
@@ -231,8 +232,10 @@ class Patches(nn.Module):
         return self.tower.to_joint(behind_all_blocks(self.tower, images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["eva02", "pe"])
-def test_a_graph_takes_images_of_any_size(kind):
+def test_a_graph_takes_images_of_any_size(kind, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # sides of a graph are symbols, not numbers
     module = Patches(timm_visual(kind))
     side = module.tower.patch_size
     dynamic = torch.export.Dim.DYNAMIC

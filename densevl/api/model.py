@@ -1,6 +1,6 @@
 """A loaded model: segmentor, grounder and region embedder, with the conveniences of reading images and words."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -8,14 +8,13 @@ from typing import Any, overload
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL.Image import Image
 from torch import Tensor, nn
 
 from densevl.api.models import models
-from densevl.classifiers.classes import Classes, Head
-from densevl.classifiers.contracts import Classifier, check_classifier
+from densevl.api.teaching import ImageSource, TeachableModel, file_name
+from densevl.classifiers.classes import Classes
+from densevl.classifiers.contracts import Classifier
 from densevl.classifiers.familiarity import Familiarity
-from densevl.classifiers.text import region_probabilities
 from densevl.core.background import Background
 from densevl.core.errors import UsageError, shortened
 from densevl.core.features import TextEmbeddings, TextVectors
@@ -25,39 +24,24 @@ from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
-from densevl.datasets.examples import Example, ExamplesLike, given_examples
 from densevl.encoders.contracts import understand
-from densevl.regions.embedders.embedder import RegionEmbedder, space_of
+from densevl.regions.embedders.embedder import RegionEmbedder
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
 from densevl.regions.proposals import Proposals, as_regions, grid_regions
 from densevl.tasks.grounding.grounder import Grounder
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
-from densevl.tasks.grounding.taught import TaughtNouns
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
-from densevl.tasks.segmentation.taught import TaughtLabels, label_by_pixels, label_by_regions
-from densevl.tasks.teaching.fitting import HeldOut
-from densevl.tasks.teaching.pixel_head import teach_pixel_head
-from densevl.tasks.teaching.recognition import Recognition
-from densevl.tasks.teaching.region_vectors import region_vectors
-from densevl.tasks.teaching.supporting import with_cell_evidence, with_evidence
-from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
-from densevl.tasks.teaching.trust import calibration_of, trust_of
+from densevl.tasks.segmentation.taught import TaughtLabels
 
 __all__ = ["ClassesLike", "ImageSource", "Model"]
-
-ImageSource = str | Path | Image | np.ndarray | Tensor
-"""A file, a PIL image, an array (H, W[, C]) or a tensor (3, H, W); see :func:`densevl.read_image`."""
 
 ClassesLike = str | Sequence[str | Sequence[str]] | Vocabulary | TextEmbeddings | Classifier | Classes | TaughtLabels
 """``"cat, sofa|couch"``, ``["cat", ["sofa", "couch"]]``, a vocabulary, what :meth:`Model.embed_classes` gave, classes
 that :meth:`Model.teach` or :meth:`Model.read_classes` gave, or a classifier such as
 :class:`densevl.classifiers.gda.GDA` fits."""
-
-VIEWS = 4
-"""Views of each example where nothing else is said."""
 
 TOGETHER = 8
 """Images whose regions :meth:`Model.embed` embeds at once."""
@@ -67,7 +51,7 @@ Later = Lazy[Any] | Callable[[], Any]
 """A function that builds a component of a model when it is first used; it may return None."""
 
 
-class Model:
+class Model(TeachableModel):
     """A segmentor, a grounder, a region embedder or several of them, with the conveniences of reading images and words.
 
     Each component is built, or a :class:`densevl.core.lazy.Lazy` or a function without arguments that builds it when
@@ -202,12 +186,12 @@ class Model:
     @property
     def encoder_id(self) -> str:
         """Identity of the encoder that looks at whole images."""
-        return str(self._viewer.encoder.model_id)
+        return str(self.viewer.encoder.model_id)
 
     @property
     def view(self) -> dict[str, Any]:
         """How it looks at whole images, everything that decides :meth:`familiarity`: JSON values only."""
-        return dict(self._viewer.view)
+        return dict(self.viewer.view)
 
     def learn_known(self, images: Sequence[ImageSource | EncodedImage], what: str = "known images") -> Familiarity:
         """What tells images like these from others, by this model's own features; give it to :attr:`known`.
@@ -230,11 +214,11 @@ class Model:
                 pixels = image.image if isinstance(image, EncodedImage) else as_image(image)
                 if pixels is None:
                     raise UsageError("the image was encoded without what tells its kind; encode it again")
-                found[place] = self._viewer.summarise([pixels])[0]
+                found[place] = self.viewer.summarise([pixels])[0]
         return torch.stack([summary for summary in found if summary is not None])
 
     @cached_property
-    def _viewer(self) -> Any:
+    def viewer(self) -> Any:
         """What looks at whole images: the segmentor, or one of the encoder that marks or pools regions."""
         segmentor = self._segmentor.value
         if isinstance(segmentor, Segmentor | RegionSegmentor):
@@ -284,15 +268,7 @@ class Model:
         taught = None if classes is None else self.taught_nouns(classes)
         if isinstance(image, EncodedRegions):
             return self.grounder.refer(image, expressions, taught=taught)
-        return self.grounder.refer(as_image(image), expressions, proposals, _file_name(image), taught)
-
-    def taught_nouns(self, classes: Classes) -> TaughtNouns:
-        """Taught classes as a grounder uses them.
-
-        Raises:
-            UsageError: where they were not taught for regions, or for another model.
-        """
-        return TaughtNouns(classes, self._pipeline)
+        return self.grounder.refer(as_image(image), expressions, proposals, file_name(image), taught)
 
     def encode_regions(self, image: ImageSource, proposals: Proposals | None = None) -> EncodedRegions:
         """Embed the regions of an image, for any number of expressions with :meth:`refer`.
@@ -301,7 +277,7 @@ class Model:
             ImageError: where the image cannot be read.
             UsageError: where there are no usable proposals.
         """
-        return self.grounder.encode(as_image(image), proposals, _file_name(image))
+        return self.grounder.encode(as_image(image), proposals, file_name(image))
 
     @overload
     def encode(self, images: ImageSource) -> EncodedImage: ...  # type: ignore[overload-overlap]
@@ -371,69 +347,6 @@ class Model:
             for image in images
         ]
 
-    def read_classes(self, classes: Classes, background: Any = None) -> TaughtLabels:
-        """Taught classes as :meth:`segment` uses them: by their head for pixels, or else by that for regions.
-
-        Args:
-            classes: the classes.
-            background: what becomes of pixels that show none of them: ``"literal"`` (pixels that no region covers),
-                ``"none"``, or a threshold in (0, 1); None for ``"literal"`` by regions, and ``"none"`` by pixels.
-
-        Raises:
-            UsageError: where they were taught for another model, or the background cannot be used.
-        """
-        viewer = self._viewer
-        dense = viewer.dense if isinstance(viewer, RegionSegmentor) else viewer
-        if "pixels" in classes.heads:
-            return label_by_pixels(classes, background, dense.encoder)
-        return label_by_regions(classes, background, dense, self.embedder, self.mask_maker)
-
-    @torch.inference_mode()
-    def recognise(self, image: ImageSource, regions: Proposals | None, classes: Classes) -> Recognition:
-        """Say which of taught classes each region of an image is.
-
-        Args:
-            image: the image.
-            regions: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes; None for those of
-                :meth:`propose`.
-            classes: taught for regions.
-
-        Raises:
-            ImageError: where the image cannot be read.
-            UsageError: where the classes were taught for another model, or the regions do not fit the image.
-        """
-        head = classes.head("regions")
-        check_classifier(head, self.embedder.encoder.model_id, space_of(self.embedder))
-        pixels = as_image(image)
-        found = self.propose(pixels) if regions is None else as_regions(regions, pixels.shape[:2], _file_name(image))
-        vectors = self.embed_regions([pixels], [found])[0]
-        return Recognition(found, classes.vocabulary, region_probabilities(vectors, head).cpu())
-
-    @torch.inference_mode()
-    def trust(self, image: ImageSource, regions: Proposals, classes: Classes) -> dict[str, Any]:
-        """What one needs to know in order to trust taught classes about regions: JSON values only.
-
-        Args:
-            image: the image.
-            regions: regions, boxes "n 4" (xyxy), bool masks "n H W", or a JSON file of boxes.
-            classes: taught for regions, with an *unknown* (:meth:`densevl.Classes.with_unknown`) or without.
-
-        Returns:
-            ``regions``: of each the answer, its confidence, and what supports it, see
-            :mod:`densevl.tasks.teaching.trust`; and ``calibration``: how far held-out answers could be believed.
-
-        Raises:
-            ImageError: where the image cannot be read.
-            UsageError: where the classes were taught for another model, or the regions do not fit the image.
-        """
-        check_classifier(classes.head("regions"), self.embedder.encoder.model_id, space_of(self.embedder))
-        pixels = as_image(image)
-        vectors = self.embed_regions([pixels], [as_regions(regions, pixels.shape[:2], _file_name(image))])[0].vectors
-        return {
-            "regions": trust_of(classes, vectors.float()),
-            "calibration": calibration_of(classes.heads["regions"]),
-        }
-
     def embed_classes(self, classes: ClassesLike, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
         if isinstance(classes, TextEmbeddings):
@@ -472,109 +385,6 @@ class Model:
         unique = dict.fromkeys(texts)
         return understand(encoder, [(text, index) for index, text in enumerate(unique)], tuple(unique))
 
-    def teach(
-        self,
-        examples: ExamplesLike,
-        *,
-        heads: str = "regions",
-        method: Any = None,
-        add_to: Classes | None = None,
-        views: int = VIEWS,
-        seed: int = 0,
-    ) -> Classes:
-        """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`recognise` take as names.
-
-        Args:
-            examples: a file or a folder as :func:`densevl.read_examples` reads it, or what it gave, or a list of
-                ``{"image": …, "name": …, "box" | "mask" | "point": …}``.
-            heads: ``"regions"``, ``"pixels"`` or ``"both"``: what they shall be told apart by.
-            method: a classifier method, its config or its name, such as ``"gda"``; None for that of ``add_to``, or
-                Gaussian classes with the names as a prior.
-            add_to: earlier classes, which the examples are added to as if all had been given at once.
-            views: further regions of each example, moved and reshaped a little.
-            seed: of the views.
-
-        Raises:
-            ImageError: where an image cannot be read.
-            UsageError: where the examples cannot be used, or not by this method.
-        """
-        return self.taught(examples, heads=heads, method=method, add_to=add_to, views=views, seed=seed).classes
-
-    def taught(
-        self,
-        examples: ExamplesLike,
-        *,
-        heads: str = "regions",
-        method: Any = None,
-        add_to: Classes | None = None,
-        views: int = VIEWS,
-        seed: int = 0,
-        loaded: Mapping[str, Any] | None = None,
-    ) -> Taught:
-        """As :meth:`teach`, with what the classes say of held-out examples.
-
-        Args:
-            examples: see :meth:`teach`.
-            heads: see :meth:`teach`.
-            method: see :meth:`teach`.
-            add_to: see :meth:`teach`.
-            views: see :meth:`teach`.
-            seed: see :meth:`teach`.
-            loaded: further arguments that loaded the model, so that the classes say which model they are for.
-        """
-        given = given_examples(examples)
-        wanted = wanted_heads(heads, add_to)
-        vocabulary, labels = vocabulary_of(given, add_to)
-        model = {"name": self.name, **(loaded or {})} if add_to is None else add_to.model
-        facts = step_facts(given, views=views, seed=seed)
-        made: dict[str, Head] = {}
-        held: dict[str, HeldOut | None] = {}
-        for name in wanted:
-            before = None if add_to is None else add_to.heads[name]
-            made[name], held[name] = self._teach(name, given, labels, vocabulary, method, before, facts)
-        return Taught(Classes(vocabulary, made, model), given, labels, held)
-
-    def _teach(
-        self,
-        head: str,
-        examples: Sequence[Example],
-        labels: Sequence[int],
-        vocabulary: Vocabulary,
-        method: Any,
-        before: Head | None,
-        facts: Mapping[str, Any],
-    ) -> tuple[Head, HeldOut | None]:
-        """A head of examples."""
-        if head == "pixels":
-            return self._teach_pixels(examples, labels, vocabulary, before, facts)
-        encoder = self.embedder.encoder
-
-        @torch.inference_mode()
-        def embed(texts: list[str]) -> Tensor:
-            return encoder.embed_texts(texts, list(self.query_templates))
-
-        vectors = region_vectors(examples, labels, self._pipeline, facts["views"], facts["seed"])
-        space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
-        made, held = teach_head(vectors, vocabulary, space, method, before, facts)
-        return with_evidence(made, held, vectors, examples, before), held
-
-    def _teach_pixels(
-        self,
-        examples: Sequence[Example],
-        labels: Sequence[int],
-        vocabulary: Vocabulary,
-        before: Head | None,
-        facts: Mapping[str, Any],
-    ) -> tuple[Head, HeldOut | None]:
-        """The head of examples by which pixels are labelled."""
-        viewer = self._viewer
-        dense = (viewer.dense if isinstance(viewer, RegionSegmentor) else viewer).dense
-        lights = facts["views"] > 0
-        made, held = teach_pixel_head(
-            dense.encoder, examples, labels, vocabulary, before, facts, lights, dense.positions, dense.border
-        )
-        return with_cell_evidence(made, held, before), held
-
     def propose(self, image: ImageSource) -> Regions:
         """Regions of an image, found without any words: everything that the mask maker sees, the best first.
 
@@ -612,7 +422,7 @@ class Model:
             raise UsageError(f"give regions for each of the {len(images)} images; got {len(given)}")
         arrays, found = [as_image(image) for image in images], []
         for image, pixels, some in zip(images, arrays, given, strict=True):
-            name = _file_name(image)
+            name = file_name(image)
             found.append(self.propose(pixels) if some is None else as_regions(some, pixels.shape[:2], name))
         batches = [slice(i, i + TOGETHER) for i in range(0, len(arrays), TOGETHER)]
         return [vectors for batch in batches for vectors in self.embed_regions(arrays[batch], found[batch])]
@@ -682,7 +492,3 @@ def _lazy(component: Any, kind: type) -> Lazy[Any]:
         return component
     makes = callable(component) and not isinstance(component, (nn.Module, kind))
     return Lazy(component) if makes else Lazy.of(component)
-
-
-def _file_name(image: ImageSource) -> str | None:
-    return Path(image).name if isinstance(image, str | Path) else None

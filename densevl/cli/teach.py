@@ -81,7 +81,7 @@ def _teach(options: argparse.Namespace) -> int:
     examples, before = read_examples(options.examples, options.images), read_taught(options.add_to)
 
     from densevl.api.jobs.teach import TeachJob
-    from densevl.api.model import VIEWS
+    from densevl.api.teaching import VIEWS
 
     job = TeachJob(load_model(options, lazy=True), options.out, options.report, loaded_with(options))
     taught = job.run(

@@ -15,10 +15,13 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from densevl.core.errors import UsageError
 
-__all__ = ["TAPS", "Block", "NoAttention", "attend", "is_residual", "linear", "run_block"]
+__all__ = ["LETTERS", "TAPS", "Block", "NoAttention", "attend", "is_residual", "linear", "project_heads", "run_block"]
 
 TAPS = ("ln_1", "attn", "ln_2", "mlp")
 """Names of what :func:`run_block` returns of a block, beside ``"out"`` of the whole, as open_clip calls them."""
+
+LETTERS = "qkv"
+"""Letters of queries, keys and values, in the order in which libraries keep their weights."""
 
 PLAIN_ATTENTION_TOKENS = 2048
 """Above this many tokens the weights of plain attention take too much memory (96 MiB for 12 heads here)."""
@@ -38,7 +41,7 @@ class Block(Protocol):
         """Normalise what enters the attention."""
         ...
 
-    def qkv(self, x: Float[Tensor, "b n c"], wanted: str = "qkv", /) -> tuple[Float[Tensor, "b heads n e"], ...]:
+    def qkv(self, x: Float[Tensor, "b n c"], wanted: str = LETTERS, /) -> tuple[Float[Tensor, "b heads n e"], ...]:
         """Project normalised tokens to queries, keys and values of each head.
 
         Args:
@@ -61,7 +64,7 @@ class Block(Protocol):
 
 
 class NoAttention:
-    """What stands for the last block of a tower of convolutions, whose last map can be read as it is and not otherwise.
+    """What stands for the last block of a tower that ends in convolutions, whose last map is read as it is.
 
     Args:
         tower: name of the tower, for the error.
@@ -71,7 +74,7 @@ class NoAttention:
         self.tower = tower
 
     def _refuse(self, *_: object) -> NoReturn:
-        raise UsageError(f"{self.tower} is made of convolutions and has no attention to read; take readout=plain")
+        raise UsageError(f"{self.tower} ends in convolutions and leaves no attention to read; take readout=plain")
 
     norm_1 = qkv = out = norm_2 = mlp = _refuse
 
@@ -85,10 +88,12 @@ def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) 
     """Run a block; return the output of each of its pieces (:data:`TAPS`), and of the whole as ``"out"``.
 
     Args:
-        block: the block, self-attention only.
+        block: the block, self-attention only; :class:`NoAttention` gives back its input as ``"out"`` and nothing else.
         x: its input.
         causal: each token attends to itself and to earlier tokens only, as in text towers.
     """
+    if isinstance(block, NoAttention):
+        return {"out": x}
     normed = block.norm_1(x)
     attended = block.out(attend(*block.qkv(normed), causal=causal))
     x = x + attended if is_residual(block) else attended
@@ -142,6 +147,31 @@ def _plain_attention(
         torch.softmax(weights, dim=-1, out=weights)
         torch.bmm(weights, value[some], out=mixed[some])
     return mixed
+
+
+def project_heads(
+    x: Float[Tensor, "b n c"],
+    weight: Float[Tensor, "m3 c"],
+    bias: Float[Tensor, " m3"] | None,
+    head_dim: int,
+    wanted: str = LETTERS,
+) -> tuple[Float[Tensor, "b heads n e"], ...]:
+    """Queries, keys and values of each head, by one matrix; only what is wanted is computed.
+
+    Args:
+        x: tokens.
+        weight: rows of the queries, the keys and the values, each head by head.
+        bias: of these rows; None for none.
+        head_dim: width of a head.
+        wanted: letters of those that are returned, in this order.
+    """
+    if wanted == LETTERS:
+        return tuple(linear(x, weight, bias).unflatten(-1, (3, -1, head_dim)).permute(2, 0, 3, 1, 4))
+    weights, biases = dict(zip(LETTERS, weight.chunk(3), strict=True)), dict.fromkeys(LETTERS)
+    if bias is not None:
+        biases = dict(zip(LETTERS, bias.chunk(3), strict=True))
+    projected = (F.linear(x, weights[letter], biases[letter]) for letter in wanted)
+    return tuple(each.unflatten(-1, (-1, head_dim)).transpose(1, 2) for each in projected)
 
 
 LEAST_TOKENS = 128

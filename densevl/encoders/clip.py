@@ -20,7 +20,7 @@ from densevl.core.attention import TAPS, Block, run_block
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.images import normalise
-from densevl.encoders.contracts import NOTHING, ImageTower, LastBlock, Needs
+from densevl.encoders.contracts import NOTHING, ConvolutionalTower, ImageTower, LastBlock, Needs
 from densevl.encoders.images import check_images, fit, whole_patches
 from densevl.encoders.texts import text_tower
 from densevl.encoders.texts.cache import TextCache
@@ -48,6 +48,7 @@ class WholeImageEncoder(nn.Module):
         interpolation: by which whole images are brought to it: ``"bicubic"`` or ``"bilinear"``, with antialiasing.
 
     Attributes:
+        arch: the architecture that it was built of, by name or as open_clip's JSON; None where nobody said.
         image_size: (height, width) of the images that the model was trained with.
         dim: width of the joint space.
         temperature: the factor of cosines that the model was trained with.
@@ -72,6 +73,7 @@ class WholeImageEncoder(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
         self.text_cache = text_cache
         self.resize, self.interpolation = resize, interpolation
+        self.arch: Any = None
         size = getattr(model.visual, "image_size", None) or model.visual.size
         self.image_size: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.dim: int = _joint_width(model)
@@ -174,7 +176,7 @@ class CLIPEncoder(WholeImageEncoder):
         image: ImageTower = image_tower(model.visual)
         super().__init__(model, tokenizer, model_id, mean, std, text_cache, resize, interpolation)
         self.image = image
-        self.patch_size, self.width, self.depth = image.patch_size, image.width, len(image.blocks)
+        self.patch_size, self.width, self.depth = image.patch_size, image.width, image.depth
 
     @torch.no_grad()
     def last_block(
@@ -198,11 +200,10 @@ class CLIPEncoder(WholeImageEncoder):
         Raises:
             UsageError: where the images have another layout, a map is unknown, or a setting is.
         """
-        x, grid = self._tokens(images, positions, border)
-        x, maps = self._run_blocks(x, grid, needs.maps, self.depth - 1, positions)
+        x, blocks, grid, maps = self._run(images, self.depth - 1, needs.maps, positions, border)
         guide = None if needs.guide is None else needs.guide(images)
         seen = images if needs.images else None
-        return LastBlock(x, self._blocks(grid, positions)[-1], grid, self.image.prefix, maps, seen, guide)
+        return LastBlock(x, blocks[-1], grid, self.image.prefix, maps, seen, guide)
 
     @torch.no_grad()
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
@@ -224,8 +225,7 @@ class CLIPEncoder(WholeImageEncoder):
         Raises:
             UsageError: where the images have another layout or a map is unknown.
         """
-        x, grid = self._tokens(images)
-        return self._run_blocks(x, grid, names, max(_by_block(names, self.depth)) + 1)[1]
+        return self._run(images, max(self._wanted(names)) + 1, names)[3]
 
     @torch.no_grad()
     def tokens(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
@@ -266,32 +266,40 @@ class CLIPEncoder(WholeImageEncoder):
 
     def _last_tokens(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b n c"], Size]:
         """Tokens behind the last block, and the patch grid."""
-        x, grid = self._tokens(images)
-        return self._run_blocks(x, grid, (), self.depth)[0], grid
+        x, _, grid, _ = self._run(images, self.depth)
+        return x, grid
 
-    def _tokens(
-        self, images: Float[Tensor, "b 3 H W"], positions: str = "size", border: str = "black"
-    ) -> tuple[Float[Tensor, "b n c"], Size]:
-        """Tokens that enter the first block, of images made whole patches, and the patch grid."""
+    def _run(
+        self,
+        images: Float[Tensor, "b 3 H W"],
+        count: int,
+        names: Sequence[str] = (),
+        positions: str = "size",
+        border: str = "black",
+    ) -> tuple[Float[Tensor, "b n c"], Sequence[Block], Size, dict[str, Tensor]]:
+        """Tokens behind the first ``count`` blocks, the blocks on their grid, the grid, and maps of these blocks."""
         check_images(images)
-        whole = normalise(whole_patches(images, self.patch_size, border), self.mean, self.std)
-        return self.image.tokens(whole.to(self.image.dtype), positions)
-
-    def _run_blocks(
-        self, x: Float[Tensor, "b n c"], grid: Size, names: Sequence[str], count: int, positions: str = "size"
-    ) -> tuple[Float[Tensor, "b n c"], dict[str, Tensor]]:
-        """Tokens behind the first ``count`` blocks, and the maps wanted from these blocks."""
-        wanted, maps = _by_block(names, self.depth), {}
-        for index, block in enumerate(self._blocks(grid, positions)[:count]):
+        wanted = self._wanted(names)
+        whole = normalise(whole_patches(images, self.patch_size, border), self.mean, self.std).to(self.image.dtype)
+        if isinstance(self.image, ConvolutionalTower):
+            if positions != "size":
+                raise UsageError(f"positions={positions} resizes a position embedding, which convolutions do not have")
+            last, found = self.image.maps(whole, list(wanted))
+            grid = (last.shape[2], last.shape[3])
+            maps = {name: found[index] for index, taps in wanted.items() for name, _ in taps}
+            return last.flatten(2).mT, self.image.blocks_on(grid), grid, maps
+        x, grid = self.image.tokens(whole, positions)
+        blocks, maps = self.image.blocks_on(grid, positions), {}
+        for index, block in enumerate(blocks[:count]):
             pieces = run_block(block, x)
             x = pieces["out"]
             maps.update({name: self._on_grid(pieces[tap], grid) for name, tap in wanted[index]})
-        return x, maps
+        return x, blocks, grid, maps
 
-    def _blocks(self, grid: Size, positions: str) -> Sequence[Block]:
-        """The blocks; a tower whose blocks know places hands out those of a grid."""
-        placed = getattr(self.image, "blocks_on", None)
-        return self.image.blocks if placed is None else placed(grid, positions)
+    def _wanted(self, names: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
+        """Names and taps wanted of each block; one of convolutions has no taps, and the last of them can be asked."""
+        of_convolutions = isinstance(self.image, ConvolutionalTower)
+        return _by_block(names, self.depth, () if of_convolutions else TAPS, last=of_convolutions)
 
     def _on_grid(self, tokens: Float[Tensor, "b n c"], grid: Size) -> Float[Tensor, "b c h w"]:
         """The patches among the tokens, on their grid."""
@@ -304,18 +312,29 @@ def _joint_width(model: Any) -> int:
     return int(next((width for width in found if width is not None), None) or model.text.output_dim)
 
 
-def _by_block(names: Sequence[str], depth: int) -> dict[int, list[tuple[str, str]]]:
-    """Names and taps wanted of each block, by its index from the front."""
-    wanted = defaultdict(list)
-    if names and depth < 2:
+def _by_block(
+    names: Sequence[str], depth: int, taps: Sequence[str] = TAPS, last: bool = False
+) -> dict[int, list[tuple[str, str]]]:
+    """Names and taps wanted of each block, by its index from the front.
+
+    Args:
+        names: of maps.
+        depth: number of blocks.
+        taps: that a block has.
+        last: whether the last block can be asked, too.
+    """
+    wanted, end = defaultdict(list), depth if last else depth - 1
+    pattern = r"blocks\.(-?\d+)" + (rf"(?:\.({'|'.join(taps)}))?" if taps else "()")
+    if names and end < 1:
         raise UsageError(f"map {names[0]!r} is that of an earlier block, and this image tower has one block alone")
+    form, kinds = (" or `blocks.<index>.<tap>`", f" and a tap of {', '.join(taps)}") if taps else ("", "")
     for name in names:
-        match = re.fullmatch(rf"blocks\.(-?\d+)(?:\.({'|'.join(TAPS)}))?", name)
+        match = re.fullmatch(pattern, name)
         index = -1 if match is None else int(match[1]) + (depth if int(match[1]) < 0 else 0)
-        if match is None or not 0 <= index < depth - 1:
+        if match is None or not 0 <= index < end:
             raise UsageError(
-                f"unknown map {name!r}; write `blocks.<index>` or `blocks.<index>.<tap>` with an index "
-                f"from 0 to {depth - 2} or from {-depth} to -2 and a tap of {', '.join(TAPS)}"
+                f"unknown map {name!r}; write `blocks.<index>`{form} with an index from 0 to {end - 1} or from "
+                f"{-depth} to {end - 1 - depth}{kinds}"
             )
         wanted[index].append((name, match[2] or "out"))
     return wanted

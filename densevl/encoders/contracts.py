@@ -5,7 +5,7 @@ An encoder does not take a readout. It hands out its *last block* with the token
 needs beside the tokens it says in its :class:`Needs`, and nobody reaches through an encoder to its library.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, NoAttention, is_residual, run_block
+from densevl.core.attention import Block, is_residual, run_block
 from densevl.core.errors import UsageError
 from densevl.core.features import ClosedSet, DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size
@@ -24,6 +24,7 @@ __all__ = [
     "BORDERS",
     "NOTHING",
     "POSITIONS",
+    "ConvolutionalTower",
     "Encoder",
     "FrozenTexts",
     "ImageTower",
@@ -128,8 +129,7 @@ class LastBlock:
 
     def output(self) -> Float[Tensor, "b c h w"]:
         """Tokens behind the block as it was trained; a tower of convolutions has no block left to run."""
-        last = self.tokens if isinstance(self.block, NoAttention) else run_block(self.block, self.tokens)["out"]
-        return self.on_grid(last)
+        return self.on_grid(run_block(self.block, self.tokens)["out"])
 
     def behind(self, values: Float[Tensor, "b heads n e"], residual: bool, mlp: bool) -> Float[Tensor, "b c h w"]:
         """Tokens behind the block on the grid, of values that a readout has mixed in the place of its attention.
@@ -170,8 +170,8 @@ class ImageTower(Protocol):
     """A vision transformer, run from its pieces; one adapter for each library.
 
     Attributes:
-        blocks: first to last.
         width: of its tokens.
+        depth: number of blocks.
         dim: of the joint space.
         patch_size: side of a patch in pixels.
         prefix: number of tokens before the patches.
@@ -179,12 +179,22 @@ class ImageTower(Protocol):
     """
 
     width: int
+    depth: int
     dim: int
     patch_size: int
     prefix: int
 
-    @property
-    def blocks(self) -> Sequence[Block]: ...
+    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
+        """The blocks, first to last, as they run on a patch grid.
+
+        A block in which places enter, as rotary embeddings do, carries those of the grid, so that whoever asks it for
+        queries and keys gets those that it attends with.
+
+        Args:
+            grid: patches (down, right), as :meth:`tokens` gives it.
+            positions: how a position embedding is resized, as :meth:`tokens` was given it.
+        """
+        ...
 
     @property
     def size(self) -> Size: ...
@@ -210,6 +220,26 @@ class ImageTower(Protocol):
 
     def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Whole normalised images of the native size in the joint space, not normalised."""
+        ...
+
+
+@runtime_checkable
+class ConvolutionalTower(ImageTower, Protocol):
+    """An image tower of convolutions: its blocks put out maps, each on a grid of its own, and none is left to read.
+
+    Its tokens are the cells of the last map, and its only block as readers see it is a
+    :class:`densevl.core.attention.NoAttention`.
+    """
+
+    def maps(
+        self, images: Float[Tensor, "b 3 H W"], wanted: Collection[int] = ()
+    ) -> tuple[Float[Tensor, "b c h w"], dict[int, Float[Tensor, "b _ _ _"]]]:
+        """The last map of normalised images, and what blocks put out by index, from one pass.
+
+        Args:
+            images: sides are multiples of the patch.
+            wanted: indices of blocks, from 0 to ``depth - 1``.
+        """
         ...
 
 

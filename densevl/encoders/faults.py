@@ -68,21 +68,25 @@ def check_activation(arch: Arch, opened: OpenedWeights, found: Layout, known: We
     )
 
 
-def check_base(
-    opened: OpenedWeights, part: Mapping[str, Tensor], base: OpenedWeights, whole: Mapping[str, Tensor]
-) -> None:
+def check_base(opened: OpenedWeights, found: Layout, base: OpenedWeights, whole: Mapping[str, Tensor]) -> None:
     """Refuse a base that a file of a part of a model was not made from.
 
     Args:
         opened: the file of a part.
-        part: its tensors, by our names.
+        found: its layout.
         base: the file of the base.
         whole: the tensors of the base, by our names.
 
     Raises:
-        WeightsError: where the base has not the tensors of the part, or has them in other shapes.
+        WeightsError: where the base has not the tensors of the part, or has them in other shapes, or has nothing that
+            the part lacks.
     """
     cure = f"name the weights that {opened.path.name} was made from"
+    part = found.read(opened.state, {})
+    if found.apart:
+        if not found.from_base(whole):
+            raise WeightsError(f"the base {base.path} has nothing that {opened.path} lacks; {cure}")
+        return
     other = [name for name in part if name in whole and whole[name].shape != part[name].shape]
     if other:
         name = other[0]

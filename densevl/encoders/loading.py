@@ -4,7 +4,9 @@ A file is read by its layout (:mod:`densevl.weights.layouts`): that of its row, 
 whose signs it shows. What a file of a part of a model does not hold comes from its base.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ def build_clip(
     resize: str | None = None,
     interpolation: str | None = None,
     layout: str | None = None,
-    base: str | Path | None = None,
+    base: str | Path | Sequence[str | Path] | None = None,
     tokenizer: str | Path | None = None,
     like: str | None = None,
     text_cache: bool = True,
@@ -66,7 +68,8 @@ def build_clip(
         resize: ``"crop"`` or ``"squash"``, where it is not the one of the weights table, of the layout, or ``"crop"``.
         interpolation: ``"bicubic"`` or ``"bilinear"``, where it is not the one of the weights table, or ``"bicubic"``.
         layout: the names that the file gives its tensors; None for those of the weights table, or to tell by them.
-        base: a name of the weights table or a file: the model that a file of a part of a model was made from.
+        base: a name of the weights table or a file: the model that a file of a part of a model was made from; several
+            where it lies in several files.
         tokenizer: the file of the tokenizer, where it is not CLIP's; None for the one of the weights table, or the one
             beside the file.
         like: a name of the weights table: of a file, what neither it nor its layout says is as with these weights, such
@@ -85,6 +88,7 @@ def build_clip(
     if seed is not None:
         return build_random_clip(arch or "ViT-B-16", seed, whole)
     mean, std = channels(mean, std)
+    given = {"mean": mean, "std": std, "resize": resize, "interpolation": interpolation}
     opened = open_weights(weights, offline)
     row, known = opened.entry, known_weights(opened)
     asked = weights_entry(like) if row is None and like else row
@@ -106,24 +110,29 @@ def build_clip(
     check_activation(arch, opened, found, known)
     if base is not None and not found.base:
         raise UsageError(f"{opened.path} holds a whole model, so the base {base} would change nothing; leave it out")
-    made_from = None if base is None else open_weights(base, offline)
+    names = () if base is None else (base,) if isinstance(base, str | Path) else base
+    made_from = [open_weights(name, offline) for name in names]
+    if tokenizer is None:  # texts of a base are read as the base reads them
+        files = [_tokenizer(part.entry, offline) for part in made_from if part.entry is not None]
+        tokenizer = next((file for file in files if file is not None), None)
     model, reader = _model(arch, opened, found, tokenizer or opened.path.parent, made_from)
     identity = opened.identity(architecture_name(arch, opened.path))
-    identity += f"+{made_from.digest}" if made_from else ""
+    identity += "".join(f"+{part.digest}" for part in made_from)
     identity += f"+{found.name}" if found.variant else ""
     words = getattr(reader, "path", None)
     identity += f"+{file_sha256(words)[:12]}" if words else ""
+    usual = _preparation(row, found, similar)
+    changed = {name: value for name, value in given.items() if value is not None and value != usual[name]}
+    identity += f"+{hashlib.sha256(json.dumps(changed).encode()).hexdigest()[:8]}" if changed else ""
     kind = WholeImageEncoder if whole else CLIPEncoder
     encoder = kind(
         model,
         reader,
         model_id=identity,
-        mean=mean or (row.mean if row else found.mean or (similar.mean if similar else open_clip.OPENAI_DATASET_MEAN)),
-        std=std or (row.std if row else found.std or (similar.std if similar else open_clip.OPENAI_DATASET_STD)),
         text_cache=TextCache() if text_cache else None,
-        resize=resize or (row.resize if row else found.resize or (similar.resize if similar else "crop")),
-        interpolation=interpolation or (similar.interpolation if similar else "bicubic"),
+        **(usual | changed),
     )
+    encoder.arch = arch
     return encoder.eval().requires_grad_(False)
 
 
@@ -169,7 +178,20 @@ def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = Fals
         model, tokenizer = build_model(arch)
     kind = WholeImageEncoder if whole else CLIPEncoder
     name = architecture_name(arch, Path("random"))
-    return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+    encoder = kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+    encoder.arch = arch
+    return encoder
+
+
+def _preparation(row: WeightsEntry | None, found: Layout, similar: WeightsEntry | None) -> dict[str, Any]:
+    """How images are prepared for a file: as its row says, else its layout, else the row that it is like."""
+    mean, std = (
+        (similar.mean, similar.std) if similar else (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    )
+    resize, interpolation = (similar.resize, similar.interpolation) if similar else ("crop", "bicubic")
+    if row is None:
+        mean, std, resize = found.mean or mean, found.std or std, found.resize or resize
+    return {"mean": mean, "std": std, "resize": resize, "interpolation": interpolation}
 
 
 def _tokenizer(entry: WeightsEntry, offline: bool) -> Path | None:
@@ -184,9 +206,9 @@ def _layout(name: str | None, opened: OpenedWeights) -> Layout:
     return find_layout(opened.state) if name is None else layouts.layout(name)
 
 
-def _read(opened: OpenedWeights) -> dict[str, Tensor]:
-    """The tensors of a file by our names."""
-    return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state)
+def _read(opened: OpenedWeights, base: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The tensors of a file by our names, those of a part of a model with what their base gives."""
+    return _layout(opened.entry.layout if opened.entry else None, opened).read(opened.state, base)
 
 
 def _model(
@@ -194,13 +216,15 @@ def _model(
     opened: OpenedWeights,
     found: Layout,
     tokenizer: str | Path | None,
-    made_from: OpenedWeights | None = None,
+    made_from: Sequence[OpenedWeights] = (),
 ) -> tuple[nn.Module, Any]:
-    """A model of an architecture, in float32, with the tensors of a file and of its base, and its tokenizer."""
-    base = None if made_from is None else _read(made_from)
-    read = found.read(opened.state, base)
-    if made_from is not None and base is not None:
-        check_base(opened, found.read(opened.state, {}), made_from, base)
+    """A model of an architecture, in float32, with the tensors of a file and of its bases, and its tokenizer."""
+    bases = [_read(part, {}) for part in made_from]
+    read = found.read(
+        opened.state, {name: tensor for base in bases for name, tensor in base.items()} if bases else None
+    )
+    for part, base in zip(made_from, bases, strict=True):
+        check_base(opened, found, part, base)
     state = {name: tensor for name, tensor in read.items() if name not in LEFTOVERS}
     with torch.device("meta"):
         model, reader = build_model(arch, state, tokenizer)

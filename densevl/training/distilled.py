@@ -7,12 +7,14 @@ A small encoder trained from nothing needs hours until its patches mean somethin
                (Radford et al., CLIP, ICML 2021), or a sigmoid for each pair (Zhai et al., SigLIP, ICCV 2023)
     texts      mean over captions and names of 1 - cos(student, teacher), where the student has a text tower of its own
 
-The teacher looks at the images at its own size. A text tower that has the teacher's shapes takes its weights and keeps them (Zhai et al., LiT, CVPR 2022, with the towers
-changed round). A student whose patches are larger than the teacher's learns their means.
+The teacher looks at the images at its own size. A text tower that has the teacher's shapes takes its weights and keeps
+them (Zhai et al., LiT, CVPR 2022, with the towers changed round). A student whose patches are larger than the teacher's
+learns their means.
 """
 
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +58,7 @@ class DistilledEncoder(BaseModel):
     """A student with its training losses, as MMEngine runs it.
 
     Args:
-        arch: architecture of the student, by its name.
+        arch: architecture of the student, by its name; or the student itself, to train it further.
         teacher: weights of the teacher, by their name or a file.
         sigmoid: contrast pair by pair, with a bias, and not over the batch.
         weights: factors of (patches, contrast, texts).
@@ -66,7 +68,7 @@ class DistilledEncoder(BaseModel):
 
     def __init__(
         self,
-        arch: str,
+        arch: str | CLIPEncoder,
         teacher: str = "mini-clip",
         sigmoid: bool = False,
         weights: tuple[float, float, float] = (1.0, 0.2, 1.0),
@@ -74,32 +76,38 @@ class DistilledEncoder(BaseModel):
         seed: int = 0,
     ):
         super().__init__()
-        student = build_random_clip(arch, seed).requires_grad_(True)
-        self.encoder = student.model
+        student = (build_random_clip(arch, seed) if isinstance(arch, str) else arch).requires_grad_(True)
         self.sigmoid, self.weights, self.autocast = sigmoid, weights, autocast
-        # Not among the modules: checkpoints hold the student alone.
+        # Not among the modules: checkpoints hold what is trained alone.
         self._apart: tuple[CLIPEncoder, CLIPEncoder] = student, build_clip(teacher, text_cache=False)
         self.locked = self._lock_texts()
+        model = student.model
         if not self.locked:
             with torch.no_grad():
-                self.encoder.logit_scale.fill_(torch.tensor(10.0).log())
+                model.logit_scale.fill_(torch.tensor(10.0).log())
+        self.encoder: nn.Module = nn.ModuleDict({"visual": model.visual}) if self.locked else model
 
     @property
     def student(self) -> CLIPEncoder:
         """The student as an encoder, over the same weights."""
-        return self._apart[0]
+        return self._apart[0].to(self.device)
 
     @property
     def teacher(self) -> CLIPEncoder:
         """The teacher, where the student is."""
-        return self._apart[1].to(self.encoder.logit_scale.device)
+        return self._apart[1].to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the student is trained."""
+        return next(self.parameters()).device
 
     def forward(
         self, images: Sequence[Tensor] | Tensor, texts: Sequence[SceneText], mode: str = "loss"
     ) -> dict[str, Tensor]:
         """Losses of a batch of (3, H, W) uint8 images of one size and their texts."""
         batch = images if isinstance(images, Tensor) else torch.stack(tuple(images))
-        device = self.encoder.logit_scale.device
+        device = self.device
         pixels = batch.to(device).float() / 255
         student, teacher = self.student, self.teacher
         captions = [text.caption for text in texts]
@@ -124,8 +132,9 @@ class DistilledEncoder(BaseModel):
         self, pooled: Float[Tensor, "b d"], captions: Float[Tensor, "b d"], true: Bool[Tensor, "b b"]
     ) -> Float[Tensor, ""]:
         cosines = F.normalize(pooled.float(), dim=1) @ F.normalize(captions.float(), dim=1).T
-        logits = self.encoder.logit_scale.exp().clamp(max=100) * cosines
-        return sigmoid_loss(logits + self.encoder.logit_bias, true) if self.sigmoid else contrast_loss(logits, true)
+        model: Any = self.student.model
+        logits = model.logit_scale.exp().clamp(max=100) * cosines
+        return sigmoid_loss(logits + model.logit_bias, true) if self.sigmoid else contrast_loss(logits, true)
 
     def _lock_texts(self) -> bool:
         """Give the student the teacher's texts, where their weights have the same names and shapes; whether they do."""

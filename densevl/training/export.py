@@ -7,7 +7,7 @@
     python -m densevl.training.export work_dirs/cloc_tune_scenes/iter_400.pth FOLDER
 
 A mini CLIP, another mini encoder or a mini SAM becomes safetensors in half precision; an encoder whose texts are those of
-its teacher, the weights of its image tower alone. The heads of CLIP-DINOiser become safetensors that name
+its teacher leaves them to the teacher's file. The heads of CLIP-DINOiser become safetensors that name
 their encoder and the map that they read or, where the target ends in ``.pt`` or ``.pth``, the layout of the published
 checkpoint. A prompter of CLOC goes into a folder, beside its CLIP where that was trained too
 (:mod:`densevl.training.cloc.export`).
@@ -42,10 +42,10 @@ RECIPES = {
 
 
 def export_half(checkpoint: str | Path, target: str | Path, prefix: str) -> None:
-    """Write a model inside a checkpoint in half precision: the mini CLIP, or the mini SAM.
+    """Write a model inside a checkpoint in half precision: the mini CLIP, another mini encoder, or the mini SAM.
 
     Args:
-        checkpoint: of a training of ``ContrastiveCLIP`` or ``PromptedSam``.
+        checkpoint: of a training of ``ContrastiveCLIP``, ``DistilledEncoder`` or ``PromptedSam``.
         target: the file; an existing one is replaced, whole.
         prefix: of the names of the model's weights, one of :data:`RECIPES`.
 
@@ -57,7 +57,8 @@ def export_half(checkpoint: str | Path, target: str | Path, prefix: str) -> None
     weights = weights_under(read_checkpoint(checkpoint), prefix)
     if not weights:
         raise WeightsError(f"{checkpoint} holds no weights to export: no name begins with {prefix!r}")
-    halves = {name: value.to(torch.float16).contiguous() for name, value in weights.items()}
+    counters = {name for name in weights if name.endswith("num_batches_tracked")}  # which inference does not read
+    halves = {name: value.to(torch.float16).contiguous() for name, value in weights.items() if name not in counters}
     check_finite(halves, checkpoint)
     with atomic_write(Path(target)) as temporary:
         save_file(halves, temporary, metadata={"format": "pt", "recipe": RECIPES[prefix]})

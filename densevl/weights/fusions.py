@@ -244,6 +244,36 @@ class FoldClassPosition:
 
 
 @dataclass(frozen=True)
+class QueryValueBias:
+    """Biases of queries, keys and values in one, those of the keys zero, as timm's EvaAttention has them apart.
+
+    Attributes:
+        name: template of the published name.
+        query: template of our name of the biases of the queries.
+        value: template of our name of the biases of the values.
+    """
+
+    name: str
+    query: str
+    value: str
+
+    def read(self, state: State) -> None:
+        """Take the first and the last third; what the file has for the keys is not used by its model either."""
+        for name in [name for name in state if Template(self.name).matches(name)]:
+            holes = Template(self.name).read(name) or {}
+            query, _, value = state.pop(name).chunk(3)
+            state[Template(self.query).fill(holes)] = query
+            state[Template(self.value).fill(holes)] = value
+
+    def write(self, state: State) -> None:
+        """Put zeros between the two."""
+        for name in [name for name in state if Template(self.query).matches(name)]:
+            holes = Template(self.query).read(name) or {}
+            query, value = state.pop(name), state.pop(Template(self.value).fill(holes))
+            state[Template(self.name).fill(holes)] = torch.cat([query, torch.zeros_like(query), value])
+
+
+@dataclass(frozen=True)
 class Temperature:
     """The scale of cosines, published as the temperature that they are divided by.
 
@@ -318,9 +348,10 @@ FUSIONS: dict[str, type[Any]] = {
     "join": Join,
     "join_positions": JoinPositions,
     "merge_svd": MergeSVD,
-    "temperature": Temperature,
+    "query_value_bias": QueryValueBias,
     "split": Split,
     "squeeze": Squeeze,
+    "temperature": Temperature,
     "transpose": Transpose,
     "unsqueeze": Unsqueeze,
 }

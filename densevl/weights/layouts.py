@@ -46,6 +46,7 @@ class Layout:
         fuse: rows of steps, see :data:`densevl.weights.fusions.FUSIONS`, in the order of reading.
         base: templates of our names that come from the file that this one was made from; where the name is another
             there, a pair of templates, its name and ours.
+        apart: whether that file has no tensor that this one has, too, since the two are parts of one model.
         quick_gelu: the activation that all files of this layout are made for; None where they differ.
         mean: what is subtracted from RGB in [0, 1] for all files of this layout; None where they differ.
         std: what the result is divided by; None where they differ.
@@ -65,6 +66,7 @@ class Layout:
     rename: tuple[tuple[str, str], ...] = ()
     fuse: tuple[Mapping[str, Any], ...] = ()
     base: tuple[str | tuple[str, str], ...] = ()
+    apart: bool = False
     quick_gelu: bool | None = None
     mean: Triple | None = None
     std: Triple | None = None
@@ -106,13 +108,16 @@ class Layout:
             found[ours] = tensor
         for row in self.fuse:
             fusion(row).read(found)
-        taken = {
-            ours: tensor
-            for name, tensor in (base or {}).items()
-            if any(Template(theirs).matches(name) for theirs, _ in self._from_base)
-            and (ours := _translated(name, self._from_base)) not in found
-        }
-        return found | taken
+        return self.from_base(base or {}) | found
+
+    def from_base(self, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What a file of this layout lacks and takes from another one.
+
+        Args:
+            base: tensors of the other file, by our names.
+        """
+        wanted = {name for name in base if any(Template(theirs).matches(name) for theirs, _ in self._from_base)}
+        return {_translated(name, self._from_base): base[name] for name in wanted}
 
     def write(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of our model by the names of this layout, without what it leaves to its base."""

@@ -42,7 +42,7 @@ class WeightsEntry:
         resize: how whole images are brought to the size of the model: ``"crop"`` or ``"squash"``.
         interpolation: by which the training resized images: ``"bicubic"`` or ``"bilinear"``.
         layout: the names that the file gives its tensors, see :mod:`densevl.weights.layouts`; None to tell by them.
-        base: the weights that a file of a part of a model was made from.
+        base: the weights that a file of a part of a model was made from; several where they lie in several files.
         tokenizer: the file of the tokenizer, among those ``beside``; None for CLIP's own.
         readers: the model whose readers these weights take where they are named as a model; empty for the usual ones.
         packaged: whether the file comes with a package: densevl, the plug-in whose row it is, or another.
@@ -72,7 +72,7 @@ class WeightsEntry:
     resize: str = "crop"
     interpolation: str = "bicubic"
     layout: str | None = None
-    base: str | None = None
+    base: str | tuple[str, ...] | None = None
     tokenizer: str | None = None
     readers: str = ""
     packaged: bool = False
@@ -81,6 +81,11 @@ class WeightsEntry:
     beside: tuple["WeightsEntry", ...] = ()
     paper: str = ""
     note: str = ""
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """Names of the weights that it lies on; none where it is whole."""
+        return (self.base,) if isinstance(self.base, str) else self.base or ()
 
     @property
     def files(self) -> tuple["WeightsEntry", ...]:

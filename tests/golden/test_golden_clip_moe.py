@@ -77,7 +77,7 @@ def test_texts(encoder):
 def test_routers(encoder, image):
     x, _ = encoder.image.tokens(image)
     found = []
-    for block, module in zip(encoder.image.blocks, encoder.model.visual.transformer.resblocks, strict=True):
+    for block, module in zip(encoder.image.blocks_on((2, 2)), encoder.model.visual.transformer.resblocks, strict=True):
         pieces = run_block(block, x)
         if hasattr(module, "gate"):
             found.append(module.gate(pieces["ln_2"])[0])

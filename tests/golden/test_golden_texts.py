@@ -1,4 +1,4 @@
-"""The text towers of SigLIP and MetaCLIP 2, and Long-CLIP's texts of every length, against reference outputs."""
+"""Text towers against reference outputs: SigLIP's, MetaCLIP 2's, Long-CLIP's, and the adapter of LLM2CLIP."""
 
 import open_clip
 import pytest
@@ -8,7 +8,11 @@ from toys.tokenizers import byte_pairs, save_transformers
 
 from densevl.encoders.architectures import build_model
 from densevl.encoders.texts import text_tower
+from densevl.encoders.texts.adapter import TextAdapter
+from densevl.encoders.texts.language_model import LanguageModel
+from densevl.encoders.texts.llm import LLMTexts, llm_template
 from densevl.encoders.texts.tokenizers import read_tokenizer
+from densevl.weights.layouts import layout
 
 VISION = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 64}
 SIGLIP = {"no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6}}
@@ -78,3 +82,18 @@ def test_a_context_cut_to_the_longest_text_is_exact_for_248_tokens():
         for row, length, expected in zip(tokens, lengths, outputs["text"], strict=True):
             assert_agrees(tower.encode(row[None]), expected[None])
             assert_agrees(tower.encode(row[None, :length]), expected[None])
+
+
+@pytest.mark.parametrize("unit", [True, False])
+def test_the_adapter_of_llm2clip(unit):
+    outputs = golden("llm2clip_adapter")
+    width, joint, blocks, expansion = outputs["config"].tolist()
+    # The layout is that of a whole file, in which the adapter is the text tower.
+    state = {f"text.{name}": tensor for name, tensor in rule_state(outputs["names"]).items()}
+    ours = layout("llm2clip").read(state)
+    adapter = TextAdapter(width, joint, blocks, expansion)
+    adapter.load_state_dict({name.removeprefix("text.adapter."): tensor for name, tensor in ours.items()})
+    tower = LLMTexts(LanguageModel("not needed"), llm_template("bare"), adapter, unit=unit)
+    with torch.no_grad():
+        found = tower.adapt(torch.from_numpy(outputs["llm_embedding"]))
+    assert_agrees(found, outputs["adapted" if unit else "adapted_without_l2"])

@@ -1,118 +1,72 @@
-"""SigLIP's image tower against timm: pooled images and patches by three readouts."""
+"""Towers of timm by their published names: pooled images and patches by three readouts; LaCLIP's tower likewise."""
 
-import ast
-
-import numpy as np
 import pytest
-import timm
 import torch
 from open_clip import CustomTextCLIP
-from open_clip.timm_model import TimmModel
-from open_clip.transformer import TextTransformer
 from toys.dense import dense
+from toys.golden import NORMALISATIONS, assert_agrees, golden, golden_image, rule_state
 
+from densevl.core.images import normalise
 from densevl.dense.readouts.maskclip import MaskCLIPReadout
 from densevl.dense.readouts.plain import PlainReadout
+from densevl.encoders.architectures import ImageTextPair
 from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.mini import mini_tokenizer
+from densevl.encoders.towers.timm_model import build_timm_model
 
 READOUTS = {
     "patches_last_block": PlainReadout(),
     "patches_value_with_residual_and_mlp": MaskCLIPReadout(),
     "patches_value_only": MaskCLIPReadout(residual=False, mlp=False),
 }
+TOWERS = {
+    "siglip": ("vit_base_patch16_siglip_224", {"timm_pool": "map", "timm_proj": "none"}, "half"),
+    "eva02": ("eva02_base_patch16_clip_224", {"timm_pool": "token"}, "OpenAI"),
+    "pe": ("vit_pe_core_base_patch16_224", {"timm_pool": "map"}, "half"),
+}
 
 
-class TwoTowers(CustomTextCLIP):
-    """open_clip's own model, of two towers that are built already."""
-
-    def __init__(self, visual, text):
-        torch.nn.Module.__init__(self)
-        self.visual, self.text = visual, text
-        self.logit_scale = torch.nn.Parameter(torch.tensor(4.6))
-        self.context_length = text.context_length
+def encoder(visual, width, norm):
+    """An encoder of an image tower by rule and a text tower of no use."""
+    text = {"context_length": 24, "vocab_size": 100, "width": 16, "heads": 2, "layers": 1}
+    vision = {"image_size": 16, "patch_size": 8, "width": 16, "head_width": 8, "layers": 1}
+    model = ImageTextPair(visual, CustomTextCLIP(width, vision, text).text)
+    return CLIPEncoder(model.eval().requires_grad_(False), mini_tokenizer(), "by rule", *NORMALISATIONS[norm])
 
 
-@pytest.fixture(scope="module")
-def outputs(golden):
-    return np.load(golden / "encoders" / "timm_towers.npz")
+def assert_readouts(encoder, image, outputs, prefix):
+    for name, readout in READOUTS.items():
+        assert_agrees(dense(encoder, image, readout).grid.flatten(2).mT, outputs[prefix + name])
 
 
-def filled(module, names, prefix, rule):
-    """The module with weights by rule under the names of the published layout."""
-    shapes = {row.partition(" ")[0]: ast.literal_eval(row.partition(" ")[2]) for row in names}
-    state = {
-        name.removeprefix(prefix): torch.from_numpy(np.asarray(rule(name, shape))) for name, shape in shapes.items()
-    }
-    module.load_state_dict(state)
-    return module.eval()
+@pytest.mark.parametrize("name", TOWERS)
+def test_towers(name):
+    outputs, (model, config, norm) = golden("timm_towers"), TOWERS[name]
+    size, width, depth, heads, joint, _ = outputs["config"].tolist()
+    small = {"embed_dim": width, "depth": depth, "num_heads": heads}
+    config = {**config, "timm_model_name": model, "image_size": size, "timm_model_kwargs": small}
+    visual = build_timm_model(config, joint, {}, False)
+    state = rule_state(outputs[f"{name}_names"])
+    visual.load_state_dict({key.removeprefix("visual."): value for key, value in state.items()})
+    built, image = encoder(visual, joint, norm), golden_image(f"open-{name}", size)
+    assert_agrees(built.image.embed(normalise(image, built.mean, built.std)), outputs[f"{name}_pooled"])
+    assert_agrees(built.forward_images(image)[1], outputs[f"{name}_pooled"])
+    assert_readouts(built, image, outputs, f"{name}_")
 
 
-@pytest.fixture(scope="module")
-def rule(rules):
-    """The rule of weights, with what it adds for these layouts."""
-
-    def weight(name, shape):
-        x, last = rules._normal(name, shape), name.removesuffix(".weight").rpartition(".")[2]
-        if name.endswith(".weight") and ("norm" in last or last.startswith("ln")):
-            return 1 + 0.1 * x
-        small = ("pos_embed", "cls_token", "latent", "probe", "position_embedding", "positional_embedding")
-        if any(word in name for word in (*small, "class_embedding", "token_embedding")):
-            return 0.2 * x
-        if name.endswith((".gamma", "lambda1")):
-            return 0.3 + 0.1 * x
-        return rules.rule_weight(name, shape)
-
-    return weight
-
-
-@pytest.fixture(scope="module")
-def encoder(outputs, rule):
-    size, width, depth, heads, _, vocabulary = outputs["config"].tolist()
-    trunk = timm.create_model(
-        "vit_base_patch16_siglip_224", img_size=size, embed_dim=width, depth=depth, num_heads=heads, num_classes=0
-    )
-    with torch.device("meta"):
-        visual = TimmModel("vit_base_patch16_siglip_224", embed_dim=width, image_size=size, pool="map", proj="none")
-    visual.trunk = trunk
-    visual = filled(visual, outputs["siglip_names"], "visual.", rule)
-    context, text_width = (int(n) for n in str(outputs["siglip_text_names"][0]).partition("(")[2][:-1].split(","))
-    layers = {row.split(".")[3] for row in outputs["siglip_text_names"].tolist() if ".resblocks." in row}
-    text = TextTransformer(
-        context_length=context,
-        vocab_size=vocabulary,
-        width=text_width,
-        heads=heads,
-        layers=len(layers),
-        output_dim=text_width,
-        no_causal_mask=True,
-        pad_id=1,
-        pool_type="last",
-        proj_type="linear",
-        proj_bias=True,
-    )
-    text = filled(text, outputs["siglip_text_names"], "text.", rule)
-    model = TwoTowers(visual, text)
-    return CLIPEncoder(model.requires_grad_(False), lambda texts: None, "siglip by rule", (0.5,) * 3, (0.5,) * 3)
-
-
-@pytest.fixture(scope="module")
-def image(rules, outputs):
-    size = int(outputs["config"][0])
-    return torch.from_numpy(rules.rule_image("open-siglip", size, size)).permute(2, 0, 1)[None] / 255
-
-
-def assert_close(found, expected):
-    expected = torch.from_numpy(expected)
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
-
-
-@pytest.mark.parametrize("name", READOUTS)
-def test_patches(encoder, image, outputs, name):
-    found = dense(encoder, image, READOUTS[name]).grid
-    assert_close(found.flatten(2).mT, outputs[f"siglip_{name}"])
-
-
-def test_whole_images(encoder, image, outputs):
-    expected = torch.nn.functional.normalize(torch.from_numpy(outputs["siglip_pooled"]), dim=1)
-    torch.testing.assert_close(encoder.embed_images(image), expected, rtol=0, atol=1e-5)
+def test_laclip():
+    """Queries and keys normalised head by head, and a projection without bias behind the class token."""
+    outputs = golden("laclip_model")
+    joint, width, depth, heads = outputs["config"].tolist()[:4]
+    settings = {"embed_dim": width, "depth": depth, "num_heads": heads, "patch_size": 8, "qk_norm": True}
+    config = {"timm_model_name": "vit_base_patch16_224", "timm_pool": "token", "timm_proj": "linear", "image_size": 32}
+    visual = build_timm_model({**config, "timm_model_kwargs": settings}, joint, {}, False)
+    state = rule_state(outputs["names"])
+    trunk = {f"trunk.{key[7:]}": value for key, value in state.items() if key.startswith("visual.")}
+    visual.load_state_dict(trunk | {"head.proj.weight": state["image_projection"].mT})
+    built, image = encoder(visual, joint, "ImageNet"), golden_image("open-laclip", 32)
+    assert_agrees(built.image.embed(normalise(image, built.mean, built.std)), outputs["image_embedding"])
+    assert_readouts(built, image, outputs, "")
+    norm, projection = built.image.head()
+    tokens = torch.randn(1, 5, width)
+    assert_agrees(norm(tokens) @ projection, built.to_joint(tokens).numpy())

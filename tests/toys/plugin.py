@@ -47,11 +47,10 @@ class ToyTower:
 
     def __init__(self, tower: Any) -> None:
         self.tower = tower
-        self.width, self.dim, self.patch_size = tower.width, tower.dim, tower.patch_size
+        self.width, self.depth, self.dim, self.patch_size = tower.width, tower.depth, tower.dim, tower.patch_size
 
-    @property
-    def blocks(self) -> Sequence[Any]:
-        return [Striped(block) for block in self.tower.blocks]
+    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Any]:
+        return [Striped(block) for block in self.tower.blocks_on(grid, positions)]
 
     @property
     def size(self) -> Size:

@@ -4,6 +4,7 @@ Names come from where the authors have them: from the library whose model is sav
 outputs, or written out here as the published code has them. A row of ``data/layouts.json`` needs one of these makers.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ import timm
 import torch
 from torch import Tensor, nn
 from toys.resnet import RESNET
+
+from densevl.weights.table import DATA
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -54,7 +57,9 @@ def _numbers(shapes: Shapes, seed: int) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(seed)
     return {
         name: torch.tensor(2.0).expand(shape).clone()
-        if name.endswith("logit_scale")
+        if name.endswith(("logit_scale", "running_var"))
+        else torch.tensor(0.01).expand(shape)
+        if name.endswith("temperature")
         else torch.randn(shape, generator=random) / math.sqrt(max(1, shape[-1] if shape else 1))
         for name, shape in shapes.items()
     }
@@ -399,23 +404,243 @@ def _built(arch: Any) -> Shapes:
         return shapes(build_model(arch)[0])
 
 
+def tips_arch(small: bool, giant: bool = False) -> dict[str, Any]:
+    """TIPSv2 with CLIP's tokenizer, since its own is a file."""
+    name = "tipsv2-g14" if giant else "tipsv2-b14"
+    config = json.loads((DATA / "architectures" / f"{name}.json").read_text())
+    del config["text_cfg"]["tokenizer"]
+    if small:
+        config["embed_dim"] = 48
+        config["text_cfg"] |= {"vocab_size": 49408, "context_length": 16, "heads": 3, "layers": 2, "hidden": 96}
+        sizes = {"embed_dim": 48, "depth": 2, "num_heads": 3, **({"mlp_ratio": 16 / 3} if giant else {})}
+        config["vision_cfg"] |= {"image_size": 56, "timm_model_kwargs": sizes}
+    return config
+
+
+def _transformers_tips(small: bool, giant: bool = False) -> Published:
+    from transformers import Tipsv2Config, Tipsv2Model
+
+    arch = tips_arch(small, giant)
+    text, width = arch["text_cfg"], arch["embed_dim"]
+    depth, heads = (2, 3) if small else (40, 24) if giant else (12, 12)
+    texts = {"hidden_size": width, "intermediate_size": text["hidden"], "num_hidden_layers": text["layers"]}
+    texts |= {"num_attention_heads": text["heads"], "vocab_size": text["vocab_size"]}
+    images = {"hidden_size": width, "num_hidden_layers": depth, "num_attention_heads": heads}
+    images |= {"image_size": arch["vision_cfg"]["image_size"], "use_swiglu_ffn": giant}
+    with torch.device("meta"):
+        model = Tipsv2Model(Tipsv2Config(text_config=texts, vision_config=images))
+    found = shapes(model)
+    return Published(arch, found, ("vision_model.embeddings.mask_token",))
+
+
+def _dinov2_names(sizes: Mapping[str, Any], name: str, giant: bool = False) -> Shapes:
+    """timm's image tower as DINOv2's code names it: a mask token, registers, and a place for the class token."""
+    with torch.device("meta"):
+        found = shapes(timm.create_model(name, num_classes=0, **sizes))
+    width = found["cls_token"][-1]
+    registers, (_, places, _) = found.pop("reg_token"), found["pos_embed"]
+    found |= {"register_tokens": registers, "pos_embed": (1, places + 1, width), "mask_token": (1, width)}
+    if giant:
+        found = {key.replace("mlp.fc1", "mlp.w12").replace("mlp.fc2", "mlp.w3"): shape for key, shape in found.items()}
+    return found
+
+
+def _tips_text(small: bool) -> Published:
+    arch = tips_arch(small)
+    whole = _built(arch)
+    texts = _part(whole, "text.")
+    return Published(arch, texts | {"temperature": ()}, base=whole)
+
+
+def _tips(small: bool, giant: bool = False) -> Published:
+    arch = tips_arch(small, giant)
+    vision = arch["vision_cfg"]
+    images = _dinov2_names(
+        {"img_size": vision["image_size"], **vision.get("timm_model_kwargs", {})}, vision["timm_model_name"], giant
+    )
+    found = {f"vision_encoder.{name}": shape for name, shape in images.items()}
+    found |= {f"text_encoder.{name}": shape for name, shape in _part(_built(arch), "text.").items()}
+    return Published(arch, found | {"temperature": ()}, ("vision_encoder.mask_token",))
+
+
+def _dinov2(small: bool, giant: bool = False) -> Published:
+    """The image half of TIPS, whose names are DINOv2's, on the text half."""
+    arch = tips_arch(small, giant)
+    vision = arch["vision_cfg"]
+    sizes = {"img_size": vision["image_size"], **vision.get("timm_model_kwargs", {})}
+    return Published(arch, _dinov2_names(sizes, vision["timm_model_name"], giant), ("mask_token",), base=_built(arch))
+
+
+def dinotxt_arch(small: bool, name: str = "dinov3-txt-vit-l16-patches") -> dict[str, Any]:
+    """dino.txt, with a DINO that is made small."""
+    config = json.loads((DATA / "architectures" / f"{name}.json").read_text())
+    if small:
+        config["embed_dim"] = 64
+        sizes = {"img_size": 56 if "v2" in name else 64, "embed_dim": 64, "depth": 2, "num_heads": 4}
+        config["vision_cfg"] |= {"timm_model_kwargs": sizes, "heads": 4, "hidden": 192}
+        config["text_cfg"] |= {"vocab_size": 49408, "context_length": 12, "width": 48, "heads": 4, "layers": 2}
+    return config
+
+
+def _dinov3(small: bool) -> Published:
+    arch = dinotxt_arch(small)
+    whole = _built(arch)
+    found: Shapes = {}
+    for name, shape in _part(whole, "visual.trunk.").items():
+        for ours, theirs in (("gamma_1", "ls1.gamma"), ("gamma_2", "ls2.gamma"), ("reg_token", "storage_tokens")):
+            name = name.replace(ours, theirs)
+        if name.endswith("attn.q_bias"):
+            found[name.replace("q_bias", "qkv.bias")] = (3 * shape[0],)
+        elif not name.endswith("attn.v_bias"):
+            found[name] = shape
+    left = {name.replace(".bias", ".bias_mask"): shape for name, shape in found.items() if name.endswith("qkv.bias")}
+    left |= {"mask_token": (1, found["cls_token"][-1]), "rope_embed.periods": (16,)}
+    return Published(arch, found | left, tuple(left), base=whole)
+
+
+def _dinotxt(small: bool) -> Published:
+    """Names as the reference outputs list them, in both sizes."""
+    arch = dinotxt_arch(small)
+    whole = _built(arch)
+    found: Shapes = {}
+    for name, shape in whole.items():
+        if name.startswith("visual.trained."):
+            found["visual_model.head." + _head_name(name.removeprefix("visual.trained."))] = shape
+        elif name.startswith("text."):
+            found[f"text_model.{_text_name(name.removeprefix('text.'))}"] = shape
+    return Published(arch, found, base=whole)
+
+
+def _dinov2_txt_head(small: bool) -> Published:
+    arch = dinotxt_arch(small, "dinov2-txt-vit-l14-patches")
+    whole = _built(arch)
+    found = {
+        _head_name(name).replace("blocks.", "block_list."): shape
+        for name, shape in _part(whole, "visual.trained.").items()
+    }
+    return Published(arch, found, base=whole)
+
+
+def _dinov2_txt_text(small: bool) -> Published:
+    arch = dinotxt_arch(small, "dinov2-txt-vit-l14-patches")
+    whole = _built(arch)
+    return Published(arch, {_text_name(name): shape for name, shape in _part(whole, "text.").items()}, base=whole)
+
+
+def _head_name(name: str) -> str:
+    for ours, theirs in (("fc1_g", "w1"), ("fc1_x", "w2"), ("mlp.fc2", "mlp.w3")):
+        name = name.replace(ours, theirs)
+    return name.replace("norm.", "ln_final.") if name.startswith("norm.") else name
+
+
+def _text_name(name: str) -> str:
+    parts = (
+        ("transformer.resblocks.", "blocks."),
+        ("attn.in_proj_weight", "attention.qkv.weight"),
+        ("attn.out_proj", "attention.proj"),
+        ("ln_1", "attention_norm"),
+        ("ln_2", "ffn_norm"),
+        ("mlp.c_fc", "feed_forward.fc1"),
+        ("mlp.c_proj", "feed_forward.fc2"),
+    )
+    for ours, theirs in parts:
+        name = name.replace(ours, theirs)
+    return "head.linear_projection.weight" if name == "text_projection.weight" else f"backbone.{name}"
+
+
+def radio_arch(small: bool) -> dict[str, Any]:
+    """C-RADIO v3 B with CLIP's tokenizer, since that of SigLIP 2 is a file."""
+    config = json.loads((DATA / "architectures" / "c-radio-v3-b16.json").read_text())
+    for key in ("hf_tokenizer_name", "tokenizer_kwargs"):
+        del config["text_cfg"][key]
+    if small:
+        config["embed_dim"] = 24
+        config["vision_cfg"] |= {"width": 32, "heads": 4, "layers": 2, "hidden": 128, "prefix": 5, "image_size": 64}
+        config["vision_cfg"] |= {"grid": 8}
+        config["text_cfg"] |= {"vocab_size": 49408, "context_length": 16, "width": 24, "heads": 3, "layers": 2}
+    return config
+
+
+def _radio(small: bool) -> Published:
+    arch = radio_arch(small)
+    vision, joint = arch["vision_cfg"], arch["embed_dim"]
+    width, inside = vision["width"], 40 if small else 1536
+    tower = "radio_model.model"
+    found = {f"{tower}.patch_generator.embedder.weight": (width, 3 * 16 * 16)}
+    found[f"{tower}.patch_generator.pos_embed"] = (1, vision.get("grid", 128) ** 2, width)
+    found[f"{tower}.patch_generator.cls_token.token"] = (vision["prefix"], width)
+    for index in range(vision["layers"]):
+        block = f"{tower}.blocks.{index}"
+        found |= {f"{block}.{norm}.{name}": (width,) for norm in ("norm1", "norm2") for name in ("weight", "bias")}
+        found |= {f"{block}.ls{one}.grandma": (width,) for one in (1, 2)}
+        for layer, rows, columns in (
+            ("attn.qkv", 3 * width, width),
+            ("attn.proj", width, width),
+            ("mlp.fc1", vision["hidden"], width),
+            ("mlp.fc2", width, vision["hidden"]),
+        ):
+            found |= {f"{block}.{layer}.weight": (rows, columns), f"{block}.{layer}.bias": (rows,)}
+    left: Shapes = {"radio_model.summary_idxs": (2,), "radio_model.input_conditioner.norm_mean": (3, 1, 1)}
+    for teacher, kept in (("siglip2-g", found), ("dino_v2", left)):
+        for kind in ("head_mlp", "feat_mlp"):
+            kept |= _radio_adaptor(f"radio_model.adaptors.{teacher}.{kind}", width, inside, joint)
+    config = dict(vision) | {"adaptor": (inside, 2)}
+    whole = _built(arch | {"vision_cfg": config})
+    return Published(arch, found | left, tuple(left), base=whole)
+
+
+def _radio_adaptor(name: str, width: int, inside: int, joint: int, blocks: int = 2) -> Shapes:
+    found: Shapes = {f"{name}.fc1.weight": (inside, width), f"{name}.fc1.bias": (inside,)}
+    for part, rows in [(f"blocks.{index}", inside) for index in range(blocks)] + [("final", joint)]:
+        found |= {f"{name}.{part}.0.{one}": (inside,) for one in ("weight", "bias")}
+        found |= {f"{name}.{part}.2.weight": (rows, inside), f"{name}.{part}.2.bias": (rows,)}
+    return found
+
+
+def _flame(small: bool) -> Published:
+    """The image half beside a language model, of which a file may hold a part."""
+    arch: Any = "FLAME-ViT-B-16"
+    if small:
+        arch = json.loads((DATA / "architectures" / f"{arch}.json").read_text()) | {"embed_dim": 32}
+        arch["vision_cfg"] |= small_clip()["vision_cfg"]
+    whole = _built(arch)
+    found = {f"mm.{name}": shape for name, shape in _part(whole, "visual.layers.").items()}
+    found |= {f"visual.{name}": shape for name, shape in _part(whole, "visual.trunk.").items()}
+    found |= {"logit_scale": (), "logit_bias": ()}
+    width = whole["visual.trunk.class_embedding"][0]
+    left = {"visual.ln_post.weight": (width,), "visual.ln_post.bias": (width,), "visual.proj": (width, 24)}
+    return Published(arch, found | left | {"text.model.norm.weight": (64,)}, (*left, "text.model.norm.weight"))
+
+
 PUBLISHED: dict[str, Callable[[bool], Published]] = {
     "a-clip": _a_clip,
     "clip-moe": _clip_moe,
     "clip-svd": _clip_svd,
     "cloob": _cloob,
+    "dinov2": _dinov2,
+    "dinov2-giant": lambda small: _dinov2(small, giant=True),
+    "dinov2-txt-head": _dinov2_txt_head,
+    "dinov2-txt-text": _dinov2_txt_text,
+    "dinov3": _dinov3,
+    "dinov3-txt": _dinotxt,
     "diva": _diva,
+    "flame": _flame,
     "laclip": lambda small: _laclip(small, qk_norm=True),
     "llm2clip": _llm2clip,
     "long-clip": _long_clip,
     "openai": _openai,
     "protoclip": _protoclip,
+    "radio": _radio,
     "slip": _slip,
+    "timm-vit": _timm_vit,
     "tinyclip": _tinyclip,
     "tinyclip-auto": _tinyclip_auto,
-    "timm-vit": _timm_vit,
+    "tips": _tips,
+    "tips-giant": lambda small: _tips(small, giant=True),
+    "tips-text": _tips_text,
     "transformers-clip": _transformers_clip,
     "transformers-siglip": _transformers_siglip,
+    "transformers-tips": _transformers_tips,
     "un2clip": _un2clip,
     "un2clip-timm": _un2clip_timm,
 }

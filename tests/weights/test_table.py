@@ -82,10 +82,12 @@ def test_rows_that_open_clip_has_not(name: str) -> None:
     assert entry.arch in architectures()
     assert entry.layout is None or entry.layout in layouts()
     if entry.layout and layouts()[entry.layout].mean:
+        assert (layouts()[entry.layout].resize or entry.resize) == entry.resize
         assert (entry.mean, entry.std) == (layouts()[entry.layout].mean, layouts()[entry.layout].std)
-    if entry.base:
-        assert weights_entry(entry.base).kind == "clip"
-    if not entry.tokenizer and "SigLIP" not in str(entry.arch):
+    assert bool(entry.base) == bool(entry.layout and layouts()[entry.layout].base)
+    assert {weights_entry(base).kind for base in entry.bases} <= {"clip", "part"}
+    whole = entry.layout in (None, "long-clip", "laclip", "slip", "transformers-clip")  # others hold more, or a part
+    if whole and "SigLIP" not in str(entry.arch):
         with torch.device("meta"):
             model = build_model(entry.arch)[0]
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -104,7 +106,10 @@ def test_what_a_licence_forbids_is_said() -> None:
     licences = {entry.licence for entry in weights_table().values()}
     assert {licence: terms(licence) for licence in licences if terms(licence)} == {
         "CC-BY-NC-4.0": "no commercial use",
+        "none given": "no right to use them was given: ask their authors",
         "Apple ML Research Model License (apple-amlr)": "for research alone, no product",
+        "DINOv3 License": "Meta's own terms, to be accepted first; no use in weapons",
+        "NVIDIA Open Model License": "NVIDIA's own terms; notices are to be kept",
     }
     assert licence_text(weights_entry("clip-vit-b16-metaclip")) == (
         "clip-vit-b16-metaclip: licence CC-BY-NC-4.0 (no commercial use)"

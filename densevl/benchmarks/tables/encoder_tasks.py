@@ -7,7 +7,7 @@ the readers that it has, and gives a figure in percent.
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ AT_ONCE = 32
 Pixels = UInt8[np.ndarray, "H W 3"]
 
 
+@runtime_checkable
 class Tasks(Protocol):
     """A collection of pictures and what is asked of them."""
 

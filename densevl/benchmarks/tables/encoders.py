@@ -18,7 +18,7 @@ from densevl.api.model import Model
 from densevl.api.models import encoders, missing_weights, model_entry
 from densevl.benchmarks.speed.cost import measure
 from densevl.benchmarks.tables.encoder_tasks import PhotoTasks, SceneTasks, Tasks
-from densevl.core.errors import DensevlError, first_line
+from densevl.core.errors import DensevlError, first_line, shortened
 from densevl.metrics.table import Cell, Spread, Table
 from densevl.weights import is_cached, weights_entry
 
@@ -88,7 +88,7 @@ def _row(name: str, collections: Sequence[Tasks]) -> tuple[list[Cell], list[str]
     missing = missing_weights(name, "segmentor" if entry.segmentor else "grounder")
     if missing:
         cure = f"{name} is not here: densevl fetch {' '.join(one.name for one in missing)}."
-        return [*[NONE] * 8, _millions(sum(one.parameters for one in missing)), entry.licence], [cure]
+        return [*[NONE] * 8, _millions(sum(one.parameters for one in missing)), _licence(name)], [cure]
     model = load(name, device="cpu", offline=True)
     tasks = ("label_maps", "names", "regions", "expressions", "captions")
     found: list[list[Any]] = []
@@ -98,7 +98,7 @@ def _row(name: str, collections: Sequence[Tasks]) -> tuple[list[Cell], list[str]
             found.append([getattr(one, task)(model) for one in collections])
         except DensevlError as error:
             found.append([(NONE, NONE) if task == "captions" else NONE])
-            blanks.append(f"{name}, {task.replace('_', ' ')}: {first_line(error)}")
+            blanks.append(f"{name}, {task.replace('_', ' ')}: {shortened(first_line(error), 60)}.")
     *single, pairs = found
     cells: list[Cell] = [Spread(values) for values in single]
     cells += [Spread(values) for values in zip(*pairs, strict=True)]

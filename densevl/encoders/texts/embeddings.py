@@ -43,8 +43,8 @@ def embed_texts(
     if isinstance(tower, FrozenTexts):
         sentences = _sentences(texts, templates)
         states = _states(tower, sentences, cache).split(SENTENCES_AT_ONCE)
-        units = [F.normalize(tower.adapt(one.to(tower.device)).float(), dim=1) for one in states]
-        return _mean(torch.cat(units), len(templates))
+        parts = [F.normalize(tower.adapt(one.to(tower.device)).float(), dim=1) for one in states]
+        return _mean(torch.cat(parts), len(templates))
     file = None if cache is None else cache.path(model_id, templates, tower.dtype)
     known = {} if cache is None or file is None else cache.read(file)
     missing = [text for text in dict.fromkeys(texts) if text not in known]

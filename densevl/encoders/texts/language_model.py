@@ -169,13 +169,18 @@ def find_language_model(name: str) -> Path:
     own = cache_dir() / "weights" / name.rstrip("/").rpartition("/")[2]
     folders = [Path(name).expanduser(), own, _in_hub_cache(name)]
     found = next((folder for folder in folders if folder is not None and (folder / "config.json").is_file()), None)
-    if found is None:
+    if found is not None:
+        return found
+    if name.count("/") != 1 or name.startswith((".", "~", "/")):
         raise WeightsError(
-            f"the language model {name} is not on this machine; bring config.json, tokenizer.json and the .safetensors "
-            f"files of https://huggingface.co/{name} into {own}, for example by "
-            f"`hf download {name} --local-dir {own}`; it has gigabytes, and is not fetched unasked"
+            f"{name} holds no language model; put config.json, tokenizer.json and the .safetensors files of a decoder "
+            "of transformers there, or name another folder as `llm` in the architecture"
         )
-    return found
+    raise WeightsError(
+        f"the language model {name} is not on this machine; bring config.json, tokenizer.json and the .safetensors "
+        f"files of https://huggingface.co/{name} into {own}, for example by "
+        f"`hf download {name} --local-dir {own}`; it has gigabytes, and is not fetched unasked"
+    )
 
 
 def _in_hub_cache(name: str) -> Path | None:

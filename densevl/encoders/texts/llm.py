@@ -29,7 +29,7 @@ from densevl.encoders.texts.language_model import LanguageModel
 from densevl.encoders.texts.tokenizers import fit_texts, too_long
 from densevl.weights.table import DATA
 
-__all__ = ["LLM_TEMPLATES", "LLMTemplate", "LLMTexts", "build_llm_texts"]
+__all__ = ["LLM_TEMPLATES", "LLMTemplate", "LLMTexts", "build_llm_texts", "llm_template"]
 
 NO_TOKEN = -1
 """Fills up the ids of shorter texts; it never enters the model."""
@@ -66,11 +66,26 @@ class LLMTemplate:
         return self.template.replace("{}", caption)
 
 
-LLM_TEMPLATES: dict[str, LLMTemplate] = {
-    name: LLMTemplate(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
-    for name, row in json.loads((DATA / "llm_templates.json").read_text(encoding="utf-8"))["templates"].items()
-}
-"""Templates by name."""
+LLM_TEMPLATES: dict[str, Mapping[str, Any]] = json.loads((DATA / "llm_templates.json").read_text(encoding="utf-8"))[
+    "templates"
+]
+"""Arguments of templates by name."""
+
+
+def llm_template(template: str | Mapping[str, Any]) -> LLMTemplate:
+    """A template by its name, or by its arguments.
+
+    Raises:
+        UsageError: where the name is unknown, or an argument is.
+    """
+    if isinstance(template, str):
+        if template not in LLM_TEMPLATES:
+            raise UsageError(f"template {template!r} is unknown; {suggestion(template, LLM_TEMPLATES)}")
+        template = LLM_TEMPLATES[template]
+    try:
+        return LLMTemplate(**{**template, "facets": tuple(template.get("facets", ()))})
+    except TypeError as error:
+        raise UsageError(f"a template of a language model takes other arguments: {error}") from None
 
 
 class LLMTexts(nn.Module):
@@ -87,6 +102,7 @@ class LLMTexts(nn.Module):
         causal: a token sees no later one; where False, all of its text.
         unit: bring its vectors to unit length before the adapter.
         context: tokens of a text in its template at most, start and end included; facets come on top.
+        output_dim: width of the joint space, where it is known before the language model is.
     """
 
     def __init__(
@@ -97,10 +113,11 @@ class LLMTexts(nn.Module):
         causal: bool = False,
         unit: bool = True,
         context: int = 512,
+        output_dim: int | None = None,
     ) -> None:
         super().__init__()
         self.llm, self.template, self.causal, self.unit, self.context = llm, template, causal, unit, context
-        self.adapter = adapter
+        self.adapter, self.output_dim = adapter, output_dim
         # Where the module is, even without an adapter; on the meta device there is nothing to compute it from.
         self.register_buffer("place", torch.empty(0, device="cpu"), persistent=False)
 
@@ -168,8 +185,18 @@ class LLMTexts(nn.Module):
         ).mean(0)
 
     def adapt(self, vectors: Float[Tensor, "q c"]) -> Float[Tensor, "q d"]:
-        """The joint space, from vectors of the language model; not normalised."""
+        """The joint space, from vectors of the language model; not normalised.
+
+        Raises:
+            UsageError: where the encoder takes vectors of another width.
+        """
         x = F.normalize(vectors, dim=-1) if self.unit else vectors
+        width = self.output_dim if self.adapter is None else next(self.adapter.parameters()).shape[-1]
+        if width not in (None, x.shape[-1]):
+            raise UsageError(
+                f"the language model {self.llm.name} gives vectors of {x.shape[-1]} numbers, and the encoder takes "
+                f"{width}: it was trained with another one"
+            )
         return x if self.adapter is None else self.adapter(x.to(self.dtype))
 
     def encode(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q d"]:
@@ -235,9 +262,9 @@ def build_llm_texts(cfg: Mapping[str, Any], embed_dim: int, state: Mapping[str, 
     """The text tower of an architecture whose ``text_cfg`` has the tower ``llm``.
 
     Args:
-        cfg: ``llm``, a folder or a repository on the hub; ``template``, one of :data:`LLM_TEMPLATES` or the arguments
-            of an :class:`LLMTemplate`; ``layer``, ``causal``, ``unit`` and ``context_length``, see :class:`LLMTexts`
-            and :class:`densevl.encoders.texts.language_model.LanguageModel`; ``adapter``, arguments of
+        cfg: ``llm``, a folder or a repository on the hub; ``template``, see :func:`llm_template`; ``layer``,
+            ``causal``, ``unit`` and ``context_length``, see :class:`LLMTexts` and
+            :class:`densevl.encoders.texts.language_model.LanguageModel`; ``adapter``, arguments of
             :class:`densevl.encoders.texts.adapter.TextAdapter` but for the width of the joint space, or nothing.
         embed_dim: width of the joint space.
         state: not used: an architecture says what its adapter is.
@@ -247,17 +274,12 @@ def build_llm_texts(cfg: Mapping[str, Any], embed_dim: int, state: Mapping[str, 
         UsageError: where the template is unknown, or a setting is.
     """
     settings = dict(cfg)
-    template, adapter = settings.pop("template", "bare"), settings.pop("adapter", None)
-    if isinstance(template, str):
-        if template not in LLM_TEMPLATES:
-            raise UsageError(f"template {template!r} is unknown; {suggestion(template, LLM_TEMPLATES)}")
-        template = LLM_TEMPLATES[template]
-    else:
-        template = LLMTemplate(**{**template, "facets": tuple(template.get("facets", ()))})
+    adapter = settings.pop("adapter", None)
     return LLMTexts(
         LanguageModel(settings.pop("llm"), settings.pop("layer", None)),
-        template,
+        llm_template(settings.pop("template", "bare")),
         None if adapter is None else TextAdapter(joint=embed_dim, **adapter),
         context=settings.pop("context_length", 512),
+        output_dim=embed_dim,
         **settings,
     )

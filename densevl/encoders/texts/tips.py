@@ -1,4 +1,4 @@
-"""The text tower of TIPS and TIPSv2: sinusoids for positions, ReLU, no mask but that of padding, the mean of all tokens.
+"""The text tower of TIPS and TIPSv2: sinusoids for positions, ReLU, no mask but of padding, the mean of all tokens.
 
 Source: Maninis et al., TIPS: Text-Image Pretraining with Spatial awareness, ICLR 2025, https://arxiv.org/abs/2410.16512,
 and google-deepmind/tips. With e the embedded tokens of a text, without its padding::

@@ -36,7 +36,7 @@ __all__ = [
 TOKENIZERS: dict[str, dict[str, Any]] = json.loads((DATA / "tokenizers.json").read_text(encoding="utf-8"))["tokenizers"]
 """Tokenizers by name: repositories on the hub that hold one, its files, best first, and the ids around a text."""
 
-SPARE = 256
+SPARE = 128
 """Ids that a file may have beyond those of the tower: mT5's has 100 that no text yields, and SigLIP left them out."""
 
 CLEANING: tuple[str, ...] = ("lower", "whitespace", "canonicalize", "none")
@@ -190,6 +190,7 @@ class WrappedTokenizer:
         if wrapped.strip_sep_token and self.end == wrapped.tokenizer.sep_token_id:
             self.end = 0
         self.pad: int = wrapped.tokenizer.pad_token_id
+        self.context: int | None = wrapped.context_length
 
     @property
     def vocab_size(self) -> int:
@@ -290,12 +291,15 @@ def read_tokenizer(text_cfg: Mapping[str, Any], place: str | Path | None = None)
         place: the file, or the folder that holds it under its own name.
 
     Returns:
-        A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's.
+        A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's; None for a
+        language model, which brings its own.
 
     Raises:
         UsageError: where ``tokenizer_kwargs`` has what is not understood, or a library is missing.
         WeightsError: where the file is not there, is damaged, or belongs to another architecture.
     """
+    if "llm" in text_cfg:
+        return None
     name, row = text_cfg.get("hf_tokenizer_name"), text_cfg.get("tokenizer")
     settings = dict(text_cfg.get("tokenizer_kwargs") or {})
     if name is None and row is None:

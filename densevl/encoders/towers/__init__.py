@@ -17,9 +17,12 @@ IMAGE_TOWERS = Registry(
     "image tower",
     {
         "alpha-clip": "densevl.encoders.towers.alpha:build_alpha_tower",
+        "dinotxt": "densevl.encoders.towers.dinotxt:build_dinotxt_tower",
         "fg-clip-2": "densevl.encoders.towers.fg_clip_2:build_fg_clip_2",
         "free": "densevl.encoders.towers.free:build_free_image",
+        "mean": "densevl.encoders.towers.headed:build_mean_tower",
         "moe": "densevl.encoders.towers.moe:build_moe_image",
+        "radio": "densevl.encoders.towers.radio:build_radio_tower",
         "grain": "densevl.encoders.towers.grain:build_grain_tower",
         "timm": "densevl.encoders.towers.timm_model:build_timm_model",
     },
@@ -30,6 +33,8 @@ space, the tensors that the tower will be filled with, and whether its activatio
 ADAPTERS = {
     "open_clip.modified_resnet.ModifiedResNet": "densevl.encoders.towers.resnet:ResNetTower",
     "open_clip.transformer.VisionTransformer": "densevl.encoders.towers.open_clip:OpenClipTower",
+    "timm.models.eva.Eva": "densevl.encoders.towers.eva:EvaTower",
+    "timm.models.fastvit.FastVit": "densevl.encoders.towers.fastvit:FastViTTower",
     "timm.models.vision_transformer.VisionTransformer": "densevl.encoders.towers.timm:TimmTower",
 }
 """Adapters by the class of the module that they adapt; one of timm is given with the head that follows it."""

@@ -21,15 +21,18 @@ from open_clip.model import _build_text_tower, _build_vision_tower
 from open_clip.transformer import LayerNorm, QuickGELU
 from torch import Tensor, nn
 
-from densevl.core.attention import Block
+from densevl.core.attention import LETTERS, Block
 from densevl.core.conv_stem import ConvStem
 from densevl.core.errors import UsageError
-from densevl.encoders.towers.open_clip import LETTERS, OpenClipBlock
+from densevl.encoders.towers.open_clip import OpenClipBlock
 
 __all__ = ["FreeBlock", "FreeTransformer", "FreeView", "build_free_image", "build_free_text", "feed_forward"]
 
 HEAD_WIDTH = 64
 """Of all published files; an architecture may say another ``head_width``."""
+
+UNKNOWN = ("act_kwargs", "attentional_pool", "block_type", "ls_init_value", "norm_kwargs", "qk_norm")
+"""Settings of open_clip's blocks and pooling that such towers do not have."""
 
 State = Mapping[str, Tensor]
 
@@ -255,6 +258,9 @@ def _transformer(
         match = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)", name)
         if match:
             of_blocks.setdefault(int(match[1]), {})[match[2]] = tensor
+    other = next((key for key in UNKNOWN if config.get(key)), None)
+    if other is not None:
+        raise UsageError(f"blocks of free shape have no {other}; leave it out of the architecture")
     count = max(of_blocks, default=-1) + 1
     if not count:
         raise UsageError("a tower of free shape has no tensor of a block; give weights of such a tower")

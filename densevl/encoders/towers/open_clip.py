@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, linear, run_block
+from densevl.core.attention import LETTERS, Block, linear, project_heads, run_block
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers.positions import PositionTable
 
 __all__ = ["OpenClipBlock", "OpenClipTower", "block_view", "is_readable"]
-
-LETTERS = "qkv"
 
 
 class OpenClipBlock:
@@ -38,16 +35,7 @@ class OpenClipBlock:
         The number of heads is that of the rows of the projection: an attention may be narrower than the tokens.
         """
         attn = self.block.attn
-        if wanted == LETTERS:
-            projected = linear(x, attn.in_proj_weight, attn.in_proj_bias)
-            return tuple(projected.unflatten(-1, (3, -1, attn.head_dim)).permute(2, 0, 3, 1, 4))
-        width, found = len(attn.in_proj_weight) // 3, []
-        for letter in wanted:
-            rows = slice(LETTERS.index(letter) * width, (LETTERS.index(letter) + 1) * width)
-            bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
-            projected = F.linear(x, attn.in_proj_weight[rows], bias)
-            found.append(projected.unflatten(-1, (-1, attn.head_dim)).transpose(1, 2))
-        return tuple(found)
+        return project_heads(x, attn.in_proj_weight, attn.in_proj_bias, attn.head_dim, wanted)
 
     def out(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
         """Project what the heads gathered back to tokens, layer scale included."""
@@ -96,13 +84,13 @@ class OpenClipTower:
         _check_tower(visual)
         self.visual = visual
         self.width: int = visual.transformer.width
+        self.depth: int = len(visual.transformer.resblocks)
         self.dim: int = visual.output_dim
         self.patch_size: int = visual.patch_size[0]
         self._positions = PositionTable(prefix=self.prefix)
 
-    @property
-    def blocks(self) -> Sequence[Block]:
-        """The blocks, first to last."""
+    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
+        """The blocks, first to last; no places enter in them, so that they are the same on every grid."""
         return [block_view(block) for block in self.visual.transformer.resblocks]
 
     @property
@@ -160,8 +148,8 @@ class OpenClipTower:
         if self.visual.attn_pool is not None:
             pooled = self.visual(images)
             return pooled[0] if isinstance(pooled, tuple) else pooled
-        x, _ = self.tokens(images)
-        for block in self.blocks:
+        x, grid = self.tokens(images)
+        for block in self.blocks_on(grid):
             x = run_block(block, x)["out"]
         return self.pool(x)
 

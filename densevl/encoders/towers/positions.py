@@ -15,9 +15,10 @@ from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.contracts import POSITIONS
 
-__all__ = ["PositionTable", "resize_positions"]
+__all__ = ["GRIDS_KEPT", "PositionTable", "resize_positions"]
 
 GRIDS_KEPT = 16
+"""Grids whose positions a tower remembers."""
 
 
 class PositionTable:

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from densevl.core.attention import Block, linear
+from densevl.core.attention import LETTERS, Block, linear
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers.positions import PositionTable
@@ -27,7 +27,6 @@ from densevl.encoders.towers.positions import PositionTable
 __all__ = ["PoolingBlock", "ResNetTower"]
 
 STRIDE = 32
-LETTERS = "qkv"
 
 
 class PoolingBlock:
@@ -78,6 +77,7 @@ class ResNetTower:
     """
 
     prefix = 1
+    depth = 1
     patch_size = STRIDE
 
     def __init__(self, visual: Any) -> None:
@@ -85,12 +85,6 @@ class ResNetTower:
         self.width: int = visual.attnpool.c_proj.in_features
         self.dim: int = visual.output_dim
         self._positions = PositionTable(prefix=self.prefix)
-
-    @property
-    def blocks(self) -> Sequence[Block]:
-        """The pooling attention alone, on the grid that it was trained with."""
-        side = self.visual.image_size // STRIDE
-        return self.blocks_on((side, side))
 
     def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
         """The pooling attention alone.

@@ -18,7 +18,7 @@ from densevl.encoders.texts.adapter import TextAdapter
 from densevl.encoders.texts.cache import TextCache
 from densevl.encoders.texts.embeddings import embed_texts
 from densevl.encoders.texts.language_model import LanguageModel
-from densevl.encoders.texts.llm import LLM_TEMPLATES, LLMTemplate, LLMTexts, build_llm_texts
+from densevl.encoders.texts.llm import LLMTemplate, LLMTexts, build_llm_texts, llm_template
 
 TEXTS = ["a cat", "a red heart right of the blue ring on a green ground", "naïve 猫"]
 
@@ -60,7 +60,7 @@ def two_way(model, ids):
 
 @torch.no_grad()
 def test_llm2vec_is_the_mean_of_two_way_states_behind_the_head_of_the_template(folder, llama):
-    tower = LLMTexts(LanguageModel(str(folder)), LLM_TEMPLATES["llm2vec-llama-3"], unit=False)
+    tower = LLMTexts(LanguageModel(str(folder)), llm_template("llm2vec-llama-3"), unit=False)
     assert isinstance(tower, TextTower)
     assert isinstance(tower, FrozenTexts)
     found = tower.encode(tower.tokenize(TEXTS))
@@ -76,7 +76,7 @@ def test_llm2vec_is_the_mean_of_two_way_states_behind_the_head_of_the_template(f
 @pytest.mark.parametrize("name", ["flame", "flame-short", "flame-long"])
 def test_flame_reads_each_facet_as_if_it_were_alone(mistral, name):
     folder, model = mistral
-    template = LLM_TEMPLATES[name]
+    template = llm_template(name)
     tower = LLMTexts(LanguageModel(str(folder), layer=2), template, causal=True, unit=False, context=1024)
     found = tower.encode(tower.tokenize(TEXTS))
     encode = tower.llm.tokenizer.encode
@@ -97,7 +97,7 @@ def test_flame_reads_each_facet_as_if_it_were_alone(mistral, name):
 
 
 def test_flame_ends_a_caption_as_its_code_does():
-    template = LLM_TEMPLATES["flame"]
+    template = llm_template("flame")
     assert template.fill(' a "red" cat ') == "Image description : \"a 'red' cat.\" . After thinking step by step ,"
     assert '"what?' not in template.fill("what?")
     assert '"what."' in template.fill("what?")
@@ -107,7 +107,7 @@ def test_flame_ends_a_caption_as_its_code_does():
 @torch.no_grad()
 def test_a_batch_gives_what_its_texts_give_one_by_one(folder, llama):
     for name in ("bare", "flame-long"):
-        tower = LLMTexts(LanguageModel(str(folder)), LLM_TEMPLATES[name])
+        tower = LLMTexts(LanguageModel(str(folder)), llm_template(name))
         together = tower.encode(tower.tokenize(TEXTS))
         alone = torch.cat([tower.encode(tower.tokenize([text])) for text in TEXTS])
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
@@ -122,7 +122,7 @@ def test_a_causal_template_without_facets_is_transformers_own_pass(folder, llama
 
 
 def test_a_text_that_is_too_long_is_counted_and_cut_inside_the_template(folder, llama):
-    tower = LLMTexts(LanguageModel(str(folder)), LLM_TEMPLATES["llm2vec-llama-3"], context=24)
+    tower = LLMTexts(LanguageModel(str(folder)), llm_template("llm2vec-llama-3"), context=24)
     long = "the quick brown fox jumps over the lazy dog " * 9
     with pytest.raises(TextTooLong, match="takes 24"):
         tower.tokenize([long])
@@ -137,7 +137,7 @@ def test_a_text_that_is_too_long_is_counted_and_cut_inside_the_template(folder, 
 
 
 def test_a_language_model_runs_once_a_sentence_whatever_follows_it(folder, llama, tmp_path):
-    cache, template = TextCache(tmp_path), LLM_TEMPLATES["bare"]
+    cache, template = TextCache(tmp_path), llm_template("bare")
     first = LLMTexts(LanguageModel(str(folder)), template, TextAdapter(32, 16).eval())
     runs = []
     first.llm.model.register_forward_hook(lambda _, __, found: runs.append(len(found.last_hidden_state)))
@@ -163,12 +163,12 @@ def test_another_process_runs_it_no_more(folder, llama, tmp_path):
         "import sys; from pathlib import Path;"
         "from densevl.encoders.texts.cache import TextCache; from densevl.encoders.texts.embeddings import embed_texts;"
         "from densevl.encoders.texts.language_model import LanguageModel;"
-        "from densevl.encoders.texts.llm import LLM_TEMPLATES, LLMTexts;"
-        "tower = LLMTexts(LanguageModel(sys.argv[1]), LLM_TEMPLATES['bare']);"
+        "from densevl.encoders.texts.llm import LLMTexts, llm_template;"
+        "tower = LLMTexts(LanguageModel(sys.argv[1]), llm_template('bare'));"
         "found = embed_texts(tower, ['cat', 'dog'], ('{}',), 'x', TextCache(Path(sys.argv[2])));"
         "print('model' in vars(tower.llm), float(found[0] @ found[1]))"
     )
-    here = LLMTexts(LanguageModel(str(folder)), LLM_TEMPLATES["bare"])
+    here = LLMTexts(LanguageModel(str(folder)), llm_template("bare"))
     found = embed_texts(here, ["dog", "cat"], ("{}",), "x", TextCache(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder), str(tmp_path)], capture_output=True, text=True, check=True
@@ -179,7 +179,7 @@ def test_another_process_runs_it_no_more(folder, llama, tmp_path):
 
 
 def test_another_model_template_or_layer_has_vectors_of_its_own(folder, llama, tmp_path):
-    tower = LLMTexts(LanguageModel(str(folder)), LLM_TEMPLATES["bare"])
+    tower = LLMTexts(LanguageModel(str(folder)), llm_template("bare"))
     state = load_file(folder / "model.safetensors")
     other = tmp_path / folder.name
     other.mkdir()
@@ -217,7 +217,7 @@ def test_the_tower_of_an_architecture(folder, llama):
 
 
 def test_gradients_reach_the_adapter_alone(folder, llama):
-    tower = LLMTexts(LanguageModel(str(folder)), LLM_TEMPLATES["bare"], TextAdapter(32, 8))
+    tower = LLMTexts(LanguageModel(str(folder)), llm_template("bare"), TextAdapter(32, 8))
     tower.encode(tower.tokenize(["cat"])).sum().backward()
     assert all(parameter.grad is not None for parameter in tower.parameters())
     assert all(parameter.grad is None for parameter in tower.llm.model.parameters())
@@ -227,6 +227,7 @@ def test_gradients_reach_the_adapter_alone(folder, llama):
     ("cfg", "message"),
     [
         ({"template": "flam"}, "did you mean flame"),
+        ({"template": {"templates": "{}"}}, "takes other arguments"),
         ({"template": {"template": "no place"}}, "holds {} once"),
         ({"template": {"template": "{}", "pooling": "max"}}, "mean or last"),
     ],
@@ -238,9 +239,11 @@ def test_a_template_that_cannot_be_used_is_refused(cfg, message):
 
 def test_a_language_model_that_is_not_here_is_named_with_the_cure(tmp_path, monkeypatch, folder, llama):
     monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path))
-    tower = LLMTexts(LanguageModel("org/tiny-llama"), LLM_TEMPLATES["bare"])
+    tower = LLMTexts(LanguageModel("org/tiny-llama"), llm_template("bare"))
     with pytest.raises(WeightsError, match=r"org/tiny-llama is not on this machine; bring config.json") as caught:
         tower.tokenize(["cat"])
+    with pytest.raises(WeightsError, match=f"{tmp_path}/nowhere holds no language model; put config.json"):
+        LLMTexts(LanguageModel(f"{tmp_path}/nowhere"), llm_template("bare")).tokenize(["cat"])
     place = tmp_path / "weights" / "tiny-llama"
     assert f"hf download org/tiny-llama --local-dir {place}" in str(caught.value)
     place.parent.mkdir()
@@ -269,12 +272,12 @@ def test_a_folder_that_is_no_whole_language_model_is_named(tmp_path, folder, lla
         (place / "config.json").write_text("{")
     else:
         (place / "tokenizer.json").unlink()
-    tower = LLMTexts(LanguageModel(str(place)), LLM_TEMPLATES["bare"])
+    tower = LLMTexts(LanguageModel(str(place)), llm_template("bare"))
     with pytest.raises(WeightsError, match=str(place)):
         tower.encode(tower.tokenize(["cat"]))
 
 
 def test_a_block_that_the_model_does_not_have_is_refused(folder, llama):
-    tower = LLMTexts(LanguageModel(str(folder), layer=39), LLM_TEMPLATES["bare"])
+    tower = LLMTexts(LanguageModel(str(folder), layer=39), llm_template("bare"))
     with pytest.raises(UsageError, match="has blocks 1 to 3; block 39"):
         tower.encode(tower.tokenize(["cat"]))

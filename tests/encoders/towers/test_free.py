@@ -28,7 +28,7 @@ def images(*shape, seed=0):
 @pytest.mark.parametrize("count", [1, 7])
 def test_a_view_is_the_forward_pass_of_the_block(encoder, count):
     tokens = images(2, count, FREE["width"])
-    for module, view in zip(encoder.model.visual.transformer.resblocks, encoder.image.blocks, strict=True):
+    for module, view in zip(encoder.model.visual.transformer.resblocks, encoder.image.blocks_on((2, 2)), strict=True):
         torch.testing.assert_close(run_block(view, tokens)["out"], module(tokens))
     mask = torch.full((count, count), -torch.inf).triu(1)
     for module in encoder.model.visual.transformer.resblocks:
@@ -36,14 +36,14 @@ def test_a_view_is_the_forward_pass_of_the_block(encoder, count):
 
 
 def test_queries_keys_and_values_alone_are_those_of_all_three(encoder):
-    for view in encoder.image.blocks:
+    for view in encoder.image.blocks_on((2, 2)):
         normed = view.norm_1(images(2, 5, FREE["width"]))
         for letter, heads in zip("qkv", view.qkv(normed), strict=True):
             torch.testing.assert_close(view.qkv(normed, letter)[0], heads)
 
 
 def test_heads_are_those_of_the_file(encoder):
-    found = [view.qkv(images(1, 3, FREE["width"]), "k")[0].shape[1] for view in encoder.image.blocks]
+    found = [view.qkv(images(1, 3, FREE["width"]), "k")[0].shape[1] for view in encoder.image.blocks_on((2, 2))]
     assert found == [heads for heads, _ in SHAPES]
 
 

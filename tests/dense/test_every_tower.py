@@ -1,0 +1,131 @@
+"""Every readout, refiner and region embedder on every kind of image tower: it runs, or says what to take instead."""
+
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from toys.clip import tiny_clip
+from toys.resnet import resnet_clip
+from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
+
+from densevl.core.errors import UsageError
+from densevl.core.regions import Regions
+from densevl.dense.encoder import DenseEncoder
+from densevl.dense.readouts import READOUTS
+from densevl.encoders.clip import CLIPEncoder
+from densevl.regions.embedders.marked_images import MarkedImages
+from densevl.regions.embedders.mask_pooling import MaskPooling
+from densevl.regions.embedders.prompted import PromptedRegions
+
+TOWERS = ("open_clip", "resnet", *KINDS)
+NO_ATTENTION = r"FastViT ends in convolutions and leaves no attention to read; take readout=plain"
+SHALLOW = {"resnet": "has one block alone", "mobileclip-b": "unknown map", "open_clip": "unknown map"}
+"""Towers of too few blocks for the map that a refiner reads by default, and what the error says."""
+REFINERS = {
+    "finer": {"type": "finer", "side": 2},
+    "finer with keys": {"type": "finer", "side": 2, "maps": ["blocks.0"]},
+    "walk": {"type": "walk", "steps": 2, "long": 2},
+    "dinoiser": {"type": "dinoiser", "weights": "random:0"},
+}
+
+
+@cache
+def encoder(tower):
+    if tower == "open_clip":
+        made = tiny_clip()
+        made.model.float().eval().requires_grad_(False)
+        return made
+    return CLIPEncoder(resnet_clip(), SimpleTokenizer(), "resnet") if tower == "resnet" else timm_clip(tower)
+
+
+def pictures(tower, count=2):
+    """Images whose sides are no multiple of a patch."""
+    patch = encoder(tower).patch_size
+    return torch.rand(count, 3, 3 * patch - 3, 2 * patch - 5, generator=torch.Generator().manual_seed(1))
+
+
+def works_on_each(dense, tower):
+    """Features of a batch are finite, on the right grid, and those of its images."""
+    images = pictures(tower)
+    features = dense(images)
+    one, all_of_it = dense(images[1:]).grid, features.grid
+    assert all_of_it.isfinite().all()
+    assert all_of_it.shape[:2] == (2, encoder(tower).dim)
+    assert tuple(all_of_it.shape[2:]) == tuple(-(-side // features.patch_size) for side in images.shape[2:])
+    torch.testing.assert_close(all_of_it[1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
+
+
+@pytest.mark.parametrize("readout", READOUTS.names)
+@pytest.mark.parametrize("tower", TOWERS)
+def test_readouts(tower, readout):
+    dense = DenseEncoder(encoder(tower), readout)
+    if tower in OF_CONVOLUTIONS and readout != "plain":
+        with pytest.raises(UsageError, match=NO_ATTENTION):
+            dense(pictures(tower))
+        return
+    works_on_each(dense, tower)
+
+
+@pytest.mark.parametrize("refiner", REFINERS)
+@pytest.mark.parametrize("tower", TOWERS)
+def test_refiners(tower, refiner):
+    dense = DenseEncoder(encoder(tower), "plain", [REFINERS[refiner]])
+    error = None
+    if tower in OF_CONVOLUTIONS and refiner in ("walk", "dinoiser"):
+        error = r"unknown map 'blocks.-[23].ln_2'; write `blocks.<index>` with an index"
+    elif (tower in SHALLOW and refiner == "dinoiser") or (tower == "resnet" and refiner in ("walk", "finer with keys")):
+        error = SHALLOW[tower]
+    if error is not None:
+        with pytest.raises(UsageError, match=error):
+            dense(pictures(tower))
+        return
+    works_on_each(dense, tower)
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_keys(tower):
+    dense = DenseEncoder(encoder(tower), "plain")
+    if tower in OF_CONVOLUTIONS:
+        with pytest.raises(UsageError, match=NO_ATTENTION):
+            dense(pictures(tower), keys=True)
+        return
+    features = dense(pictures(tower), keys=True)
+    assert features.keys.shape == (2, encoder(tower).width, *features.grid.shape[2:])
+
+
+@pytest.mark.parametrize("tower", [tower for tower in TOWERS if tower != "resnet"])
+def test_a_summary_tells_kinds_of_images(tower):
+    if encoder(tower).depth < 2:
+        pytest.skip("one block has no middle")
+    found = DenseEncoder(encoder(tower), "plain").summarise(pictures(tower))
+    assert len(found) == 2
+    assert found.isfinite().all()
+
+
+EMBEDDERS = {
+    "mask-pooling": lambda made: MaskPooling(made, "plain", short_side=None),
+    "marked-images": lambda made: MarkedImages(made, ["crop", "blur_mask"]),
+    "prompter": lambda made: PromptedRegions(made, "random:0"),
+}
+
+
+@pytest.mark.parametrize("kind", EMBEDDERS)
+@pytest.mark.parametrize("tower", TOWERS)
+def test_region_embedders(tower, kind):
+    image = (pictures(tower, 1)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    height, width = image.shape[:2]
+    boxes = torch.tensor([[0.0, 0, width / 2, height], [width / 2, 0, width, height / 2]])
+    masks = torch.zeros(2, height, width, dtype=torch.bool)
+    masks[0, :, : width // 2] = masks[1, : height // 2, width // 2 :] = True
+    found = EMBEDDERS[kind](encoder(tower)).embed(image, Regions(boxes, (height, width), masks))
+    vectors = found.vectors
+    assert vectors.shape[-1] == encoder(tower).dim
+    assert vectors.isfinite().all()
+    torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]))
+
+
+def test_the_cure_of_an_error_is_a_readout():
+    assert re.search(r"readout=(\w+)", NO_ATTENTION)[1] in READOUTS.names

@@ -35,6 +35,9 @@ def save_alpha(folder: Path, alpha: float | None = None) -> tuple[Path, Path]:
     path, base = folder / "alpha.safetensors", folder / "base.safetensors"
     clip = base_of(ALPHA)
     state = REGION_MODELS["alpha-clip"](True).state()
+    gains = [name for name in state if "ln_" in name and name.endswith("weight")]
+    state |= {name: 1 + 0.1 * state[name] for name in gains}  # as of a trained one, so that masks are seen
+    state["conv1_alpha.weight"] *= 4
     if alpha is not None:
         dotted = {name.replace("in_proj_", "in_proj."): tensor for name, tensor in clip.items()}
         state = {name: dotted[f"visual.{name}"] for name in state if name != "conv1_alpha.weight"}

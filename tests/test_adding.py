@@ -23,10 +23,10 @@ PLACES = {
         "densevl/data/models.json: naclip",
         "tests/golden/test_golden_naclip.py",
     ],
-    "timm's towers": [
-        "densevl/encoders/towers/timm.py",
-        "densevl/encoders/towers/__init__.py: TimmTower",
-        "tests/golden/test_golden_timm_towers.py",
+    "FastViT, an image tower": [
+        "densevl/encoders/towers/fastvit.py",
+        "densevl/encoders/towers/__init__.py: FastViTTower",
+        "tests/encoders/towers/test_timm.py",
     ],
     "hardest, a lens": [
         "densevl/benchmarks/lenses/hardest.py",

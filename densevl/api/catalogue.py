@@ -108,7 +108,7 @@ def _read_as(entry: WeightsEntry) -> dict[str, Any]:
     return {
         "architecture": entry.arch or entry.kind,
         "layout": entry.layout or "told by the names of the file",
-        "made from": entry.base or "",
+        "made from": ", ".join(entry.bases),
         "tokenizer": entry.tokenizer or "CLIP's",
         "whole images": entry.resize,
         "mean": list(entry.mean),

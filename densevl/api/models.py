@@ -7,7 +7,7 @@ the weights table names, or :data:`ANY`, which is no model itself.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -183,11 +183,17 @@ def needed_weights(name: str) -> tuple[WeightsEntry, ...]:
         UsageError: where the name is unknown.
     """
     if name in weights_table() and name not in models():
-        return (weights_entry(name),)
+        return _with_bases([name])
     if name.partition("@")[0] not in (*models(), *encoders()):
         known = [*models(), *(other for other in weights_table() if other not in models())]
         raise UsageError(f"{name!r} is neither a model nor weights; {suggestion(name, known)}")
-    return tuple(map(weights_entry, weights_in(named_config(name))))
+    return _with_bases(weights_in(named_config(name)))
+
+
+def _with_bases(names: Iterable[str]) -> tuple[WeightsEntry, ...]:
+    """The rows of weights, each after those that it lies on."""
+    entries = [weights_entry(name) for name in names]
+    return tuple(dict.fromkeys(one for entry in entries for one in (*map(weights_entry, entry.bases), entry)))
 
 
 def named_config(name: str) -> dict[str, Any]:
@@ -210,7 +216,7 @@ def missing_weights(name: str, component: str) -> tuple[WeightsEntry, ...]:
     Raises:
         UsageError: as :func:`named_model`.
     """
-    entries = map(weights_entry, weights_in(named_config(name).get(component, {})))
+    entries = _with_bases(weights_in(named_config(name).get(component, {})))
     return tuple(entry for entry in entries if not is_cached(entry))
 
 

@@ -4,7 +4,8 @@ A *classifier* is a value: it holds a vocabulary and says of which model, and in
 are that it takes. A *method* makes one of texts, of examples, or of both; methods are what is registered and named.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, shortened
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
 
@@ -245,6 +246,25 @@ def check_examples(method: str, texts: TextEmbeddings, examples: Examples | None
     return examples._replace(vectors=examples.vectors.detach().float(), labels=labels, captions=captions)
 
 
+def _difference(taught: str, given: str | None) -> str:
+    """What is unlike in the names of two spaces, setting by setting where they are of one kind."""
+    kind, _, settings = taught.partition(" ")
+    other, _, others = (given or "").partition(" ")
+    try:
+        own, now = json.loads(settings), json.loads(others)
+    except json.JSONDecodeError:
+        own = now = None
+    if kind != other or not isinstance(own, dict) or not isinstance(now, dict):
+        return f"{shortened(taught, 80)}, and these are {shortened(given or 'those of texts', 80)}"
+    unlike = [name for name in sorted({*own, *now}) if own.get(name) != now.get(name)]
+    unlike = ["type"] if "type" in unlike else unlike  # settings of another type say nothing
+
+    def said(values: Mapping[str, object], name: str) -> str:
+        return shortened(str(values.get(name, "not set")), 60)
+
+    return ", ".join(f"{name} was {said(own, name)} and is {said(now, name)}" for name in unlike)
+
+
 def check_classifier(classifier: Classifier, model_id: str, space: str | None) -> None:
     """Refuse a classifier for vectors that it was not made for.
 
@@ -263,5 +283,6 @@ def check_classifier(classifier: Classifier, model_id: str, space: str | None) -
         )
     if classifier.space not in (None, space):
         raise UsageError(
-            f"the classes were made for {classifier.space!r}, and these vectors are {space!r}; make them anew for these"
+            f"the classes were made for other vectors of this model: {_difference(classifier.space, space)}; load the "
+            "model as it was taught, or make them anew for these"
         )

@@ -96,7 +96,8 @@ def architecture(arch: Arch) -> dict[str, Any]:
     if "multimodal_cfg" in config or config["text_cfg"].get("hf_model_name"):
         raise UsageError(
             "this architecture writes texts, or has a text tower of a hub's own code; take one with a text tower of "
-            "open_clip, such as ViT-B-16"
+            "open_clip, such as ViT-B-16, or in the place of `hf_model_name` give the tower `hugging-face` and the "
+            "content of its config.json as `config`"
         )
     return config
 
@@ -193,6 +194,12 @@ def filled(model: nn.Module, again: Callable[[], nn.Module], state: Mapping[str,
         mask = getattr(module, "attn_mask", None)
         if isinstance(mask, Tensor) and mask.is_meta:  # each token of a text attends to earlier ones
             module.attn_mask = torch.full(mask.shape, -math.inf).triu_(1)
+        own = [(name, buffer) for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
+        compute: Any = getattr(module, "init_non_persistent_buffers", None)
+        if own and compute is not None:  # timm's, such as those of rotary embeddings
+            for name, buffer in own:
+                setattr(module, name, torch.empty_like(buffer, device="cpu"))
+            compute()
     if any(buffer.is_meta for buffer in model.buffers()):
         with torch.random.fork_rng(devices=[]):
             model = again()

@@ -48,6 +48,7 @@ class WholeImageEncoder(nn.Module):
         interpolation: by which whole images are brought to it: ``"bicubic"`` or ``"bilinear"``, with antialiasing.
 
     Attributes:
+        arch: the architecture that it was built of, by name or as open_clip's JSON; None where nobody said.
         image_size: (height, width) of the images that the model was trained with.
         dim: width of the joint space.
         temperature: the factor of cosines that the model was trained with.
@@ -72,6 +73,7 @@ class WholeImageEncoder(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
         self.text_cache = text_cache
         self.resize, self.interpolation = resize, interpolation
+        self.arch: Any = None
         size = getattr(model.visual, "image_size", None) or model.visual.size
         self.image_size: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.dim: int = _joint_width(model)

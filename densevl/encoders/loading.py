@@ -4,6 +4,8 @@ A file is read by its layout (:mod:`densevl.weights.layouts`): that of its row, 
 whose signs it shows. What a file of a part of a model does not hold comes from its base.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,7 @@ def build_clip(
     if seed is not None:
         return build_random_clip(arch or "ViT-B-16", seed, whole)
     mean, std = channels(mean, std)
+    given = {"mean": mean, "std": std, "resize": resize, "interpolation": interpolation}
     opened = open_weights(weights, offline)
     row, known = opened.entry, known_weights(opened)
     asked = weights_entry(like) if row is None and like else row
@@ -109,23 +112,27 @@ def build_clip(
         raise UsageError(f"{opened.path} holds a whole model, so the base {base} would change nothing; leave it out")
     names = () if base is None else (base,) if isinstance(base, str | Path) else base
     made_from = [open_weights(name, offline) for name in names]
+    if tokenizer is None:  # texts of a base are read as the base reads them
+        files = [_tokenizer(part.entry, offline) for part in made_from if part.entry is not None]
+        tokenizer = next((file for file in files if file is not None), None)
     model, reader = _model(arch, opened, found, tokenizer or opened.path.parent, made_from)
     identity = opened.identity(architecture_name(arch, opened.path))
     identity += "".join(f"+{part.digest}" for part in made_from)
     identity += f"+{found.name}" if found.variant else ""
     words = getattr(reader, "path", None)
     identity += f"+{file_sha256(words)[:12]}" if words else ""
+    usual = _preparation(row, found, similar)
+    changed = {name: value for name, value in given.items() if value is not None and value != usual[name]}
+    identity += f"+{hashlib.sha256(json.dumps(changed).encode()).hexdigest()[:8]}" if changed else ""
     kind = WholeImageEncoder if whole else CLIPEncoder
     encoder = kind(
         model,
         reader,
         model_id=identity,
-        mean=mean or (row.mean if row else found.mean or (similar.mean if similar else open_clip.OPENAI_DATASET_MEAN)),
-        std=std or (row.std if row else found.std or (similar.std if similar else open_clip.OPENAI_DATASET_STD)),
         text_cache=TextCache() if text_cache else None,
-        resize=resize or (row.resize if row else found.resize or (similar.resize if similar else "crop")),
-        interpolation=interpolation or (similar.interpolation if similar else "bicubic"),
+        **(usual | changed),
     )
+    encoder.arch = arch
     return encoder.eval().requires_grad_(False)
 
 
@@ -171,7 +178,20 @@ def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = Fals
         model, tokenizer = build_model(arch)
     kind = WholeImageEncoder if whole else CLIPEncoder
     name = architecture_name(arch, Path("random"))
-    return kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+    encoder = kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
+    encoder.arch = arch
+    return encoder
+
+
+def _preparation(row: WeightsEntry | None, found: Layout, similar: WeightsEntry | None) -> dict[str, Any]:
+    """How images are prepared for a file: as its row says, else its layout, else the row that it is like."""
+    mean, std = (
+        (similar.mean, similar.std) if similar else (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    )
+    resize, interpolation = (similar.resize, similar.interpolation) if similar else ("crop", "bicubic")
+    if row is None:
+        mean, std, resize = found.mean or mean, found.std or std, found.resize or resize
+    return {"mean": mean, "std": std, "resize": resize, "interpolation": interpolation}
 
 
 def _tokenizer(entry: WeightsEntry, offline: bool) -> Path | None:

@@ -15,7 +15,7 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from densevl.core.conv_stem import ConvStem
 
-__all__ = ["build_mini_clip", "mini_tokenizer"]
+__all__ = ["build_mini_clip", "mini_architecture", "mini_tokenizer"]
 
 DATA = files("densevl") / "data" / "mini"
 
@@ -36,6 +36,17 @@ def build_mini_clip() -> tuple[CLIP, SimpleTokenizer]:
     model = CLIP(**architecture)
     model.visual.conv1 = ConvStem(architecture["vision_cfg"]["width"], tuple(stem["channels"]))
     return model, tokenizer
+
+
+def mini_architecture() -> dict:
+    """The mini CLIP as an architecture of free shape, whose tensors have the same names."""
+    config = _architecture()
+    config["vision_cfg"] |= {"stem": config.pop("stem"), "tower": "free"}
+    config["text_cfg"] |= {
+        "vocab_size": mini_tokenizer().vocab_size,
+        "tokenizer_kwargs": {"bpe_path": "mini/merges.txt.gz"},
+    }
+    return config
 
 
 def _architecture() -> dict:

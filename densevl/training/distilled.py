@@ -58,7 +58,7 @@ class DistilledEncoder(BaseModel):
     """A student with its training losses, as MMEngine runs it.
 
     Args:
-        arch: architecture of the student, by its name.
+        arch: architecture of the student, by its name; or the student itself, to train it further.
         teacher: weights of the teacher, by their name or a file.
         sigmoid: contrast pair by pair, with a bias, and not over the batch.
         weights: factors of (patches, contrast, texts).
@@ -68,7 +68,7 @@ class DistilledEncoder(BaseModel):
 
     def __init__(
         self,
-        arch: str,
+        arch: str | CLIPEncoder,
         teacher: str = "mini-clip",
         sigmoid: bool = False,
         weights: tuple[float, float, float] = (1.0, 0.2, 1.0),
@@ -76,7 +76,7 @@ class DistilledEncoder(BaseModel):
         seed: int = 0,
     ):
         super().__init__()
-        student = build_random_clip(arch, seed).requires_grad_(True)
+        student = (build_random_clip(arch, seed) if isinstance(arch, str) else arch).requires_grad_(True)
         self.sigmoid, self.weights, self.autocast = sigmoid, weights, autocast
         # Not among the modules: checkpoints hold what is trained alone.
         self._apart: tuple[CLIPEncoder, CLIPEncoder] = student, build_clip(teacher, text_cache=False)

@@ -5,24 +5,15 @@ good as a fetched one. A copy that other programs left in the hub's own cache is
 """
 
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from densevl.core.kept import cache_dir
 from densevl.weights.table import WeightsEntry
 
 __all__ = ["cache_dir", "in_hub_cache", "is_cached", "is_offline", "location"]
 
 YES = {"1", "true", "yes", "on"}
-
-
-def cache_dir() -> Path:
-    """The folder of everything that densevl keeps between runs: ``DENSEVL_CACHE``, else that of the platform."""
-    chosen = os.environ.get("DENSEVL_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    home = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
-    return Path(home or Path.home() / ".cache") / "densevl"
 
 
 def location(entry: WeightsEntry, cache: str | Path | None = None) -> Path:

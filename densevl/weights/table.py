@@ -83,6 +83,11 @@ class WeightsEntry:
     note: str = ""
 
     @property
+    def bases(self) -> tuple[str, ...]:
+        """Names of the weights that it lies on; none where it is whole."""
+        return (self.base,) if isinstance(self.base, str) else self.base or ()
+
+    @property
     def files(self) -> tuple["WeightsEntry", ...]:
         """One entry for each file, the largest last: where it is here, so are the others."""
         return (*self.beside, replace(self, beside=()))

@@ -74,7 +74,12 @@ def test_an_encoder_in_full_says_how_it_is_read(capsys):
     printed = capsys.readouterr().out
     siglip, tok = printed.split("mini-tok: ")
     assert "for densevl segment, compare, embed, search, refer" in siglip
-    for line in ("tokenizer    tokenizer.json", "mean         0.5, 0.5, 0.5", "whole images squash", "ViT-B-16-SigLIP2"):
+    for line in (
+        "tokenizer    tokenizer.json",
+        "mean         0.5, 0.5, 0.5",
+        "whole images squash",
+        "ViT-B-16-SigLIP2",
+    ):
         assert line in siglip
     assert "calibrated on nothing" in siglip
     assert "made from    mini-clip" in tok

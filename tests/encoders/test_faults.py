@@ -159,8 +159,13 @@ def test_images_that_are_not_normalised_are_taken():
 
 def test_another_mean_is_set_where_the_layout_has_one(saved):
     path, arch = saved("laclip")
-    assert build_clip(path, arch, text_cache=False).mean == (0.485, 0.456, 0.406)
-    assert build_clip(path, arch, mean=(0.5, 0.5, 0.5), text_cache=False).mean == (0.5, 0.5, 0.5)
+    usual = build_clip(path, arch, text_cache=False)
+    assert usual.mean == (0.485, 0.456, 0.406)
+    other = build_clip(path, arch, mean=(0.5, 0.5, 0.5), text_cache=False)
+    assert other.mean == (0.5, 0.5, 0.5)
+    assert other.model_id != usual.model_id, "features of images that were prepared in another way are others"
+    assert build_clip(path, arch, mean=(0.485, 0.456, 0.406), text_cache=False).model_id == usual.model_id
+    assert build_clip(path, arch, resize="squash", text_cache=False).model_id not in (usual.model_id, other.model_id)
 
 
 def test_a_pickle_with_the_arguments_of_its_program(tmp_path):

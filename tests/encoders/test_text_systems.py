@@ -117,8 +117,11 @@ def llm2clip(tmp_path_factory):
 @torch.no_grad()
 def test_llm2clip_embeds_images_and_texts(llm2clip, tmp_path, monkeypatch):
     monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path))
-    encoder = build_clip(llm2clip / "llm2clip.safetensors", whole=True)
+    encoder = build_clip(llm2clip / "llm2clip.safetensors")
     assert encoder.dim == 24
+    patches = encoder.to_joint(encoder.tokens(torch.rand(1, 3, 48, 32)).flatten(2).mT)
+    assert patches.shape == (1, 6, 24)
+    assert patches.isfinite().all()
     assert encoder.embed_images(torch.rand(2, 3, 32, 32)).shape == (2, 24)
     assert "model" not in vars(encoder.text.llm)
     found = encoder.embed_texts(TEXTS, ("a photo of {}", "{}"))
@@ -146,5 +149,30 @@ def test_a_language_model_of_another_width_is_refused(llm2clip, tmp_path):
     save_language_model(tmp_path / "wide", hidden_size=64)
     arch = llm2clip_arch(True, str(tmp_path / "wide"))
     encoder = build_clip(llm2clip / "llm2clip.safetensors", arch, whole=True, text_cache=False)
-    with pytest.raises(UsageError, match="gives vectors of 64 numbers, and the adapter takes 32"):
+    with pytest.raises(UsageError, match="gives vectors of 64 numbers, and the encoder takes 32"):
         encoder.embed_texts(["cat"])
+
+
+@torch.no_grad()
+def test_flame_gives_patches_images_and_texts_of_one_space(tmp_path):
+    file = PUBLISHED["flame"](True)
+    save_file(file.state(), tmp_path / "flame.safetensors")
+    mistral = save_language_model(tmp_path / "llm", "mistral", hidden_size=40).model
+    cfg = file.arch["text_cfg"] | {"llm": str(tmp_path / "llm"), "layer": 2}
+    encoder = build_clip(tmp_path / "flame.safetensors", file.arch | {"text_cfg": cfg}, text_cache=False)
+    image = torch.rand(1, 3, 32, 32)
+    patches = encoder.to_joint(encoder.tokens(image).flatten(2).mT)
+    torch.testing.assert_close(encoder.embed_images(image), F.normalize(patches.mean(1), dim=1), rtol=1e-4, atol=1e-5)
+    found = encoder.embed_texts(["the cat"])
+    assert found.shape == (1, patches.shape[2]) == (1, 40)
+    facet = (
+        'Image description : "the cat." . After thinking step by step , this image description means in just one word:"'
+    )
+    ids = torch.tensor([[0, *encoder.text.llm.tokenizer.encode(facet)]])
+    expected = mistral(input_ids=ids, output_hidden_states=True).hidden_states[2][:, -1]
+    torch.testing.assert_close(found, F.normalize(expected, dim=1), rtol=1e-3, atol=1e-4)
+    wide = file.arch["text_cfg"] | {"llm": str(tmp_path / "wide"), "layer": 2}
+    save_language_model(tmp_path / "wide", "mistral")
+    other = build_clip(tmp_path / "flame.safetensors", file.arch | {"text_cfg": wide}, text_cache=False)
+    with pytest.raises(UsageError, match="gives vectors of 32 numbers, and the encoder takes 40"):
+        other.embed_texts(["cat"])

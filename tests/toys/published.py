@@ -57,7 +57,7 @@ def _numbers(shapes: Shapes, seed: int) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(seed)
     return {
         name: torch.tensor(2.0).expand(shape).clone()
-        if name.endswith("logit_scale")
+        if name.endswith(("logit_scale", "running_var"))
         else torch.tensor(0.01).expand(shape)
         if name.endswith("temperature")
         else torch.randn(shape, generator=random) / math.sqrt(max(1, shape[-1] if shape else 1))
@@ -411,7 +411,7 @@ def tips_arch(small: bool, giant: bool = False) -> dict[str, Any]:
     del config["text_cfg"]["tokenizer"]
     if small:
         config["embed_dim"] = 48
-        config["text_cfg"] |= {"vocab_size": 400, "context_length": 16, "heads": 3, "layers": 2, "hidden": 96}
+        config["text_cfg"] |= {"vocab_size": 49408, "context_length": 16, "heads": 3, "layers": 2, "hidden": 96}
         sizes = {"embed_dim": 48, "depth": 2, "num_heads": 3, **({"mlp_ratio": 16 / 3} if giant else {})}
         config["vision_cfg"] |= {"image_size": 56, "timm_model_kwargs": sizes}
     return config
@@ -471,14 +471,14 @@ def _dinov2(small: bool, giant: bool = False) -> Published:
     return Published(arch, _dinov2_names(sizes, vision["timm_model_name"], giant), ("mask_token",), base=_built(arch))
 
 
-def dinotxt_arch(small: bool, name: str = "dinov3-txt-vit-l16") -> dict[str, Any]:
+def dinotxt_arch(small: bool, name: str = "dinov3-txt-vit-l16-patches") -> dict[str, Any]:
     """dino.txt, with a DINO that is made small."""
     config = json.loads((DATA / "architectures" / f"{name}.json").read_text())
     if small:
-        config["embed_dim"] = 128
+        config["embed_dim"] = 64
         sizes = {"img_size": 56 if "v2" in name else 64, "embed_dim": 64, "depth": 2, "num_heads": 4}
         config["vision_cfg"] |= {"timm_model_kwargs": sizes, "heads": 4, "hidden": 192}
-        config["text_cfg"] |= {"vocab_size": 400, "context_length": 12, "width": 48, "heads": 4, "layers": 2}
+        config["text_cfg"] |= {"vocab_size": 49408, "context_length": 12, "width": 48, "heads": 4, "layers": 2}
     return config
 
 
@@ -512,7 +512,7 @@ def _dinotxt(small: bool) -> Published:
 
 
 def _dinov2_txt_head(small: bool) -> Published:
-    arch = dinotxt_arch(small, "dinov2-txt-vit-l14")
+    arch = dinotxt_arch(small, "dinov2-txt-vit-l14-patches")
     whole = _built(arch)
     found = {
         _head_name(name).replace("blocks.", "block_list."): shape
@@ -522,7 +522,7 @@ def _dinov2_txt_head(small: bool) -> Published:
 
 
 def _dinov2_txt_text(small: bool) -> Published:
-    arch = dinotxt_arch(small, "dinov2-txt-vit-l14")
+    arch = dinotxt_arch(small, "dinov2-txt-vit-l14-patches")
     whole = _built(arch)
     return Published(arch, {_text_name(name): shape for name, shape in _part(whole, "text.").items()}, base=whole)
 
@@ -557,7 +557,7 @@ def radio_arch(small: bool) -> dict[str, Any]:
         config["embed_dim"] = 24
         config["vision_cfg"] |= {"width": 32, "heads": 4, "layers": 2, "hidden": 128, "prefix": 5, "image_size": 64}
         config["vision_cfg"] |= {"grid": 8}
-        config["text_cfg"] |= {"vocab_size": 400, "context_length": 16, "width": 24, "heads": 3, "layers": 2}
+        config["text_cfg"] |= {"vocab_size": 49408, "context_length": 16, "width": 24, "heads": 3, "layers": 2}
     return config
 
 
@@ -601,7 +601,7 @@ def _flame(small: bool) -> Published:
     """The image half beside a language model, of which a file may hold a part."""
     arch: Any = "FLAME-ViT-B-16"
     if small:
-        arch = json.loads((DATA / "architectures" / f"{arch}.json").read_text()) | {"embed_dim": 40}
+        arch = json.loads((DATA / "architectures" / f"{arch}.json").read_text()) | {"embed_dim": 32}
         arch["vision_cfg"] |= small_clip()["vision_cfg"]
     whole = _built(arch)
     found = {f"mm.{name}": shape for name, shape in _part(whole, "visual.layers.").items()}

@@ -20,7 +20,7 @@ EVERY = sorted(MAKERS)
 TABLES = "text_model.embeddings.position_embedding"
 TWO_TABLES = {
     "long-clip": "positional_embedding",
-    "clip-moe": "positional_embedding_res",
+    "clip-moe": "positional_embedding",
     "fg-clip-long": TABLES,
     "fg-clip-2-long": TABLES,
 }

@@ -23,6 +23,7 @@ FREE_ARCH = {
 }
 MOE_ARCH = {
     "embed_dim": 16,
+    "quick_gelu": True,
     "vision_cfg": {"tower": "moe", "top_k": 2, **FREE["vision"]},
     "text_cfg": {"tower": "moe", "top_k": 2, "head_width": 8},
 }

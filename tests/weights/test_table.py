@@ -85,8 +85,7 @@ def test_rows_that_open_clip_has_not(name: str) -> None:
         assert (layouts()[entry.layout].resize or entry.resize) == entry.resize
         assert (entry.mean, entry.std) == (layouts()[entry.layout].mean, layouts()[entry.layout].std)
     assert bool(entry.base) == bool(entry.layout and layouts()[entry.layout].base)
-    if entry.base:
-        assert weights_entry(entry.base).kind == "clip"
+    assert {weights_entry(base).kind for base in entry.bases} <= {"clip", "part"}
     whole = entry.layout in (None, "long-clip", "laclip", "slip", "transformers-clip")  # others hold more, or a part
     if whole and "SigLIP" not in str(entry.arch):
         with torch.device("meta"):
@@ -109,6 +108,8 @@ def test_what_a_licence_forbids_is_said() -> None:
         "CC-BY-NC-4.0": "no commercial use",
         "none given": "no right to use them was given: ask their authors",
         "Apple ML Research Model License (apple-amlr)": "for research alone, no product",
+        "DINOv3 License": "Meta's own terms, to be accepted first; no use in weapons",
+        "NVIDIA Open Model License": "NVIDIA's own terms; notices are to be kept",
     }
     assert licence_text(weights_entry("clip-vit-b16-metaclip")) == (
         "clip-vit-b16-metaclip: licence CC-BY-NC-4.0 (no commercial use)"

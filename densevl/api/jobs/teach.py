@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from densevl.api.model import Model
+from densevl.classifiers.classes import Head
 from densevl.core.drawing.overlay import write_image
 from densevl.datasets.examples import Example
 from densevl.tasks.teaching.pictures import confusion_picture, example_sheet, reliability_picture
 from densevl.tasks.teaching.teacher import Taught
 
 __all__ = ["TeachJob"]
+
+POOR, CLOSEST = 0.85, "marked-images"
+"""Accuracy below which another region embedder is advised, and which: the one that sees most of a region."""
 
 
 class TeachJob:
@@ -63,6 +67,13 @@ class TeachJob:
                 made[self.report / f"{name}.reliability.png"] = reliability_picture(held)
         return made
 
+    def _advice(self, name: str, head: Head) -> list[str]:
+        """What may help where few held-out regions were right."""
+        accuracy, own = head.facts["held_out"]["accuracy"], self.model.embedder.protocol["type"]
+        if name != "regions" or accuracy >= POOR or own == CLOSEST:
+            return []
+        return [f"  --embedder {CLOSEST} may do better: it looks at each region by itself, and takes longer"]
+
     def lines(self, taught: Taught) -> list[str]:
         """What was learnt, for people."""
         classes, lines = taught.classes, []
@@ -72,11 +83,15 @@ class TeachJob:
             held = head.facts.get("held_out")
             method = f"{name}: {head.facts['method']}, {head.dim} numbers"
             if held is None:
-                lines.append(f"{method}; held-out figures need examples of a class from two images")
+                lines.append(
+                    f"{method}; nothing could be held out, so probabilities are not calibrated and nothing can be "
+                    "called unknown: give examples of each class from two images"
+                )
             else:
                 judged = f"{held['examples']} examples" if "examples" in held else "pixels"
                 calibration = f" (ECE {held['ece']:.3f})" if "ece" in held else ""
                 lines.append(f"{method}; {held['accuracy']:.1%} of {judged} of held-out images are right{calibration}")
+                lines += self._advice(name, head)
         lines.append(f"{self.out}")
         if self.report is not None:
             lines.append(f"{self.report / 'examples.png'}")

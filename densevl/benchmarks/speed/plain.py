@@ -22,6 +22,7 @@ from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_tensor
 from densevl.dense.readouts.maskclip import MaskCLIPReadout
 from densevl.dense.refiners.dinoiser import DinoiserRefiner
+from densevl.encoders.towers.open_clip import OpenClipTower
 from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.windows import WindowPlan
 
@@ -51,6 +52,11 @@ class PlainSegmentor:
             )
         self.settings = segmentor
         encoder: Any = segmentor.encoder
+        if not isinstance(getattr(encoder, "image", None), OpenClipTower):
+            raise UsageError(
+                f"the plain implementation is that of open_clip's ViT, and {encoder.model_id} has another image tower; "
+                "take weights such as mini-clip"
+            )
         self.visual = encoder.model.visual
         self.mean, self.std = (weight.new_tensor(values)[:, None, None] for values in (encoder.mean, encoder.std))
 

@@ -13,6 +13,7 @@ from densevl.benchmarks.tables.photo_regions import photo_regions_table
 from densevl.benchmarks.tables.photo_search import photo_search_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
+from densevl.benchmarks.tables.shrink import shrink_table
 from densevl.benchmarks.tables.teach import teach_table
 from densevl.benchmarks.tables.teach_methods import methods_table
 from densevl.benchmarks.tables.teach_pixels import teach_pixels_table
@@ -31,6 +32,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "photo-search": photo_search_table,
     "referring": referring_table,
     "search": search_table,
+    "shrink": shrink_table,
     "teach": teach_table,
     "teach-methods": methods_table,
     "teach-pixels": teach_pixels_table,
@@ -47,12 +49,13 @@ DESCRIPTIONS = {
     "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
+    "shrink": "the mini CLIP made smaller at once: label maps and time at several widths and depths",
     "teach": "classes taught by 1 to 16 regions of shifted scenes and of new colours, and what stays unknown",
     "teach-methods": "every method of teaching on regions of new colours and of shifted scenes",
     "teach-pixels": "pixels taught with masks: new colours on held-out scenes and, with --data, pictures of Cityscapes",
 }
 
-TRAINED = ("cloc",)
+TRAINED = ("cloc", "shrink")
 """Tables that train what they measure."""
 
 PICTURES = ("encoders", "photo-masks", "photo-regions", "photo-search", "teach-pixels")

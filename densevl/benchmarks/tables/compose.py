@@ -19,14 +19,15 @@ from densevl.api.loading import load
 from densevl.api.model import Model
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.datasets.scenes import Scene, render
-from densevl.metrics.table import Table, mean_percent
+from densevl.metrics.table import Spread, Table, mean_percent
 from densevl.regions.composition import composed, parts_of_regions
 from densevl.tasks.search import RegionIndex
 from densevl.tasks.search.composed_ranker import ComposedRanker
 
 __all__ = ["compose_table"]
 
-SEED, SIZE, TOGETHER = 77, 128, 8
+SEEDS, SIZE, TOGETHER = (101, 102, 103), 128, 8
+"""Collections of scenes, on which nothing was chosen; side in pixels; scenes that are encoded at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +47,26 @@ def compose_table(scenes: int) -> Table:
     """Measure the table.
 
     Args:
-        scenes: number of scenes that are drawn; those of two unlike objects count, about two in three.
+        scenes: number of scenes of each seed that are drawn; those of two unlike objects count, about two in three.
     """
     model = load("mini", device="cpu", lazy=True)
+    counts, figures = zip(*(_figures(model, seed, scenes) for seed in SEEDS), strict=True)
+    nothing = float("nan")
+    rows: list[tuple[str, list[float | Spread]]] = []
+    for name in figures[0]:
+        spread = Spread([one[name] for one in figures])
+        rows.append((name, [spread, nothing] if name in SCORES else [nothing, spread]))
+    note = (
+        f"{', '.join(map(str, counts))} scenes of {SIZE} px (seeds {', '.join(map(str, SEEDS))}) with two objects of "
+        "different colours and shapes; mean ± standard deviation of the seeds."
+    )
+    return Table(("two things, of mini", "caption before its swap", "first hit is right"), rows, note)
+
+
+def _figures(model: Model, seed: int, scenes: int) -> tuple[int, dict[str, float]]:
+    """Number of scenes of a seed that count, and the figures of each row."""
     drawn = [
-        scene for scene in (render(SEED, index, SIZE, "val", count=(2, 2)) for index in range(scenes)) if _unlike(scene)
+        scene for scene in (render(seed, index, SIZE, "val", count=(2, 2)) for index in range(scenes)) if _unlike(scene)
     ]
     regions = [Regions.from_masks(np.stack([item.mask for item in scene.objects])) for scene in drawn]
     found, pictures = (
@@ -59,18 +75,16 @@ def compose_table(scenes: int) -> Table:
     )
     true, swapped = ([_asked(model, scene, swap) for scene in drawn] for swap in (False, True))
     index = RegionIndex.of([str(number) for number in range(len(drawn))], regions, found)
-    rows = []
+    figures = {}
     for name, score in SCORES.items():
         right = [
             bool(score(picture.vectors[0], own.vectors, one) > score(picture.vectors[0], own.vectors, other))
             for picture, own, one, other in zip(pictures, found, true, swapped, strict=True)
         ]
-        rows.append((name, [mean_percent(right), float("nan")]))
+        figures[name] = mean_percent(right)
     plain = [_first(drawn, index, scene, one, composing=False) for scene, one in zip(drawn, true, strict=True)]
     both = [_first(drawn, index, scene, one, composing=True) for scene, one in zip(drawn, true, strict=True)]
-    rows += [("search", [float("nan"), mean_percent(plain)]), ("search --compose", [float("nan"), mean_percent(both)])]
-    note = f"{len(drawn)} scenes of {SIZE} px (seed {SEED}) with two objects of different colours and shapes."
-    return Table(("two things, of mini", "caption before its swap", "first hit is right"), rows, note)
+    return len(drawn), {**figures, "search": mean_percent(plain), "search --compose": mean_percent(both)}
 
 
 def _picture(picture: Float[Tensor, " d"], regions: Float[Tensor, "2 d"], asked: Asked) -> Float[Tensor, ""]:

@@ -14,6 +14,7 @@ TEXT_TOWERS = Registry(
     {
         "dinotxt": "densevl.encoders.texts.dinotxt:build_dinotxt_text",
         "free": "densevl.encoders.towers.free:build_free_text",
+        "hugging-face": "densevl.encoders.texts.hugging_face:build_hugging_face_text",
         "llm": "densevl.encoders.texts.llm:build_llm_texts",
         "moe": "densevl.encoders.towers.moe:build_moe_text",
         "tips": "densevl.encoders.texts.tips:build_tips_text",

@@ -188,18 +188,16 @@ class LLMTexts(nn.Module):
         """The joint space, from vectors of the language model; not normalised.
 
         Raises:
-            UsageError: where the adapter takes vectors of another width.
+            UsageError: where the encoder takes vectors of another width.
         """
         x = F.normalize(vectors, dim=-1) if self.unit else vectors
-        if self.adapter is None:
-            return x
-        width = next(self.adapter.parameters()).shape[-1]
-        if x.shape[-1] != width:
+        width = self.output_dim if self.adapter is None else next(self.adapter.parameters()).shape[-1]
+        if width not in (None, x.shape[-1]):
             raise UsageError(
-                f"the language model {self.llm.name} gives vectors of {x.shape[-1]} numbers, and the adapter takes "
+                f"the language model {self.llm.name} gives vectors of {x.shape[-1]} numbers, and the encoder takes "
                 f"{width}: it was trained with another one"
             )
-        return self.adapter(x.to(self.dtype))
+        return x if self.adapter is None else self.adapter(x.to(self.dtype))
 
     def encode(self, tokens: Int[Tensor, "q n"]) -> Float[Tensor, "q d"]:
         """Embeddings of tokenised texts, not normalised; gradients reach the adapter alone."""

@@ -73,7 +73,9 @@ class OpenClipTexts:
     @property
     def context(self) -> int:
         """Tokens that a text may have, start and end included."""
-        return self.tower.context_length
+        # A tower of transformers has more places than its texts were trained with, or says none.
+        found = (self.tower.context_length, getattr(self.reader, "context", None))
+        return min(length for length in found if length)
 
     def fit(self, texts: Sequence[str], template: str = "{}") -> tuple[list[str], int]:
         """Texts without the last words that would not fit in the context, and how many of them lost words.

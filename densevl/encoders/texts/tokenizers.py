@@ -190,6 +190,7 @@ class WrappedTokenizer:
         if wrapped.strip_sep_token and self.end == wrapped.tokenizer.sep_token_id:
             self.end = 0
         self.pad: int = wrapped.tokenizer.pad_token_id
+        self.context: int | None = wrapped.context_length
 
     @property
     def vocab_size(self) -> int:

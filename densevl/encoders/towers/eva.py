@@ -15,13 +15,12 @@ The value path of a block with an inner normalisation is ``proj(norm(v))``: the 
 Convention: tokens are "b n c"; the prefix (class token, registers) comes first.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from timm.layers import AttentionRope, apply_rot_embed_cat
+from timm.layers import AttentionRope, RotaryEmbeddingCat, apply_rot_embed_cat, build_rotary_pos_embed
 from timm.models.eva import Eva, EvaAttention, EvaBlockPostNorm
 from timm.models.eva import EvaBlock as TimmEvaBlock
 from torch import Tensor, nn
@@ -158,9 +157,10 @@ class EvaTower(TimmTower):
         module = self.trunk.rope
         if module is None:
             return None
-        if next(module.parameters(), None) is not None:  # it is learned
-            return module.get_embed(shape=list(grid))
-        key = (grid, *((buffer.device, buffer.dtype) for buffer in module.buffers()))
+        learned = next(module.parameters(), None) is not None
+        if learned or torch.compiler.is_compiling():
+            return _rope_on(module, grid)
+        key = (grid, next(module.buffers()).device)
         if key not in self._ropes:
             while len(self._ropes) >= GRIDS_KEPT:
                 self._ropes.pop(next(iter(self._ropes)))
@@ -177,12 +177,14 @@ class EvaTower(TimmTower):
         check_blocks(trunk, set(VIEWS), {AttentionRope, EvaAttention})
 
 
-def _rope_on(module: nn.Module, grid: Size) -> Tensor:
-    """The embedding of a grid, of a copy of the module: its own one stays that of the native grid."""
-    rope: Any = copy.deepcopy(module).eval()
-    if getattr(rope, "feat_shape", None) is not None:
-        rope.update_feat_shape(list(grid))
-    return rope.get_embed(shape=list(grid))
+def _rope_on(module: Any, grid: Size) -> Tensor:
+    """The embedding of a grid, in float32; a module that keeps that of its native grid is not asked for another."""
+    if not isinstance(module, RotaryEmbeddingCat):
+        return module.get_embed(shape=list(grid))
+    given = ("in_pixels", "ref_feat_shape", "grid_offset", "grid_indexing", "rotate_half", "grid_type")
+    settings: dict[str, Any] = {name: getattr(module, name) for name in given}
+    bands: Any = module.bands
+    return torch.cat(build_rotary_pos_embed(list(grid), bands=bands, device=bands.device, **settings), dim=-1)
 
 
 def _fused_bias(attn: Any) -> Tensor | None:

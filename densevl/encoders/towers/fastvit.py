@@ -42,15 +42,13 @@ class FastViTTower:
     prefix = 0
 
     def __init__(self, trunk: Any, head: nn.Module) -> None:
-        if not isinstance(trunk, FastVit) or trunk.fork_feat or trunk.global_pool != "avg":
-            got = getattr(trunk, "global_pool", type(trunk).__name__)
-            raise UsageError(f"the image tower must be a FastVit of timm that pools by a mean; got {got}")
-        self.trunk: Any = trunk
+        _check(trunk)
+        self.trunk = trunk
         self.last = head
-        self.width: int = self.trunk.num_features
-        self.depth: int = sum(len(stage.blocks) for stage in self.trunk.stages)
-        self.dim: int = output_width([self.trunk.head.fc, head], self.width)
-        self.patch_size: int = self.trunk.feature_info[-1]["reduction"]
+        self.width: int = trunk.num_features
+        self.depth: int = sum(len(stage.blocks) for stage in trunk.stages)
+        self.dim: int = output_width([trunk.head.fc, head], self.width)
+        self.patch_size: int = trunk.feature_info[-1]["reduction"]
 
     @property
     def size(self) -> Size:
@@ -114,3 +112,10 @@ class FastViTTower:
     def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Embeddings of whole normalised images of the native size, not normalised."""
         return self.pool(self.tokens(images)[0])
+
+
+def _check(trunk: Any) -> None:
+    """Refuse a trunk of another kind."""
+    if not isinstance(trunk, FastVit) or trunk.fork_feat or trunk.global_pool != "avg":
+        got = getattr(trunk, "global_pool", type(trunk).__name__)
+        raise UsageError(f"the image tower must be a FastVit of timm that pools by a mean; got {got}")

@@ -75,20 +75,20 @@ class FGCLIP2Tower(nn.Module):
         super().__init__()
         self.trunk: Any = trunk
         self.width = self.dim = self.output_dim = trunk.embed_dim
+        self.depth = len(trunk.blocks)
         self.pooling = AttentionHead(self.width, heads, inner, probe=True)
         self.dense = AttentionHead(self.width, heads, inner, probe=False)
         self.patch_size: int = trunk.patch_embed.patch_size[0]
         self.image_size: Size = tuple(trunk.patch_embed.img_size)
 
     @property
-    def _blocks(self) -> TimmTower:
+    def _vit(self) -> TimmTower:
         """The same ViT behind the adapter of its library."""
         return TimmTower(self.trunk, nn.Identity())
 
-    @property
-    def blocks(self) -> Sequence[Block]:
-        """The blocks, first to last."""
-        return self._blocks.blocks
+    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
+        """The blocks of the ViT, first to last, as they run on a patch grid."""
+        return self._vit.blocks_on(grid, positions)
 
     @property
     def size(self) -> Size:
@@ -109,7 +109,7 @@ class FGCLIP2Tower(nn.Module):
                 ``"size"`` is the published way, bilinear with antialiasing.
         """
         if positions != "size":
-            return self._blocks.tokens(images, positions)
+            return self._vit.tokens(images, positions)
         patches = self.trunk.patch_embed.proj(images)
         grid, native = (patches.shape[2], patches.shape[3]), tuple(self.trunk.patch_embed.grid_size)
         table = self.trunk.pos_embed
@@ -138,8 +138,8 @@ class FGCLIP2Tower(nn.Module):
 
     def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Whole normalised images in the joint space, not normalised."""
-        x, _ = self.tokens(images)
-        for block in self.blocks:
+        x, grid = self.tokens(images)
+        for block in self.blocks_on(grid):
             x = run_block(block, x)["out"]
         return self.pool(x)
 

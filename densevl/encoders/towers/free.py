@@ -31,6 +31,9 @@ __all__ = ["FreeBlock", "FreeTransformer", "FreeView", "build_free_image", "buil
 HEAD_WIDTH = 64
 """Of all published files; an architecture may say another ``head_width``."""
 
+UNKNOWN = ("act_kwargs", "attentional_pool", "block_type", "ls_init_value", "norm_kwargs", "qk_norm")
+"""Settings of open_clip's blocks and pooling that such towers do not have."""
+
 State = Mapping[str, Tensor]
 
 
@@ -255,6 +258,9 @@ def _transformer(
         match = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)", name)
         if match:
             of_blocks.setdefault(int(match[1]), {})[match[2]] = tensor
+    other = next((key for key in UNKNOWN if config.get(key)), None)
+    if other is not None:
+        raise UsageError(f"blocks of free shape have no {other}; leave it out of the architecture")
     count = max(of_blocks, default=-1) + 1
     if not count:
         raise UsageError("a tower of free shape has no tensor of a block; give weights of such a tower")

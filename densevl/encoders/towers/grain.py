@@ -140,6 +140,7 @@ class GrainTower(nn.Module):
         self.trunk: Any = trunk
         self.decoder = decoder
         self.width, self.prefix = int(trunk.embed_dim), int(trunk.num_prefix_tokens)
+        self.depth = len(trunk.blocks)
         self.dim = self.output_dim = decoder.img_proj.shape[1]
         self.patch_size: int = trunk.patch_embed.patch_size[0]
         self.image_size: Size = tuple(trunk.patch_embed.img_size)
@@ -149,10 +150,9 @@ class GrainTower(nn.Module):
         """The ViT behind the adapter of its library."""
         return TimmTower(self.trunk, nn.Identity())
 
-    @property
-    def blocks(self) -> Sequence[Block]:
-        """The blocks of the ViT, first to last."""
-        return self._vit.blocks
+    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
+        """The blocks of the ViT, first to last, as they run on a patch grid."""
+        return self._vit.blocks_on(grid, positions)
 
     @property
     def size(self) -> Size:
@@ -190,8 +190,8 @@ class GrainTower(nn.Module):
 
     def see(self, images: Float[Tensor, "b 3 H W"]) -> Seen:
         """Things in normalised images, and the images."""
-        x, _ = self.tokens(images)
-        for block in self.blocks:
+        x, grid = self.tokens(images)
+        for block in self.blocks_on(grid):
             x = run_block(block, x)["out"]
         return self.look(x)
 

@@ -1,7 +1,7 @@
 """Towers of CLIP-MoE: the feed-forward part of a block is a mixture of experts, of which each token takes a few.
 
-Source: Zhang et al., CLIP-MoE: Towards Building Mixture of Experts for CLIP with Diversified Multiplet Upcycling, EMNLP
-2025, https://arxiv.org/abs/2409.19291. With x = ln_2(tokens) and E experts::
+Source: Zhang et al., CLIP-MoE: Towards Building Mixture of Experts for CLIP with Diversified Multiplet Upcycling,
+2024, https://arxiv.org/abs/2409.19291. With x = ln_2(tokens) and E experts::
 
     p = softmax(gate(x))                       over all experts
     w = p / sum of the k best                  for the k best, 0 for the others

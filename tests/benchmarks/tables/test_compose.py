@@ -3,16 +3,16 @@
 import torch
 
 from densevl.benchmarks.tables import compose, measure
-from densevl.benchmarks.tables.compose import SCORES, Asked
+from densevl.benchmarks.tables.compose import SCORES, SEEDS, Asked
 
 
 def test_rows():
     table = measure("compose", 4)
     assert [name for name, _ in table.rows] == [*SCORES, "search", "search --compose"]
-    swaps = [values[0] for _, values in table.rows[:3]]
-    assert all(0 <= value <= 100 for value in swaps)
-    assert swaps[2] == 100, "each thing by itself is told in so few scenes"
-    assert "scenes of 128 px (seed 77)" in table.note
+    swaps = [values[0].values for _, values in table.rows[:3]]
+    assert all(len(values) == len(SEEDS) and 0 <= min(values) <= max(values) <= 100 for values in swaps)
+    assert set(swaps[2]) == {100}, "each thing by itself is told in so few scenes"
+    assert "scenes of 128 px (seeds 101, 102, 103)" in table.note
 
 
 def test_things_are_told_by_their_own_words():

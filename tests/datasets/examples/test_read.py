@@ -1,5 +1,6 @@
 """Examples of each layout, and what is wrong with files of them."""
 
+import base64
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from densevl.core.errors import UsageError
 from densevl.core.masks import encode_masks
 from densevl.datasets.examples import Example, given_examples, read_examples
+from densevl.datasets.examples.labelme import read_labelme
 
 SIZE = (40, 60)
 
@@ -85,6 +87,40 @@ def test_labelme(folder):
     assert found["gear", False, False].box == (40, 20, 50, 30)
     assert float(found["gear", False, True].mask_in(SIZE).sum()) == pytest.approx(np.pi * 9, rel=0.2)
     assert found["gear", True, False].point_in(SIZE) == (5, 30)
+
+
+def test_an_image_that_labelme_embeds(folder, monkeypatch, tmp_path):
+    """It is taken where the image itself is not there, and kept by its content."""
+    monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path / "cache"))
+    content = (folder / "a.png").read_bytes()
+    data = base64.b64encode(content).decode()
+    written(folder / "x.json", {**labelme(shape("gear", "rectangle", [[50, 30], [40, 20]])), "imageData": data})
+    assert read_examples(folder / "x.json")[0].image == folder / "a.png"
+    (folder / "a.png").unlink()
+    first, second = (read_examples(folder / "x.json")[0].image for _ in range(2))
+    assert first == second
+    assert first.read_bytes() == content
+    assert first.is_relative_to(tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (7, "must be an image in base64"),
+        ("%%%", "holds no image, or is damaged"),
+        (base64.b64encode(b"nothing").decode(), "holds no image, or is damaged"),
+        ("A" * 200_000_004, "characters, and at most 200,000,000 are read"),
+    ],
+)
+def test_embedded_images_that_cannot_be_read(data, said, folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path / "cache"))
+    (folder / "a.png").unlink()
+    content = {**labelme(shape("gear", "rectangle", [[50, 30], [40, 20]])), "imageData": data}
+    with pytest.raises(UsageError, match=said) as caught:
+        list(read_labelme(content, folder / "x.json", None))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+    assert not (tmp_path / "cache").exists()
 
 
 def test_yolo(folder):

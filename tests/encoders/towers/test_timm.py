@@ -2,6 +2,7 @@
 
 import copy
 
+import jaxtyping
 import pytest
 import timm
 import torch
@@ -218,3 +219,28 @@ def test_half_precision_turns_as_timm_does():
     visual = timm_visual("eva02").to(torch.bfloat16)
     images = noise(1, 3, 48, 48).to(torch.bfloat16)
     assert_near(image_tower(visual).embed(images), visual(images), 0.03)
+
+
+class Patches(nn.Module):
+    """Patches in the joint space."""
+
+    def __init__(self, visual):
+        super().__init__()
+        self.visual, self.tower = visual, image_tower(visual)
+
+    def forward(self, images):
+        return self.tower.to_joint(behind_all_blocks(self.tower, images))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["eva02", "pe"])
+def test_a_graph_takes_images_of_any_size(kind, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # sides of a graph are symbols, not numbers
+    module = Patches(timm_visual(kind))
+    side = module.tower.patch_size
+    dynamic = torch.export.Dim.DYNAMIC
+    graph = torch.export.export(
+        module, (noise(2, 3, 4 * side, 6 * side),), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},), strict=False
+    )
+    images = noise(1, 3, 7 * side, 3 * side)
+    assert_near(graph.module()(images), module(images))

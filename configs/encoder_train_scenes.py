@@ -1,19 +1,19 @@
 """A small encoder of another tower on rendered scenes: it learns from the mini CLIP, without masks and boxes.
 
-    python tools/train.py configs/encoder_train_scenes.py --work-dir work_dirs/mini-tok \
-        --cfg-options model.arch=mini-tok
+    python tools/train.py configs/encoder_train_scenes.py --work-dir work_dirs/mini-tok --cfg-options model.arch=mini-tok
 
-About twenty minutes on one core with bfloat16. What it gives: `python tools/table.py encoders`.
+Minutes on one core with bfloat16. `densevl/data/mini/tok_training.json` and its neighbours have the commands that made
+the shipped encoders. Expected of them: `python tools/table.py encoders`.
 """
 
 from mmengine.dataset import InfiniteSampler, pseudo_collate
 from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from torch.optim import AdamW
 
-from densevl.training.distilled import DistilledEncoder
 from densevl.datasets.scenes.training import ScenePairs
+from densevl.training.distilled import DistilledEncoder
 
-steps, warmup, batch = 1400, 50, 16
+steps, warmup, batch = 300, 50, 16
 
 model = dict(type=DistilledEncoder, arch="mini-tok")
 
@@ -23,7 +23,14 @@ train_dataloader = dict(
     sampler=dict(type=InfiniteSampler, shuffle=True, seed=0),
     collate_fn=dict(type=pseudo_collate),
     dataset=dict(
-        type=ScenePairs, length=3000, size=128, zoom=(0.9, 2.4), count=(1, 5), detail=(0.5, 0.75, 1, 2), padded=0.3, seed=3
+        type=ScenePairs,
+        length=3000,
+        size=128,
+        zoom=(0.9, 2.4),
+        count=(1, 5),
+        detail=(0.5, 0.75, 1, 2),
+        padded=0.3,
+        seed=3,
     ),
 )
 optim_wrapper = dict(
@@ -38,5 +45,5 @@ param_scheduler = [
 ]
 train_cfg = dict(by_epoch=False, max_iters=steps)
 default_hooks = dict(
-    checkpoint=dict(type="CheckpointHook", interval=200, max_keep_ckpts=2), logger=dict(type="LoggerHook", interval=50)
+    checkpoint=dict(type="CheckpointHook", interval=100, max_keep_ckpts=2), logger=dict(type="LoggerHook", interval=50)
 )

@@ -6,11 +6,10 @@
     python -m densevl.training.export work_dirs/dinoiser_train/epoch_100.pth heads.safetensors
     python -m densevl.training.export work_dirs/cloc_tune_scenes/iter_400.pth FOLDER
 
-A mini CLIP, another mini encoder or a mini SAM becomes safetensors in half precision; an encoder whose texts are those of
-its teacher leaves them to the teacher's file. The heads of CLIP-DINOiser become safetensors that name
-their encoder and the map that they read or, where the target ends in ``.pt`` or ``.pth``, the layout of the published
-checkpoint. A prompter of CLOC goes into a folder, beside its CLIP where that was trained too
-(:mod:`densevl.training.cloc.export`).
+A mini CLIP, another mini encoder or a mini SAM becomes safetensors in half precision; an encoder whose texts are those
+of its teacher leaves them to the teacher's file. The heads of CLIP-DINOiser become safetensors that name their encoder
+and the map that they read or, where the target ends in ``.pt`` or ``.pth``, the layout of the published checkpoint. A
+prompter of CLOC goes into a folder, beside its CLIP where that was trained too (:mod:`densevl.training.cloc.export`).
 """
 
 import argparse

@@ -121,6 +121,16 @@ def test_a_built_member_cannot_be_changed_inside():
         changed(entry, {"encoder.weights": "x"})
 
 
+def test_a_file_keeps_what_it_does_not_say(tmp_path):
+    entry, file = model_entry("clip-vit-l14-laion2b"), tmp_path / "mine.safetensors"
+    config = changed(entry, {"encoder.weights": str(file)})
+    encoder = {"type": "clip", "weights": str(file), "arch": "ViT-L-14", "like": "clip-vit-l14-laion2b"}
+    assert config["segmentor"]["encoder"] == config["grounder"]["embedders"][0]["encoder"] == encoder
+    file.with_suffix(".json").write_text("{}")
+    assert changed(entry, {"encoder.weights": str(file)})["segmentor"]["encoder"]["arch"] is None
+    assert "like" not in changed(entry, {"encoder.weights": "random:1"})["segmentor"]["encoder"]
+
+
 def test_an_encoder_of_one_architecture_takes_other_weights(tmp_path):
     model = load("photo-fast", device="cpu", weights="random:1")
     assert model.segmentor.encoder.model_id == "efficientnet-lite0@random:1"

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from densevl.api.models import default_model, model_entry, models, named_model, needed_weights, weights_in
+from densevl.api.models import (
+    ANY,
+    default_model,
+    encoders,
+    is_model,
+    model_entry,
+    models,
+    named_model,
+    needed_weights,
+    weights_in,
+)
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import templates
 from densevl.weights import location, weights_entry
@@ -122,6 +132,51 @@ def test_the_files_of_a_head_on_an_encoder_are_those_that_loading_takes(name: st
     entry, encoder = named_model(name)
     taken = weights_in(changed(entry, {"encoder": {"type": "clip", "weights": encoder}}))
     assert {file.name for file in needed_weights(name)} == set(taken)
+
+
+def test_the_weights_of_an_encoder_are_a_model_with_the_usual_readers() -> None:
+    entry = model_entry("clip-vit-l14-laion2b")
+    usual = model_entry("maskclip").segmentor
+    encoder = {"type": "clip", "weights": "clip-vit-l14-laion2b"}
+    assert entry.segmentor == {**usual, "encoder": encoder, "temperature": None}
+    assert entry.grounder["embedders"][0]["encoder"] == entry.embedder["encoder"] == encoder
+    assert entry.commands == ("segment", "compare", "embed", "search", "refer")
+    assert entry.weights == ("clip-vit-l14-laion2b", "sam-vit-b")
+    assert [file.name for file in needed_weights("clip-vit-l14-laion2b")] == ["clip-vit-l14-laion2b"]
+    assert is_model("naclip@siglip2-vit-b16")
+    assert is_model("siglip2-vit-b16")
+    assert not is_model("sam-vit-b")
+
+
+def test_readers_of_a_row_of_their_own() -> None:
+    tok, mini = model_entry("mini-tok"), model_entry("mini-clip")
+    encoder = {"type": "clip", "weights": "mini-tok"}
+    assert tok.segmentor == {**mini.segmentor, "encoder": encoder}
+    assert tok.grounder["mask_maker"] == {"type": "sam", "weights": "mini-sam"}
+    assert model_entry("mini-resnet").segmentor["short_side"] == 512
+
+
+def test_the_row_of_readers_is_no_model() -> None:
+    assert ANY not in models()
+    assert not is_model(ANY)
+    with pytest.raises(UsageError, match="is unknown"):
+        model_entry(ANY)
+
+
+@pytest.mark.parametrize("name", [name for name in encoders() if name.startswith("mini-")])
+def test_mini_encoders_segment_embed_search_refer_and_teach(name: str) -> None:
+    from densevl.api.loading import load
+    from densevl.datasets.scenes import render
+
+    scene = render(5, 0, 128, "val")
+    model = load(name, device="cpu")
+    labels = model.segment(scene.image, ["grass", "sand", "water", "red circle"])
+    assert labels.labels.shape == scene.labels.shape
+    assert model.segmentor.temperature == model.segmentor.encoder.temperature != 100
+    boxes = [list(map(float, item.box)) for item in scene.objects]
+    assert len(model.embed(scene.image, boxes).vectors) == len(boxes)
+    assert model.refer(scene.image, f"the {scene.objects[0].name}", boxes).best in range(len(boxes))
+    assert model.embedder.encoder is model.segmentor.encoder is model.grounder.embedders[0].encoder
 
 
 def test_unknown_models() -> None:

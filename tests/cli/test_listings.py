@@ -58,6 +58,34 @@ def test_one_in_full(capsys):
     assert "clip-vit-b16-openai" not in naclip
 
 
+def test_encoders_stand_behind_the_models_and_those_that_are_not_free_apart(table):
+    lines = table(120)
+    starts = [next(i for i, line in enumerate(lines) if line.startswith(start)) for start in (
+        "Models for all", "mini-siglip", "Models for refer", "Image-text encoders: ", "siglip2-vit-b16 ",
+        "Image-text encoders that are not free", "mobileclip2-s0 ", "Mask makers",
+    ) if start != "Models for all"]  # fmt: skip
+    assert starts == sorted(starts)
+    assert "apple-amlr" in lines[starts[-2]]
+    assert "to fetch  Apache-2.0" in lines[starts[3]]
+
+
+def test_an_encoder_in_full_says_how_it_is_read(capsys):
+    assert main(["models", "siglip2-vit-b16", "mini-tok"]) == 0
+    printed = capsys.readouterr().out
+    siglip, tok = printed.split("mini-tok: ")
+    assert "for densevl segment, compare, embed, search, refer" in siglip
+    for line in (
+        "tokenizer    tokenizer.json",
+        "mean         0.5, 0.5, 0.5",
+        "whole images squash",
+        "ViT-B-16-SigLIP2",
+    ):
+        assert line in siglip
+    assert "calibrated on nothing" in siglip
+    assert "made from    mini-clip" in tok
+    assert "layout       image-tower" in tok
+
+
 def test_what_is_unknown(capsys):
     assert main(["models", "fgpv"]) == 2
     assert "'fgpv' is neither a model nor weights; did you mean fgvp" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """What encoders are compared by: label maps, names of regions, regions by text, expressions, pictures by captions.
 
-Two collections give the same tasks: scenes, drawn anew by a seed, and photos of COCO. Each task is done by a model, with
-the readers that it has, and gives a figure in percent.
+Two collections give the same tasks: scenes, drawn anew by a seed, and photos of COCO. Each task is done by a model,
+with the readers that it has, and gives a figure in percent.
 """
 
 from collections.abc import Mapping, Sequence

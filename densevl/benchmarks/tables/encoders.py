@@ -1,9 +1,9 @@
 """Encoders side by side: label maps, regions, expressions, captions, time, memory, size, licence.
 
 Every encoder is read by the readers of its model: the weights of an encoder by the usual ones
-(:data:`densevl.api.models.ANY`), which are MaskCLIP for label maps, crops for regions, and marked images for expressions.
-What a model cannot do is left blank, and why stands below the table. Nothing is fetched: an encoder that is not on this
-machine is a row without figures that says how to get it.
+(:data:`densevl.api.models.ANY`), which are MaskCLIP for label maps, crops for regions, and marked images for
+expressions. What a model cannot do is left blank, and why stands below the table. Nothing is fetched: an encoder that
+is not on this machine is a row without figures that says how to get it.
 """
 
 import time

@@ -7,10 +7,12 @@ x̄_k of the n_k examples of each class, and the mean x̄ of these means::
 
     t'_k = x̄ + s (t_k − t̄)           s² = Σ |x̄_k − x̄|² / Σ |t_k − t̄|²        (means over the classes)
     μ_k = (n_k x̄_k + κ t'_k) / (n_k + κ)
-    P = d · ((N − 1) Σ + tr(Σ) I)⁻¹     Σ = Σ (x − μ)(x − μ)ᵀ / (N − 1)
+    P = d · ((N − 1) Σ + λ tr(Σ) I)⁻¹   Σ = Σ (x − μ)(x − μ)ᵀ / (N − 1)   λ = min(1, d / N)
     logits = x · P μ_k − ½ μ_kᵀ P μ_k
 
-A class whose words the model does not know has κ = 0, and a class that has no example lies at t'_k.
+The published estimate has λ = 1 and is made for fewer examples N than numbers d. With more of them the scatter says
+more of the covariance than a sphere does, so λ falls; that was chosen on objects of training scenes that were not
+examples. A class whose words the model does not know has κ = 0, and a class that has no example lies at t'_k.
 """
 
 import math
@@ -124,7 +126,8 @@ class GDAPrior:
                 "the examples of all classes have the same vector, so nothing tells them apart; look at the examples"
             )
         count = float(sums.counts.sum())
-        weight = means @ precision_of(sums.scatter(means), count) * (max(count - 1, 1.0) / sums.dim)
+        sphere = min(1.0, sums.dim / count)
+        weight = means @ precision_of(sums.scatter(means), count, sphere) * (max(count - 1, 1.0) / sums.dim)
         bias = -(weight * means).sum(1) / 2
         return LinearClassifier(weight.float(), bias.float(), texts.vocabulary, texts.model_id, space)
 

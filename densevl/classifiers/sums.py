@@ -155,8 +155,8 @@ class SummingMethod(ClassifierMethod, Protocol):
         ...
 
 
-def precision_of(scatter: Float64[Tensor, "d d"], count: float) -> Float64[Tensor, "d d"]:
-    """Kubokawa and Srivastava's estimate of the inverse covariance, ``d · ((N − 1) Σ + tr(Σ) I)⁻¹``.
+def precision_of(scatter: Float64[Tensor, "d d"], count: float, sphere: float = 1.0) -> Float64[Tensor, "d d"]:
+    """Kubokawa and Srivastava's estimate of the inverse covariance, ``d · ((N − 1) Σ + λ tr(Σ) I)⁻¹`` with λ = 1.
 
     Examples that lie at the means exactly say nothing of the covariance: then it is that of a sphere, and the nearest
     mean wins.
@@ -164,10 +164,11 @@ def precision_of(scatter: Float64[Tensor, "d d"], count: float) -> Float64[Tenso
     Args:
         scatter: (N − 1) Σ.
         count: N.
+        sphere: λ, above 0; less than 1 trusts the scatter more.
     """
     identity, width = torch.eye(len(scatter), dtype=scatter.dtype), len(scatter)
     spread = float(scatter.trace()) / max(count - 1, 1)
-    return identity * width if spread < 1e-9 else width * torch.linalg.inv(scatter + spread * identity)
+    return identity * width if spread < 1e-9 else width * torch.linalg.inv(scatter + sphere * spread * identity)
 
 
 def _triangle(dim: int) -> tuple[Int[Tensor, " u"], Int[Tensor, " u"]]:

@@ -36,17 +36,20 @@ def accuracy(classifier, means, seed=9, count=400, spread=0.3):
 
 
 @pytest.mark.parametrize("kappa", [0.0, 1.0, 4.0])
-def test_the_answers_are_those_of_the_formula(kappa):
-    texts, examples, _ = drawn()
+@pytest.mark.parametrize(("shots", "sphere"), [(1, 1.0), (5, 12 / 20), (30, 12 / 120)])
+def test_the_answers_are_those_of_the_formula(kappa, shots, sphere):
+    if kappa == 0 and shots == 1:
+        kappa = 0.5  # without the texts one example a class leaves no covariance
+    texts, examples, _ = drawn(shots)
     vectors, labels, k = examples.vectors.double(), examples.labels, len(texts.vocabulary)
     t = F.normalize(texts.vectors.double(), dim=1)
     own = torch.stack([vectors[labels == i].mean(0) for i in range(k)])
     scale = ((own - own.mean(0)) ** 2).sum(1).mean().sqrt() / ((t - t.mean(0)) ** 2).sum(1).mean().sqrt()
     moved = own.mean(0) + scale * (t - t.mean(0))
-    mu = torch.stack([(vectors[labels == i].sum(0) + kappa * moved[i]) / (5 + kappa) for i in range(k)])
+    mu = torch.stack([(vectors[labels == i].sum(0) + kappa * moved[i]) / (shots + kappa) for i in range(k)])
     centred = vectors - mu[labels]
     sigma = centred.mT @ centred / (len(vectors) - 1)
-    precision = DIM * torch.linalg.pinv((len(vectors) - 1) * sigma + sigma.trace() * torch.eye(DIM).double())
+    precision = DIM * torch.linalg.pinv((len(vectors) - 1) * sigma + sphere * sigma.trace() * torch.eye(DIM).double())
     points = torch.randn(6, DIM).double()
     expected = points @ precision @ mu.mT - (mu @ precision * mu).sum(1) / 2
     found = GDAPrior(kappa).fit(texts, examples)(points.float())
@@ -65,6 +68,24 @@ def test_one_example_a_class_is_enough_and_the_texts_help():
             - accuracy(GDAPrior(0.0).fit(texts, examples), means, spread=0.5)
         )
     assert sum(gains) / 5 > 0.02
+
+
+def test_many_examples_say_more_of_the_covariance_than_a_sphere():
+    draw = torch.Generator().manual_seed(0)
+    texts, examples, means = drawn(shots=50)
+    along = F.normalize(means[0] - means[1], dim=0)  # classes 0 and 1 are told apart by what varies most
+    noise = torch.randn(len(examples.labels), 1, generator=draw) * along
+    stretched = examples._replace(vectors=means[examples.labels] + noise + 0.3 * examples.vectors)
+    sums = Sums.counted(GDAPrior(), stretched, 4)
+    centred = stretched.vectors.double() - sums.means[stretched.labels]
+    exact = sums.means @ torch.linalg.inv(centred.mT @ centred)
+
+    def off(weight):
+        wrong, right = weight.double() - weight.double().mean(0), exact - exact.mean(0)
+        return float(1 - F.cosine_similarity(wrong, right).mean())
+
+    published = GDA().of_sums(texts, sums).members[1]
+    assert off(GDAPrior(0.0).of_sums(texts, sums).weight) < 0.5 * off(published.weight)
 
 
 def test_words_that_the_model_does_not_know_have_no_prior():

@@ -118,7 +118,7 @@ class DistilledEncoder(BaseModel):
                 said = teacher.forward_texts(captions + names)
             patches, pooled = read_patches(student, pixels)
             own = said if self.locked else student.forward_texts(captions + names)
-        on_grid = F.adaptive_avg_pool2d(taught.float(), patches.shape[2:])
+        on_grid = F.adaptive_avg_pool2d(taught.float(), (patches.shape[2], patches.shape[3]))
         of_patches, of_contrast, of_texts = self.weights
         losses = {
             "loss_patches": of_patches * (1 - F.cosine_similarity(patches.float(), on_grid, dim=1)).mean(),

@@ -242,7 +242,7 @@ def _captions(model: Model, images: Sequence[Pixels], said: Sequence[Sequence[st
         vectors.append(encoder.embed_images(pixels))
     cosines = torch.cat(vectors) @ encoder.embed_texts(texts).T
     right = torch.tensor([[text in own for text in different] for own in map(set, said)])
-    return tuple(100 * float(_first(scores, answers)) for scores, answers in ((cosines, right), (cosines.T, right.T)))
+    return 100 * float(_first(cosines, right)), 100 * float(_first(cosines.T, right.T))
 
 
 def _first(scores: Tensor, right: Tensor) -> Tensor:

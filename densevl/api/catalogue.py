@@ -54,6 +54,9 @@ def catalogue() -> list[Item]:
     found += [_part_item(entry) for entry in weights_table().values() if entry.kind in PARTS]
     found += [Item("grabcut", MASKS, "OpenCV's GrabCut: no weights", (), 0, "Apache-2.0", True)]
     found += [Item("mini", DETECTORS, "the mini SAM, CLIP and CLOC: for drawn scenes", (), 0, "Apache-2.0", True)]
+    found += [
+        Item("grain", DETECTORS, "GRAIN: five things an image; none was released, --weights FILE", (), 0, "", False)
+    ]
     groups = [PHOTO, MINI, SEGMENT, REFER, BOTH, ENCODERS, LIMITED, MASKS, DETECTORS]
     return sorted(found, key=lambda item: groups.index(item.group))
 

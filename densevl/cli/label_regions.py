@@ -54,9 +54,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         help="noun phrases by rule (default), nltk, spacy or spacy:PIPELINE",
     )
     parser.add_argument(
-        "--detector", default="owlv2", metavar="NAME", help="owlv2 (default, 622 MB), grounding-dino or mini"
+        "--detector", default="owlv2", metavar="NAME", help="owlv2 (default, 622 MB), grounding-dino, grain or mini"
     )
-    parser.add_argument("--weights", metavar="MODEL", help="of the detector: repository or folder")
+    parser.add_argument("--weights", metavar="MODEL", help="of the detector: repository or folder, or a file")
     parser.add_argument(
         "--size", type=positive, metavar="PX", help="side of owlv2's input (default: its own; CLOC: 448)"
     )

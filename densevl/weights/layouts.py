@@ -37,7 +37,7 @@ class Layout:
     Attributes:
         name: what weights tables and users call it.
         source: the code or the page that the names come from.
-        signs: templates of names, each of which a file of this layout has.
+        signs: templates of names, each of which a file of this layout has; one without any is taken by name alone.
         without: templates of names that a file of this layout never has.
         strip: prefixes that may stand before any name, one after the other; they are not written.
         keep: templates of names, which alone are the model; empty for all.
@@ -80,7 +80,11 @@ class Layout:
         if self.variant:
             return False
         names = [self._stripped(name) for name in state]
-        return all(_any(sign, names) for sign in self.signs) and not any(_any(sign, names) for sign in self.without)
+        return (
+            bool(self.signs)
+            and all(_any(sign, names) for sign in self.signs)
+            and not any(_any(sign, names) for sign in self.without)
+        )
 
     def read(self, state: Mapping[str, Tensor], base: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """The tensors of a file by the names of our model.
@@ -174,7 +178,7 @@ def layout(name: str) -> Layout:
 
 def find_layout(state: Mapping[str, Tensor]) -> Layout:
     """The layout whose signs a file shows, the one with most of them; open_clip's where no other fits."""
-    fitting = [one for one in layouts().values() if one.signs and one.fits(state)]
+    fitting = [one for one in layouts().values() if one.fits(state)]
     return max(fitting, key=lambda one: len(one.signs) + len(one.without), default=Layout(OWN))
 
 

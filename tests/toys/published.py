@@ -255,6 +255,22 @@ def _un2clip(small: bool) -> Published:
     return Published(arch, _part(whole, "visual."), base=whole)
 
 
+def _image_tower(small: bool) -> Published:
+    """The image tower alone, by our own names."""
+    arch = small_clip() if small else "ViT-B-16"
+    whole = clip_shapes(arch if small else open_clip.get_model_config(arch))
+    return Published(arch, {name: shape for name, shape in whole.items() if name.startswith("visual.")}, base=whole)
+
+
+def _image_tower_pair(small: bool) -> Published:
+    """The image tower of a pair, by our own names, and a plain CLIP whose texts it was trained on."""
+    arch: Any = small_timm() if small else "SLIP-ViT-B-16"
+    whole = clip_shapes(small_clip() if small else open_clip.get_model_config("ViT-B-16"))
+    return Published(
+        arch, {name: shape for name, shape in _built(arch).items() if name.startswith("visual.")}, base=whole
+    )
+
+
 def _un2clip_timm(small: bool) -> Published:
     arch = siglip_arch(small)
     whole = _built(arch)
@@ -625,6 +641,8 @@ PUBLISHED: dict[str, Callable[[bool], Published]] = {
     "dinov3-txt": _dinotxt,
     "diva": _diva,
     "flame": _flame,
+    "image-tower": _image_tower,
+    "image-tower-pair": _image_tower_pair,
     "laclip": lambda small: _laclip(small, qk_norm=True),
     "llm2clip": _llm2clip,
     "long-clip": _long_clip,

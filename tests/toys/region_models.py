@@ -6,7 +6,6 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from toys.golden import rule_state
 from toys.published_regions import REGION_MODELS, alpha_arch, grain_arch
 
 from densevl.encoders.clip import CLIPEncoder
@@ -35,7 +34,10 @@ def save_alpha(folder: Path, alpha: float | None = None) -> tuple[Path, Path]:
     """
     path, base = folder / "alpha.safetensors", folder / "base.safetensors"
     clip = base_of(ALPHA)
-    state = rule_state(REGION_MODELS["alpha-clip"](True).shapes)
+    state = REGION_MODELS["alpha-clip"](True).state()
+    gains = [name for name in state if "ln_" in name and name.endswith("weight")]
+    state |= {name: 1 + 0.1 * state[name] for name in gains}  # as of a trained one, so that masks are seen
+    state["conv1_alpha.weight"] *= 4
     if alpha is not None:
         dotted = {name.replace("in_proj_", "in_proj."): tensor for name, tensor in clip.items()}
         state = {name: dotted[f"visual.{name}"] for name in state if name != "conv1_alpha.weight"}

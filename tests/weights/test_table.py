@@ -128,3 +128,14 @@ def test_a_mirror_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_weights() -> None:
     with pytest.raises(UsageError, match="did you mean clip-vit-h14-laion2b"):
         weights_entry("clip-vit-h14-laion")
+
+
+def test_weights_lie_on_their_bases() -> None:
+    from densevl.api.models import needed_weights
+
+    names = [entry.name for entry in needed_weights("dinov2-txt-vit-l14")]
+    head = names.index("dinov2-txt-vit-l14")
+    assert {"dinov2-txt-vit-l14-texts", "dinov2-vit-l14-reg4"} <= set(names[:head])
+    assert [entry.name for entry in needed_weights("dinov3-vit-l16")] == ["dinov3-vit-l16"]
+    assert weights_entry("dinov3-txt-vit-l16").bases == ("dinov3-vit-l16",)
+    assert weights_entry("clip-vit-b16-openai").bases == ()

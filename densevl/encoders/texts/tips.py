@@ -58,7 +58,8 @@ class TipsText(nn.Module):
         x = self.token_embedding(tokens) * math.sqrt(self.output_dim)
         x = x + sinusoids(tokens.shape[1], self.output_dim, x.device).to(x.dtype)
         hidden = _mask(given, x.dtype)
-        for block in self.transformer.resblocks:
+        blocks: Any = self.transformer.resblocks
+        for block in blocks:
             x = block(x, attn_mask=hidden.repeat_interleave(block.attn.num_heads, dim=0))
         x = self.ln_final(x).masked_fill(~given[..., None], 0)
         return x.sum(dim=1) / given.sum(dim=1, keepdim=True).clamp(min=1)

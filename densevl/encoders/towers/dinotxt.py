@@ -21,7 +21,6 @@ last block of the model. A mixture of readouts that needs earlier blocks of the 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import timm
@@ -65,7 +64,7 @@ class DinotxtHead(nn.Module):
                 mlp_layer=SwiGLU,
                 act_layer=nn.SiLU,
                 init_values=1e-5,
-                norm_layer=partial(nn.LayerNorm, eps=1e-5),
+                norm_layer=nn.LayerNorm,
             )
             for _ in range(depth)
         )

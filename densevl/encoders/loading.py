@@ -6,7 +6,7 @@ whose signs it shows. What a file of a part of a model does not hold comes from 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,37 +93,23 @@ def build_clip(
     row, known = opened.entry, known_weights(opened)
     asked = weights_entry(like) if row is None and like else row
     similar = asked or known
-    if arch is None:
-        arch = architecture_beside(opened.path) if row is None else None
-    if arch is None and similar is not None:
-        arch = similar.arch or similar.kind
-    if arch is None:
-        raise UsageError(
-            f"say which architecture {opened.path} belongs to, such as arch='ViT-B-16', or put its JSON beside it as "
-            f"{opened.path.with_suffix('.json').name}"
-        )
+    arch = arch or _architecture(opened, similar)
     if row is not None:
         layout, base = layout or row.layout, base or row.base
-    if tokenizer is None and asked is not None:
-        tokenizer = _tokenizer(asked, offline)
     found = _layout(layout, opened)
     check_activation(arch, opened, found, known)
     if base is not None and not found.base:
         raise UsageError(f"{opened.path} holds a whole model, so the base {base} would change nothing; leave it out")
     names = () if base is None else (base,) if isinstance(base, str | Path) else base
     made_from = [open_weights(name, offline) for name in names]
-    if tokenizer is None:  # texts of a base are read as the base reads them
-        files = [_tokenizer(part.entry, offline) for part in made_from if part.entry is not None]
-        tokenizer = next((file for file in files if file is not None), None)
-    model, reader = _model(arch, opened, found, tokenizer or opened.path.parent, made_from)
-    identity = opened.identity(architecture_name(arch, opened.path))
-    identity += "".join(f"+{part.digest}" for part in made_from)
-    identity += f"+{found.name}" if found.variant else ""
-    words = getattr(reader, "path", None)
-    identity += f"+{file_sha256(words)[:12]}" if words else ""
+    # Texts of a base are read as the base reads them.
+    readers = (_tokenizer(entry, offline) for entry in (asked, *(part.entry for part in made_from)) if entry)
+    tokenizer = tokenizer or next(filter(None, readers), opened.path.parent)
+    model, reader = _model(arch, opened, found, tokenizer, made_from)
     usual = _preparation(row, found, similar)
     changed = {name: value for name, value in given.items() if value is not None and value != usual[name]}
-    identity += f"+{hashlib.sha256(json.dumps(changed).encode()).hexdigest()[:8]}" if changed else ""
+    identity = opened.identity(architecture_name(arch, opened.path))
+    identity += "".join(f"+{part}" for part in _further(made_from, found, reader, changed))
     kind = WholeImageEncoder if whole else CLIPEncoder
     encoder = kind(
         model,
@@ -199,6 +185,35 @@ def _tokenizer(entry: WeightsEntry, offline: bool) -> Path | None:
     if entry.tokenizer is None:
         return None
     return fetch(next(file for file in entry.files if file.file == entry.tokenizer), offline=offline)
+
+
+def _architecture(opened: OpenedWeights, similar: WeightsEntry | None) -> Arch:
+    """The architecture of a file: in the JSON beside one of the user, else that of the weights that it is like.
+
+    Raises:
+        UsageError: where neither tells it.
+    """
+    beside = architecture_beside(opened.path) if opened.entry is None else None
+    found = beside or (similar and (similar.arch or similar.kind))
+    if not found:
+        raise UsageError(
+            f"say which architecture {opened.path} belongs to, such as arch='ViT-B-16', or put its JSON beside it as "
+            f"{opened.path.with_suffix('.json').name}"
+        )
+    return found
+
+
+def _further(
+    made_from: Sequence[OpenedWeights], found: Layout, reader: Any, changed: Mapping[str, Any]
+) -> Iterator[str]:
+    """What decides the vectors of a model beside its architecture and its file."""
+    yield from (part.digest for part in made_from)
+    if found.variant:
+        yield found.name
+    if path := getattr(reader, "path", None):
+        yield file_sha256(path)[:12]
+    if changed:
+        yield hashlib.sha256(json.dumps(changed).encode()).hexdigest()[:8]
 
 
 def _layout(name: str | None, opened: OpenedWeights) -> Layout:

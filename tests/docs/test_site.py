@@ -13,7 +13,7 @@ import pytest
 from toys.pages import ROOT, blocks, pages, prose, shell_commands
 
 import densevl
-from densevl.api.models import models
+from densevl.api.models import encoders, models
 from densevl.core.config_files import find_config, load_config, parse_options
 from densevl.weights import weights_table
 
@@ -108,7 +108,7 @@ def test_models_are_known(page):
     named = re.findall(r"--model ([a-z][\w@-]*)|densevl\.load\(\"([\w@-]+)\"|[`\"]([a-z][\w-]*@[a-z][\w-]*)[`\"]", text)
     for name in filter(None, (name for names in named for name in names)):
         head, _, encoder = name.partition("@")
-        assert head in models(), f"{page}: {name}"
+        assert head in (*models(), *encoders()), f"{page}: {name}"
         assert not encoder or encoder in weights_table(), f"{page}: {name}"
 
 

@@ -215,7 +215,8 @@ def _stacked(embedded: Sequence[RegionEmbeddings]) -> Tensor:
 def _named(model: Model, embedded: Sequence[RegionEmbeddings], names: Sequence[str]) -> Tensor:
     """Probabilities of names of all regions, as the model classifies."""
     segmentor = _dense(model)
-    classifier = segmentor.classifier.fit(model.embed_classes(list(names)), temperature=segmentor.temperature)
+    texts = model.embed_classes(list(names), background="none")  # each region shows one of them
+    classifier = segmentor.classifier.fit(texts, temperature=segmentor.temperature)
     return torch.cat([region_probabilities(one, classifier) for one in embedded])
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from densevl.api.loading import load
-from densevl.benchmarks.tables import encoders, measure
+from densevl.benchmarks.tables import encoder_tasks, encoders, measure
 from densevl.benchmarks.tables.encoder_tasks import PhotoTasks, SceneTasks
 from densevl.core.errors import UsageError
 from densevl.core.regions import RegionEmbeddings
@@ -100,6 +100,12 @@ def test_photos_on_which_settings_were_chosen_are_left_out(data):
     assert [photo.path.name for photo, _ in tasks.said] == ["20.png"]
     assert len(tasks.labelled) == 1
     assert "1 with masks, 2 boxes, 1 photos with captions" in tasks.about
+
+
+def test_a_region_is_one_of_the_names_also_where_a_model_has_a_background(data):
+    tasks, photo = PhotoTasks(data), load("photo-fast", device="cpu")
+    scores = encoder_tasks._named(photo, tasks._vectors(photo), tasks.names_asked)
+    assert scores.shape == (2, len(tasks.names_asked))
 
 
 def test_captions_that_are_no_list(data, tmp_path):

@@ -148,11 +148,11 @@ def _embedded(
     passes = [pipeline.embed(pictures, regions)]
     if flip:
         passes.append(pipeline.embed([*map(mirror_image, pictures)], [*map(mirrored, regions)]))
-    vectors = [torch.cat([one.vectors for one in embedded]) for embedded in zip(*passes, strict=True)]
-    for found, own in zip(numbers, vectors, strict=True):
-        if not own.isfinite().all():
+    embedded = [torch.cat([one.vectors for one in each]) for each in zip(*passes, strict=True)]
+    for found, vectors in zip(numbers, embedded, strict=True):
+        if not vectors.isfinite().all():
             raise UsageError(f"the vector of example {found[0] + 1} is not finite; look at its image and the weights")
-    return [(found * len(passes), own) for found, own in zip(numbers, vectors, strict=True)]
+    return [(found * len(passes), vectors) for found, vectors in zip(numbers, embedded, strict=True)]
 
 
 def _check_masks_made(regions: Regions, examples: Sequence[tuple[int, Example]]) -> None:

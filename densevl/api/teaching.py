@@ -30,7 +30,15 @@ from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.recognition import Recognition
 from densevl.tasks.teaching.region_vectors import region_vectors
 from densevl.tasks.teaching.supporting import with_cell_evidence, with_evidence
-from densevl.tasks.teaching.teacher import Taught, TextSpace, step_facts, teach_head, vocabulary_of, wanted_heads
+from densevl.tasks.teaching.teacher import (
+    Taught,
+    TextSpace,
+    check_same_flip,
+    step_facts,
+    teach_head,
+    vocabulary_of,
+    wanted_heads,
+)
 from densevl.tasks.teaching.trust import calibration_of, trust_of
 
 __all__ = ["VIEWS", "ImageSource", "TeachableModel", "file_name"]
@@ -91,6 +99,7 @@ class TeachableModel(ABC):
         add_to: Classes | None = None,
         views: int = VIEWS,
         seed: int = 0,
+        flip: bool = False,
     ) -> Classes:
         """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`recognise` take as names.
 
@@ -103,12 +112,15 @@ class TeachableModel(ABC):
             add_to: earlier classes, which the examples are added to as if all had been given at once.
             views: further regions of each example, moved and reshaped a little.
             seed: of the views.
+            flip: learn from the mirror image of each image, too, at the cost of encoding it; each example and each of
+                its views is then seen twice. ``add_to`` must have been taught likewise.
 
         Raises:
             ImageError: where an image cannot be read.
             UsageError: where the examples cannot be used, or not by this method.
         """
-        return self.taught(examples, heads=heads, method=method, add_to=add_to, views=views, seed=seed).classes
+        taught = self.taught(examples, heads=heads, method=method, add_to=add_to, views=views, seed=seed, flip=flip)
+        return taught.classes
 
     def taught(
         self,
@@ -119,6 +131,7 @@ class TeachableModel(ABC):
         add_to: Classes | None = None,
         views: int = VIEWS,
         seed: int = 0,
+        flip: bool = False,
         loaded: Mapping[str, Any] | None = None,
     ) -> Taught:
         """As :meth:`teach`, with what the classes say of held-out examples.
@@ -130,13 +143,16 @@ class TeachableModel(ABC):
             add_to: see :meth:`teach`.
             views: see :meth:`teach`.
             seed: see :meth:`teach`.
+            flip: see :meth:`teach`.
             loaded: further arguments that loaded the model, so that the classes say which model they are for.
         """
         given = given_examples(examples)
         wanted = wanted_heads(heads, add_to)
+        if add_to is not None:
+            check_same_flip(add_to, flip)
         vocabulary, labels = vocabulary_of(given, add_to)
         model = {"name": self.name, **(loaded or {})} if add_to is None else add_to.model
-        facts = step_facts(given, views=views, seed=seed)
+        facts = step_facts(given, views=views, seed=seed, flip=flip)
         made: dict[str, Head] = {}
         held: dict[str, HeldOut | None] = {}
         for name in wanted:
@@ -163,7 +179,7 @@ class TeachableModel(ABC):
         def embed(texts: list[str]) -> Tensor:
             return encoder.embed_texts(texts, list(self.query_templates))
 
-        vectors = region_vectors(examples, labels, self.pipeline, facts["views"], facts["seed"])
+        vectors = region_vectors(examples, labels, self.pipeline, facts["views"], facts["seed"], facts["flip"])
         space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
         made, held = teach_head(vectors, vocabulary, space, method, before, facts)
         return with_evidence(made, held, vectors, examples, before), held
@@ -179,7 +195,16 @@ class TeachableModel(ABC):
         """The head of examples by which pixels are labelled."""
         dense, lights = self.dense.dense, facts["views"] > 0
         made, held = teach_pixel_head(
-            dense.encoder, examples, labels, vocabulary, before, facts, lights, dense.positions, dense.border
+            dense.encoder,
+            examples,
+            labels,
+            vocabulary,
+            before,
+            facts,
+            lights,
+            dense.positions,
+            dense.border,
+            facts["flip"],
         )
         return with_cell_evidence(made, held, before), held
 

@@ -58,6 +58,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of the views (default: 0)")
     parser.add_argument(
+        "--flip",
+        action="store_true",
+        help="learn from the mirror image of each image, too: one more pass of the encoder an image, so that teaching "
+        "takes about twice as long; not where left and right tell classes apart",
+    )
+    parser.add_argument(
         "--embedder",
         action=Change,
         metavar="NAME",
@@ -91,6 +97,7 @@ def _teach(options: argparse.Namespace) -> int:
         add_to=before,
         views=VIEWS if options.views is None else options.views,
         seed=options.seed,
+        flip=options.flip,
     )
     print("\n".join(job.lines(taught)))
     return 0

@@ -126,6 +126,26 @@ def test_files_give_the_same_answers(model, classes, tmp_path):
     )
 
 
+def test_flips_are_in_the_header_and_are_not_mixed(model, records, tmp_path):
+    some, more = records[:8], records[8:11]
+    plain, flipped = model.teach(some, views=0), model.teach(some, views=0, flip=True)
+    assert [one.heads["regions"].facts["taught"][0]["flip"] for one in (plain, flipped)] == [False, True]
+    assert plain.digest != flipped.digest
+    shown = [one.heads["regions"].facts["held_out"]["examples"] for one in (plain, flipped)]
+    assert shown[0] == shown[1]  # mirrored views are taught by, and not judged
+    counts = [one.heads["regions"].sums.counts for one in (plain, flipped)]
+    torch.testing.assert_close(counts[0], counts[1])  # an example and its mirrored view count as one
+    flipped.save(tmp_path / "flipped")
+    again = Classes.load(tmp_path / "flipped")
+    with pytest.raises(UsageError, match="were taught with mirror images; give --flip"):
+        model.teach(more, add_to=again, views=0)
+    with pytest.raises(UsageError, match="were taught without mirror images; leave --flip"):
+        model.teach(more, add_to=plain, views=0, flip=True)
+    both = model.teach(more, add_to=again, views=0, flip=True)
+    assert [step["flip"] for step in both.heads["regions"].facts["taught"]] == [True, True]
+    assert float(both.heads["regions"].sums.counts.sum()) == pytest.approx(len(some) + len(more))
+
+
 def test_examples_are_added_as_if_all_had_been_given(model, records):
     half = len(records) // 2
     first = model.teach(records[:half], views=0)

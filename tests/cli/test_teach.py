@@ -86,6 +86,15 @@ def test_examples_are_added(things, taught, tmp_path, capsys):
     assert Classes.load(out).names == (*Classes.load(taught).names, "thing")
 
 
+def test_flips_are_not_added_to_classes_without(things, taught, tmp_path, capsys):
+    out = tmp_path / "out.safetensors"
+    arguments = ["--add-to", str(taught), "--out", str(out), "--device", "cpu", "--flip"]
+    assert main(["teach", str(things / "examples.json"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "were taught without mirror images; leave --flip" in error
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

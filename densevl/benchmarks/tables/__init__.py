@@ -15,6 +15,7 @@ from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
 from densevl.benchmarks.tables.shrink import shrink_table
 from densevl.benchmarks.tables.teach import teach_table
+from densevl.benchmarks.tables.teach_flips import teach_flips_table
 from densevl.benchmarks.tables.teach_methods import methods_table
 from densevl.benchmarks.tables.teach_pixels import teach_pixels_table
 from densevl.core.errors import UsageError, suggestion
@@ -34,6 +35,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "search": search_table,
     "shrink": shrink_table,
     "teach": teach_table,
+    "teach-flips": teach_flips_table,
     "teach-methods": methods_table,
     "teach-pixels": teach_pixels_table,
 }
@@ -51,6 +53,7 @@ DESCRIPTIONS = {
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
     "shrink": "the mini CLIP made smaller at once: label maps and time at several widths and depths",
     "teach": "classes taught by 1 to 16 regions of shifted scenes and of new colours, and what stays unknown",
+    "teach-flips": "views and mirror images of 4 and 8 examples, on scenes, clean and in new colours",
     "teach-methods": "every method of teaching on regions of new colours and of shifted scenes",
     "teach-pixels": "pixels taught with masks: new colours on held-out scenes and, with --data, pictures of Cityscapes",
 }

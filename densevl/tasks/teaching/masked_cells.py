@@ -19,6 +19,7 @@ from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.windows import WindowPlan
 from densevl.tasks.teaching.cells import cells_of, coverage
 from densevl.tasks.teaching.light import LIGHTS, relit
+from densevl.tasks.teaching.views import mirror_image
 
 __all__ = ["FOLDS", "MaskedCells", "MaskedImage", "masked_cells", "stripes"]
 
@@ -45,7 +46,7 @@ class MaskedCells:
     """What images tell on the grid of a stack.
 
     Attributes:
-        plain: sums of the examples by fold, of the images as they are.
+        plain: sums of the examples by fold, of the images as they are, and of their mirror images where these count.
         lit: sums by fold, of the images in other lights; empty where they were not looked at.
         vectors: of the cells to judge by, those that some mask covers in part.
         parts: of each of these cells that each class covers.
@@ -81,7 +82,13 @@ class MaskedCells:
 
 
 def masked_cells(
-    segmentor: Segmentor, image: MaskedImage, classes: int, fold: int | None = None, lights: bool = False, most: int = 0
+    segmentor: Segmentor,
+    image: MaskedImage,
+    classes: int,
+    fold: int | None = None,
+    lights: bool = False,
+    most: int = 0,
+    flip: bool = False,
 ) -> MaskedCells:
     """What one image tells.
 
@@ -92,6 +99,7 @@ def masked_cells(
         fold: of the image; None cuts it into stripes.
         lights: look at it in other lights, too.
         most: cells that are kept to judge by, drawn by seed where there are more.
+        flip: learn from the mirror image, too; nothing is judged by it.
     """
     refiner = segmentor.refiners[0]
     assert isinstance(refiner, StackRefiner)
@@ -106,8 +114,14 @@ def masked_cells(
     places = (parts.sum(1) > 0).flatten().nonzero().flatten()
     if len(places) > most:
         places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(0))[:most]]
+    plain = _by_fold([own], chosen, image.labels, folds, classes)
+    if flip:
+        turned = image._replace(image=mirror_image(image.image), masks=image.masks.flip(-1))
+        across = fold is None and _across(encoded.plan)
+        sums = masked_cells(segmentor, turned, classes, fold).plain
+        plain = _added([plain, {FOLDS - 1 - number if across else number: one for number, one in sums.items()}])
     return MaskedCells(
-        _by_fold([own], chosen, image.labels, folds, classes),
+        plain,
         _by_fold(seen, chosen, image.labels, folds, classes),
         own.flatten(0, 2)[places].cpu(),
         parts.movedim(1, -1).flatten(0, 2)[places],
@@ -122,12 +136,17 @@ def stripes(plan: WindowPlan, stride: int) -> Int64[Tensor, "windows h w"]:
         plan: the windows of the resized image.
         stride: side of a cell in pixels of the resized image.
     """
-    axis = 0 if plan.size[0] > plan.size[1] else 1
+    axis = int(_across(plan))
     grid = plan.grid(stride)
     starts = torch.tensor([box[1 - axis] for box in plan.boxes])
     centres = starts[:, None] + (torch.arange(grid[axis]) + 0.5) * stride
     found = (centres * FOLDS / plan.size[axis]).long().clamp(max=FOLDS - 1)
     return (found[:, :, None] if axis == 0 else found[:, None]).expand(-1, *grid)
+
+
+def _across(plan: WindowPlan) -> bool:
+    """Whether the stripes lie side by side, so that the mirror image has them in the opposite order."""
+    return plan.size[0] <= plan.size[1]
 
 
 def _by_fold(

@@ -27,6 +27,7 @@ def teach_pixel_head(
     lights: bool = True,
     positions: str = "size",
     border: str = "black",
+    flip: bool = False,
 ) -> tuple[Head, HeldOut | None]:
     """The head, and what it says of held-out cells; None where no cells could be held out.
 
@@ -40,6 +41,7 @@ def teach_pixel_head(
         lights: let held-out cells say whether images in other lights are learnt from, too; False for none.
         positions: how a position embedding is resized.
         border: what becomes of sides that are no multiple of the patch.
+        flip: learn from the mirror image of each image, too.
 
     Raises:
         ImageError: where an image cannot be read.
@@ -57,6 +59,7 @@ def teach_pixel_head(
         candidate_stacks(encoder, positions, border),
         lights=(False, True) if lights else (False,),
         before=earlier,
+        flip=flip,
     )
     step = {**(facts or {}), **({"held_out": head.facts["held_out"]} if held is not None else {})}
     history = [*([] if before is None else before.facts.get("taught", [])), step]

@@ -105,6 +105,7 @@ def teach_pixels(
     shrinkages: Sequence[float] = SHRINKAGES,
     lights: Sequence[bool] = (False, True),
     before: Head | None = None,
+    flip: bool = False,
 ) -> tuple[Head, HeldOut | None]:
     """The head of classes by which pixels are labelled, and what it says of held-out cells; None where there are none.
 
@@ -116,6 +117,7 @@ def teach_pixels(
         shrinkages: to choose from.
         lights: whether to learn from images in other lights: False, True, or both to choose from.
         before: an earlier head of the same classes, whose examples count as well, and whose settings are kept.
+        flip: learn from the mirror image of each image, too, in its own light.
 
     Raises:
         UsageError: where a class has no mask, masks have another size than their image, or the earlier head is of
@@ -123,13 +125,13 @@ def teach_pixels(
     """
     _check(images, vocabulary, before)
     if before is None:
-        tried = _tried(encoder, images, vocabulary, stacks, shrinkages, lights)
+        tried = _tried(encoder, images, vocabulary, stacks, shrinkages, lights, flip)
         choice = max(tried, key=lambda one: one.miou)
         facts = _facts(choice, tried)
     else:
         check_classifier(before.classifier, encoder.model_id, before.classifier.space)
         choice, facts = Choice.of(before), dict(before.facts)
-    sums = _sums(encoder, images, len(vocabulary), choice)
+    sums = _sums(encoder, images, len(vocabulary), choice, flip)
     if before is not None and before.sums is not None:
         sums = before.sums + sums
     ((weight, bias),) = shrunk_weights(sums, [choice.shrinkage])
@@ -161,6 +163,7 @@ def _tried(
     stacks: Sequence[FeatureStack] | None,
     shrinkages: Sequence[float],
     lights: Sequence[bool],
+    flip: bool,
 ) -> list[Choice]:
     """The best shrinkage of each stack with and without lights, as held-out cells judge them."""
     places = np.linspace(0, len(images) - 1, min(len(images), TRIED_ON)).astype(int).tolist()
@@ -169,7 +172,9 @@ def _tried(
         segmentor, whole, most = stacked_segmentor(encoder, stack), len(some) >= FOLDS, JUDGED // len(some)
         cells = MaskedCells.cat(
             [
-                masked_cells(segmentor, image, len(vocabulary), number % FOLDS if whole else None, any(lights), most)
+                masked_cells(
+                    segmentor, image, len(vocabulary), number % FOLDS if whole else None, any(lights), most, flip
+                )
                 for number, image in enumerate(tqdm(some, desc=f"{stack.short_side} px", disable=None, leave=False))
             ]
         )
@@ -230,11 +235,11 @@ def _temperature(logits: Float32[Tensor, "m k"], parts: Float32[Tensor, "m k"]) 
     return min(choices, key=lambda one: -float((parts * (logits / one).log_softmax(1)).sum()))
 
 
-def _sums(encoder: Encoder, images: Sequence[MaskedImage], classes: int, choice: Choice) -> Sums:
+def _sums(encoder: Encoder, images: Sequence[MaskedImage], classes: int, choice: Choice, flip: bool) -> Sums:
     """The sums of all images."""
     segmentor = stacked_segmentor(encoder, choice.stack)
     cells = (
-        masked_cells(segmentor, image, classes, 0, choice.lights)
+        masked_cells(segmentor, image, classes, 0, choice.lights, flip=flip)
         for image in tqdm(images, desc="learning", disable=None, leave=False)
     )
     first, *others = (one.sums(choice.lights) for one in cells)

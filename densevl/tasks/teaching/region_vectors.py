@@ -1,4 +1,7 @@
-"""Examples as vectors of regions: each image is read and encoded once, whatever its examples and views are."""
+"""Examples as vectors of regions: each image is read and encoded once, whatever its examples and views are.
+
+With flips the mirror image is encoded as well. It belongs to the same image wherever images are held out.
+"""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -17,7 +20,7 @@ from densevl.core.regions import Regions
 from densevl.datasets.examples import Example
 from densevl.regions.embedders.embedder import space_of
 from densevl.regions.pipeline import RegionPipeline
-from densevl.tasks.teaching.views import views_of
+from densevl.tasks.teaching.views import mirror_image, mirrored, views_of
 
 __all__ = ["region_vectors", "regions_of"]
 
@@ -29,7 +32,12 @@ Placed = list[tuple[list[int], Regions]]
 
 
 def region_vectors(
-    examples: Sequence[Example], labels: Sequence[int], pipeline: RegionPipeline, views: int = 0, seed: int = 0
+    examples: Sequence[Example],
+    labels: Sequence[int],
+    pipeline: RegionPipeline,
+    views: int = 0,
+    seed: int = 0,
+    flip: bool = False,
 ) -> LabelledVectors:
     """The vectors of examples, and after them those of their views, which count as one example together.
 
@@ -39,6 +47,7 @@ def region_vectors(
         pipeline: makes masks where there are none, and vectors.
         views: of each example, beside itself.
         seed: of the views.
+        flip: encode the mirror image of each image, too; the mirrored examples and views are further views.
 
     Raises:
         ImageError: where an image cannot be read.
@@ -54,21 +63,22 @@ def region_vectors(
         while batch := list(islice(remaining, TOGETHER)):
             images = [read_image(path) for path, _ in batch]
             members = [[(number, examples[number]) for number in of_image[place]] for _, place in batch]
-            for numbers, vectors in _embedded(images, members, pipeline, views, rng):
+            for numbers, vectors in _embedded(images, members, pipeline, views, rng, flip):
                 for number, vector in zip(numbers, vectors, strict=True):
                     rows[number].append(vector)
             progress.update(len(batch))
     every = torch.stack([torch.stack(own) for own in rows]).transpose(0, 1).float().cpu()  # view by view
-    things = torch.arange(len(examples)).repeat(views + 1)
+    shown = (views + 1) * (1 + flip)
+    things = torch.arange(len(examples)).repeat(shown)
     return LabelledVectors(
         every.flatten(0, 1),
-        torch.tensor(labels).repeat(views + 1),
+        torch.tensor(labels).repeat(shown),
         pipeline.embedder.encoder.model_id,
         space_of(pipeline.embedder),
-        torch.tensor([places[example.image] for example in examples]).repeat(views + 1),
-        torch.full((len(things),), 1 / (views + 1)),
+        torch.tensor([places[example.image] for example in examples]).repeat(shown),
+        torch.full((len(things),), 1 / shown),
         things,
-        _captions(examples, pipeline, views),
+        _captions(examples, pipeline, shown),
     )
 
 
@@ -122,8 +132,10 @@ def _embedded(
     pipeline: RegionPipeline,
     views: int,
     rng: np.random.Generator,
+    flip: bool,
 ) -> list[tuple[list[int], Float[Tensor, "_ d"]]]:
-    """Of several images, the number of the example and the vector of each region, and then of its views."""
+    """Of several images, the number of the example and the vector of each region, then of its views, then of all these
+    in the mirror image."""
     numbers: list[list[int]] = []
     pictures, regions = [], []
     for image, own in zip(images, members, strict=True):
@@ -133,11 +145,14 @@ def _embedded(
             numbers.append(found * (views + 1))
             pictures.append(image)
             regions.append(_joined([prepared, *views_of(prepared, views, rng)]))
-    vectors = pipeline.embed(pictures, regions)
-    for found, embedded in zip(numbers, vectors, strict=True):
-        if not embedded.vectors.isfinite().all():
+    passes = [pipeline.embed(pictures, regions)]
+    if flip:
+        passes.append(pipeline.embed([*map(mirror_image, pictures)], [*map(mirrored, regions)]))
+    embedded = [torch.cat([one.vectors for one in each]) for each in zip(*passes, strict=True)]
+    for found, vectors in zip(numbers, embedded, strict=True):
+        if not vectors.isfinite().all():
             raise UsageError(f"the vector of example {found[0] + 1} is not finite; look at its image and the weights")
-    return [(found, embedded.vectors) for found, embedded in zip(numbers, vectors, strict=True)]
+    return [(found * len(passes), vectors) for found, vectors in zip(numbers, embedded, strict=True)]
 
 
 def _check_masks_made(regions: Regions, examples: Sequence[tuple[int, Example]]) -> None:
@@ -152,8 +167,9 @@ def _joined(sets: Sequence[Regions]) -> Regions:
     return Regions(torch.cat([one.boxes for one in sets]), sets[0].size, torch.cat(masks) if masks else None)
 
 
-def _captions(examples: Sequence[Example], pipeline: RegionPipeline, views: int) -> Float[Tensor, "n d"] | None:
-    """The vectors of the captions, and of names where an example has none; None where none has one."""
+def _captions(examples: Sequence[Example], pipeline: RegionPipeline, shown: int) -> Float[Tensor, "n d"] | None:
+    """The vectors of the captions, and of names where an example has none, once for each time that all examples are
+    shown; None where none has one."""
     if not any(example.caption for example in examples):
         return None
     texts = [example.caption or example.name for example in examples]
@@ -161,4 +177,4 @@ def _captions(examples: Sequence[Example], pipeline: RegionPipeline, views: int)
     vectors = dict(
         zip(known, F.normalize(pipeline.embedder.encoder.embed_texts(known, ["{}"]).float(), dim=1), strict=True)
     )
-    return torch.stack([vectors[text] for text in texts]).repeat(views + 1, 1).cpu()
+    return torch.stack([vectors[text] for text in texts]).repeat(shown, 1).cpu()

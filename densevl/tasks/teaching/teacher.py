@@ -20,7 +20,17 @@ from densevl.core.vocabulary import Vocabulary, normalised
 from densevl.datasets.examples import Example
 from densevl.tasks.teaching.fitting import HeldOut, fit_head, method_of
 
-__all__ = ["METHOD", "Taught", "TextSpace", "prior_texts", "step_facts", "teach_head", "vocabulary_of", "wanted_heads"]
+__all__ = [
+    "METHOD",
+    "Taught",
+    "TextSpace",
+    "check_same_flip",
+    "prior_texts",
+    "step_facts",
+    "teach_head",
+    "vocabulary_of",
+    "wanted_heads",
+]
 
 METHOD = "gda-prior"
 """The method where none is named."""
@@ -92,6 +102,21 @@ def wanted_heads(heads: str, before: Classes | None = None) -> tuple[str, ...]:
     if heads not in (*HEADS, "both"):
         raise UsageError(f"classes are taught for {', '.join(HEADS)} or both; got {heads!r}")
     return (HEADS if heads == "both" else (heads,)) if before is None else tuple(before.heads)
+
+
+def check_same_flip(before: Classes, flip: bool) -> None:
+    """Refuse to add to earlier classes with mirror images what is taught without, and the other way round.
+
+    Raises:
+        UsageError: where the two differ; files that do not say so were taught without.
+    """
+    steps = [step for head in before.heads.values() for step in head.facts.get("taught", [])]
+    if any(bool(step.get("flip")) != flip for step in steps):
+        raise UsageError(
+            "the earlier classes were taught without mirror images; leave --flip (flip=True) out, or teach all anew"
+            if flip
+            else "the earlier classes were taught with mirror images; give --flip (flip=True), or teach all anew"
+        )
 
 
 def prior_texts(vocabulary: Vocabulary, space: TextSpace) -> TextEmbeddings:

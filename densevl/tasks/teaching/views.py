@@ -1,18 +1,21 @@
 """Views of regions: what the same thing looks like where its box or its mask is drawn a little otherwise.
 
 The reference codes of few-shot classification encode ten random crops of an image. Regions of one image are embedded by
-one pass of the encoder, so further regions of it cost nearly nothing.
+one pass of the encoder, so further regions of it cost nearly nothing. The mirror image is one more pass, and shows each
+of these regions once more.
 """
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from densevl.core.regions import Regions
 
-__all__ = ["jittered_boxes", "reshaped_mask", "views_of"]
+__all__ = ["jittered_boxes", "mirror_image", "mirrored", "reshaped_mask", "views_of"]
 
 SHIFT, SCALE = 0.1, 0.1
 """Standard deviations: of the centre of a box, in its sides, and of the logarithm of each side."""
@@ -71,6 +74,18 @@ def reshaped_mask(mask: Bool[Tensor, "H W"], rng: np.random.Generator) -> Bool[T
     change = cv2.erode if width < 0 else cv2.dilate
     made = torch.from_numpy(change(mask.numpy().astype(np.uint8), disc, borderValue=0) > 0)
     return made if made.any() else mask
+
+
+def mirror_image(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """An image with left and right exchanged."""
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+def mirrored(regions: Regions) -> Regions:
+    """Regions of an image where they lie in its mirror image, in their order."""
+    left, top, right, bottom = regions.boxes.unbind(1)
+    boxes = torch.stack([regions.size[1] - right, top, regions.size[1] - left, bottom], dim=1)
+    return replace(regions, boxes=boxes, masks=None if regions.masks is None else regions.masks.flip(-1))
 
 
 def _normal(rng: np.random.Generator, like: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:

@@ -60,6 +60,37 @@ def test_sums_are_those_of_the_cells_that_masks_cover(segmentor, image, lights):
     assert bool(found.lit) == lights
 
 
+def test_the_mirror_image_counts_in_the_fold_of_its_pixels(segmentor, image):
+    """Stripes lie side by side, so the first one of the mirror image shows what the last one of the image does."""
+    turned = image._replace(image=image.image[:, ::-1].copy(), masks=image.masks.flip(-1))
+    both, plain, other = (
+        masked_cells(segmentor, image, 4, flip=True, most=1000),
+        masked_cells(segmentor, image, 4, most=1000),
+        masked_cells(segmentor, turned, 4),
+    )
+    assert torch.equal(both.vectors, plain.vectors)  # nothing is judged by the mirror image
+    assert set(both.plain) == set(plain.plain) | {FOLDS - 1 - fold for fold in other.plain}
+    for fold in range(FOLDS):
+        expected = plain.plain[fold] + other.plain[FOLDS - 1 - fold]
+        assert both.plain[fold].counts.tolist() == expected.counts.tolist()
+        torch.testing.assert_close(both.plain[fold].totals, expected.totals)
+    one = masked_cells(segmentor, image, 4, fold=2, flip=True)
+    assert set(one.plain) == {2}
+    torch.testing.assert_close(one.plain[2].totals, both.sums(False).totals)
+
+
+def test_the_stripes_of_a_tall_image_stay_in_its_mirror_image(segmentor, image):
+    tall = MaskedImage(image.image.transpose(1, 0, 2).copy(), image.masks.mT.contiguous(), image.labels)
+    turned = tall._replace(image=tall.image[:, ::-1].copy(), masks=tall.masks.flip(-1))
+    both, plain, other = (
+        masked_cells(segmentor, tall, 4, flip=True),
+        masked_cells(segmentor, tall, 4),
+        masked_cells(segmentor, turned, 4),
+    )
+    for fold in range(FOLDS):
+        torch.testing.assert_close(both.plain[fold].totals, (plain.plain[fold] + other.plain[fold]).totals)
+
+
 def test_a_fold_that_is_left_out_leaves_nothing_of_its_cells(segmentor, image):
     """Other pixels in the last stripe change what is judged there, and nothing that it is judged by."""
     stack = FeatureStack(("blocks.0",), stride=8, short_side=48, window=16, window_stride=16)

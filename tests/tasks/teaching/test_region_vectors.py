@@ -11,6 +11,7 @@ from densevl.datasets.examples import Example
 from densevl.datasets.scenes import render
 from densevl.regions.embedders.embedder import space_of
 from densevl.tasks.teaching.region_vectors import region_vectors
+from densevl.tasks.teaching.views import mirror_image
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,40 @@ def test_vectors_are_those_of_the_model_and_views_follow(model, scenes):
     assert torch.equal(
         found.vectors, region_vectors(examples, list(range(count)), model._pipeline, views=2, seed=3).vectors
     )
+
+
+def test_mirrored_views_are_the_views_of_the_mirror_image(model, scenes, tmp_path):
+    paths, made = scenes
+    examples = [one for path, scene in zip(paths, made, strict=True) for one in of_scene(path, scene)]
+    labels, count = list(range(len(examples))), len(examples)
+    found = region_vectors(examples, labels, model._pipeline, views=1, seed=3, flip=True)
+    plain = region_vectors(examples, labels, model._pipeline, views=1, seed=3)
+    torch.testing.assert_close(found.vectors[: 2 * count], plain.vectors)  # nothing else changes
+    assert torch.equal(found.things, plain.things.repeat(2))
+    assert torch.equal(found.groups, plain.groups.repeat(2))  # held out together with their image
+    assert torch.equal(found.labels, plain.labels.repeat(2))
+    assert found.weights.tolist() == [pytest.approx(1 / 4)] * (4 * count)
+    start = 2 * count
+    for path, scene in zip(paths, made, strict=True):
+        pixels = densevl.read_image(path)
+        masks = model._pipeline.prepare(pixels, densevl.Regions.from_boxes([i.box for i in scene.objects], (128, 128)))
+        turned = densevl.Regions.from_boxes(
+            [[128 - x1, y0, 128 - x0, y1] for x0, y0, x1, y1 in masks.boxes], (128, 128)
+        )
+        if masks.masks is not None:
+            turned = turned.with_masks(masks.masks.flip(2))
+        alone = model.embed(mirror_image(pixels), turned).vectors
+        torch.testing.assert_close(found.vectors[start : start + len(alone)], alone, atol=2e-5, rtol=0)
+        start += len(alone)
+    assert start == 3 * count
+
+
+def test_captions_are_those_of_mirrored_views_too(model, scenes):
+    (path, *_), _ = scenes
+    examples = [Example(path, "ring", caption="a red ring"), Example(path, "star", box=(1, 1, 40, 40))]
+    found = region_vectors(examples, [0, 1], model._pipeline, flip=True)
+    assert len(found.captions) == len(found.vectors) == 4
+    assert torch.equal(found.captions[:2], found.captions[2:])
 
 
 def test_masks_points_and_whole_images_mix(model, scenes):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from densevl.core.regions import Regions
-from densevl.tasks.teaching.views import jittered_boxes, reshaped_mask, views_of
+from densevl.tasks.teaching.views import jittered_boxes, mirror_image, mirrored, reshaped_mask, views_of
 
 
 def test_boxes_move_by_a_tenth_of_their_sides():
@@ -45,3 +45,19 @@ def test_views_are_those_of_the_seed():
     assert torch.equal(first[1].boxes, again[1].boxes)
     assert not torch.equal(first[1].boxes, other[1].boxes)
     assert len(first) == 2
+
+
+def test_mirrored_regions_lie_on_the_same_pixels_of_the_mirror_image():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    masks = torch.zeros(2, 40, 60, dtype=torch.bool)
+    masks[0, 2:9, 3:20] = True
+    masks[1, 30:, 50:] = True
+    regions = Regions.from_masks(masks)
+    turned = mirrored(regions)
+    assert torch.equal(turned.boxes, Regions.from_masks(turned.masks).boxes)
+    assert turned.boxes.tolist() == [[40, 2, 57, 9], [0, 30, 10, 40]]
+    for mask, other in zip(regions.masks, turned.masks, strict=True):
+        assert np.array_equal(np.sort(image[mask.numpy()], 0), np.sort(mirror_image(image)[other.numpy()], 0))
+    assert torch.equal(mirrored(turned).boxes, regions.boxes)
+    assert torch.equal(mirrored(turned).masks, regions.masks)
+    assert mirrored(Regions.from_boxes([[2, 3, 20, 30]], (40, 60))).masks is None

@@ -113,6 +113,18 @@ def test_examples_in_parts_are_as_all_at_once(encoder):
     torch.testing.assert_close(whole.classifier.weight * scale, once.classifier.weight, rtol=1e-4, atol=1e-4)
 
 
+def test_mirror_images_are_learnt_from(encoder):
+    """Every cell counts twice, and the sums are those of the images and of their mirror images."""
+    images = [picture(seed) for seed in range(4)]
+    turned = [one._replace(image=one.image[:, ::-1].copy(), masks=one.masks.flip(-1)) for one in images]
+    given = (NAMES, STACKS[:1], (0.1,), [False])
+    flipped, held = teach_pixels(encoder, images, *given, flip=True)
+    alone, mirror = (teach_pixels(encoder, some, *given)[0].sums for some in (images, turned))
+    assert flipped.sums.counts.tolist() == (alone + mirror).counts.tolist()
+    torch.testing.assert_close(flipped.sums.totals, (alone + mirror).totals)
+    assert len(held.labels) == len(teach_pixels(encoder, images, *given)[1].labels)
+
+
 def test_order_of_masks_and_images_does_not_matter_for_what_is_learnt(encoder):
     images = [picture(seed) for seed in range(4)]
     turned = [MaskedImage(one.image, one.masks.flip(0), one.labels.flip(0)) for one in images[::-1]]

@@ -5,9 +5,11 @@ search for everything, runs to its end, and each result is compared with that of
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,10 @@ import torch
 import torch.nn.functional as F
 from open_clip import CustomTextCLIP
 from torch import Tensor
+from toys import timm_towers
 from toys.pretend_device import Away, pretended_device
+from toys.region_models import ALPHA, grain_encoder_of, save_alpha
+from toys.timm_towers import KINDS
 
 import densevl
 from densevl.api.jobs.compare import compare
@@ -48,9 +53,12 @@ from densevl.metrics.retrieval import retrieval_recalls
 from densevl.regions.detectors import DETECTORS
 from densevl.regions.detectors.named_proposals import build_mini_detector
 from densevl.regions.embedders import REGION_EMBEDDERS
+from densevl.regions.embedders.alpha_clip import AlphaRegions
+from densevl.regions.embedders.grain import GrainRegions
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
+from densevl.regions.embedders.roi_pooling import RoIPooling
 from densevl.regions.mask_makers.cache import CachedMasks
 from densevl.regions.mask_makers.grabcut import GrabCut
 from densevl.regions.mask_makers.sam import build_sam
@@ -128,6 +136,19 @@ def timm_clip(device: Where) -> CLIPEncoder:
 
 
 @cache
+def alpha_clip(device: Where) -> CLIPEncoder:
+    with TemporaryDirectory() as folder:
+        path, base = save_alpha(Path(folder))
+        return build_clip(path, ALPHA, base=base, text_cache=False).to(device)
+
+
+@cache
+def grain(device: Where) -> CLIPEncoder:
+    with TemporaryDirectory() as folder:
+        return grain_encoder_of(Path(folder)).to(device)
+
+
+@cache
 def vit(device: Where) -> DINOEncoder:
     torch.manual_seed(0)
     arguments = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
@@ -170,6 +191,19 @@ def test_the_last_block_and_what_is_read_of_it(encoder, positions, border):
 @pytest.mark.parametrize("encoder", [clip, timm_clip, lambda device: build_whole_clip("mini-clip").to(device)])
 def test_whole_images(encoder, mode):
     check(lambda device: encoder(device).embed_images(BATCH.to(device), mode))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_towers_of_every_kind(kind):
+    """Tables of positions, in which a tower may keep tensors of its own, follow it."""
+    made = timm_towers.timm_clip(kind)
+
+    def case(device):
+        encoder, images = deepcopy(made).to(device), BATCH[:1, :, :60, :90].to(device)
+        last = encoder.last_block(images)
+        return last.tokens, last.output(), encoder.to_joint(last.tokens), encoder.embed_images(images)
+
+    check(case)
 
 
 def test_tokens_maps_and_pooled_images():
@@ -446,6 +480,8 @@ def test_visual_prompts(name, near):
 
 
 EMBEDDERS: dict[str, Callable[[Where], Any]] = {
+    "alpha-clip": lambda device: AlphaRegions(alpha_clip(device)),
+    "grain": lambda device: GrainRegions(grain(device)),
     "marked-images": lambda device: MarkedImages(clip(device), ["crop", "blur_mask", "contour"], batch=2),
     "marked-images as published": lambda device: MarkedImages(
         clip(device), ["crop", "blur_mask"], style={"compatible": True}
@@ -455,6 +491,7 @@ EMBEDDERS: dict[str, Callable[[Where], Any]] = {
     "prompter": lambda device: PromptedRegions(clip(device), "mini-cloc"),
     "prompter of masks": lambda device: PromptedRegions(clip(device), "mini-cloc", hint="mask"),
     "prompter at random": lambda device: PromptedRegions(clip(device), "random:1"),
+    "roi-align": lambda device: RoIPooling(clip(device)),
 }
 
 

@@ -157,14 +157,15 @@ def test_a_language_model_of_another_width_is_refused(llm2clip, tmp_path):
 def test_flame_gives_patches_images_and_texts_of_one_space(tmp_path):
     file = PUBLISHED["flame"](True)
     save_file(file.state(), tmp_path / "flame.safetensors")
-    mistral = save_language_model(tmp_path / "llm", "mistral", hidden_size=40).model
+    width = file.arch["embed_dim"]
+    mistral = save_language_model(tmp_path / "llm", "mistral", hidden_size=width).model
     cfg = file.arch["text_cfg"] | {"llm": str(tmp_path / "llm"), "layer": 2}
     encoder = build_clip(tmp_path / "flame.safetensors", file.arch | {"text_cfg": cfg}, text_cache=False)
     image = torch.rand(1, 3, 32, 32)
     patches = encoder.to_joint(encoder.tokens(image).flatten(2).mT)
     torch.testing.assert_close(encoder.embed_images(image), F.normalize(patches.mean(1), dim=1), rtol=1e-4, atol=1e-5)
     found = encoder.embed_texts(["the cat"])
-    assert found.shape == (1, patches.shape[2]) == (1, 40)
+    assert found.shape == (1, patches.shape[2]) == (1, width)
     facet = (
         'Image description : "the cat." . After thinking step by step , this image description means in just one word:"'
     )
@@ -172,7 +173,7 @@ def test_flame_gives_patches_images_and_texts_of_one_space(tmp_path):
     expected = mistral(input_ids=ids, output_hidden_states=True).hidden_states[2][:, -1]
     torch.testing.assert_close(found, F.normalize(expected, dim=1), rtol=1e-3, atol=1e-4)
     wide = file.arch["text_cfg"] | {"llm": str(tmp_path / "wide"), "layer": 2}
-    save_language_model(tmp_path / "wide", "mistral")
+    save_language_model(tmp_path / "wide", "mistral", hidden_size=width + 8)
     other = build_clip(tmp_path / "flame.safetensors", file.arch | {"text_cfg": wide}, text_cache=False)
-    with pytest.raises(UsageError, match="gives vectors of 32 numbers, and the encoder takes 40"):
+    with pytest.raises(UsageError, match=f"gives vectors of {width + 8} numbers, and the encoder takes {width}"):
         other.embed_texts(["cat"])

@@ -185,7 +185,8 @@ def _other_weights(registry: Registry, member: Mapping[str, Any], weights: str) 
     kept: dict[str, Any] = {"weights": weights, "arch": arch}
     if random_seed(weights) is None and before in weights_table():
         kept["like"] = before
-        kept["arch"] = None if Path(weights).with_suffix(".json").is_file() else arch
+        beside = Path(weights).name and Path(weights).with_suffix(".json").is_file()
+        kept["arch"] = None if beside else arch
     return kept
 
 

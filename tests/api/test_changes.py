@@ -45,6 +45,7 @@ def test_what_leads_nowhere_is_refused():
     ):
         with pytest.raises(UsageError, match=message):
             changed(MINI, changes)
+    assert changed(MINI, {"segmentor.encoder.weights": ""})["segmentor"]["encoder"]["arch"] == "mini-clip"
     with pytest.raises(UsageError, match=r"has no segmentor\.blend; give it one first"):
         changed(model_entry("photo-fast"), {"blend.weight": 1})
     with pytest.raises(UsageError, match=r"in several places: .*segmentor\.encoder\.weights"):

@@ -5,6 +5,7 @@ intermediate result in the same pass, lets a readout leave pieces of the last bl
 token layout (``batch_first`` or not) that a block was built for: here tokens are always "b n c".
 """
 
+from collections.abc import Iterable
 from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
@@ -15,7 +16,18 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from densevl.core.errors import UsageError
 
-__all__ = ["LETTERS", "TAPS", "Block", "NoAttention", "attend", "is_residual", "linear", "project_heads", "run_block"]
+__all__ = [
+    "LETTERS",
+    "TAPS",
+    "Block",
+    "NoAttention",
+    "attend",
+    "is_residual",
+    "linear",
+    "project_heads",
+    "run_block",
+    "run_blocks",
+]
 
 TAPS = ("ln_1", "attn", "ln_2", "mlp")
 """Names of what :func:`run_block` returns of a block, beside ``"out"`` of the whole, as open_clip calls them."""
@@ -100,6 +112,13 @@ def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) 
     normed_again = block.norm_2(x)
     hidden = block.mlp(normed_again)
     return {"ln_1": normed, "attn": attended, "ln_2": normed_again, "mlp": hidden, "out": x + hidden}
+
+
+def run_blocks(blocks: Iterable[Block], x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+    """Tokens behind blocks that are run one after the other."""
+    for block in blocks:
+        x = run_block(block, x)["out"]
+    return x
 
 
 def attend(

@@ -30,7 +30,7 @@ from timm.layers import SwiGLU
 from timm.models.vision_transformer import Block as TimmViTBlock
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, run_block
+from densevl.core.attention import Block, run_blocks
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers import image_tower
@@ -103,8 +103,7 @@ class DinotxtTower(HeadedTower):
     def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
         """Tokens behind the frozen tower, its last norm included, and the patch grid."""
         x, grid = self.inner.tokens(images, positions)
-        for block in self.inner.blocks_on(grid, positions):
-            x = run_block(block, x)["out"]
+        x = run_blocks(self.inner.blocks_on(grid, positions), x)
         return self.trunk.norm(x), grid  # type: ignore[operator]
 
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:

@@ -11,7 +11,7 @@ themselves: each attends to all of its image. Positions are resized as SigLIP 2 
 https://arxiv.org/abs/2502.14786): bilinear with antialiasing. GELU is the tanh approximation throughout.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -22,9 +22,9 @@ from timm.layers import GELUTanh, Mlp
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, run_block
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
+from densevl.encoders.towers.headed import HeadedTower
 from densevl.encoders.towers.timm import TimmTower
 
 __all__ = ["AttentionHead", "FGCLIP2Tower", "build_fg_clip_2"]
@@ -60,7 +60,7 @@ class AttentionHead(nn.Module):
         return gathered + self.mlp(self.layernorm(gathered))
 
 
-class FGCLIP2Tower(nn.Module):
+class FGCLIP2Tower(HeadedTower):
     """The tower as :class:`densevl.encoders.contracts.ImageTower`; its tokens lie in the joint space behind a head.
 
     Args:
@@ -69,36 +69,12 @@ class FGCLIP2Tower(nn.Module):
         inner: width between the layers of their feed-forward parts.
     """
 
-    prefix = 0
+    no_head = "FG-CLIP 2 pools by attention; take a CLIP with a projection, such as ViT-B-16"
 
     def __init__(self, trunk: VisionTransformer, heads: int, inner: int) -> None:
-        super().__init__()
-        self.trunk: Any = trunk
-        self.width = self.dim = self.output_dim = trunk.embed_dim
-        self.depth = len(trunk.blocks)
+        super().__init__(trunk, TimmTower(trunk, nn.Identity()), trunk.embed_dim)
         self.pooling = AttentionHead(self.width, heads, inner, probe=True)
         self.dense = AttentionHead(self.width, heads, inner, probe=False)
-        self.patch_size: int = trunk.patch_embed.patch_size[0]
-        self.image_size: Size = tuple(trunk.patch_embed.img_size)
-
-    @property
-    def _vit(self) -> TimmTower:
-        """The same ViT behind the adapter of its library."""
-        return TimmTower(self.trunk, nn.Identity())
-
-    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
-        """The blocks of the ViT, first to last, as they run on a patch grid."""
-        return self._vit.blocks_on(grid, positions)
-
-    @property
-    def size(self) -> Size:
-        """(height, width) of the images whose grid the position embedding has."""
-        return self.image_size
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Dtype that images enter in."""
-        return self.trunk.patch_embed.proj.weight.dtype
 
     def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
         """Patch tokens that enter the first block, and the patch grid.
@@ -109,7 +85,7 @@ class FGCLIP2Tower(nn.Module):
                 ``"size"`` is the published way, bilinear with antialiasing.
         """
         if positions != "size":
-            return self._vit.tokens(images, positions)
+            return self.inner.tokens(images, positions)
         patches = self.trunk.patch_embed.proj(images)
         grid, native = (patches.shape[2], patches.shape[3]), tuple(self.trunk.patch_embed.grid_size)
         table = self.trunk.pos_embed
@@ -119,14 +95,6 @@ class FGCLIP2Tower(nn.Module):
             table = resized.flatten(2).mT
         return patches.flatten(2).mT + table.to(patches.dtype), grid
 
-    def head(self) -> tuple[nn.LayerNorm, Tensor]:
-        """Refused: what leads to the joint space is an attention.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("FG-CLIP 2 pools by attention; take a CLIP with a projection, such as ViT-B-16")
-
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """The patches of whole images in the joint space: in the dense head each attends to all that are given."""
         normed = self.trunk.norm(tokens)
@@ -135,17 +103,6 @@ class FGCLIP2Tower(nn.Module):
     def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
         """Whole images in the joint space, not normalised, from the tokens behind the last block."""
         return self.pooling(self.trunk.norm(tokens))[:, 0]
-
-    def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Whole normalised images in the joint space, not normalised."""
-        x, grid = self.tokens(images)
-        for block in self.blocks_on(grid):
-            x = run_block(block, x)["out"]
-        return self.pool(x)
-
-    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """As :meth:`embed`."""
-        return self.embed(images)
 
 
 def build_fg_clip_2(

@@ -10,7 +10,7 @@ trained with texts that describe what is in it. No weights were released.
 Convention: boxes are (centre x, centre y, width, height) as fractions of the image.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -19,13 +19,20 @@ from jaxtyping import Float
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, run_block
+from densevl.core.attention import run_blocks
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size
+from densevl.encoders.towers.headed import HeadedTower
 from densevl.encoders.towers.timm import TimmTower
 from densevl.encoders.towers.timm_model import build_timm_model
 
 __all__ = ["GrainDecoder", "GrainTower", "Seen", "build_grain_tower"]
+
+
+NO_PATCHES = (
+    "GRAIN's patches have no place in the joint space, only its five things and the image; take the detector or the "
+    "region embedder `grain`, or another encoder for label maps"
+)
+"""The error where patches are wanted."""
 
 
 class Seen(NamedTuple):
@@ -127,7 +134,7 @@ class GrainDecoder(nn.Module):
         return Seen(x[:, -1] @ self.img_proj, self.bbox_embed(things), things @ self.obj_proj)
 
 
-class GrainTower(nn.Module):
+class GrainTower(HeadedTower):
     """The tower as :class:`densevl.encoders.contracts.ImageTower`; its patches have no place in the joint space.
 
     Args:
@@ -135,46 +142,11 @@ class GrainTower(nn.Module):
         decoder: of its width.
     """
 
+    no_head = NO_PATCHES
+
     def __init__(self, trunk: VisionTransformer, decoder: GrainDecoder) -> None:
-        super().__init__()
-        self.trunk: Any = trunk
+        super().__init__(trunk, TimmTower(trunk, nn.Identity()), decoder.img_proj.shape[1])
         self.decoder = decoder
-        self.width, self.prefix = int(trunk.embed_dim), int(trunk.num_prefix_tokens)
-        self.depth = len(trunk.blocks)
-        self.dim = self.output_dim = decoder.img_proj.shape[1]
-        self.patch_size: int = trunk.patch_embed.patch_size[0]
-        self.image_size: Size = tuple(trunk.patch_embed.img_size)
-
-    @property
-    def _vit(self) -> TimmTower:
-        """The ViT behind the adapter of its library."""
-        return TimmTower(self.trunk, nn.Identity())
-
-    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
-        """The blocks of the ViT, first to last, as they run on a patch grid."""
-        return self._vit.blocks_on(grid, positions)
-
-    @property
-    def size(self) -> Size:
-        """(height, width) of the images that it was trained with."""
-        return self.image_size
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Dtype that images enter in."""
-        return self._vit.dtype
-
-    def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
-        """Tokens that enter the first block, and the patch grid; see :class:`TimmTower`."""
-        return self._vit.tokens(images, positions)
-
-    def head(self) -> tuple[nn.LayerNorm, Tensor]:
-        """Refused: what leads to the joint space is a decoder.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(NO_PATCHES)
 
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """Refused: the decoder leads queries to the joint space, and no patch.
@@ -191,28 +163,11 @@ class GrainTower(nn.Module):
     def see(self, images: Float[Tensor, "b 3 H W"]) -> Seen:
         """Things in normalised images, and the images."""
         x, grid = self.tokens(images)
-        for block in self.blocks_on(grid):
-            x = run_block(block, x)["out"]
-        return self.look(x)
+        return self.look(run_blocks(self.blocks_on(grid), x))
 
     def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
         """Whole images in the joint space, not normalised, from the tokens behind the last block."""
         return self.look(tokens).images
-
-    def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Whole normalised images in the joint space, not normalised."""
-        return self.see(images).images
-
-    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """As :meth:`embed`."""
-        return self.embed(images)
-
-
-NO_PATCHES = (
-    "GRAIN's patches have no place in the joint space, only its five things and the image; take the detector or the "
-    "region embedder `grain`, or another encoder for label maps"
-)
-"""The error where patches are wanted."""
 
 
 def build_grain_tower(

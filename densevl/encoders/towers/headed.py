@@ -1,4 +1,4 @@
-"""A tower of a library under a head of its own, and the plainest such head: layers for each token by itself.
+"""Towers of ours: what they share, a tower of a library under a head of its own, and the plainest such head.
 
 Source of :class:`MeanTower`: Cao et al., FLAME: Frozen Large Language Models Enable Data-Efficient Language-Image
 Pre-training, CVPR 2025, https://arxiv.org/abs/2411.11927, and MIV-XJTU/FLAME 4d2b9a9. With x the tokens behind the last
@@ -19,16 +19,59 @@ from jaxtyping import Float
 from open_clip.model import _build_vision_tower
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, run_block
+from densevl.core.attention import Block, run_blocks
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.contracts import ImageTower
 from densevl.encoders.towers import image_tower
 
-__all__ = ["HeadedTower", "MeanTower", "build_mean_tower"]
+__all__ = ["HeadedTower", "MeanTower", "ModuleTower", "build_mean_tower"]
 
 
-class HeadedTower(nn.Module, ABC):
+class ModuleTower(nn.Module, ABC):
+    """An image tower that is a module of ours: what :class:`densevl.encoders.contracts.ImageTower` asks beside it.
+
+    Attributes:
+        no_head: the error where a single normalisation and projection to the joint space is wanted.
+    """
+
+    no_head = "this tower has a head of its own; take a CLIP of open_clip, such as ViT-B-16"
+
+    @abstractmethod
+    def blocks_on(self, grid: Size, positions: str = "size") -> Sequence[Block]:
+        """The blocks, first to last, as they run on a patch grid."""
+
+    @abstractmethod
+    def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
+        """Tokens that enter the first block, and the patch grid."""
+
+    def head(self) -> tuple[nn.LayerNorm, Tensor]:
+        """Refused: what leads to the joint space is no single normalisation and projection.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(self.no_head)
+
+    @abstractmethod
+    def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
+        """Each token behind the last block by itself in the joint space."""
+
+    @abstractmethod
+    def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
+        """Whole images in the joint space, not normalised, from the tokens behind the last block."""
+
+    def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Whole normalised images in the joint space, not normalised."""
+        x, grid = self.tokens(images)
+        return self.pool(run_blocks(self.blocks_on(grid), x))
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """As :meth:`embed`."""
+        return self.embed(images)
+
+
+class HeadedTower(ModuleTower):
     """An image tower of a library, with a head that leads to the joint space.
 
     Args:
@@ -39,7 +82,8 @@ class HeadedTower(nn.Module, ABC):
 
     def __init__(self, trunk: nn.Module, adapter: ImageTower, dim: int) -> None:
         super().__init__()
-        self.trunk, self.dim = trunk, dim
+        self.trunk: Any = trunk
+        self.dim = dim
         self.inner: Any = adapter
         self.width: int = adapter.width
         self.patch_size: int = adapter.patch_size
@@ -64,14 +108,6 @@ class HeadedTower(nn.Module, ABC):
         """The blocks, first to last, as they run on a patch grid."""
         return self.inner.blocks_on(grid, positions)
 
-    def head(self) -> tuple[nn.LayerNorm, Tensor]:
-        """Refused: what leads to the joint space is no single normalisation and projection.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("this tower has a head of its own; take a CLIP of open_clip, such as ViT-B-16")
-
     def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
         """Tokens that enter the first block, and the patch grid.
 
@@ -80,25 +116,6 @@ class HeadedTower(nn.Module, ABC):
             positions: how the position embedding is resized, one of :data:`densevl.encoders.contracts.POSITIONS`.
         """
         return self.inner.tokens(images, positions)
-
-    @abstractmethod
-    def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
-        """Each token behind the last block by itself in the joint space."""
-
-    @abstractmethod
-    def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
-        """Whole images in the joint space, not normalised, from the tokens behind the last block."""
-
-    def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Whole normalised images in the joint space, not normalised."""
-        x, grid = self.tokens(images)
-        for block in self.blocks_on(grid):
-            x = run_block(block, x)["out"]
-        return self.pool(x)
-
-    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """As :meth:`embed`."""
-        return self.embed(images)
 
 
 class MeanTower(HeadedTower):

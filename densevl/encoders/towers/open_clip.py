@@ -11,7 +11,7 @@ from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from densevl.core.attention import LETTERS, Block, linear, project_heads, run_block
+from densevl.core.attention import LETTERS, Block, linear, project_heads, run_blocks
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers.positions import PositionTable
@@ -149,9 +149,7 @@ class OpenClipTower:
             pooled = self.visual(images)
             return pooled[0] if isinstance(pooled, tuple) else pooled
         x, grid = self.tokens(images)
-        for block in self.blocks_on(grid):
-            x = run_block(block, x)["out"]
-        return self.pool(x)
+        return self.pool(run_blocks(self.blocks_on(grid), x))
 
     def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
         """Embeddings of whole images, not normalised, from the tokens behind the last block.

@@ -26,9 +26,10 @@ from jaxtyping import Float
 from timm.models.vision_transformer import Block as TimmViTBlock
 from torch import Tensor, nn
 
-from densevl.core.attention import Block, run_block
+from densevl.core.attention import Block
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.geometry import Size
+from densevl.encoders.towers.headed import ModuleTower
 from densevl.encoders.towers.timm import TimmBlock
 
 __all__ = ["RadioAdaptor", "RadioTower", "build_radio_tower"]
@@ -65,7 +66,7 @@ def _layers(width: int, to: int) -> nn.Sequential:
     return nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Linear(width, to))
 
 
-class RadioTower(nn.Module):
+class RadioTower(ModuleTower):
     """The tower with the adaptor to one teacher.
 
     Args:
@@ -84,6 +85,8 @@ class RadioTower(nn.Module):
         token: index of the class token of the teacher.
         align_corners: how the position table is resized.
     """
+
+    no_head = "C-RADIO has a head of its own; take a CLIP of open_clip, such as ViT-B-16"
 
     def __init__(
         self,
@@ -126,14 +129,6 @@ class RadioTower(nn.Module):
         """The blocks, first to last; places do not enter in them."""
         return [TimmBlock(block) for block in self.blocks_of]  # type: ignore[arg-type]
 
-    def head(self) -> tuple[nn.LayerNorm, Tensor]:
-        """Refused: what leads to the joint space is no single normalisation and projection.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("C-RADIO has a head of its own; take a CLIP of open_clip, such as ViT-B-16")
-
     def tokens(self, images: Float[Tensor, "b 3 H W"], positions: str = "size") -> tuple[Float[Tensor, "b n c"], Size]:
         """Class tokens, registers and patches that enter the first block, and the patch grid.
 
@@ -165,17 +160,6 @@ class RadioTower(nn.Module):
     def pool(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b d"]:
         """The class token of the teacher in its space."""
         return self.summary(tokens[:, self.token])
-
-    def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Whole normalised images in the joint space, not normalised."""
-        x, grid = self.tokens(images)
-        for block in self.blocks_on(grid):
-            x = run_block(block, x)["out"]
-        return self.pool(x)
-
-    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """As :meth:`embed`."""
-        return self.embed(images)
 
 
 def build_radio_tower(

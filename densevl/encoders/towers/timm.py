@@ -25,7 +25,7 @@ from timm.models import VisionTransformer
 from timm.models.vision_transformer import Block as TimmViTBlock
 from torch import Tensor, nn
 
-from densevl.core.attention import LETTERS, Block, linear, project_heads, run_block
+from densevl.core.attention import LETTERS, Block, linear, project_heads, run_blocks
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers.positions import PositionTable
@@ -175,9 +175,7 @@ class TimmTower:
     def embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Embeddings of whole normalised images of the native size, not normalised."""
         x, grid = self.tokens(images)
-        for block in self.blocks_on(grid):
-            x = run_block(block, x)["out"]
-        return self.pool(x)
+        return self.pool(run_blocks(self.blocks_on(grid), x))
 
     def _check(self, trunk: Any) -> None:
         """Refuse a trunk of another kind."""

@@ -48,8 +48,7 @@ class Join:
     def read(self, state: State) -> None:
         """Concatenate."""
         first, *others = (Template(part) for part in self.parts)
-        for name in [name for name in state if first.matches(name)]:
-            holes = first.read(name) or {}
+        for name, holes in first.among(state):
             names = [name, *(part.fill(holes) for part in others)]
             if missing := [one for one in names if one not in state]:
                 raise WeightsError(f"the file has {name} and lacks {missing[0]}, which belongs to it; fetch it again")
@@ -57,8 +56,7 @@ class Join:
 
     def write(self, state: State) -> None:
         """Cut into equal parts."""
-        for name in [name for name in state if Template(self.to).matches(name)]:
-            holes = Template(self.to).read(name) or {}
+        for name, holes in Template(self.to).among(state):
             pieces = state.pop(name).chunk(len(self.parts))
             state.update({Template(part).fill(holes): piece for part, piece in zip(self.parts, pieces, strict=True)})
 
@@ -79,8 +77,8 @@ class Split:
 
     def read(self, state: State) -> None:
         """Cut by the shares."""
-        for name in [name for name in state if Template(self.name).matches(name)]:
-            holes, whole = Template(self.name).read(name) or {}, state.pop(name)
+        for name, holes in Template(self.name).among(state):
+            whole = state.pop(name)
             sizes = [len(whole) * share // sum(self.shares) for share in self.shares]
             pieces = zip(self.into, whole.split(sizes), strict=True)
             state.update({Template(part).fill(holes): piece for part, piece in pieces})
@@ -129,7 +127,7 @@ class Transpose:
 
     def read(self, state: State) -> None:
         """Transpose."""
-        for name in [name for name in state if Template(self.name).matches(name)]:
+        for name, _ in Template(self.name).among(state):
             state[name] = state[name].mT.contiguous()
 
     write = read
@@ -149,12 +147,12 @@ class Unsqueeze:
 
     def read(self, state: State) -> None:
         """Add the dimensions."""
-        for name in [name for name in state if Template(self.name).matches(name)]:
+        for name, _ in Template(self.name).among(state):
             state[name] = state[name].reshape(*(1,) * self.dims, *state[name].shape)
 
     def write(self, state: State) -> None:
         """Take them away."""
-        for name in [name for name in state if Template(self.name).matches(name)]:
+        for name, _ in Template(self.name).among(state):
             state[name] = state[name].reshape(state[name].shape[self.dims :])
 
 
@@ -195,8 +193,7 @@ class MergeSVD:
 
     def read(self, state: State) -> None:
         """Multiply, in float64."""
-        for name in [name for name in state if Template(self.values).matches(name)]:
-            holes = Template(self.values).read(name) or {}
+        for name, holes in Template(self.values).among(state):
             left, right = Template(self.left).fill(holes), Template(self.right).fill(holes)
             if missing := [one for one in (left, right) if one not in state]:
                 raise WeightsError(f"the file has {name} and lacks {missing[0]}, which belongs to it; fetch it again")
@@ -206,8 +203,7 @@ class MergeSVD:
 
     def write(self, state: State) -> None:
         """Decompose, in float64."""
-        for name in [name for name in state if Template(self.to).matches(name)]:
-            holes = Template(self.to).read(name) or {}
+        for name, holes in Template(self.to).among(state):
             weight = state.pop(name)
             left, values, right = torch.linalg.svd(weight.double(), full_matrices=False)
             for template, part in ((self.left, left), (self.values, values[None]), (self.right, right)):
@@ -259,16 +255,14 @@ class QueryValueBias:
 
     def read(self, state: State) -> None:
         """Take the first and the last third; what the file has for the keys is not used by its model either."""
-        for name in [name for name in state if Template(self.name).matches(name)]:
-            holes = Template(self.name).read(name) or {}
+        for name, holes in Template(self.name).among(state):
             query, _, value = state.pop(name).chunk(3)
             state[Template(self.query).fill(holes)] = query
             state[Template(self.value).fill(holes)] = value
 
     def write(self, state: State) -> None:
         """Put zeros between the two."""
-        for name in [name for name in state if Template(self.query).matches(name)]:
-            holes = Template(self.query).read(name) or {}
+        for name, holes in Template(self.query).among(state):
             query, value = state.pop(name), state.pop(Template(self.value).fill(holes))
             state[Template(self.name).fill(holes)] = torch.cat([query, torch.zeros_like(query), value])
 
@@ -331,13 +325,13 @@ class FoldPatches:
 
     def read(self, state: State) -> None:
         """Give the inputs (3 · side²) the shape (3, side, side)."""
-        for name in [name for name in state if Template(self.name).matches(name)]:
+        for name, _ in Template(self.name).among(state):
             side = math.isqrt(state[name].shape[1] // 3)
             state[name] = state[name].unflatten(1, (side, side, 3)).permute(0, 3, 1, 2).contiguous()
 
     def write(self, state: State) -> None:
         """Give them one dimension."""
-        for name in [name for name in state if Template(self.name).matches(name)]:
+        for name, _ in Template(self.name).among(state):
             state[name] = state[name].permute(0, 2, 3, 1).flatten(1)
 
 

@@ -1,7 +1,7 @@
 """Templates of the names of tensors, read and filled."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 __all__ = ["Template"]
@@ -28,6 +28,10 @@ class Template:
         """What stands in the holes of a name; None where it is none of the template's."""
         match = _pattern(self.text).fullmatch(name)
         return None if match is None else match.groupdict()
+
+    def among(self, names: Iterable[str]) -> list[tuple[str, dict[str, str]]]:
+        """The names that are the template's, each with what stands in its holes."""
+        return [(name, holes) for name in names if (holes := self.read(name)) is not None]
 
     def fill(self, holes: Mapping[str, str]) -> str:
         """The name with holes filled."""

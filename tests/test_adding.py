@@ -62,7 +62,7 @@ def plain(scene):
         {"encoder": "toy-encoder"},
         {"readout": "toy-guided"},
         {"readout": {"type": "toy-guided", "sharpness": 5.0}},
-        {"smoothings": ["toy-blur"]},
+        {"stages": ["toy-blur"]},
         {"classifier": "toy-first"},
         {"readout": "toy-windows", "window": 32, "stride": 16},
         {"readout": "toy-texts"},
@@ -140,7 +140,7 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_line(root, tmp_path, monkeypatch, capsys):
-    settings = ["--set", "readout=toy-guided", "--set", 'smoothings=["toy-blur"]', "--set", "classifier=toy-first"]
+    settings = ["--set", "readout=toy-guided", "--set", 'stages=["toy-blur"]', "--set", "classifier=toy-first"]
     settings += ["--set", "encoder=toy-encoder", "--model", "mini-maskclip"]
     command = ["segment", "demo/images/garden.png", WORDS, "--out", str(tmp_path), *settings]
     done = run(root, "-m", "densevl", *command)
@@ -160,7 +160,7 @@ def test_the_command_line_embeds_regions_with_it(root, tmp_path, monkeypatch):
 
 
 def test_tools_test(root, tmp_path):
-    options = ["model.readout=toy-guided", "model.smoothings=['toy-blur']", "model.classifier=toy-first"]
+    options = ["model.readout=toy-guided", "model.stages=['toy-blur']", "model.classifier=toy-first"]
     command = ["tools/test.py", CONFIG, "--limit", "2", "--work-dir", str(tmp_path), "--lens", "toy-count"]
     done = run(root, *command, "--cfg-options", *options, "model.encoder=toy-encoder")
     assert done.returncode == 0, done.stderr

@@ -40,7 +40,7 @@ from densevl.dense.refiners import REFINERS
 from densevl.dense.refiners.found import FoundDecoder
 from densevl.dense.refiners.teachers import Teachers
 from densevl.dense.refiners.walk import WalkTeacher
-from densevl.dense.smoothing import SMOOTHINGS
+from densevl.dense.stages import STAGES
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Needs
 from densevl.encoders.dino import DINOEncoder, build_dino_model
@@ -349,12 +349,12 @@ SMOOTHED = {
 
 
 def test_every_smoothing_is_tried():
-    assert {name.partition(",")[0] for name in SMOOTHED} == set(SMOOTHINGS.rows)
+    assert {name.partition(",")[0] for name in SMOOTHED} == set(STAGES.rows)
 
 
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
-    settings = {"smoothings": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
+    settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
 
     def case(device):
         made = segmentor(device, **settings)
@@ -366,7 +366,7 @@ def test_smoothings(smoothing):
 @pytest.mark.parametrize("classes", ["text", "gda"])
 def test_averages_of_logits(classes):
     def case(device):
-        made = segmentor(device, average="logits", smoothings=SMOOTHED["pamr"], **WINDOWS["windows"])
+        made = segmentor(device, average="logits", stages=SMOOTHED["pamr"], **WINDOWS["windows"])
         texts = made.embed(CLASSES) if classes == "text" else gda(made, device)
         (one,) = made.encode_resized([BATCH[0]], [(50, 70)])
         (bytes_,) = made.encode_resized([(255 * BATCH[0]).byte().to(device)], [(50, 70)])

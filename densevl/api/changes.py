@@ -23,7 +23,7 @@ from densevl.core.errors import UsageError, suggestion
 from densevl.core.registry import Registry
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
-from densevl.dense.smoothing import SMOOTHINGS
+from densevl.dense.stages import STAGES
 from densevl.encoders import ENCODERS
 from densevl.regions.detectors import DETECTORS
 from densevl.regions.embedders import REGION_EMBEDDERS
@@ -49,7 +49,7 @@ REGISTRIES = {
     "readout": READOUTS,
     "refiners": REFINERS,
     "classifier": CLASSIFIERS,
-    "smoothings": SMOOTHINGS,
+    "stages": STAGES,
 }
 """The registry behind each argument that holds a member of one, or a list of them."""
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size, first_cells
+from densevl.core.geometry import Extent, Size, first_cells
 from densevl.core.vocabulary import Vocabulary
 
 __all__ = ["ClosedSet", "DenseFeatures", "Embedded", "TextEmbeddings", "TextVectors", "check_same_model"]
@@ -26,7 +26,7 @@ class DenseFeatures:
     Attributes:
         grid: one vector for each patch, not normalised; rows run down, columns run right. Those of a feature stack lie
             in a space of their own.
-        patch_size: side of a patch in pixels of the encoded input.
+        patch_size: side of a patch in pixels of the encoded input, rounded where the grid was stretched.
         model_id: identity of the encoder and its weights.
         keys: by which patches are compared, where they were needed: of the last attention, heads concatenated, or
             made by a refiner of earlier maps.
@@ -34,6 +34,10 @@ class DenseFeatures:
         foreground: logit of each patch showing a thing rather than background, where a refiner knows it.
         summary: what each image looks like in short, the mean over its patches of what the middle block of the encoder
             puts out; no readout or refiner changes it.
+        extent: what the grid covers evenly, in pixels of each encoded image; None for patches of ``patch_size`` pixels
+            from the upper left corner.
+        whole: one vector for each image, in the joint space and not normalised, where a readout was asked for it.
+        regions: the region of each cell of a grid of its own, below 0 for none, where a readout made regions.
     """
 
     grid: Float[Tensor, "n d h w"]
@@ -43,6 +47,9 @@ class DenseFeatures:
     maps: Mapping[str, Float[Tensor, "n _ _ _"]] = field(default_factory=dict)
     foreground: Float[Tensor, "n h w"] | None = None
     summary: Float[Tensor, "n _"] | None = None
+    extent: Extent | None = None
+    whole: Float[Tensor, "n d"] | None = None
+    regions: Int[Tensor, "n _ _"] | None = None
 
     @classmethod
     def cat(cls, batches: "Sequence[DenseFeatures]") -> "DenseFeatures":
@@ -52,7 +59,8 @@ class DenseFeatures:
             return first
         maps = {name: torch.cat([p.maps[name] for p in batches]) for name in first.maps}
         optional = {name: _cat([getattr(p, name) for p in batches]) for name in OPTIONAL}
-        return cls(torch.cat([p.grid for p in batches]), first.patch_size, first.model_id, maps=maps, **optional)
+        grid = torch.cat([p.grid for p in batches])
+        return cls(grid, first.patch_size, first.model_id, maps=maps, extent=first.extent, **optional)
 
     def inside(self, size: Size) -> "DenseFeatures":
         """The features without the rows and columns of patches that lie wholly outside of the encoded images.
@@ -86,13 +94,14 @@ class DenseFeatures:
                 self.patch_size,
                 self.model_id,
                 maps={name: pieces[i] for name, pieces in maps.items()},
+                extent=self.extent,
                 **{name: pieces[i] for name, pieces in optional.items()},
             )
             for i, grid in enumerate(grids)
         ]
 
 
-OPTIONAL = ("keys", "foreground", "summary")
+OPTIONAL = ("keys", "foreground", "summary", "whole", "regions")
 """Fields of :class:`DenseFeatures` that are there where somebody needed or made them."""
 
 

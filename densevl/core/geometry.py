@@ -15,6 +15,7 @@ from torch import Tensor
 
 __all__ = [
     "Box",
+    "Extent",
     "Size",
     "bin_coverage",
     "box_ious",
@@ -31,6 +32,9 @@ Size = tuple[int, int]
 
 Box = tuple[int | float, int | float, int | float, int | float]
 """x0, y0, x1, y1, half-open."""
+
+Extent = tuple[int | float, int | float, int | float, int | float]
+"""Left, top, right, bottom of what a map covers, in pixels of an image, beyond which it may reach."""
 
 
 def resized_size(size: Size, short_side: int, long_side: int = 2048) -> Size:

@@ -1,4 +1,5 @@
-"""The contracts of the dense family: what reads the last block, what refines features, what smooths scores.
+"""The contracts of the dense family: what reads the last block, what refines features, what changes
+texts, scores and labels.
 
 Each says what it needs beside its input in :class:`densevl.encoders.contracts.Needs`, and what decides its result in
 ``name``, which stands in reports and in the fingerprint by which runs resume. Where a member needs all windows of an
@@ -6,16 +7,37 @@ image (``needs.windows``), its batch is these windows, in reading order; where i
 features that come of it serve one vocabulary.
 """
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from densevl.core.features import DenseFeatures
-from densevl.encoders.contracts import Encoder, LastBlock, Needs
+from densevl.core.features import DenseFeatures, TextEmbeddings
+from densevl.encoders.contracts import Encoder, LastBlock, Needs, Window
 
-__all__ = ["PixelSmoothing", "Readout", "Refiner", "Smoothing", "named"]
+__all__ = ["Guide", "LabelStage", "PatchStage", "PixelStage", "Read", "Readout", "Refiner", "TextStage", "named"]
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What a readout makes, where it is more than tokens of the patches of each image.
+
+    Attributes:
+        grid: on any grid that covers the encoded images evenly: of each image, or one where ``spliced``.
+        joint: whether it lies in the joint space; tokens go through the encoder's head otherwise.
+        whole: one vector for each image, in the joint space and not normalised.
+        regions: the region of each cell of a grid of its own that covers the images evenly, below 0 for none.
+        spliced: whether the grid is one map of the whole image that all of the batch were cut from; the readout needs
+            ``windows`` then.
+    """
+
+    grid: Float[Tensor, "m c h w"]
+    joint: bool = False
+    whole: Float[Tensor, "b d"] | None = None
+    regions: Int[Tensor, "b _ _"] | None = None
+    spliced: bool = False
 
 
 @runtime_checkable
@@ -33,8 +55,24 @@ class Readout(Protocol):
     @property
     def name(self) -> str: ...
 
-    def __call__(self, last: LastBlock, /) -> Float[Tensor, "b c h w"]:
-        """Tokens before the last normalisation and the projection, on the grid of the patches or on a finer one."""
+    def __call__(self, last: LastBlock, /) -> Float[Tensor, "b c h w"] | Read:
+        """Tokens before the last normalisation and the projection, on any grid that covers the images evenly."""
+        ...
+
+
+@runtime_checkable
+class Guide(Protocol):
+    """A second encoder, whose features tell which patches of an image belong together; no text is compared with them.
+
+    Attributes:
+        name: its kind, weights and every setting, for reports and fingerprints.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, images: Float[Tensor, "b 3 H W"], /) -> DenseFeatures:
+        """Features of images of one size, RGB in [0, 1], on a grid of its own that covers them evenly."""
         ...
 
 
@@ -72,12 +110,15 @@ class Refiner(Protocol):
 
 
 @runtime_checkable
-class Smoothing(Protocol):
-    """Changes the class probabilities of the windows of one image on the patch grid.
+class PatchStage(Protocol):
+    """Changes the scores of the windows of one image on the patch grid.
 
     Attributes:
-        needs: keys that it reads.
+        needs: beside keys, which the features then carry, what it is called with by name: ``texts``, ``windows``
+            (their boxes in the image) and ``images`` (the windows themselves, RGB in [0, 1]).
         name: its kind and every setting, for reports and fingerprints.
+        acts_on: ``"probabilities"`` of classes, or ``"cosines"`` of queries, as averages of logits are made of. A stage
+            that does not say acts on probabilities.
     """
 
     @property
@@ -86,18 +127,24 @@ class Smoothing(Protocol):
     @property
     def name(self) -> str: ...
 
-    def __call__(self, probabilities: Float[Tensor, "n k h w"], features: DenseFeatures, /) -> Float[Tensor, "n k h w"]:
-        """Smooth what the classifier gave for the features."""
+    def __call__(
+        self, scores: Float[Tensor, "n k h w"], features: DenseFeatures, /, **given: Any
+    ) -> Float[Tensor, "n k h w"]:
+        """Better scores of the features."""
         ...
 
 
 @runtime_checkable
-class PixelSmoothing(Protocol):
+class PixelStage(Protocol):
     """Changes the scores of an image at its pixels, by what the image shows.
 
     Attributes:
+        needs: what it is called with by name: ``texts``; the image it has always.
         name: its kind and every setting, for reports and fingerprints.
         on_pixels: True.
+        acts_on: ``"scores"``, those of queries where logits are averaged (cosines) and those of classes otherwise, or
+            ``"probabilities"`` of classes, whichever way they were made. A stage that does not say acts on scores.
+        class_by_class: whether the scores of each class change by themselves, so that a few can be taken at a time.
     """
 
     on_pixels: bool
@@ -105,8 +152,56 @@ class PixelSmoothing(Protocol):
     @property
     def name(self) -> str: ...
 
-    def __call__(self, scores: Float[Tensor, "k H W"], image: Float[Tensor, "3 H W"], /) -> Float[Tensor, "k H W"]:
-        """Smooth scores of an image, which is RGB in [0, 1]."""
+    def __call__(
+        self, scores: Float[Tensor, "k H W"], image: Float[Tensor, "3 H W"], /, **given: Any
+    ) -> Float[Tensor, "k H W"]:
+        """Better scores of an image, which is RGB in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class TextStage(Protocol):
+    """Changes the texts by what an image shows, before they are compared with it.
+
+    Attributes:
+        name: its kind and every setting, for reports and fingerprints.
+        on_texts: True.
+    """
+
+    on_texts: bool
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, texts: TextEmbeddings, features: DenseFeatures, /) -> TextEmbeddings:
+        """Texts with the same vocabulary; a class that shall not be found loses its queries."""
+        ...
+
+
+@runtime_checkable
+class LabelStage(Protocol):
+    """Changes the labels of an image at its pixels.
+
+    Attributes:
+        name: its kind and every setting, for reports and fingerprints.
+        on_labels: True.
+    """
+
+    on_labels: bool
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(
+        self, labels: Int[Tensor, "H W"], features: DenseFeatures, windows: Sequence[Window], /
+    ) -> Int[Tensor, "H W"]:
+        """Better labels.
+
+        Args:
+            labels: of the image as given.
+            features: of its windows, with what a readout has found beside them.
+            windows: their boxes in the resized image.
+        """
         ...
 
 

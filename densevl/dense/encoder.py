@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
+from densevl.core.geometry import Extent, Size
 from densevl.core.registry import build
-from densevl.dense.contracts import Readout, Refiner
+from densevl.dense.contracts import Read, Readout, Refiner
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.stack import StackRefiner
 from densevl.encoders import ENCODERS
-from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Encoder, LastBlock, Needs, Window, join_needs
-from densevl.encoders.images import whole_patches
+from densevl.encoders.contracts import DENSE_BORDERS, NOTHING, POSITIONS, Encoder, LastBlock, Needs, Window, join_needs
+from densevl.encoders.images import continued
 from densevl.weights.opened import random_seed
 
 __all__ = ["DenseEncoder", "read_dense"]
@@ -32,7 +33,7 @@ class DenseEncoder(nn.Module):
         refiners: modules that map dense features to dense features, in order; built, or their configs.
         positions: how the position embedding is resized, one of :data:`densevl.encoders.contracts.POSITIONS`.
         border: what becomes of sides that are no multiple of the patch, one of
-            :data:`densevl.encoders.contracts.BORDERS`.
+            :data:`densevl.encoders.contracts.DENSE_BORDERS`.
 
     Raises:
         UsageError: where a setting is unknown, or the encoder embeds no patches.
@@ -48,7 +49,7 @@ class DenseEncoder(nn.Module):
         border: str = "black",
     ) -> None:
         super().__init__()
-        for name, value, known in (("positions", positions, POSITIONS), ("border", border, BORDERS)):
+        for name, value, known in (("positions", positions, POSITIONS), ("border", border, DENSE_BORDERS)):
             if value not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}; got {value!r}")
         built = build(ENCODERS, encoder)
@@ -123,8 +124,6 @@ class DenseEncoder(nn.Module):
         Raises:
             UsageError: where a need is not met, or the images have another layout.
         """
-        if self.border == "drop":  # refiners see what the encoder sees
-            images = whole_patches(images, self.encoder.patch_size, self.border)
         features = read_dense(
             self.encoder,
             images,
@@ -135,6 +134,12 @@ class DenseEncoder(nn.Module):
             windows=windows,
             texts=texts,
         )
+        if self._refiners and len(features.grid) != len(images):
+            raise UsageError(
+                f"{self.readout.name} makes one map of all windows, which refiners do not know; leave them"
+            )
+        if self.border != "black":  # refiners see what the encoder sees
+            images, _ = continued(images, self.encoder.patch_size, self.border, getattr(self.encoder, "mean", None))
         for refiner in self._refiners:
             features = refiner(features, images if refiner.needs.images else None)
         return replace(features, maps={})
@@ -198,8 +203,7 @@ def read_dense(
         texts: the vocabulary that the features shall serve.
 
     Raises:
-        UsageError: where windows or texts are needed and were not given, or the readout gave another grid than one
-            whose patches are whole pixels.
+        UsageError: where windows or texts are needed and were not given.
     """
     needs = join_needs([readout.needs, needs])
     if needs.windows and windows is None:
@@ -208,7 +212,8 @@ def read_dense(
         raise UsageError(f"{readout.name} needs the texts while it encodes; encode the image together with its classes")
     middle = _middle(encoder)
     wanted = join_needs([needs, Needs(maps=middle)])
-    last = encoder.last_block(images, wanted, positions=positions, border=border)
+    seen, extent = continued(images, encoder.patch_size, border, getattr(encoder, "mean", None))
+    last = encoder.last_block(seen, wanted, positions=positions, border="drop" if border == "centre56" else border)
     summary = _summary(last, middle)
     last = replace(
         last,
@@ -216,11 +221,35 @@ def read_dense(
         windows=windows if needs.windows else None,
         texts=texts if needs.texts else None,
     )
-    tokens = readout(last)
-    rows, grid = last.grid[0], (tokens.shape[2], tokens.shape[3])
-    patch = encoder.patch_size * rows // grid[0]
-    if grid[0] * patch != encoder.patch_size * rows or grid[1] * patch != encoder.patch_size * last.grid[1]:
-        raise UsageError(f"{readout.name} gave a grid of {grid}, which does not cut patches of {last.grid} evenly")
-    features = encoder.to_joint(tokens.flatten(2).mT).mT.unflatten(2, grid)
+    read = readout(last)
+    if not isinstance(read, Read):
+        read = Read(read)
+    grid = read.grid if read.joint else encoder.to_joint(read.grid.flatten(2).mT).mT.unflatten(2, read.grid.shape[2:])
+    if read.spliced:
+        extent = _whole(windows or ())
+        summary = None if summary is None else summary.mean(0, keepdim=True)
     keys = last.keys() if needs.keys else None
-    return DenseFeatures(features, patch, encoder.model_id, keys, last.maps, summary=summary)
+    cells = (grid.shape[2], grid.shape[3])
+    patch = encoder.patch_size if cells == last.grid else max(1, round((extent[3] - extent[1]) / cells[0]))
+    even = border == "black" and not read.spliced and (cells == last.grid or _of_patches(cells, patch, extent))
+    return DenseFeatures(
+        grid,
+        patch,
+        encoder.model_id,
+        keys,
+        last.maps,
+        summary=summary,
+        extent=None if even else extent,
+        whole=read.whole,
+        regions=read.regions,
+    )
+
+
+def _whole(windows: Sequence[Window]) -> Extent:
+    """The image that windows were cut from."""
+    return 0, 0, max(window[2] for window in windows), max(window[3] for window in windows)
+
+
+def _of_patches(cells: Size, patch: int, extent: Extent) -> bool:
+    """True where cells are patches of whole pixels from the upper left corner on."""
+    return extent == (0, 0, cells[1] * patch, cells[0] * patch)

@@ -170,5 +170,5 @@ class StackRefiner(nn.Module):
         stride = self.stack.stride
         grid = tuple(side * features.patch_size // stride for side in features.grid.shape[2:])
         maps: list[Any] = [features.grid if name == FEATURES else features.maps[name] for name in self.stack.maps]
-        stacked = DenseFeatures(stack_maps(maps, (grid[0], grid[1])), stride, features.model_id)
+        stacked = DenseFeatures(stack_maps(maps, (grid[0], grid[1])), stride, features.model_id, extent=features.extent)
         return stacked if images is None else stacked.inside((images.shape[2], images.shape[3]))

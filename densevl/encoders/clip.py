@@ -200,10 +200,21 @@ class CLIPEncoder(WholeImageEncoder):
         Raises:
             UsageError: where the images have another layout, a map is unknown, or a setting is.
         """
-        x, blocks, grid, maps = self._run(images, self.depth - 1, needs.maps, positions, border)
-        guide = None if needs.guide is None else needs.guide(images)
-        seen = images if needs.images else None
-        return LastBlock(x, blocks[-1], grid, self.image.prefix, maps, seen, guide)
+        states = _places(needs.states, self.depth)
+        x, blocks, grid, maps = self._run(images, self.depth - 1, needs.maps, positions, border, states)
+        return LastBlock(
+            x,
+            blocks[-1],
+            grid,
+            self.image.prefix,
+            maps,
+            images=images if needs.images else None,
+            guide=None if needs.guide is None else needs.guide(images),
+            states={name: states[name % self.depth] for name in needs.states},
+            blocks=blocks,
+            to_joint=self.image.to_joint,
+            pool=self.image.pool,
+        )
 
     @torch.no_grad()
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
@@ -276,14 +287,21 @@ class CLIPEncoder(WholeImageEncoder):
         names: Sequence[str] = (),
         positions: str = "size",
         border: str = "black",
+        states: dict[int, Any] | None = None,
     ) -> tuple[Float[Tensor, "b n c"], Sequence[Block], Size, dict[str, Tensor]]:
-        """Tokens behind the first ``count`` blocks, the blocks on their grid, the grid, and maps of these blocks."""
+        """Tokens behind the first ``count`` blocks, the blocks on their grid, the grid, and maps of these blocks.
+
+        The tokens before each block whose place is a key of ``states`` are put in there.
+        """
+        states = {} if states is None else states
         check_images(images)
         wanted = self._wanted(names)
         whole = normalise(whole_patches(images, self.patch_size, border), self.mean, self.std).to(self.image.dtype)
         if isinstance(self.image, ConvolutionalTower):
             if positions != "size":
                 raise UsageError(f"positions={positions} resizes a position embedding, which convolutions do not have")
+            if states:
+                raise UsageError("tokens between blocks were asked of a tower of convolutions; take readout=plain")
             last, found = self.image.maps(whole, list(wanted))
             grid = (last.shape[2], last.shape[3])
             maps = {name: found[index] for index, taps in wanted.items() for name, _ in taps}
@@ -291,9 +309,13 @@ class CLIPEncoder(WholeImageEncoder):
         x, grid = self.image.tokens(whole, positions)
         blocks, maps = self.image.blocks_on(grid, positions), {}
         for index, block in enumerate(blocks[:count]):
+            if index in states:
+                states[index] = x
             pieces = run_block(block, x)
             x = pieces["out"]
             maps.update({name: self._on_grid(pieces[tap], grid) for name, tap in wanted[index]})
+        if count in states:
+            states[count] = x
         return x, blocks, grid, maps
 
     def _wanted(self, names: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
@@ -310,6 +332,21 @@ def _joint_width(model: Any) -> int:
     """Width of the joint space, which towers of open_clip and ours tell, and texts where the image tower does not."""
     found = (getattr(model.visual, name, None) for name in ("output_dim", "dim"))
     return int(next((width for width in found if width is not None), None) or model.text.output_dim)
+
+
+def _places(names: Sequence[int], depth: int) -> dict[int, Any]:
+    """The places between blocks that are wanted, from the front, with nothing at them yet.
+
+    Raises:
+        UsageError: where one lies behind the last block's input.
+    """
+    for name in names:
+        if not -depth <= name < depth:
+            raise UsageError(
+                f"tokens behind block {name} were asked of an image tower of {depth} blocks, of which the last is read "
+                f"by itself; ask for 0 to {depth - 1}, or for -1 to {-depth}"
+            )
+    return {name % depth: None for name in names}
 
 
 def _by_block(

@@ -22,6 +22,7 @@ from densevl.core.understood import Understood
 
 __all__ = [
     "BORDERS",
+    "DENSE_BORDERS",
     "NOTHING",
     "POSITIONS",
     "ConvolutionalTower",
@@ -47,6 +48,10 @@ BORDERS: tuple[str, ...] = ("black", "drop")
 """What becomes of a side that is no multiple of the patch: ``"black"`` continues the image in zeros at the right and
 the bottom, before it is normalised; ``"drop"`` leaves the rest out, and the map is later stretched over the image."""
 
+DENSE_BORDERS: tuple[str, ...] = (*BORDERS, "centre56")
+"""The same for dense features, which know where the image lies: ``"centre56"`` continues it to a multiple of 56 pixels
+on both sides, in the mean colour of the encoder's training, and cuts off what lies outside (ProxyCLIP and its kin)."""
+
 
 NO_HEADS = (
     "the last block of this image tower has lost its attention, so there are no {} to read; take readout=maskclip or "
@@ -70,6 +75,8 @@ class Needs(NamedTuple):
         windows: all windows of one image together, with the boxes where they lie.
         texts: the embeddings of the vocabulary. Features then belong to it: an image encoded for one vocabulary cannot
             be labelled with another.
+        states: tokens between the blocks by their place: 0 is what enters the first block, i what the i-th block puts
+            out; negative places count from the end, -1 being what enters the last block.
     """
 
     maps: tuple[str, ...] = ()
@@ -78,6 +85,7 @@ class Needs(NamedTuple):
     guide: Callable[[Float[Tensor, "b 3 H W"]], DenseFeatures] | None = None
     windows: bool = False
     texts: bool = False
+    states: tuple[int, ...] = ()
 
 
 NOTHING = Needs()
@@ -93,6 +101,7 @@ def join_needs(needs: Sequence[Needs]) -> Needs:
         next((one.guide for one in needs if one.guide is not None), None),
         any(one.windows for one in needs),
         any(one.texts for one in needs),
+        tuple(sorted({place for one in needs for place in one.states})),
     )
 
 
@@ -110,6 +119,10 @@ class LastBlock:
         guide: the features of a second encoder, where the needs include one.
         windows: the box of each image in the image that all of the batch were cut from, where the needs include it.
         texts: the vocabulary that the features shall serve, where the needs include it.
+        states: tokens between the blocks, prefix included, by the places that the needs name.
+        blocks: all blocks, first to last, on this grid; none of a tower of convolutions.
+        to_joint: from tokens behind the last block, "b n c", to the joint space, each by itself.
+        pool: from all tokens behind the last block to whole images in the joint space, not normalised.
     """
 
     tokens: Float[Tensor, "b n c"]
@@ -121,6 +134,10 @@ class LastBlock:
     guide: DenseFeatures | None = None
     windows: Sequence[Window] | None = None
     texts: TextEmbeddings | None = None
+    states: Mapping[int, Float[Tensor, "b n c"]] = field(default_factory=dict)
+    blocks: Sequence[Block] = ()
+    to_joint: Callable[[Float[Tensor, "b n c"]], Float[Tensor, "b n d"]] | None = None
+    pool: Callable[[Float[Tensor, "b n c"]], Float[Tensor, "b d"]] | None = None
 
     def on_grid(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b c h w"]:
         """The patches among tokens, on their grid; tokens without a prefix are taken as patches alone."""

@@ -3,15 +3,21 @@
 Convention: images are RGB in [0, 1].
 """
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size, first_cells, pad_to_multiple
+from densevl.core.geometry import Extent, Size, first_cells, pad_to_multiple
 from densevl.encoders.contracts import BORDERS
 
-__all__ = ["check_images", "fit", "whole_patches"]
+__all__ = ["check_images", "continued", "fit", "whole_patches"]
+
+CENTRED = 56
+"""Sides are continued to a multiple of so many pixels: patches of 8 and of 14 divide it."""
 
 
 def check_images(images: Tensor) -> None:
@@ -48,6 +54,40 @@ def whole_patches(
             raise UsageError(f"an image of {height}×{width} holds no patch of {patch_size} pixels; enlarge it")
         return first_cells(images, rows, columns)
     return pad_to_multiple(images, patch_size)
+
+
+def continued(
+    images: Float[Tensor, "b 3 H W"], patch_size: int, border: str, colour: Sequence[float] | None
+) -> tuple[Float[Tensor, "b 3 H2 W2"], Extent]:
+    """Images as an encoder shall see them, and what a map of their patches covers of the images given.
+
+    Sides are multiples of the patch, or, with ``"centre56"``, of 56; of these an encoder drops the rest.
+
+    Args:
+        images: any size, RGB in [0, 1].
+        patch_size: side of a patch in pixels.
+        border: one of :data:`densevl.encoders.contracts.DENSE_BORDERS`.
+        colour: RGB in [0, 1], by which ``"centre56"`` continues an image; None for an encoder that tells none.
+
+    Raises:
+        UsageError: where the border is another, has no colour, or leaves no patch.
+    """
+    height, width = images.shape[2:]
+    if border != "centre56":
+        whole = whole_patches(images, patch_size, border)
+        across, down = (width, height) if border == "drop" else (whole.shape[3], whole.shape[2])
+        return whole, (0, 0, across, down)
+    if colour is None:
+        raise UsageError(
+            "border=centre56 continues images in the mean colour of the encoder's training, and this encoder tells "
+            "none; take border=drop or border=black"
+        )
+    rows, columns = -height % CENTRED, -width % CENTRED
+    left, top = columns // 2, rows // 2
+    centred = torch.tensor(colour).to(images)[:, None, None].expand(len(images), 3, height + rows, width + columns)
+    centred = centred.clone()
+    centred[:, :, top : top + height, left : left + width] = images
+    return centred, (-left, -top, width + columns - left, height + rows - top)
 
 
 def fit(

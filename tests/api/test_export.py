@@ -172,7 +172,7 @@ def test_naclip_with_a_threshold(tmp_path):
     ("settings", "complaint"),
     [
         ({"window": 112, "stride": 56}, r"windows of 112 pixels.*--set window=null"),
-        ({"smoothings": ["pamr"]}, r"smooths its scores by pamr.*--set 'smoothings=\[\]'"),
+        ({"stages": ["pamr"]}, r"smooths its scores by pamr.*--set 'stages=\[\]'"),
         ({"dtype": "bfloat16"}, "graphs are of float32"),
         ({"name": "mini-regions"}, "labels pixels by regions"),
     ],

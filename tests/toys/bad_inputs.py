@@ -378,7 +378,7 @@ def odd_calls(ground: Ground, rng: np.random.Generator) -> Iterator[Case]:
         "regions",
         "readout",
         "refiners",
-        "smoothings",
+        "stages",
         "short_side",
         "temperature",
         "window",

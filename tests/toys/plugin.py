@@ -18,7 +18,7 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.dense.contracts import named
 from densevl.dense.readouts import READOUTS
-from densevl.dense.smoothing import SMOOTHINGS
+from densevl.dense.stages import STAGES
 from densevl.encoders import ENCODERS
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.contracts import LastBlock, Needs
@@ -144,7 +144,7 @@ class ToyTexts:
         return last.on_grid(last.tokens) * (1 + last.texts.vectors.square().mean())
 
 
-@SMOOTHINGS.register_module("toy-blur")
+@STAGES.register_module("toy-blur")
 @dataclass(frozen=True)
 class ToyBlur:
     """Each patch takes the mean of its neighbours."""

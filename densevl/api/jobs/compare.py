@@ -107,7 +107,7 @@ def _encode(
 ) -> EncodedImage:
     """The resized image as one window, as MaskCLIP sees it, with the map that the heads read."""
     dense = segmentor.dense
-    needs = join_needs([heads.needs, *(stage.needs for stage in segmentor.smoothings)])
+    needs = join_needs([heads.needs, segmentor.stages.needs])
     features = read_dense(dense.encoder, images, dense.readout, needs, positions=dense.positions, border=dense.border)
     plan = WindowPlan((images.shape[2], images.shape[3]), None)
     return EncodedImage(features, plan, pixels.shape[:2], pixels)

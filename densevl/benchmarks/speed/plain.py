@@ -41,7 +41,7 @@ class PlainSegmentor:
     """
 
     def __init__(self, segmentor: Segmentor) -> None:
-        extras = [*segmentor.refiners, *segmentor.smoothings, *segmentor.pixel_smoothings]
+        extras = [*segmentor.refiners, *segmentor.stages]
         self.heads = extras.pop(0) if extras and isinstance(extras[0], DinoiserRefiner) else None
         self.tapped = None if self.heads is None else _tapped_block(self.heads.layer, segmentor.encoder.depth)
         weight = next(segmentor.parameters())

@@ -110,7 +110,7 @@ def dinoiser_rows() -> list[Row]:
     teacher |= {"sub_patch": heads.sub_patch, "radius": heads.radius, "rounds": heads.rounds}
     return [
         Row(MASKCLIP, best),
-        Row("+ key smoothing and denoising", _built(UNREFINED, smoothings=MASKCLIP_PLUS)),
+        Row("+ key smoothing and denoising", _built(UNREFINED, stages=MASKCLIP_PLUS)),
         Row("MaskCLIP at the size of the rows below", bare),
         Row(HEADS, refined),
         Row("with the teacher in place of the heads", _built(REFINED, refiners=(teacher,))),

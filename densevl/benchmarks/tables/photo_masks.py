@@ -37,16 +37,16 @@ LARGE = 20_000
 """Pixels of a half that a name has more than to count as large."""
 
 DENSE: Mapping[str, Any] = {"blend": None, "classifier.others": 0.02}
-RAW = {**DENSE, "refiners": [], "smoothings": []}
+RAW = {**DENSE, "refiners": [], "stages": []}
 
 STEPS: Mapping[str, Mapping[str, Any]] = {
     "raw maps, short side 448": {**RAW, "short_side": 448, "classifier.count": "sum", "classifier.others": 1},
     "everything else counts little": {**RAW, "short_side": 448, "classifier.count": "sum"},
     "short side 320": {**RAW, "classifier.count": "sum"},
     "names by their likeliest class": RAW,
-    "patches of 8 pixels": {**DENSE, "smoothings": []},
+    "patches of 8 pixels": {**DENSE, "stages": []},
     "these, and appearance": DENSE,
-    "patches and regions": {"smoothings": []},
+    "patches and regions": {"stages": []},
     "regions and appearance: the model": {},
 }
 """The rows: changes of the model, from its raw maps to none."""

@@ -6,7 +6,7 @@ each made unit and brought to these patches, follow each other in one unit vecto
 
     key = unit(r(unit(m_1)), …, r(unit(m_n)))      as :func:`densevl.dense.stack.stack_maps` does it
 
-A smoothing such as :class:`densevl.dense.smoothing.appearance.Appearance` compares patches by their keys.
+A smoothing such as :class:`densevl.dense.stages.appearance.Appearance` compares patches by their keys.
 
 Convention: half-pixel centres; the finer grid ends with the image, not with its padding.
 """

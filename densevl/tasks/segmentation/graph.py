@@ -36,7 +36,7 @@ class SegmentationGraph(nn.Module):
 
     Raises:
         UsageError: where the output is unknown, or the segmentor does what the graph would not do: windows,
-            smoothings, readouts that look at more than the images, classifiers that are made of examples.
+            stages, readouts that look at more than the images, classifiers that are made of examples.
     """
 
     queries: Tensor | None
@@ -164,11 +164,11 @@ def _check_all_in_graph(segmentor: LabelMaker) -> Segmentor:
             f"the model looks through windows of {segmentor.window} pixels, and a graph sees the image whole; "
             "set window=null (--set window=null) to export the model without windows, whose labels differ a little"
         )
-    stages: list[Any] = [*segmentor.smoothings, *segmentor.pixel_smoothings]
+    stages: list[Any] = list(segmentor.stages)
     if stages:
         raise UsageError(
             f"the model smooths its scores by {stages[0].name}, which is not in the graph; "
-            "set smoothings=[] (--set 'smoothings=[]') to export it without"
+            "set stages=[] (--set 'stages=[]') to export it without"
         )
     needs = segmentor.dense.needs
     for unmet, what in ((needs.guide, "a second encoder"), (needs.windows, "windows"), (needs.texts, "the classes")):

@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size
+from densevl.core.geometry import Extent, Size
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["label", "scores"]
@@ -62,17 +62,24 @@ def _hats(positions: Float[Tensor, " p"], cells: int) -> Float[Tensor, "p cells"
 
 @lru_cache(maxsize=128)
 def _axis(
-    starts: tuple[int, ...], window: int, pitch: float, cells: int, length: int, out: int, device: torch.device
+    starts: tuple[int, ...],
+    window: int,
+    first: int | float,
+    pitch: float,
+    cells: int,
+    length: int,
+    out: int,
+    device: torch.device,
 ) -> _Axis:
     """The axis of ``length`` resized pixels with windows at ``starts``, seen at ``out`` pixels. Built in float64.
 
-    A window has ``cells`` patches, whose centres are ``pitch`` pixels apart.
+    A window has ``cells`` patches of ``pitch`` pixels each, which begin ``first`` pixels behind its own begin.
     """
     pixels = torch.arange(length, dtype=torch.float64)
     upsampled = []
     for start in starts:
         inside = (pixels >= start) & (pixels < start + window)
-        upsampled.append(inside[:, None] * _hats((pixels - start + 0.5) / pitch - 0.5, cells))
+        upsampled.append(inside[:, None] * _hats((pixels - start - first + 0.5) / pitch - 0.5, cells))
     merged = torch.cat(upsampled, dim=1)
     merged /= merged.sum(1, keepdim=True)  # each window that sees the pixel contributes 1: the sum is their count
 
@@ -85,23 +92,25 @@ def _axis(
     return _Axis(merged[knots].float().to(device), left.to(device), weights.float().to(device))
 
 
-def _axes(plan: WindowPlan, patch: int, size: Size, device: torch.device, border: str) -> tuple[_Axis, _Axis]:
-    starts, cells = (plan.ys, plan.xs), plan.grid(patch, border)
-    # A map whose border was dropped is stretched over the whole window.
-    pitches = [side / n if border == "drop" else float(patch) for side, n in zip(plan.window_size, cells, strict=True)]
-    down, right = (
-        _axis(starts[i], plan.window_size[i], pitches[i], cells[i], plan.size[i], size[i], device) for i in range(2)
+def _axes(
+    plan: WindowPlan, grid: Size, patch: int, size: Size, device: torch.device, extent: Extent | None
+) -> tuple[_Axis, _Axis]:
+    left, top, right, bottom = extent or (0, 0, grid[1] * patch, grid[0] * patch)
+    sides = ((top, (bottom - top) / grid[0]), (left, (right - left) / grid[1]))
+    starts = (plan.ys, plan.xs)
+    down, across = (
+        _axis(starts[i], plan.window_size[i], *sides[i], grid[i], plan.size[i], size[i], device) for i in range(2)
     )
-    return down, right
+    return down, across
 
 
 def _stack(
-    probabilities: Float[Tensor, "n k h w"], plan: WindowPlan, patch: int, size: Size, border: str
+    probabilities: Float[Tensor, "n k h w"], plan: WindowPlan, patch: int, size: Size, extent: Extent | None
 ) -> Float32[Tensor, "rows columns k"]:
     """Lay the patches of all windows side by side, as the windows lie."""
     n, k, h, w = probabilities.shape
-    if n != len(plan) or (h, w) != plan.grid(patch, border) or k == 0:
-        rows, columns = plan.grid(patch, border)
+    rows, columns = plan.grid(patch) if extent is None else (h, w)
+    if n != len(plan) or (h, w) != (rows, columns) or k == 0:
         raise UsageError(
             f"probabilities: the plan has {len(plan)} windows of {rows}×{columns} patches of {patch} pixels, so "
             f"expected a shape of ({len(plan)}, classes, {rows}, {columns}), not ({n}, {k}, {h}, {w})"
@@ -122,7 +131,7 @@ def label(
     background: int | None = None,
     *,
     prune: bool = True,
-    border: str = "black",
+    extent: Extent | None = None,
 ) -> tuple[Int64[Tensor, "H W"], Float32[Tensor, "H W"]]:
     """Label every pixel of an image with its best class.
 
@@ -134,8 +143,8 @@ def label(
         threshold: pixels whose best score is below get ``background``.
         background: a class, or any other label.
         prune: ``False`` evaluates all classes everywhere, with the same result to the bit; for checks.
-        border: what became of sides of windows that are no multiple of the patch: ``"black"`` continued them, and what
-            lies beyond is cropped; ``"drop"`` left the rest out, and the map is stretched over the window.
+        extent: what the grid covers evenly, in pixels of each window, whatever the side of a patch; None for patches
+            from its upper left corner. What lies beyond the window is cropped.
 
     Returns:
         The labels, and the best score of each pixel. Of classes that tie to the last bit, one that wins at a corner of
@@ -149,8 +158,9 @@ def label(
             f"threshold={threshold}, background={background}: pixels below the threshold become background, "
             "so give both or neither"
         )
-    grid = _stack(probabilities, plan, patch_size, size, border)
-    y, x = _axes(plan, patch_size, size, grid.device, border)
+    grid = _stack(probabilities, plan, patch_size, size, extent)
+    cells = (probabilities.shape[2], probabilities.shape[3])
+    y, x = _axes(plan, cells, patch_size, size, grid.device, extent)
     labels = torch.empty(size, dtype=torch.int64, device=grid.device)
     best = torch.empty(size, dtype=torch.float32, device=grid.device)
     grid = x.knots @ grid
@@ -256,7 +266,7 @@ def scores(
     patch_size: int,
     size: Size,
     classes: Sequence[int] | None = None,
-    border: str = "black",
+    extent: Extent | None = None,
 ) -> Float32[Tensor, "c H W"]:
     """The score of each class at each pixel of the original image; large, 4 bytes × classes × pixels.
 
@@ -266,14 +276,15 @@ def scores(
         patch_size: side of a patch in pixels of the resized image.
         size: of the original image.
         classes: indices of the classes wanted, all by default.
-        border: ``"black"`` or ``"drop"``, what became of sides of windows that are no multiple of the patch.
+        extent: what the grid covers evenly, in pixels of each window; None for patches from its upper left corner.
 
     Raises:
         UsageError: where the probabilities do not fit the plan.
     """
     chosen = probabilities if classes is None else probabilities[:, list(classes)]
-    grid = _stack(chosen, plan, patch_size, size, border)
-    y, x = (axis.matrix() for axis in _axes(plan, patch_size, size, grid.device, border))
+    grid = _stack(chosen, plan, patch_size, size, extent)
+    cells = (chosen.shape[2], chosen.shape[3])
+    y, x = (axis.matrix() for axis in _axes(plan, cells, patch_size, size, grid.device, extent))
     result = torch.empty((grid.shape[2], *size), device=grid.device)
     for index, out in enumerate(result):
         torch.mm(y @ grid[:, :, index], x.T, out=out)

@@ -29,23 +29,26 @@ from densevl.classifiers.text import TextClassifier, grid_logits
 from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
-from densevl.core.geometry import Size, resized_size
+from densevl.core.geometry import Extent, Size, resized_size
 from densevl.core.images import resize_image, to_bytes, to_tensor
 from densevl.core.registry import build
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
-from densevl.dense.contracts import PixelSmoothing, Readout, Smoothing
+from densevl.dense.contracts import Readout
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
-from densevl.dense.smoothing import SMOOTHINGS
 from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace, understand
 from densevl.tasks.segmentation.labelling import label, scores
 from densevl.tasks.segmentation.region_blend import RegionBlend
+from densevl.tasks.segmentation.stages import Seen, Stages, run_patch_stages, run_pixel_stages
+from densevl.tasks.segmentation.streamed import Streamed, groups_of_classes
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["EncodedImage", "Segmentor"]
 
 AVERAGES = ("probabilities", "logits")
+
+UPSAMPLINGS = ("image", "direct")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +60,7 @@ class EncodedImage:
         plan: where the windows lie in the resized image.
         size: (height, width) of the image as given; label maps come in this size.
         image: the image as given, uint8 RGB (H, W, 3), for overlays; None where a pipeline resized it beforehand.
-        pixels: the resized image, RGB in [0, 1], where a smoothing reads it.
+        pixels: the resized image, RGB in [0, 1], where a stage reads it.
         texts: the vocabulary that it was encoded for, where the features belong to one.
     """
 
@@ -89,13 +92,18 @@ class Segmentor(nn.Module):
         background: background mode where :meth:`label` is not told another; see :class:`Background`.
         temperature: multiplies the cosines before the softmax; None for the factor that the encoder was trained with.
         classifier: how vectors and texts become class scores: a method, its config, or its name.
-        smoothings: stages that smooth class scores, in order: names, configs or built ones of ``densevl.dense``; those
-            on the patch grid come before those on pixels.
+        stages: stages that change texts, scores or labels, in order: names, configs or built ones of
+            :data:`densevl.dense.stages.STAGES`. Those of texts come first, then those on the patch grid, on pixels, and
+            of labels.
         average: what is averaged over windows: ``"probabilities"``, or ``"logits"``, of which the softmax over all
             queries is then taken at every pixel of the image and, last, the largest of a class (NACLIP and its kin).
+        normalise: where logits are averaged, whether the probabilities of the classes are made to sum to 1 after the
+            largest of each class was taken; SCLIP and its kin leave them, and thresholds depend on it.
+        upsampling: from patches to the pixels of the image as given: ``"image"`` through those of the resized image,
+            ``"direct"`` at once, for whole images alone.
         positions: how the position embedding is resized, one of :data:`densevl.encoders.contracts.POSITIONS`.
         border: what becomes of sides that are no multiple of the patch, one of
-            :data:`densevl.encoders.contracts.BORDERS`.
+            :data:`densevl.encoders.contracts.DENSE_BORDERS`.
         blend: mixes the vectors of regions into the dense features: arguments of a
             :class:`densevl.tasks.segmentation.region_blend.RegionBlend`, or a built one; None for dense features alone.
         window_batch: windows that go through the encoder together.
@@ -114,8 +122,10 @@ class Segmentor(nn.Module):
         background: Any = None,
         temperature: float | None = 100.0,
         classifier: ClassifierMethod | Mapping[str, Any] | str = "text",
-        smoothings: Sequence[Any] = (),
+        stages: Sequence[Any] = (),
         average: str = "probabilities",
+        normalise: bool = True,
+        upsampling: str = "image",
         positions: str = "size",
         border: str = "black",
         blend: RegionBlend | Mapping[str, Any] | None = None,
@@ -131,19 +141,22 @@ class Segmentor(nn.Module):
         self.classifier: ClassifierMethod = build(CLASSIFIERS, classifier)
         if not hasattr(self.classifier, "fit"):
             raise UsageError(f"classifier must be one of {', '.join(CLASSIFIERS.names)}; got {classifier!r}")
-        stages: list[Any] = [build(SMOOTHINGS, stage) for stage in smoothings]
-        self.smoothings: list[Smoothing] = [stage for stage in stages if not getattr(stage, "on_pixels", False)]
-        self.pixel_smoothings: list[PixelSmoothing] = [stage for stage in stages if getattr(stage, "on_pixels", False)]
-        if self.smoothings and average == "logits":
+        self.stages = Stages(stages)
+        if average == "logits" and self.stages.of_probabilities:
             raise UsageError(
-                f"average=logits makes no probabilities of patches, which {self.smoothings[0].name} smooths"
+                f"average=logits makes no probabilities of patches, which {self.stages.of_probabilities[0].name} "
+                "changes; take average=probabilities"
             )
+        if upsampling not in UPSAMPLINGS:
+            raise UsageError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}; got {upsampling!r}")
+        if upsampling == "direct" and window is not None:
+            raise UsageError(f"upsampling=direct goes with whole images, window=None; got a window of {window}")
         self.templates = templates
         self.short_side, self.long_side = short_side, long_side
         self.window, self.stride = window, stride
         self.background = Background.parse(background)
         self.temperature = self.dense.encoder.temperature if temperature is None else temperature
-        self.average = average
+        self.average, self.normalise, self.upsampling = average, normalise, upsampling
         self.window_batch = window_batch
         self._check_background(self.background)
         self.eval()
@@ -201,8 +214,10 @@ class Segmentor(nn.Module):
             "stride": self.stride,
             "background": str(self.background),
             "temperature": self.temperature,
-            "smoothings": [stage.name for stage in self.smoothings] + [stage.name for stage in self.pixel_smoothings],
+            "stages": self.stages.names,
             "average": self.average,
+            "normalise": self.normalise,
+            "upsampling": self.upsampling,
             "dtype": str(self.encoder.dtype).removeprefix("torch."),
         }
 
@@ -296,16 +311,16 @@ class Segmentor(nn.Module):
                 encoded = DenseFeatures.cat([self.dense(batch, self._keys, texts=texts) for batch in windows])
                 for i, part in zip(members, encoded.split([len(crops[i]) for i in members]), strict=True):
                     features[i] = part
-        kept = [image if self.pixel_smoothings else None for image in images]
+        kept = [image if self.stages.reads_pixels else None for image in images]
         made_for = texts if self.encodes_for_texts else None
         return [
-            EncodedImage(one, plan, size, pixels=pixels, texts=made_for)
+            EncodedImage(one, _covered(one, plan), size, pixels=pixels, texts=made_for)
             for one, plan, size, pixels in zip(features, plans, sizes, kept, strict=True)
         ]
 
     @property
     def _keys(self) -> bool:
-        return any(stage.needs.keys for stage in self.smoothings)
+        return self.stages.needs.keys
 
     @torch.inference_mode()
     def embed(self, vocabulary: Vocabulary, background: Any = None, partly: bool = False) -> TextEmbeddings:
@@ -397,10 +412,8 @@ class Segmentor(nn.Module):
         Raises:
             UsageError: where the classes belong to another model or space, or the image was encoded for others.
         """
-        classifier = self._classifier(encoded, classes)
-        result = grid_logits(encoded.features.grid, classifier).softmax(dim=1)
-        for stage in self.smoothings:
-            result = stage(result, encoded.features)
+        result = self._patch_scores(encoded, self._classifier(encoded, classes)).softmax(dim=1)
+        result = run_patch_stages(self.stages.of_probabilities, result, encoded.features, self._seen(encoded, classes))
         if isinstance(classes, TextEmbeddings):
             background, foreground = classes.vocabulary.background, encoded.features.foreground
             if classes.delta is not None and background is not None:
@@ -419,7 +432,8 @@ class Segmentor(nn.Module):
                 f"{self.dense.readout.name} reads them while it encodes; encode it again for others"
             )
         if isinstance(classes, TextEmbeddings):
-            classes = self.classifier.fit(classes, temperature=self.temperature)
+            adapted = self.stages.adapt(classes, encoded.features)
+            classes = self.classifier.fit(adapted, temperature=self.temperature)
         if self.dense.stack is not None and classes.space is None:
             raise UsageError(
                 "the image was encoded for classes taught by examples, and texts cannot be compared with it"
@@ -442,20 +456,22 @@ class Segmentor(nn.Module):
         """
         threshold: float | None = getattr(classes, "threshold", None)
         background = None if threshold is None else classes.vocabulary.background
-        if self.average == "probabilities" and not self.pixel_smoothings:
-            return label(
+        if self.average == "probabilities" and not self.stages.of_pixels:
+            labels, best = label(
                 self.probabilities(encoded, classes),
-                encoded.plan,
-                encoded.features.patch_size,
-                encoded.size,
+                *self._drawn(encoded),
                 threshold=threshold,
                 background=background,
-                border=self.dense.border,
+                extent=self._extent(encoded),
             )
-        best, labels = self.scores(encoded, classes).max(dim=0)
-        if threshold is not None and background is not None:
-            labels[best < threshold] = background
-        return labels, best
+        else:
+            if self.average == "logits" and not self.stages.of_pixel_probabilities and self.stages.class_by_class:
+                labels, best = self._streamed(encoded, classes)
+            else:
+                best, labels = self.scores(encoded, classes).max(dim=0)
+            if threshold is not None and background is not None:
+                labels[best < threshold] = background
+        return self.stages.relabel(labels, encoded.features, encoded.plan.boxes), best
 
     @torch.inference_mode()
     def scores(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Float32[Tensor, "k H W"]:
@@ -468,22 +484,96 @@ class Segmentor(nn.Module):
         Raises:
             UsageError: where the classes belong to another model or space, or the image was encoded for others.
         """
+        image, given = self._image(encoded), {"texts": classes if isinstance(classes, TextEmbeddings) else None}
         if self.average == "probabilities":
-            return self._on_pixels(self.probabilities(encoded, classes), encoded)
+            result = self._on_pixels(self.probabilities(encoded, classes), encoded)
+            result = run_pixel_stages(self.stages.of_pixel_scores, result, image, given)
+        else:
+            classifier = self._classifier(encoded, classes)
+            result = self._on_pixels(self._query_scores(encoded, classifier, classes), encoded)
+            result = run_pixel_stages(self.stages.of_pixel_scores, result, image, given)
+            if isinstance(classifier, TextClassifier):
+                queries = result.mul_(classifier.temperature).softmax(dim=0)
+                result = classifier.of_classes(queries.movedim(0, -1)).movedim(-1, 0)
+                result = result / result.sum(dim=0, keepdim=True) if self.normalise else result
+            else:
+                result = result.softmax(dim=0)
+        return run_pixel_stages(self.stages.of_pixel_probabilities, result, image, given)
+
+    def _streamed(
+        self, encoded: EncodedImage, classes: TextEmbeddings | Classifier
+    ) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
+        """Labels and best probabilities where logits are averaged, a few classes at a time."""
+        image, given = self._image(encoded), {"texts": classes if isinstance(classes, TextEmbeddings) else None}
         classifier = self._classifier(encoded, classes)
+        cosines = self._query_scores(encoded, classifier, classes)
+        texts = classifier.texts if isinstance(classifier, TextClassifier) else None
+        owners = torch.arange(cosines.shape[1]) if texts is None else texts.query_classes.cpu()
+        temperature = 1.0 if texts is None else classifier.temperature  # type: ignore[attr-defined]
+        seen = Streamed(encoded.size, cosines.device, self.normalise)
+        for members, queries in groups_of_classes(owners, encoded.size):
+            some = self._on_pixels(cosines[:, queries.to(cosines.device)], encoded)
+            some = run_pixel_stages(self.stages.of_pixel_scores, some, image, given).mul_(temperature)
+            seen.add(members, owners[queries], some)
+        return seen.labels, seen.best
+
+    def _seen(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Seen:
+        images = None
+        if self.stages.needs.images and encoded.pixels is not None:
+            images = encoded.plan.crop(encoded.pixels[None])
+        return Seen(encoded.plan.boxes, classes if isinstance(classes, TextEmbeddings) else None, images)
+
+    def _query_scores(
+        self, encoded: EncodedImage, classifier: Classifier, classes: TextEmbeddings | Classifier
+    ) -> Float32[Tensor, "n q h w"]:
+        """Cosines of each query at each patch behind the stages of cosines; logits of classes taught by examples."""
         if not isinstance(classifier, TextClassifier):
-            return self._on_pixels(grid_logits(encoded.features.grid, classifier), encoded).softmax(dim=0)
-        logits = self._on_pixels(grid_logits(encoded.features.grid, classifier.of_queries), encoded)
-        result = classifier.of_classes(logits.softmax(dim=0).movedim(0, -1)).movedim(-1, 0)
-        return result / result.sum(dim=0, keepdim=True)
+            if self.stages.of_cosines:
+                stage = self.stages.of_cosines[0].name
+                raise UsageError(f"{stage} changes cosines of texts, and these classes were taught by examples")
+            return grid_logits(encoded.features.grid, classifier)
+        cosines = grid_logits(encoded.features.grid, replace(classifier, temperature=1.0).of_queries)
+        seen = self._seen(encoded, classes)
+        return run_patch_stages(self.stages.of_cosines, cosines, encoded.features, seen)
+
+    def _patch_scores(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n k h w"]:
+        """Logits of each class at each patch."""
+        if not self.stages.of_cosines:
+            return grid_logits(encoded.features.grid, classifier)
+        logits = self._query_scores(encoded, classifier, getattr(classifier, "texts", classifier))
+        if isinstance(classifier, TextClassifier):
+            logits = classifier.of_classes(logits.mul_(classifier.temperature).movedim(1, -1), -torch.inf)
+            logits = logits.movedim(-1, 1)
+        return logits
+
+    def _drawn(self, encoded: EncodedImage) -> tuple[WindowPlan, int, Size]:
+        """The plan, the side of a patch and the size by which patches are brought to pixels."""
+        plan = WindowPlan(encoded.size, None) if self.upsampling == "direct" else encoded.plan
+        return plan, encoded.features.patch_size, encoded.size
+
+    def _extent(self, encoded: EncodedImage) -> Extent | None:
+        """What the grid covers of each window, in pixels of the plan of :meth:`_drawn`."""
+        extent = encoded.features.extent
+        if self.upsampling == "image":
+            return extent
+        rows, columns = encoded.features.grid.shape[2:]
+        patch, (height, width) = encoded.features.patch_size, encoded.plan.size
+        left, top, right, bottom = extent or (0, 0, columns * patch, rows * patch)
+        across, down = encoded.size[1] / width, encoded.size[0] / height
+        return left * across, top * down, right * across, bottom * down
 
     def _on_pixels(self, values: Float[Tensor, "n q h w"], encoded: EncodedImage) -> Float32[Tensor, "q H W"]:
-        """Values of the patches of all windows at the pixels of the image as given, smoothed there."""
-        result = scores(values, encoded.plan, encoded.features.patch_size, encoded.size, border=self.dense.border)
-        for stage in self.pixel_smoothings:
-            if encoded.pixels is None:
-                raise UsageError(f"{stage.name} reads the image, which was encoded without it; encode it again")
-            pixels = encoded.pixels[None].to(result)
-            image = F.interpolate(pixels, encoded.size, mode="bilinear", align_corners=False)[0]
-            result = stage(result, image)
-        return result
+        """Values of the patches of all windows at the pixels of the image as given."""
+        return scores(values, *self._drawn(encoded), extent=self._extent(encoded))
+
+    def _image(self, encoded: EncodedImage) -> Float32[Tensor, "3 H W"] | None:
+        """The image at the pixels as given, resized back from what the encoder saw; None where none of it was kept."""
+        if encoded.pixels is None or not self.stages.of_pixels:
+            return None
+        pixels = encoded.pixels[None].to(encoded.features.grid.device, torch.float32)
+        return F.interpolate(pixels, encoded.size, mode="bilinear", align_corners=False)[0]
+
+
+def _covered(features: DenseFeatures, plan: WindowPlan) -> WindowPlan:
+    """The plan of the windows that features are of: the whole image where a readout made one map of all windows."""
+    return plan if len(features.grid) == len(plan) else WindowPlan(plan.size, None)

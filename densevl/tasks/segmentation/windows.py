@@ -71,16 +71,14 @@ class WindowPlan:
         height, width = self.window_size
         return tuple((x, y, x + width, y + height) for y in self.ys for x in self.xs)
 
-    def grid(self, patch_size: int, border: str = "black") -> Size:
-        """Patches of a window, which is padded at the right and the bottom to whole patches, or loses its rest.
+    def grid(self, patch_size: int) -> Size:
+        """Patches of a window, which is padded at the right and the bottom to whole patches.
 
         Args:
             patch_size: side of a patch in pixels.
-            border: ``"black"`` for padding, ``"drop"`` for losing the rest.
         """
         height, width = self.window_size
-        rest = 0 if border == "drop" else patch_size - 1
-        return (height + rest) // patch_size, (width + rest) // patch_size
+        return -(-height // patch_size), -(-width // patch_size)
 
     def crop(self, image: Float[Tensor, "b c H W"]) -> Float[Tensor, "windows c h w"]:
         """Cut the windows out, image by image and in reading order: ``b * len(self)`` of them.

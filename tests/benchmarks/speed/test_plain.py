@@ -76,7 +76,7 @@ def test_the_fast_path_computes_the_same(refiners: list) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"smoothings": ["prompt-denoising"]}, {"smoothings": ["key-smoothing"]}, {"readout": "maskclip-reduced"}],
+    [{"stages": ["prompt-denoising"]}, {"stages": ["key-smoothing"]}, {"readout": "maskclip-reduced"}],
 )
 def test_what_is_not_written_down_is_refused(changes: dict) -> None:
     with pytest.raises(UsageError, match="plain implementation is MaskCLIP"):

@@ -29,7 +29,7 @@ def segmentor():
         readout="plain",
         refiners=[{"type": "finer", "side": 8, "maps": MAPS}],
         classifier={"type": "closed-set", "count": "largest", "others": 0.02},
-        smoothings=["appearance"],
+        stages=["appearance"],
         background="others",
         templates="none",
         short_side=64,

@@ -129,7 +129,7 @@ def test_any_size_has_labels(segmentor: Segmentor, size: tuple[int, int]) -> Non
 
 
 def test_smoothing_by_keys_behind_them() -> None:
-    segmentor = build_segmentor("mini", short_side=32, smoothings=[{"type": "key-smoothing", "threshold": 0.9}])
+    segmentor = build_segmentor("mini", short_side=32, stages=[{"type": "key-smoothing", "threshold": 0.9}])
     image = render(3, 0, (32, 40), "val").image
     (encoded,) = segmentor.encode([image])
     labels, _ = segmentor.label(encoded, segmentor.embed(Vocabulary.parse("ring, grass, sand")))

@@ -177,7 +177,7 @@ def test_smoothing_and_denoising_change_what_they_should(encoder):
         make(encoder),
         make(
             encoder,
-            smoothings=[{"type": "prompt-denoising", "threshold": 0.3}, {"type": "key-smoothing", "threshold": 1.0}],
+            stages=[{"type": "prompt-denoising", "threshold": 0.3}, {"type": "key-smoothing", "threshold": 1.0}],
         ),
     )
     encoded = refined.encode([picture(50, 70)])[0]
@@ -235,13 +235,13 @@ def test_averaging_logits_is_not_averaging_probabilities(encoder):
 def test_settings_that_would_be_ignored_are_refused(encoder, heads):
     with pytest.raises(UsageError, match="which average=logits does not make"):
         make(encoder, average="logits", refiners=[heads], background="head")
-    with pytest.raises(UsageError, match=r"prompt-denoising\(threshold=0.5\) smooths"):
-        make(encoder, average="logits", smoothings=["prompt-denoising"])
+    with pytest.raises(UsageError, match=r"prompt-denoising\(threshold=0.5\) changes"):
+        make(encoder, average="logits", stages=["prompt-denoising"])
 
 
 def test_pixels_are_smoothed_behind_everything_else(encoder):
     texts = make(encoder).embed(ANIMALS)
-    plain, smoothed = make(encoder), make(encoder, smoothings=[{"type": "pamr", "steps": 2, "dilations": [2]}])
+    plain, smoothed = make(encoder), make(encoder, stages=[{"type": "pamr", "steps": 2, "dilations": [2]}])
     before, after = (one.scores(one.encode([picture(50, 70)])[0], texts) for one in (plain, smoothed))
     assert not torch.allclose(before, after, atol=1e-4)
     (unseen,) = plain.encode([picture(50, 70)])

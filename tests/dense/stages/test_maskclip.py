@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densevl.core.errors import UsageError
-from densevl.dense.smoothing import maskclip as refine
-from densevl.dense.smoothing.maskclip import denoise, smooth_by_keys
+from densevl.dense.stages import maskclip as refine
+from densevl.dense.stages.maskclip import denoise, smooth_by_keys
 
 
 def case(seed=0, n=2, k=4, h=3, w=5, c=6):

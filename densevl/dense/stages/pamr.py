@@ -42,6 +42,7 @@ class PAMR:
     dilations: Sequence[int] = (8, 16)
 
     on_pixels = True
+    class_by_class = True
     needs = Needs(images=True)
 
     def __post_init__(self) -> None:

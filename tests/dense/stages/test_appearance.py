@@ -6,7 +6,7 @@ import torch
 
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
-from densevl.dense.smoothing.appearance import EPSILON, Appearance, learn_appearance
+from densevl.dense.stages.appearance import EPSILON, Appearance, learn_appearance
 
 
 def case(seed=0, n=2, k=3, h=3, w=4, c=5):

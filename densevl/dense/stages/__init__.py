@@ -1,0 +1,15 @@
+"""Ways to smooth class scores, on the patch grid or at the pixels; one file a method."""
+
+from densevl.core.registry import Registry
+
+__all__ = ["STAGES"]
+
+STAGES = Registry(
+    "stage",
+    {
+        "appearance": "densevl.dense.stages.appearance:Appearance",
+        "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
+        "pamr": "densevl.dense.stages.pamr:PAMR",
+        "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
+    },
+)

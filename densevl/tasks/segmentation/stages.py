@@ -1,0 +1,166 @@
+"""The stages of a segmentor, sorted by what they change: texts, scores of patches, scores of pixels, labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from densevl.core.errors import UsageError
+from densevl.core.features import DenseFeatures, TextEmbeddings
+from densevl.core.registry import build
+from densevl.dense.contracts import LabelStage, PatchStage, PixelStage, TextStage
+from densevl.dense.stages import STAGES
+from densevl.encoders.contracts import Needs, Window, join_needs
+
+__all__ = ["Seen", "Stages", "run_patch_stages", "run_pixel_stages"]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Whatever a stage of patches may ask for beside scores and features.
+
+    Attributes:
+        windows: boxes of the windows in the resized image.
+        texts: the vocabulary; None for classes that were taught by examples alone.
+        images: the windows, RGB in [0, 1]; None where no stage needs them.
+    """
+
+    windows: Sequence[Window]
+    texts: TextEmbeddings | None = None
+    images: Float[Tensor, "n 3 h w"] | None = None
+
+    def given(self, stage: Any) -> dict[str, Any]:
+        """What a stage needs, by name.
+
+        Raises:
+            UsageError: where it needs texts, and there are none.
+        """
+        needs = _needs(stage)
+        if needs.texts and self.texts is None:
+            raise UsageError(f"{stage.name} compares patches with texts, and these classes were taught by examples")
+        return {name: getattr(self, name) for name in ("windows", "texts", "images") if getattr(needs, name)}
+
+
+class Stages(nn.Module):
+    """The stages of a segmentor, in the order in which they run.
+
+    Args:
+        members: names, configs or built stages of :data:`densevl.dense.stages.STAGES`.
+
+    Attributes:
+        of_texts: change the texts by what an image shows.
+        of_patches: change scores on the patch grid.
+        of_pixels: change scores at the pixels.
+        of_labels: change labels.
+    """
+
+    def __init__(self, members: Sequence[Any] = ()) -> None:
+        super().__init__()
+        built: list[Any] = [build(STAGES, member) for member in members]
+        kinds = ("on_texts", "on_pixels", "on_labels")
+        self.of_texts: list[TextStage] = [one for one in built if getattr(one, "on_texts", False)]
+        self.of_pixels: list[PixelStage] = [one for one in built if getattr(one, "on_pixels", False)]
+        self.of_labels: list[LabelStage] = [one for one in built if getattr(one, "on_labels", False)]
+        self.of_patches: list[PatchStage] = [one for one in built if not any(getattr(one, k, False) for k in kinds)]
+        self.weighted = nn.ModuleList(one for one in built if isinstance(one, nn.Module))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([*self.of_texts, *self.of_patches, *self.of_pixels, *self.of_labels])
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+    @property
+    def needs(self) -> Needs:
+        """The needs of all stages together."""
+        return join_needs([_needs(one) for one in self])
+
+    @property
+    def names(self) -> list[str]:
+        """Each with its settings, in the order in which they run."""
+        return [one.name for one in self]
+
+    @property
+    def reads_pixels(self) -> bool:
+        """True where a stage looks at the image itself."""
+        return bool(self.of_pixels) or self.needs.images
+
+    @property
+    def of_cosines(self) -> list[PatchStage]:
+        """Stages of patches that act on the cosines of queries."""
+        return [one for one in self.of_patches if getattr(one, "acts_on", "probabilities") == "cosines"]
+
+    @property
+    def of_probabilities(self) -> list[PatchStage]:
+        """Stages of patches that act on the probabilities of classes."""
+        return [one for one in self.of_patches if getattr(one, "acts_on", "probabilities") == "probabilities"]
+
+    @property
+    def of_pixel_scores(self) -> list[PixelStage]:
+        """Stages of pixels that act on scores as they come from the patches."""
+        return [one for one in self.of_pixels if getattr(one, "acts_on", "scores") == "scores"]
+
+    @property
+    def of_pixel_probabilities(self) -> list[PixelStage]:
+        """Stages of pixels that act on the probabilities of classes."""
+        return [one for one in self.of_pixels if getattr(one, "acts_on", "scores") == "probabilities"]
+
+    @property
+    def class_by_class(self) -> bool:
+        """True where the scores of each class change at the pixels by themselves."""
+        return all(getattr(one, "class_by_class", False) for one in self.of_pixels)
+
+    def adapt(self, texts: TextEmbeddings, features: DenseFeatures) -> TextEmbeddings:
+        """Texts as they are compared with an image."""
+        for stage in self.of_texts:
+            texts = stage(texts, features)
+        return texts
+
+    def relabel(
+        self, labels: Int[Tensor, "H W"], features: DenseFeatures, windows: Sequence[Window]
+    ) -> Int[Tensor, "H W"]:
+        """Labels behind the stages of labels."""
+        for stage in self.of_labels:
+            labels = stage(labels, features, windows)
+        return labels
+
+
+def run_patch_stages(
+    stages: Sequence[PatchStage], scores: Float[Tensor, "n q h w"], features: DenseFeatures, seen: Seen
+) -> Float[Tensor, "n q h w"]:
+    """Scores behind stages of patches."""
+    for stage in stages:
+        scores = stage(scores, features, **seen.given(stage))
+    return scores
+
+
+def run_pixel_stages(
+    stages: Sequence[PixelStage],
+    scores: Float[Tensor, "q H W"],
+    image: Float[Tensor, "3 H W"] | None,
+    given: Mapping[str, Any],
+) -> Float[Tensor, "q H W"]:
+    """Scores behind stages of pixels.
+
+    Args:
+        stages: in order.
+        scores: of queries or classes.
+        image: of the same size; None where it was let go.
+        given: values that a stage may need, by name.
+
+    Raises:
+        UsageError: where the image was let go, or a stage needs texts and there are none.
+    """
+    for stage in stages:
+        if image is None:
+            raise UsageError(f"{stage.name} reads the image, which was encoded without it; encode it again")
+        if _needs(stage).texts and given.get("texts") is None:
+            raise UsageError(f"{stage.name} reads texts, and these classes were taught by examples")
+        scores = stage(scores, image, **({"texts": given["texts"]} if _needs(stage).texts else {}))
+    return scores
+
+
+def _needs(stage: Any) -> Needs:
+    return getattr(stage, "needs", Needs())

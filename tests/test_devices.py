@@ -347,7 +347,10 @@ SMOOTHED = {
     "appearance": ["appearance"],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "tlp": [{"type": "tlp", "grid": 20, "steps": 3}],
 }
+OF_COSINES = ("tlp",)
+"""Those of cosines of queries, which are averaged."""
 
 
 def test_every_smoothing_is_tried():
@@ -356,7 +359,8 @@ def test_every_smoothing_is_tried():
 
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
-    settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
+    average = "logits" if smoothing in OF_COSINES else "probabilities"
+    settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
 
     def case(device):
         made = segmentor(device, **settings)

@@ -12,5 +12,6 @@ STAGES = Registry(
         "min-area": "densevl.dense.stages.min_area:MinArea",
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
+        "tlp": "densevl.dense.stages.tlp:TextLaplacian",
     },
 )

@@ -9,6 +9,7 @@ STAGES = Registry(
     {
         "appearance": "densevl.dense.stages.appearance:Appearance",
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
+        "min-area": "densevl.dense.stages.min_area:MinArea",
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
     },

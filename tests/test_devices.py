@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 from toys import timm_towers
+from toys.guides import with_guide
 from toys.pretend_device import Away, pretended_device
 from toys.region_models import ALPHA, grain_encoder_of, save_alpha
 from toys.timm_towers import KINDS
@@ -241,7 +242,7 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    check(lambda device: DenseEncoder(encoder(device), readout)(BATCH.to(device), keys))
+    check(lambda device: DenseEncoder(encoder(device), with_guide(readout)).to(device)(BATCH.to(device), keys))
 
 
 def teachers(device: Where, **settings: Any) -> Teachers:
@@ -361,6 +362,7 @@ SMOOTHED = {
     "appearance": ["appearance"],
     "lposs": [{"type": "lposs", "neighbours": 20}],
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
+    "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
 }
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
+from toys.guides import GUIDED, ColourGuide, with_guide
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -47,26 +48,27 @@ def pictures(tower, count=2):
     return torch.rand(count, 3, 3 * patch - 3, 2 * patch - 5, generator=torch.Generator().manual_seed(1))
 
 
-def works_on_each(dense, tower):
+def works_on_each(dense, tower, grid=None):
     """Features of a batch are finite, on the right grid, and those of its images."""
     images = pictures(tower)
     features = dense(images)
     one, all_of_it = dense(images[1:]).grid, features.grid
     assert all_of_it.isfinite().all()
     assert all_of_it.shape[:2] == (2, encoder(tower).dim)
-    assert tuple(all_of_it.shape[2:]) == tuple(-(-side // features.patch_size) for side in images.shape[2:])
+    expected = grid or tuple(-(-side // features.patch_size) for side in images.shape[2:])
+    assert tuple(all_of_it.shape[2:]) == expected
     torch.testing.assert_close(all_of_it[1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
 
 
 @pytest.mark.parametrize("readout", READOUTS.names)
 @pytest.mark.parametrize("tower", TOWERS)
 def test_readouts(tower, readout):
-    dense = DenseEncoder(encoder(tower), readout)
+    dense = DenseEncoder(encoder(tower), with_guide(readout))
     if tower in OF_CONVOLUTIONS and readout != "plain":
         with pytest.raises(UsageError, match=NO_ATTENTION):
             dense(pictures(tower))
         return
-    works_on_each(dense, tower)
+    works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
 
 
 @pytest.mark.parametrize("refiner", REFINERS)

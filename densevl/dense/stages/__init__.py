@@ -8,8 +8,12 @@ STAGES = Registry(
     "stage",
     {
         "appearance": "densevl.dense.stages.appearance:Appearance",
+        "class-scores": "densevl.dense.stages.whole_image:ClassScores",
+        "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
+        "min-max": "densevl.dense.stages.min_max:MinMax",
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
+        "redundancy": "densevl.dense.stages.whole_image:Redundancy",
     },
 )

@@ -9,6 +9,8 @@ STAGES = Registry(
     {
         "appearance": "densevl.dense.stages.appearance:Appearance",
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
+        "lposs": "densevl.dense.stages.lposs:LPOSS",
+        "lposs-pixels": "densevl.dense.stages.lposs_pixels:LPOSSPixels",
         "min-area": "densevl.dense.stages.min_area:MinArea",
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",

@@ -78,7 +78,7 @@ class Table:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The table as JSON values: of a figure measured several times mean, deviation and all values; None for none."""
+        """The table as JSON values; of a figure measured several times mean, deviation and all values."""
         columns = self.head[1:]
         rows = [
             {"name": name, **{column: _recorded(cell) for column, cell in zip(columns, cells, strict=True)}}

@@ -128,7 +128,7 @@ class DenseEncoder(nn.Module):
             self.encoder,
             images,
             self.readout,
-            join_needs([self.needs, Needs(keys=keys and not self._makes_keys)]),
+            join_needs([*(refiner.needs for refiner in self._refiners), Needs(keys=keys and not self._makes_keys)]),
             positions=self.positions,
             border=self.border,
             windows=windows,
@@ -205,7 +205,7 @@ def read_dense(
     Raises:
         UsageError: where windows or texts are needed and were not given.
     """
-    needs = join_needs([readout.needs, needs])
+    of_others, needs = needs, join_needs([readout.needs, needs])
     if needs.windows and windows is None:
         raise UsageError(f"{readout.name} needs all windows of an image together, with their boxes; none were given")
     if needs.texts and texts is None:
@@ -226,6 +226,10 @@ def read_dense(
         read = Read(read)
     grid = read.grid if read.joint else encoder.to_joint(read.grid.flatten(2).mT).mT.unflatten(2, read.grid.shape[2:])
     if read.spliced:
+        if of_others.maps or of_others.keys:
+            raise UsageError(
+                f"{readout.name} makes one map of all windows, without maps and keys; leave what needs them"
+            )
         extent = _whole(windows or ())
         summary = None if summary is None else summary.mean(0, keepdim=True)
     keys = last.keys() if needs.keys else None
@@ -237,7 +241,7 @@ def read_dense(
         patch,
         encoder.model_id,
         keys,
-        last.maps,
+        {} if read.spliced else last.maps,
         summary=summary,
         extent=None if even else extent,
         whole=read.whole,

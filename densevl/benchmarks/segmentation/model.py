@@ -25,7 +25,7 @@ from densevl.core.images import resize_image
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary
 from densevl.metrics.confusion import Scores
-from densevl.tasks.segmentation.segmentor import EncodedImage
+from densevl.tasks.segmentation.encoded import EncodedImage
 
 __all__ = ["OpenVocabularyModel"]
 

@@ -27,7 +27,8 @@ from densevl.datasets.scenes import Scene
 from densevl.dense.refiners.sub_patches import on_sub_patches
 from densevl.metrics.confusion import confusion_matrix, scores_of
 from densevl.metrics.table import Table
-from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+from densevl.tasks.segmentation.encoded import EncodedImage
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["Row", "count", "dinoiser_rows", "dinoiser_table", "oracle", "true_regions"]
 

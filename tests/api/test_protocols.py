@@ -1,0 +1,59 @@
+"""The protocols of publications by name."""
+
+import inspect
+
+import pytest
+
+from densevl.api.models import model_entry, models
+from densevl.api.protocols import protocol, protocol_names
+from densevl.core.errors import UsageError
+from densevl.core.vocabulary import templates, vocabulary_names
+from densevl.tasks.segmentation.segmentor import Segmentor
+
+PAIRS = [(name, data) for name in protocol_names() for data in protocol(name).sets]
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_every_protocol_says_whose_it_is(name: str) -> None:
+    found = protocol(name)
+    assert found.title
+    assert "http" in found.paper
+    assert all(sentence.endswith(".") for sentence in found.unknown)
+
+
+@pytest.mark.parametrize(("name", "data"), PAIRS)
+def test_settings_are_those_of_a_segmentor(name: str, data: str) -> None:
+    settings = protocol(name).of_set(data)
+    assert set(settings) <= set(inspect.signature(Segmentor).parameters)
+    assert templates(settings["templates"])
+    assert data in vocabulary_names()
+
+
+def test_a_set_changes_what_it_names_alone() -> None:
+    found = protocol("sclip")
+    general, own = found.settings, found.of_set("voc21")
+    assert own == {**general, **{key: value for key, value in found.sets["voc21"].items() if key in own}}
+    assert (general["temperature"], own["temperature"]) == (40.0, 65.0)
+    assert found.of_set("my own data") == general
+
+
+def test_a_row_of_a_model_takes_the_settings_of_its_protocol() -> None:
+    for name, entry in models().items():
+        if entry.protocol:
+            found = protocol(entry.protocol)
+            assert {**entry.segmentor, **found.settings, "encoder": {}} == {**entry.segmentor, "encoder": {}}, name
+    naclip = model_entry("naclip")
+    assert (naclip.protocol, naclip.segmentor["readout"], naclip.segmentor["stages"]) == ("naclip", "naclip", ["pamr"])
+    assert naclip.weights == ("clip-vit-b16-openai",)
+
+
+def test_settings_may_be_changed_without_changing_the_table() -> None:
+    protocol("naclip").of_set("voc21")["stages"].append("appearance")
+    assert protocol("naclip").of_set("voc21")["stages"] == ["pamr"]
+
+
+def test_an_unknown_name_is_said_with_what_was_perhaps_meant() -> None:
+    with pytest.raises(UsageError, match="protocol 'slcip' is unknown; did you mean sclip"):
+        protocol("slcip")
+    with pytest.raises(UsageError, match=r"protocol '\*' is unknown"):
+        protocol("*")

@@ -247,7 +247,8 @@ def test_readouts(encoder, readout, keys):
 
     def case(device):
         made = encoder(device)
-        return DenseEncoder(made, fitted(readout)).to(device)(BATCH.to(device), keys, texts=some_texts(made))
+        dense = DenseEncoder(made, fitted(readout)).to(device)
+        return dense(BATCH.to(device), keys, windows=[(0, 0, 96, 64)], texts=some_texts(made))
 
     check(case)
 
@@ -371,13 +372,14 @@ SMOOTHED = {
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "cass-texts": [{"type": "cass-texts", "height": 0.5}],
     "tlp": [{"type": "tlp", "grid": 20, "steps": 3}],
     "min-max": ["min-max"],
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
     "cluster-vote": ["cluster-vote"],
 }
-READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
+READ = {"cass-texts": "cass", "redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
 """Readouts that stages want."""
 OF_COSINES = ("tlp",)
 """Stages of the cosines of queries, which are averaged."""

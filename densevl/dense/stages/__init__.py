@@ -8,6 +8,7 @@ STAGES = Registry(
     "stage",
     {
         "appearance": "densevl.dense.stages.appearance:Appearance",
+        "cass-texts": "densevl.dense.stages.cass_texts:CASSTexts",
         "class-scores": "densevl.dense.stages.whole_image:ClassScores",
         "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",

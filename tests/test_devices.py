@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 from toys import timm_towers
-from toys.guides import with_guide
 from toys.pretend_device import Away, pretended_device
+from toys.readouts import settled
 from toys.region_models import ALPHA, grain_encoder_of, save_alpha
 from toys.timm_towers import KINDS
 
@@ -242,7 +242,19 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    check(lambda device: DenseEncoder(encoder(device), with_guide(readout)).to(device)(BATCH.to(device), keys))
+    def case(device):
+        made = encoder(device)
+        return DenseEncoder(made, settled(readout, made)).to(device)(BATCH.to(device), keys)
+
+    check(case)
+
+
+def test_windows_that_are_read_together():
+    def case(device):
+        made = segmentor(device, readout="radseg", average="logits", **WINDOWS["windows"])
+        return labelled(made, made.embed(CLASSES))
+
+    check(case)
 
 
 def teachers(device: Where, **settings: Any) -> Teachers:

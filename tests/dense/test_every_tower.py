@@ -8,7 +8,8 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
-from toys.guides import GUIDED, ColourGuide, with_guide
+from toys.guides import GUIDED, ColourGuide
+from toys.readouts import OF_STATES, settled
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -63,12 +64,37 @@ def works_on_each(dense, tower, grid=None):
 @pytest.mark.parametrize("readout", READOUTS.names)
 @pytest.mark.parametrize("tower", TOWERS)
 def test_readouts(tower, readout):
-    dense = DenseEncoder(encoder(tower), with_guide(readout))
+    dense = DenseEncoder(encoder(tower), settled(readout, encoder(tower)))
+    if error := _refusal(tower, readout):
+        with pytest.raises(UsageError, match=error):
+            dense(pictures(tower))
+        return
     if tower in OF_CONVOLUTIONS and readout != "plain":
         with pytest.raises(UsageError, match=NO_ATTENTION):
             dense(pictures(tower))
         return
     works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
+
+
+def _refusal(tower, readout):
+    """What is said where a tower has no tokens between blocks, or an attention that pools."""
+    if tower == "resnet" and readout == "radseg":
+        return r"and the last one of this tower pools; take readout=maskclip"
+    if readout not in OF_STATES:
+        return None
+    if tower in OF_CONVOLUTIONS:
+        return r"tokens between blocks were asked of a tower of convolutions; take readout=plain"
+    if encoder(tower).depth < 2 and readout == "sfp":
+        return r"tokens behind block -2 were asked of an image tower of 1 blocks"
+    if tower == "resnet":
+        return r"the last one of this tower pools by attention; take readout=maskclip"
+    return None
+
+
+@pytest.mark.parametrize("readout", OF_STATES)
+def test_layers_of_twelve_blocks(readout):
+    with pytest.raises(UsageError, match=r"towers of 12, and this one has 4; set readout.middle, readout.early, rea"):
+        DenseEncoder(encoder("eva02"), readout)
 
 
 @pytest.mark.parametrize("refiner", REFINERS)

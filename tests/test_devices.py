@@ -247,7 +247,16 @@ def test_readouts(encoder, readout, keys):
 
     def case(device):
         made = encoder(device)
-        return DenseEncoder(made, fitted(readout))(BATCH.to(device), keys, texts=some_texts(made))
+        dense = DenseEncoder(made, fitted(readout, made)).to(device)
+        return dense(BATCH.to(device), keys, texts=some_texts(made))
+
+    check(case)
+
+
+def test_windows_that_are_read_together():
+    def case(device):
+        made = segmentor(device, readout="radseg", average="logits", **WINDOWS["windows"])
+        return labelled(made, made.embed(CLASSES))
 
     check(case)
 

@@ -223,6 +223,7 @@ def read_dense(
         maps={name: found for name, found in last.maps.items() if name in needs.maps},
         windows=windows if needs.windows else None,
         texts=texts if needs.texts else None,
+        extent=extent,
     )
     read = readout(last)
     if not isinstance(read, Read):

@@ -77,12 +77,12 @@ def works_on_each(dense, tower, grid=None):
 @pytest.mark.parametrize("tower", TOWERS)
 def test_readouts(tower, readout):
     error = _refusal(tower, readout)
+    head, texts = fitted(readout, encoder(tower)), some_texts(encoder(tower))
     if error is not None:
         with pytest.raises(UsageError, match=error):
-            dense = DenseEncoder(encoder(tower), fitted(readout, encoder(tower)))
-            dense(pictures(tower), texts=some_texts(encoder(tower)))
+            DenseEncoder(encoder(tower), head)(pictures(tower), texts=texts)
         return
-    dense = DenseEncoder(encoder(tower), fitted(readout, encoder(tower)))
+    dense = DenseEncoder(encoder(tower), head)
     works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -59,6 +60,8 @@ class DenseEncoder(nn.Module):
         if readout is None:
             raise UsageError(f"readout must be one of {', '.join(READOUTS.names)}; got None")
         self.readout: Readout = build(READOUTS, readout)
+        if hasattr(self.readout, "check"):  # of one that is not for every encoder
+            self.readout.check(self.encoder)
         self.refiners = nn.ModuleList(build(REFINERS, _of_width(refiner, built.width)) for refiner in refiners)
         for refiner in self._refiners:
             refiner.check(self.encoder)
@@ -234,6 +237,8 @@ def read_dense(
         summary = None if summary is None else summary.mean(0, keepdim=True)
     keys = last.keys() if needs.keys else None
     cells = (grid.shape[2], grid.shape[3])
+    if keys is not None and not read.spliced and cells != last.grid:
+        keys = F.interpolate(keys, cells, mode="bilinear", align_corners=False)
     patch = encoder.patch_size if cells == last.grid else max(1, round((extent[3] - extent[1]) / cells[0]))
     even = border == "black" and not read.spliced and (cells == last.grid or _of_patches(cells, patch, extent))
     return DenseFeatures(

@@ -19,6 +19,8 @@ ANIMALS = Vocabulary.parse("cat, dog")
         ("words", Background("words", background_words())),
         (0.5, Background("threshold", threshold=0.5)),
         ("threshold:0.25", Background("threshold", threshold=0.25)),
+        ("contrast", Background("contrast")),
+        ("contrast:scenes", Background("contrast", source="scenes")),
         ("head", Background("head", delta=0.99)),
         ("head:0.5", Background("head", delta=0.5)),
     ],
@@ -27,7 +29,9 @@ def test_parse_reads_what_users_write(value, expected):
     assert Background.parse(value) == expected
 
 
-@pytest.mark.parametrize("value", [None, "literal", "words:sky,wall", "threshold:0.25", "head", "head:0.5"])
+@pytest.mark.parametrize(
+    "value", [None, "literal", "words:sky,wall", "threshold:0.25", "head", "head:0.5", "contrast", "contrast:scenes"]
+)
 def test_text_round_trip(value):
     background = Background.parse(value)
     assert Background.parse(str(background)) == background
@@ -37,7 +41,7 @@ BAD_HEADS = ["head:0", "head:1.5", "head:nan", "head:high"]
 
 
 @pytest.mark.parametrize(
-    "value", [*BAD_HEADS, "threshold:high", "threshold:1.5", "threshold", 0, 1.0, "literal:x", "sky", []]
+    "value", [*BAD_HEADS, "threshold:high", "threshold:1.5", "threshold", 0, 1.0, "literal:x", "sky", [], "contrast:x"]
 )
 def test_bad_values_are_named(value):
     with pytest.raises(UsageError):
@@ -48,7 +52,7 @@ def test_none_changes_nothing():
     assert Background().extend(ANIMALS) is ANIMALS
 
 
-@pytest.mark.parametrize("mode", ["literal", "words:sky,wall", "threshold:0.4", "head"])
+@pytest.mark.parametrize("mode", ["literal", "words:sky,wall", "threshold:0.4", "head", "contrast"])
 def test_a_background_class_is_added(mode):
     extended = Background.parse(mode).extend(ANIMALS)
     assert len(extended) == 3

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from densevl.tasks.grounding.grounder import Grounder
     from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
     from densevl.tasks.search.index import RegionIndex
+    from densevl.tasks.segmentation.encoded import EncodedImage
     from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
-    from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+    from densevl.tasks.segmentation.segmentor import Segmentor
     from densevl.tasks.teaching.recognition import Recognition
 
 __all__ = [

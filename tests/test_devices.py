@@ -17,9 +17,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from open_clip import CustomTextCLIP
-from torch import Tensor
+from torch import Tensor, nn
 from toys import timm_towers
 from toys.pretend_device import Away, pretended_device
+from toys.readouts import fitted, some_texts
 from toys.region_models import ALPHA, grain_encoder_of, save_alpha
 from toys.timm_towers import KINDS
 
@@ -38,6 +39,7 @@ from densevl.dense.encoder import DenseEncoder, read_dense
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.refiners.found import FoundDecoder
+from densevl.dense.refiners.guide_keys import GuideKeys
 from densevl.dense.refiners.teachers import Teachers
 from densevl.dense.refiners.walk import WalkTeacher
 from densevl.dense.stages import STAGES
@@ -240,12 +242,41 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    check(lambda device: DenseEncoder(encoder(device), readout)(BATCH.to(device), keys))
+    if readout == "cliptrase" and encoder is timm_clip:
+        pytest.skip("it has no class token")
+
+    def case(device):
+        made = encoder(device)
+        dense = DenseEncoder(made, fitted(readout, made)).to(device)
+        return dense(BATCH.to(device), keys, texts=some_texts(made))
+
+    check(case)
+
+
+def test_windows_that_are_read_together():
+    def case(device):
+        made = segmentor(device, readout="radseg", average="logits", **WINDOWS["windows"])
+        return labelled(made, made.embed(CLASSES))
+
+    check(case)
 
 
 def teachers(device: Where, **settings: Any) -> Teachers:
     torch.manual_seed(1)
     return Teachers(vit(device), decoder=FoundDecoder(32), **settings).to(device)
+
+
+class ViTGuide(nn.Module):
+    """A guide by a small ViT."""
+
+    name = "vit"
+
+    def __init__(self, encoder: DINOEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> DenseFeatures:
+        return DenseFeatures(self.encoder.project(images, "value"), self.encoder.patch_size, self.name)
 
 
 REFINED: dict[str, Callable[[Where], Any]] = {
@@ -254,6 +285,7 @@ REFINED: dict[str, Callable[[Where], Any]] = {
         {"type": "dinoiser", "weights": "mini-dinoiser", "gamma": 0.6, "radius": 2.9, "rounds": 8, "sub_patch": 2}
     ),
     "finer": lambda device: {"type": "finer", "side": 4, "maps": ["blocks.0", "blocks.1"]},
+    "guide-keys": lambda device: GuideKeys(ViTGuide(vit(device))),
     "teachers": teachers,
     "teachers by keys": lambda device: teachers(device, part="key", foreground_encoder=vit(device)),
     "walk": lambda device: WalkTeacher(),
@@ -344,8 +376,17 @@ SMOOTHED = {
     "key-smoothing": ["prompt-denoising", {"type": "key-smoothing", "threshold": 0.9}],
     "key-smoothing, legacy": [{"type": "key-smoothing", "legacy": True, "threshold": 0.9}],
     "appearance": ["appearance"],
+    "lposs": [{"type": "lposs", "neighbours": 20}],
+    "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
+    "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "min-max": ["min-max"],
+    "redundancy": ["redundancy"],
+    "class-scores": ["class-scores", "cluster-vote"],
+    "cluster-vote": ["cluster-vote"],
 }
+READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
+"""Readouts that stages want."""
 
 
 def test_every_smoothing_is_tried():
@@ -355,6 +396,7 @@ def test_every_smoothing_is_tried():
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
     settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
+    settings["readout"] = fitted(READ.get(smoothing, "maskclip"))
 
     def case(device):
         made = segmentor(device, **settings)

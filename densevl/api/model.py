@@ -32,8 +32,9 @@ from densevl.regions.proposals import Proposals, as_regions, grid_regions
 from densevl.tasks.grounding.grounder import Grounder
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.segmentation.contracts import LabelMaker
+from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
-from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.taught import TaughtLabels
 
 __all__ = ["ClassesLike", "ImageSource", "Model"]

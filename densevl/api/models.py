@@ -1,6 +1,8 @@
 """The models that can be loaded by name: the configs of their components, as ``data/models.json`` has them.
 
-A row may extend another: mappings are merged, everything else is replaced. Plug-ins add rows by a file of their own.
+A row may extend another, and name a protocol (:mod:`densevl.api.protocols`) whose weights and settings of any data set
+it takes: mappings are merged, everything else is replaced; what the row says itself comes last. Plug-ins add rows by a
+file of their own.
 
 The weights of an image-text encoder are a model, too: those of a row whose readers they take. That row is the one that
 the weights table names, or :data:`ANY`, which is no model itself.
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from densevl.api.protocols import merged, protocol
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.plugins import plugin_rows
 from densevl.weights import WeightsEntry, is_cached, is_offline, weights_entry, weights_table
@@ -69,6 +72,7 @@ class ModelEntry:
         mask_maker: config of a mask maker, see :data:`densevl.regions.mask_makers.MASK_MAKERS`; empty where it names
             none.
         known: the ``weights`` that tell images of the kind that it knows from others; empty where nobody says.
+        protocol: name of the published protocol that it follows; empty where it follows none.
     """
 
     name: str
@@ -78,6 +82,7 @@ class ModelEntry:
     embedder: dict[str, Any] = field(default_factory=dict)
     mask_maker: dict[str, Any] = field(default_factory=dict)
     known: dict[str, Any] = field(default_factory=dict)
+    protocol: str = ""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -257,22 +262,13 @@ def _table() -> dict[str, ModelEntry]:
 
 
 def _extended(rows: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A row with what it takes from the row that it extends."""
+    """A row with what it takes from the row that it extends, and from the protocol that it names."""
     row = dict(rows[name])
     base = row.pop("extends", None)
-    return row if base is None else _merged(_extended(rows, base), row)
-
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with changes: mappings are merged unless their types differ, everything else is replaced."""
-    both = {key: _merged(base[key], value) for key, value in changes.items() if _of_a_kind(base.get(key), value)}
-    return {**deepcopy(dict(base)), **deepcopy(dict(changes)), **both}
-
-
-def _of_a_kind(base: Any, value: Any) -> bool:
-    """Both are mappings, and they do not name different types."""
-    mappings = isinstance(base, Mapping) and isinstance(value, Mapping)
-    return mappings and len({base.get("type"), value.get("type")} - {None}) < 2
+    taken = {} if base is None else _extended(rows, base)
+    if row.get("protocol"):
+        taken = merged(taken, {"segmentor": protocol(row["protocol"]).segmentor})
+    return merged(taken, row)
 
 
 def _named_weights(config: Any) -> Iterator[str]:

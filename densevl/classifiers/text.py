@@ -49,7 +49,11 @@ class TextClassifier:
 
     def of_queries(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n q"]:
         """Logits of each query."""
-        return (vectors @ self.texts.vectors.to(vectors).mT).mul_(self.temperature)
+        return self.cosines(vectors).mul_(self.temperature)
+
+    def cosines(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n q"]:
+        """Cosines with each query."""
+        return vectors @ self.texts.vectors.to(vectors).mT
 
     def of_classes(self, scores: Float[Tensor, "*n q"], absent: float = 0.0) -> Float[Tensor, "*n k"]:
         """Scores of the classes from those of their queries: the largest of each.

@@ -3,7 +3,8 @@
 Seven modes, as the literature uses them:
 
 * ``none``: every pixel gets one of the classes;
-* ``literal``: one more class, found by the word "background";
+* ``literal``: one more class, found by the word "background", or by the words that the vocabulary has for it; with a
+  threshold, also the pixels whose best probability falls below it (SCLIP and its kin);
 * ``words``: one more class, found by a list of words for what usually surrounds objects;
 * ``contrast``: one more class, found by words that stand beside the classes in captions, or by neutral ones; those that
   mean the same as a class or a part of it are left out (see :mod:`densevl.core.contrast`). What a single class is
@@ -40,7 +41,8 @@ class Background:
         mode: ``"none"``, ``"literal"``, ``"words"``, ``"contrast"``, ``"threshold"``, ``"head"`` or ``"others"``.
         words: queries of the background class, in mode ``"words"``.
         source: name or file of the list of words, in mode ``"contrast"``; empty for that of the model.
-        threshold: least probability, in (0, 1), of a pixel that belongs to a class, in mode ``"threshold"``.
+        threshold: least probability, in (0, 1), of a pixel that belongs to a class, in mode ``"threshold"`` and,
+            where it is wanted, in mode ``"literal"``.
         delta: least probability, in (0, 1], of a patch that belongs to a class whatever the head says, in mode
             ``"head"``.
     """
@@ -54,7 +56,8 @@ class Background:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UsageError(f"background mode must be one of {', '.join(MODES)}; got {self.mode!r}")
-        if self.mode == "threshold" and not (self.threshold is not None and 0 < self.threshold < 1):
+        wanted = self.mode == "threshold" or (self.mode == "literal" and self.threshold is not None)
+        if wanted and not (self.threshold is not None and 0 < self.threshold < 1):
             raise UsageError(f"a background threshold is a probability between 0 and 1; got {self.threshold!r}")
         if self.mode == "head" and not (self.delta is not None and 0 < self.delta <= 1):
             raise UsageError(f"delta of the background head is a probability above 0, up to 1; got {self.delta!r}")
@@ -69,8 +72,9 @@ class Background:
 
         Args:
             value: None, a number (a threshold), a sequence of words, or a string: ``"none"``, ``"literal"``,
-                ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"contrast"``, ``"contrast:neutral"``,
-                ``"contrast:FILE"``, ``"threshold:0.6"``, ``"head"``, ``"head:0.95"``, ``"others"``.
+                ``"literal:0.1"``, ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"contrast"``,
+                ``"contrast:neutral"``, ``"contrast:FILE"``, ``"threshold:0.6"``, ``"head"``, ``"head:0.95"``,
+                ``"others"``.
 
         Raises:
             UsageError: where the value is none of these.
@@ -92,8 +96,8 @@ class Background:
             return cls("words", words=tuple(w.strip() for w in rest.split(",") if w.strip()) or background_words())
         if mode == "contrast":
             return cls("contrast", source=rest.strip())
-        if mode == "threshold":
-            return cls("threshold", threshold=_number(rest, "write the background threshold as `threshold:0.5`", value))
+        if mode == "threshold" or (mode == "literal" and rest):
+            return cls(mode, threshold=_number(rest, f"write the background threshold as `{mode}:0.5`", value))
         if mode == "head":
             return cls("head", delta=_number(rest, "write `head`, or `head:0.95`", value) if rest else CERTAIN)
         if rest:
@@ -107,7 +111,7 @@ class Background:
             return f"contrast:{self.source}" if self.source else "contrast"
         if self.mode == "head":
             return "head" if self.delta == CERTAIN else f"head:{self.delta:g}"
-        return f"threshold:{self.threshold:g}" if self.mode == "threshold" else self.mode
+        return self.mode if self.threshold is None else f"{self.mode}:{self.threshold:g}"
 
     def extend(self, vocabulary: Vocabulary) -> Vocabulary:
         """``vocabulary`` with the background class that this mode asks for.

@@ -48,8 +48,8 @@ class DenseFeatures:
     foreground: Float[Tensor, "n h w"] | None = None
     summary: Float[Tensor, "n _"] | None = None
     extent: Extent | None = None
-    whole: Float[Tensor, "n d"] | None = None
-    regions: Int[Tensor, "n _ _"] | None = None
+    whole: Float[Tensor, "_ d"] | None = None
+    regions: Int[Tensor, "_ _ _"] | None = None
 
     @classmethod
     def cat(cls, batches: "Sequence[DenseFeatures]") -> "DenseFeatures":

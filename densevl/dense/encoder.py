@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -59,6 +60,8 @@ class DenseEncoder(nn.Module):
         if readout is None:
             raise UsageError(f"readout must be one of {', '.join(READOUTS.names)}; got None")
         self.readout: Readout = build(READOUTS, readout)
+        if hasattr(self.readout, "check"):  # of one that is not for every encoder
+            self.readout.check(self.encoder)
         self.refiners = nn.ModuleList(build(REFINERS, _of_width(refiner, built.width)) for refiner in refiners)
         for refiner in self._refiners:
             refiner.check(self.encoder)
@@ -128,7 +131,7 @@ class DenseEncoder(nn.Module):
             self.encoder,
             images,
             self.readout,
-            join_needs([self.needs, Needs(keys=keys and not self._makes_keys)]),
+            join_needs([*(refiner.needs for refiner in self._refiners), Needs(keys=keys and not self._makes_keys)]),
             positions=self.positions,
             border=self.border,
             windows=windows,
@@ -205,7 +208,7 @@ def read_dense(
     Raises:
         UsageError: where windows or texts are needed and were not given.
     """
-    needs = join_needs([readout.needs, needs])
+    of_others, needs = needs, join_needs([readout.needs, needs])
     if needs.windows and windows is None:
         raise UsageError(f"{readout.name} needs all windows of an image together, with their boxes; none were given")
     if needs.texts and texts is None:
@@ -220,16 +223,23 @@ def read_dense(
         maps={name: found for name, found in last.maps.items() if name in needs.maps},
         windows=windows if needs.windows else None,
         texts=texts if needs.texts else None,
+        extent=extent,
     )
     read = readout(last)
     if not isinstance(read, Read):
         read = Read(read)
     grid = read.grid if read.joint else encoder.to_joint(read.grid.flatten(2).mT).mT.unflatten(2, read.grid.shape[2:])
     if read.spliced:
+        if of_others.maps or of_others.keys:
+            raise UsageError(
+                f"{readout.name} makes one map of all windows, without maps and keys; leave what needs them"
+            )
         extent = _whole(windows or ())
         summary = None if summary is None else summary.mean(0, keepdim=True)
     keys = last.keys() if needs.keys else None
     cells = (grid.shape[2], grid.shape[3])
+    if keys is not None and not read.spliced and cells != last.grid:
+        keys = F.interpolate(keys, cells, mode="bilinear", align_corners=False)
     patch = encoder.patch_size if cells == last.grid else max(1, round((extent[3] - extent[1]) / cells[0]))
     even = border == "black" and not read.spliced and (cells == last.grid or _of_patches(cells, patch, extent))
     return DenseFeatures(
@@ -237,7 +247,7 @@ def read_dense(
         patch,
         encoder.model_id,
         keys,
-        last.maps,
+        {} if read.spliced else last.maps,
         summary=summary,
         extent=None if even else extent,
         whole=read.whole,

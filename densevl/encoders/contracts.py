@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from densevl.core.attention import Block, is_residual, run_block
 from densevl.core.errors import UsageError
 from densevl.core.features import ClosedSet, DenseFeatures, TextEmbeddings
-from densevl.core.geometry import Size
+from densevl.core.geometry import Extent, Size
 from densevl.core.readings import Reading, UnknownWord
 from densevl.core.understood import Understood
 
@@ -118,6 +118,7 @@ class LastBlock:
         images: RGB in [0, 1] as they were given, where the needs include them.
         guide: the features of a second encoder, where the needs include one.
         windows: the box of each image in the image that all of the batch were cut from, where the needs include it.
+        extent: what the grid covers evenly, in pixels of each image as it was given; None where nobody said it.
         texts: the vocabulary that the features shall serve, where the needs include it.
         states: tokens between the blocks, prefix included, by the places that the needs name.
         blocks: all blocks, first to last, on this grid; none of a tower of convolutions.
@@ -133,6 +134,7 @@ class LastBlock:
     images: Float[Tensor, "b 3 H W"] | None = None
     guide: DenseFeatures | None = None
     windows: Sequence[Window] | None = None
+    extent: Extent | None = None
     texts: TextEmbeddings | None = None
     states: Mapping[int, Float[Tensor, "b n c"]] = field(default_factory=dict)
     blocks: Sequence[Block] = ()

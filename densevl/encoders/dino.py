@@ -9,9 +9,10 @@ size and then normalised. The position embedding is resized bicubic without anti
 native side, as the reference code does; timm itself resizes with antialiasing, by the ratio of the sides.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -27,11 +28,15 @@ from densevl.core.geometry import Size, pad_to_multiple
 from densevl.core.images import normalise
 from densevl.encoders.towers.positions import resize_positions
 from densevl.weights import check_state_dict
-from densevl.weights.opened import open_weights
+from densevl.weights.layouts import layouts
+from densevl.weights.opened import OpenedWeights, open_weights, random_seed
 
-__all__ = ["DINOEncoder", "build_dino", "build_dino_model"]
+__all__ = ["DINOEncoder", "OpenedViT", "build_dino", "build_dino_model", "open_vit"]
 
 PARTS = ("query", "key", "value")
+
+LAYOUTS = ("dinov2", "dinov3")
+"""Layouts of files of ViTs alone that are not named as timm names them."""
 
 
 class DINOEncoder(nn.Module):
@@ -131,21 +136,71 @@ def build_dino(
         UsageError: where the name or the architecture is unknown.
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
+    opened = open_vit(weights, arch, offline=offline)
+    encoder = DINOEncoder(opened.model, opened.model_id, mean or opened.mean, std or opened.std)
+    return encoder.eval().requires_grad_(False)
+
+
+class OpenedViT(NamedTuple):
+    """A self-supervised ViT of timm with its weights, in float32 on the CPU.
+
+    Attributes:
+        model: without a head.
+        model_id: identity of architecture and weights.
+        mean: mean of each channel that it was trained with.
+        std: standard deviation of each channel that it was trained with.
+    """
+
+    model: nn.Module
+    model_id: str
+    mean: Sequence[float] = IMAGENET_DEFAULT_MEAN
+    std: Sequence[float] = IMAGENET_DEFAULT_STD
+
+
+def open_vit(weights: str | Path, arch: str | Mapping[str, Any] | None = None, *, offline: bool = False) -> OpenedViT:
+    """A ViT with registers and rotary positions or without, of weights by timm's names, DINOv2's or DINOv3's.
+
+    Args:
+        weights: a name of the weights table, a file, or ``random:SEED`` for weights that mean nothing.
+        arch: architecture, as :func:`build_dino` takes it; random weights need one.
+        offline: never reach for the network.
+
+    Raises:
+        UsageError: where the name or the architecture is unknown.
+        WeightsError: where the weights are missing, damaged or of another architecture.
+    """
+    seed = random_seed(weights)
+    if seed is not None:
+        if arch is None:
+            raise UsageError("random weights have no architecture of their own; say arch='vit_small_patch16_224'")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = build_dino_model(arch)
+        kind = arch if isinstance(arch, str) else hashlib.sha256(repr(sorted(arch.items())).encode()).hexdigest()[:8]
+        return OpenedViT(model.eval().requires_grad_(False), f"{kind}@random:{seed}")
     opened = open_weights(weights, offline)
     path, entry = opened.path, opened.entry
     if arch is None:
         arch = entry.arch if entry is not None and entry.arch is not None else _arch_beside(path)
     with torch.device("meta"):  # no random number is drawn for weights that come from the file
         model = build_dino_model(arch)
-    check_state_dict(opened.state, model.state_dict(), path)
-    model.load_state_dict(opened.state, assign=True)
-    encoder = DINOEncoder(
-        model.float(),
-        model_id=opened.identity(arch if isinstance(arch, str) else path.stem),
-        mean=mean or (entry.mean if entry else IMAGENET_DEFAULT_MEAN),
-        std=std or (entry.std if entry else IMAGENET_DEFAULT_STD),
-    )
-    return encoder.eval().requires_grad_(False)
+    state = _by_timm_names(opened)
+    check_state_dict(state, model.state_dict(), path)
+    model.load_state_dict(state, assign=True)
+    identity = opened.identity(arch if isinstance(arch, str) else path.stem)
+    model = model.float().eval().requires_grad_(False)
+    return OpenedViT(model, identity) if entry is None else OpenedViT(model, identity, entry.mean, entry.std)
+
+
+def _by_timm_names(opened: OpenedWeights) -> dict[str, Tensor]:
+    """The tensors of a file of timm, or of DINOv2 or DINOv3 as they were published, by timm's names."""
+    named = opened.entry.layout if opened.entry else None
+    layout = next((row for row in (layouts()[name] for name in LAYOUTS) if row.name == named), None)
+    if layout is None and named is None:
+        layout = next((row for row in (layouts()[name] for name in LAYOUTS) if row.fits(opened.state)), None)
+    if layout is None:
+        return opened.state
+    return {name.removeprefix("visual.trunk."): value for name, value in layout.read(opened.state, {}).items()}
 
 
 def build_dino_model(arch: str | Mapping[str, Any]) -> nn.Module:

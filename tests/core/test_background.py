@@ -14,6 +14,7 @@ ANIMALS = Vocabulary.parse("cat, dog")
         ("none", Background("none")),
         (True, Background("literal")),
         ("literal", Background("literal")),
+        ("literal:0.1", Background("literal", threshold=0.1)),
         ("words:sky, wall", Background("words", ("sky", "wall"))),
         (["sky", "wall"], Background("words", ("sky", "wall"))),
         ("words", Background("words", background_words())),
@@ -30,7 +31,11 @@ def test_parse_reads_what_users_write(value, expected):
 
 
 @pytest.mark.parametrize(
-    "value", [None, "literal", "words:sky,wall", "threshold:0.25", "head", "head:0.5", "contrast", "contrast:scenes"]
+    "value",
+    [
+        *(None, "literal", "literal:0.1", "words:sky,wall", "threshold:0.25", "head", "head:0.5"),
+        *("contrast", "contrast:scenes"),
+    ],
 )
 def test_text_round_trip(value):
     background = Background.parse(value)
@@ -41,7 +46,20 @@ BAD_HEADS = ["head:0", "head:1.5", "head:nan", "head:high"]
 
 
 @pytest.mark.parametrize(
-    "value", [*BAD_HEADS, "threshold:high", "threshold:1.5", "threshold", 0, 1.0, "literal:x", "sky", [], "contrast:x"]
+    "value",
+    [
+        *BAD_HEADS,
+        "threshold:high",
+        "threshold:1.5",
+        "threshold",
+        0,
+        1.0,
+        "literal:x",
+        "literal:2",
+        "sky",
+        [],
+        "contrast:x",
+    ],
 )
 def test_bad_values_are_named(value):
     with pytest.raises(UsageError):

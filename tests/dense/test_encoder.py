@@ -1,13 +1,20 @@
 """Encoder, readout and refiners put together: what each is given, and what is refused."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 import torch
 
+from densevl.core.attention import run_block
 from densevl.core.errors import UsageError
+from densevl.core.features import DenseFeatures
+from densevl.dense.contracts import Read
 from densevl.dense.encoder import DenseEncoder, read_dense
 from densevl.dense.readouts.plain import PlainReadout
 from densevl.dense.refiners.dinoiser import DinoiserRefiner
 from densevl.encoders.contracts import NOTHING, Needs, join_needs
+from densevl.encoders.images import continued
 from densevl.encoders.loading import build_clip
 
 
@@ -63,3 +70,87 @@ def test_what_is_missing_is_refused(clip):
             read_dense(clip, torch.rand(1, 3, 32, 32), PlainReadout(), needs)
     with pytest.raises(UsageError, match="embeds no patches"):
         DenseEncoder({"type": "whole-clip", "weights": "mini-clip"})
+
+
+@dataclass
+class Asking:
+    """A readout that keeps what it was given and answers what it is told to."""
+
+    needs: Needs
+    answer: Any = None
+    name = "asking"
+
+    def __call__(self, last):
+        self.last = last
+        return last.output() if self.answer is None else self.answer(last)
+
+
+def test_tokens_between_the_blocks_lead_to_the_last_one(clip):
+    readout = Asking(Needs(states=(0, 2, -1)))
+    read_dense(clip, torch.rand(2, 3, 40, 56), readout)
+    last = readout.last
+    assert set(last.states) == {0, 2, -1}
+    x = last.states[0]
+    for place, block in enumerate(last.blocks[:-1], start=1):
+        x = run_block(block, x)["out"]
+        if place == 2:
+            assert torch.equal(x, last.states[2])
+    assert torch.equal(x, last.tokens)
+    assert last.states[-1] is last.tokens
+    assert last.pool(x).shape == (2, clip.dim)
+    assert last.to_joint(x).shape == (*x.shape[:2], clip.dim)
+
+
+@pytest.mark.parametrize("place", [4, -5])
+def test_tokens_behind_the_last_block_are_not_there_yet(clip, place):
+    with pytest.raises(UsageError, match=f"behind block {place} were asked of an image tower of 4 blocks.*0 to 3"):
+        read_dense(clip, torch.rand(1, 3, 16, 16), Asking(Needs(states=(place,))))
+
+
+@pytest.mark.parametrize(
+    ("border", "extent"), [("black", None), ("drop", (0, 0, 45, 37)), ("centre56", (-5, -9, 51, 47))]
+)
+def test_a_grid_says_what_it_covers(clip, border, extent):
+    found = DenseEncoder(clip, border=border)(torch.rand(1, 3, 37, 45))
+    assert found.extent == extent
+    assert found.patch_size == 8
+
+
+def test_centred_images_lie_in_the_mean_colour(clip):
+    image = torch.rand(1, 3, 37, 45)
+    padded = torch.tensor(clip.mean)[None, :, None, None].expand(1, 3, 56, 56).clone()
+    padded[:, :, 9:46, 5:50] = image
+    found = DenseEncoder(clip, border="centre56")(image).grid
+    torch.testing.assert_close(found, DenseEncoder(clip)(padded).grid)
+
+
+def test_a_centred_border_needs_a_colour(clip):
+    with pytest.raises(UsageError, match=r"centre56 continues images in the mean colour.*tells none"):
+        continued(torch.rand(1, 3, 8, 8), 8, "centre56", None)
+
+
+def test_a_readout_may_answer_on_any_grid_and_in_the_joint_space(clip):
+    images = torch.rand(2, 3, 40, 40)
+    joint = torch.rand(2, clip.dim, 7, 9)
+    whole, regions = torch.rand(2, clip.dim), torch.zeros(2, 3, 4, dtype=torch.int64)
+    readout = Asking(Needs(), lambda last: Read(joint, joint=True, whole=whole, regions=regions))
+    found = DenseEncoder(clip, readout)(images)
+    assert found.grid is joint
+    assert found.whole is whole
+    assert found.regions is regions
+    assert found.extent == (0, 0, 40, 40)
+    halves = found.split([1, 1])
+    assert halves[0].extent == found.extent
+    assert torch.equal(DenseFeatures.cat(halves).whole, whole)
+
+
+def test_one_map_of_all_windows_covers_their_image(clip):
+    readout = Asking(Needs(windows=True), lambda last: Read(last.output().mean(0, keepdim=True), spliced=True))
+    boxes = ((0, 0, 32, 32), (16, 0, 48, 32))
+    found = DenseEncoder(clip, readout)(torch.rand(2, 3, 32, 32), windows=boxes)
+    assert found.grid.shape[0] == 1
+    assert found.extent == (0, 0, 48, 32)
+    assert found.summary.shape[0] == 1
+    heads = DinoiserRefiner(clip.width, 8, "blocks.0.ln_2")
+    with pytest.raises(UsageError, match="one map of all windows, without maps and keys; leave what needs them"):
+        DenseEncoder(clip, readout, [heads])(torch.rand(2, 3, 32, 32), windows=boxes)

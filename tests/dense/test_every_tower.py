@@ -8,6 +8,8 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
+from toys.guides import ColourGuide
+from toys.readouts import GUIDED, OF_STATES, fitted, some_texts
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -21,7 +23,18 @@ from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
 
 TOWERS = ("open_clip", "resnet", *KINDS)
-NO_ATTENTION = r"FastViT ends in convolutions and leaves no attention to read; take readout=plain"
+NO_ATTENTION = (
+    r"FastViT ends in convolutions and leaves no attention to read; take readout=plain|"
+    r"tokens between blocks were asked of a tower of convolutions; take readout=plain"
+)
+REFUSED = {
+    **{("cliptrase", tower): "the class token, which this image tower has not" for tower in ("siglip", "mean", "pe-g")},
+    ("cliptrase", "resnet"): "the block before the last, and the image tower of 'resnet' has 1",
+    ("clip-surgery", "resnet"): "the last block of this image tower pools",
+    ("gem", "resnet"): "the last block of this image tower pools",
+    ("resclip", "resnet"): "the last block of this image tower pools",
+}
+"""Towers that a readout is not for, and what the error says."""
 SHALLOW = {"resnet": "has one block alone", "mobileclip-b": "unknown map", "open_clip": "unknown map"}
 """Towers of too few blocks for the map that a refiner reads by default, and what the error says."""
 REFINERS = {
@@ -47,26 +60,53 @@ def pictures(tower, count=2):
     return torch.rand(count, 3, 3 * patch - 3, 2 * patch - 5, generator=torch.Generator().manual_seed(1))
 
 
-def works_on_each(dense, tower):
+def works_on_each(dense, tower, grid=None):
     """Features of a batch are finite, on the right grid, and those of its images."""
     images = pictures(tower)
-    features = dense(images)
-    one, all_of_it = dense(images[1:]).grid, features.grid
+    texts = some_texts(encoder(tower)) if dense.needs.texts else None
+    features = dense(images, texts=texts)
+    one, all_of_it = dense(images[1:], texts=texts).grid, features.grid
     assert all_of_it.isfinite().all()
     assert all_of_it.shape[:2] == (2, encoder(tower).dim)
-    assert tuple(all_of_it.shape[2:]) == tuple(-(-side // features.patch_size) for side in images.shape[2:])
+    expected = grid or tuple(-(-side // features.patch_size) for side in images.shape[2:])
+    assert tuple(all_of_it.shape[2:]) == expected
     torch.testing.assert_close(all_of_it[1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
 
 
 @pytest.mark.parametrize("readout", READOUTS.names)
 @pytest.mark.parametrize("tower", TOWERS)
 def test_readouts(tower, readout):
-    dense = DenseEncoder(encoder(tower), readout)
-    if tower in OF_CONVOLUTIONS and readout != "plain":
-        with pytest.raises(UsageError, match=NO_ATTENTION):
-            dense(pictures(tower))
+    error = _refusal(tower, readout)
+    head, texts = fitted(readout, encoder(tower)), some_texts(encoder(tower))
+    if error is not None:
+        with pytest.raises(UsageError, match=error):
+            DenseEncoder(encoder(tower), head)(pictures(tower), texts=texts)
         return
-    works_on_each(dense, tower)
+    dense = DenseEncoder(encoder(tower), head)
+    works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
+
+
+def _refusal(tower, readout):
+    """What is said where a readout is not for a tower; None where it is."""
+    if (readout, tower) in REFUSED:
+        return REFUSED[readout, tower]
+    if tower == "resnet" and readout == "radseg":
+        return r"and the last one of this tower pools; take readout=maskclip"
+    if readout not in OF_STATES:
+        return NO_ATTENTION if tower in OF_CONVOLUTIONS and readout != "plain" else None
+    if tower in OF_CONVOLUTIONS:
+        return r"tokens between blocks were asked of a tower of convolutions; take readout=plain"
+    if encoder(tower).depth < 2 and readout == "sfp":
+        return r"tokens behind block -2 were asked of an image tower of 1 blocks"
+    if tower == "resnet":
+        return r"the last one of this tower pools by attention; take readout=maskclip"
+    return None
+
+
+@pytest.mark.parametrize("readout", OF_STATES)
+def test_layers_of_twelve_blocks(readout):
+    with pytest.raises(UsageError, match=r"towers of 12, and this one has 4; set readout.middle, readout.early, rea"):
+        DenseEncoder(encoder("eva02"), readout)
 
 
 @pytest.mark.parametrize("refiner", REFINERS)

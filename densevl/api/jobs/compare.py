@@ -30,7 +30,8 @@ from densevl.dense.encoder import read_dense
 from densevl.dense.refiners.dinoiser import DinoiserRefiner
 from densevl.dense.refiners.sub_patches import whole_patches
 from densevl.encoders.contracts import join_needs
-from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+from densevl.tasks.segmentation.encoded import EncodedImage
+from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["compare", "principal_colours"]

@@ -15,7 +15,7 @@ from densevl.core.geometry import Size
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders.contracts import Encoder
-from densevl.tasks.segmentation.segmentor import EncodedImage
+from densevl.tasks.segmentation.encoded import EncodedImage
 
 __all__ = ["LabelMaker"]
 

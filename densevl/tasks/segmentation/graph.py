@@ -50,6 +50,7 @@ class SegmentationGraph(nn.Module):
         exported = _check_all_in_graph(segmentor)
         self.dense, self.temperature = exported.dense, exported.temperature
         self.of_logits, self.labels = exported.average == "logits", output == "labels"
+        self.normalise, self.at_once = exported.scoring.normalise, exported.scoring.upsampling == "direct"
         self.background = None if texts is None else texts.vocabulary.background
         self.threshold = None if texts is None else texts.threshold
         self.delta = None if texts is None else texts.delta
@@ -83,7 +84,7 @@ class SegmentationGraph(nn.Module):
         matrices = self._matrices(seen, features.grid, features.patch_size, size)
         if self.of_logits:
             scores = self._of_classes(_on_pixels(logits, matrices).softmax(dim=1), 0.0)
-            scores = scores / scores.sum(dim=1, keepdim=True)
+            scores = scores / scores.sum(dim=1, keepdim=True) if self.normalise else scores
         else:
             patches = self._of_classes(logits, -torch.inf).softmax(dim=1)
             if self.delta is not None and self.background is not None:
@@ -115,8 +116,10 @@ class SegmentationGraph(nn.Module):
             length, count = pixels[-1] + 1, cells[-1] + 1
             pitch = length / count if self.dense.border == "drop" else patch
             places = (_numbers(grid.new_ones(out)) + 0.5) * (length / size[axis]) - 0.5
-            resized = _hats(places, pixels)
-            made.append(resized @ _hats((pixels + 0.5) / pitch - 0.5, cells))
+            if self.at_once:
+                made.append(_hats((places + 0.5) / pitch - 0.5, cells))
+            else:
+                made.append(_hats(places, pixels) @ _hats((pixels + 0.5) / pitch - 0.5, cells))
         return made
 
 

@@ -40,8 +40,9 @@ from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.mask_makers import MASK_MAKERS
 from densevl.regions.pipeline import RegionPipeline
+from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.painting import OVERLAPS, coverage_of_regions, covering_sets, resize_sets, spread_sets
-from densevl.tasks.segmentation.segmentor import EncodedImage, Segmentor
+from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["UNCOVERED", "RegionEncodedImage", "RegionSegmentor", "RegionTextEmbeddings"]
 

@@ -13,23 +13,21 @@ Differences: synonyms are reduced by their maximum over every class, before the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor, nn
 
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Classifier, ClassifierMethod, check_classifier
-from densevl.classifiers.text import TextClassifier, grid_logits
 from densevl.core.background import NEUTRAL, Background
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
-from densevl.core.geometry import Extent, Size, resized_size
+from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_bytes, to_tensor
 from densevl.core.readings import Reading
 from densevl.core.registry import build
@@ -40,43 +38,13 @@ from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
 from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace, understand
 from densevl.tasks.segmentation.contrast import apart, far
-from densevl.tasks.segmentation.labelling import label, scores
+from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.region_blend import RegionBlend
-from densevl.tasks.segmentation.stages import Seen, Stages, run_patch_stages, run_pixel_stages
-from densevl.tasks.segmentation.streamed import Streamed, groups_of_classes
+from densevl.tasks.segmentation.scoring import Scoring
+from densevl.tasks.segmentation.stages import Stages
 from densevl.tasks.segmentation.windows import WindowPlan
 
-__all__ = ["EncodedImage", "Segmentor"]
-
-AVERAGES = ("probabilities", "logits")
-
-UPSAMPLINGS = ("image", "direct")
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedImage:
-    """One image as the encoder saw it: ask it any vocabulary, any number of times.
-
-    Attributes:
-        features: dense features of every window, ``n`` of them.
-        plan: where the windows lie in the resized image.
-        size: (height, width) of the image as given; label maps come in this size.
-        image: the image as given, uint8 RGB (H, W, 3), for overlays; None where a pipeline resized it beforehand.
-        pixels: the resized image, RGB in [0, 1], where a stage reads it.
-        texts: the vocabulary that it was encoded for, where the features belong to one.
-    """
-
-    features: DenseFeatures
-    plan: WindowPlan
-    size: Size
-    image: UInt8[np.ndarray, "H W 3"] | None = None
-    pixels: Float[Tensor, "3 h w"] | None = None
-    texts: TextEmbeddings | None = None
-
-    @property
-    def summary(self) -> Float[Tensor, " c"] | None:
-        """What the image looks like in short, the mean over its windows; None where the features do not say it."""
-        return None if self.features.summary is None else self.features.summary.mean(0)
+__all__ = ["Segmentor"]
 
 
 class Segmentor(nn.Module):
@@ -140,21 +108,12 @@ class Segmentor(nn.Module):
         super().__init__()
         if window is not None and not 0 < stride <= window:
             raise UsageError(f"stride must lie between 1 and the window ({window}); got {stride}")
-        if average not in AVERAGES:
-            raise UsageError(f"average must be one of {', '.join(AVERAGES)}; got {average!r}")
         self.dense = DenseEncoder(encoder, readout, refiners, positions, border)
         self.blend = RegionBlend(self.dense.encoder, **blend) if isinstance(blend, Mapping) else blend
         self.classifier: ClassifierMethod = build(CLASSIFIERS, classifier)
         if not hasattr(self.classifier, "fit"):
             raise UsageError(f"classifier must be one of {', '.join(CLASSIFIERS.names)}; got {classifier!r}")
-        self.stages = Stages(stages)
-        if average == "logits" and self.stages.of_probabilities:
-            raise UsageError(
-                f"average=logits makes no probabilities of patches, which {self.stages.of_probabilities[0].name} "
-                "changes; take average=probabilities"
-            )
-        if upsampling not in UPSAMPLINGS:
-            raise UsageError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}; got {upsampling!r}")
+        self.scoring = Scoring(Stages(stages), average, normalise, upsampling)
         if upsampling == "direct" and window is not None:
             raise UsageError(f"upsampling=direct goes with whole images, window=None; got a window of {window}")
         self.templates = templates
@@ -163,7 +122,7 @@ class Segmentor(nn.Module):
         self.background = Background.parse(background)
         self.single = self.background if background is not None else Background.parse(single)
         self.temperature = self.dense.encoder.temperature if temperature is None else temperature
-        self.average, self.normalise, self.upsampling = average, normalise, upsampling
+        self.average = average
         self.window_batch = window_batch
         for mode in (self.background, self.single):
             self._check_background(mode)
@@ -183,6 +142,11 @@ class Segmentor(nn.Module):
     def refiners(self) -> nn.ModuleList:
         """The modules that refine dense features."""
         return self.dense.refiners
+
+    @property
+    def stages(self) -> Stages:
+        """The stages that change texts, scores or labels."""
+        return self.scoring.stages
 
     @property
     def device(self) -> torch.device:
@@ -223,10 +187,7 @@ class Segmentor(nn.Module):
             "background": str(self.background),
             "single": str(self.single),
             "temperature": self.temperature,
-            "stages": self.stages.names,
-            "average": self.average,
-            "normalise": self.normalise,
-            "upsampling": self.upsampling,
+            **self.scoring.protocol,
             "dtype": str(self.encoder.dtype).removeprefix("torch."),
         }
 
@@ -441,32 +402,6 @@ class Segmentor(nn.Module):
                 "background mode `head` marks probabilities of patches, which average=logits does not make"
             )
 
-    @torch.inference_mode()
-    def probabilities(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Float32[Tensor, "n k h w"]:
-        """Class probabilities on the patch grid of every window, smoothed where that is asked for.
-
-        With the background mode ``head``, patches that it marks have probability 1 for the background class; the
-        others keep theirs.
-
-        Args:
-            encoded: an image.
-            classes: texts, or a classifier of this segmentor's space.
-
-        Raises:
-            UsageError: where the classes belong to another model or space, or the image was encoded for others.
-        """
-        result = self._patch_scores(encoded, self._classifier(encoded, classes)).softmax(dim=1)
-        result = run_patch_stages(self.stages.of_probabilities, result, encoded.features, self._seen(encoded, classes))
-        if isinstance(classes, TextEmbeddings):
-            background, foreground = classes.vocabulary.background, encoded.features.foreground
-            if classes.delta is not None and background is not None:
-                if foreground is None:
-                    raise UsageError(
-                        "the image was encoded without a background head; encode it with a model that has one"
-                    )
-                result = mark_background(result, foreground, background, classes.delta)
-        return result
-
     def _classifier(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Classifier:
         """The classifier that scores the features of an image."""
         if encoded.texts is not None and encoded.texts is not classes:
@@ -485,6 +420,31 @@ class Segmentor(nn.Module):
         return classes
 
     @torch.inference_mode()
+    def probabilities(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Float32[Tensor, "n k h w"]:
+        """Class probabilities on the patch grid of every window, behind the stages of patches.
+
+        With the background mode ``head``, patches that it marks have probability 1 for the background class; the
+        others keep theirs.
+
+        Args:
+            encoded: an image.
+            classes: texts, or a classifier of this segmentor's space.
+
+        Raises:
+            UsageError: where the classes belong to another model or space, or the image was encoded for others.
+        """
+        result = self.scoring.probabilities(encoded, self._classifier(encoded, classes))
+        if isinstance(classes, TextEmbeddings):
+            background, foreground = classes.vocabulary.background, encoded.features.foreground
+            if classes.delta is not None and background is not None:
+                if foreground is None:
+                    raise UsageError(
+                        "the image was encoded without a background head; encode it with a model that has one"
+                    )
+                result = mark_background(result, foreground, background, classes.delta)
+        return result
+
+    @torch.inference_mode()
     def label(
         self, encoded: EncodedImage, classes: TextEmbeddings | Classifier
     ) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
@@ -499,21 +459,12 @@ class Segmentor(nn.Module):
         """
         threshold: float | None = getattr(classes, "threshold", None)
         background = None if threshold is None else classes.vocabulary.background
-        if self.average == "probabilities" and not self.stages.of_pixels:
-            labels, best = label(
-                self.probabilities(encoded, classes),
-                *self._drawn(encoded),
-                threshold=threshold,
-                background=background,
-                extent=self._extent(encoded),
-            )
+        if self.average == "logits":
+            labels, best = self.scoring.label_logits(encoded, self._classifier(encoded, classes))
         else:
-            if self.average == "logits" and not self.stages.of_pixel_probabilities and self.stages.class_by_class:
-                labels, best = self._streamed(encoded, classes)
-            else:
-                best, labels = self.scores(encoded, classes).max(dim=0)
-            if threshold is not None and background is not None:
-                labels[best < threshold] = background
+            labels, best = self.scoring.label(encoded, self.probabilities(encoded, classes), classes)
+        if threshold is not None and background is not None:
+            labels[best < threshold] = background
         return self.stages.relabel(labels, encoded.features, encoded.plan.boxes), best
 
     @torch.inference_mode()
@@ -527,94 +478,9 @@ class Segmentor(nn.Module):
         Raises:
             UsageError: where the classes belong to another model or space, or the image was encoded for others.
         """
-        image, given = self._image(encoded), {"texts": classes if isinstance(classes, TextEmbeddings) else None}
-        if self.average == "probabilities":
-            result = self._on_pixels(self.probabilities(encoded, classes), encoded)
-            result = run_pixel_stages(self.stages.of_pixel_scores, result, image, given)
-        else:
-            classifier = self._classifier(encoded, classes)
-            result = self._on_pixels(self._query_scores(encoded, classifier, classes), encoded)
-            result = run_pixel_stages(self.stages.of_pixel_scores, result, image, given)
-            if isinstance(classifier, TextClassifier):
-                queries = result.mul_(classifier.temperature).softmax(dim=0)
-                result = classifier.of_classes(queries.movedim(0, -1)).movedim(-1, 0)
-                result = result / result.sum(dim=0, keepdim=True) if self.normalise else result
-            else:
-                result = result.softmax(dim=0)
-        return run_pixel_stages(self.stages.of_pixel_probabilities, result, image, given)
-
-    def _streamed(
-        self, encoded: EncodedImage, classes: TextEmbeddings | Classifier
-    ) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
-        """Labels and best probabilities where logits are averaged, a few classes at a time."""
-        image, given = self._image(encoded), {"texts": classes if isinstance(classes, TextEmbeddings) else None}
-        classifier = self._classifier(encoded, classes)
-        cosines = self._query_scores(encoded, classifier, classes)
-        texts = classifier.texts if isinstance(classifier, TextClassifier) else None
-        owners = torch.arange(cosines.shape[1]) if texts is None else texts.query_classes.cpu()
-        temperature = 1.0 if texts is None else classifier.temperature  # type: ignore[attr-defined]
-        seen = Streamed(encoded.size, cosines.device, self.normalise)
-        for members, queries in groups_of_classes(owners, encoded.size):
-            some = self._on_pixels(cosines[:, queries.to(cosines.device)], encoded)
-            some = run_pixel_stages(self.stages.of_pixel_scores, some, image, given).mul_(temperature)
-            seen.add(members, owners[queries], some)
-        return seen.labels, seen.best
-
-    def _seen(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Seen:
-        images = None
-        if self.stages.needs.images and encoded.pixels is not None:
-            images = encoded.plan.crop(encoded.pixels[None])
-        return Seen(encoded.plan.boxes, classes if isinstance(classes, TextEmbeddings) else None, images)
-
-    def _query_scores(
-        self, encoded: EncodedImage, classifier: Classifier, classes: TextEmbeddings | Classifier
-    ) -> Float32[Tensor, "n q h w"]:
-        """Cosines of each query at each patch behind the stages of cosines; logits of classes taught by examples."""
-        if not isinstance(classifier, TextClassifier):
-            if self.stages.of_cosines:
-                stage = self.stages.of_cosines[0].name
-                raise UsageError(f"{stage} changes cosines of texts, and these classes were taught by examples")
-            return grid_logits(encoded.features.grid, classifier)
-        cosines = grid_logits(encoded.features.grid, replace(classifier, temperature=1.0).of_queries)
-        seen = self._seen(encoded, classes)
-        return run_patch_stages(self.stages.of_cosines, cosines, encoded.features, seen)
-
-    def _patch_scores(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n k h w"]:
-        """Logits of each class at each patch."""
-        if not self.stages.of_cosines:
-            return grid_logits(encoded.features.grid, classifier)
-        logits = self._query_scores(encoded, classifier, getattr(classifier, "texts", classifier))
-        if isinstance(classifier, TextClassifier):
-            logits = classifier.of_classes(logits.mul_(classifier.temperature).movedim(1, -1), -torch.inf)
-            logits = logits.movedim(-1, 1)
-        return logits
-
-    def _drawn(self, encoded: EncodedImage) -> tuple[WindowPlan, int, Size]:
-        """The plan, the side of a patch and the size by which patches are brought to pixels."""
-        plan = WindowPlan(encoded.size, None) if self.upsampling == "direct" else encoded.plan
-        return plan, encoded.features.patch_size, encoded.size
-
-    def _extent(self, encoded: EncodedImage) -> Extent | None:
-        """What the grid covers of each window, in pixels of the plan of :meth:`_drawn`."""
-        extent = encoded.features.extent
-        if self.upsampling == "image":
-            return extent
-        rows, columns = encoded.features.grid.shape[2:]
-        patch, (height, width) = encoded.features.patch_size, encoded.plan.size
-        left, top, right, bottom = extent or (0, 0, columns * patch, rows * patch)
-        across, down = encoded.size[1] / width, encoded.size[0] / height
-        return left * across, top * down, right * across, bottom * down
-
-    def _on_pixels(self, values: Float[Tensor, "n q h w"], encoded: EncodedImage) -> Float32[Tensor, "q H W"]:
-        """Values of the patches of all windows at the pixels of the image as given."""
-        return scores(values, *self._drawn(encoded), extent=self._extent(encoded))
-
-    def _image(self, encoded: EncodedImage) -> Float32[Tensor, "3 H W"] | None:
-        """The image at the pixels as given, resized back from what the encoder saw; None where none of it was kept."""
-        if encoded.pixels is None or not self.stages.of_pixels:
-            return None
-        pixels = encoded.pixels[None].to(encoded.features.grid.device, torch.float32)
-        return F.interpolate(pixels, encoded.size, mode="bilinear", align_corners=False)[0]
+        if self.average == "logits":
+            return self.scoring.of_logits(encoded, self._classifier(encoded, classes))
+        return self.scoring.of_probabilities(encoded, self.probabilities(encoded, classes), classes)
 
 
 def _covered(features: DenseFeatures, plan: WindowPlan) -> WindowPlan:

@@ -1,0 +1,3 @@
+"""The pure functions that dense heads are made of; one file a noun."""
+
+__all__: list[str] = []

@@ -1,0 +1,179 @@
+"""From an encoded image and a classifier to scores and labels: what is averaged over windows, and the stages between.
+
+Two orders are in use. Where *probabilities* are averaged (mmsegmentation, CLIP-DINOiser), the scores of a class are the
+largest of its queries, their softmax is taken at the patches, and the windows' probabilities meet at the pixels. Where
+*logits* are averaged (SCLIP and its kin), the windows' cosines of queries meet at the pixels, the softmax over all
+queries is taken there, and the probability of a class is the largest of its queries.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor, nn
+
+from densevl.classifiers.contracts import Classifier
+from densevl.classifiers.text import TextClassifier, grid_logits
+from densevl.core.errors import UsageError
+from densevl.core.features import TextEmbeddings
+from densevl.core.geometry import Extent
+from densevl.dense.contracts import PixelStage
+from densevl.tasks.segmentation.encoded import EncodedImage
+from densevl.tasks.segmentation.labelling import label, scores
+from densevl.tasks.segmentation.stages import Seen, Stages, pixel_steps, run_patch_stages
+from densevl.tasks.segmentation.streamed import Streamed, groups_of_classes
+from densevl.tasks.segmentation.windows import WindowPlan
+
+__all__ = ["AVERAGES", "UPSAMPLINGS", "Scoring"]
+
+AVERAGES = ("probabilities", "logits")
+"""What is averaged over windows."""
+
+UPSAMPLINGS = ("image", "direct")
+"""Ways from patches to the pixels of the image as given: through those of the resized image, or at once."""
+
+
+class Scoring(nn.Module):
+    """The way from features to scores and labels.
+
+    Args:
+        stages: that change scores.
+        average: what is averaged over windows, one of :data:`AVERAGES`.
+        normalise: where logits are averaged, whether the probabilities of the classes are made to sum to 1 after the
+            largest of each class was taken.
+        upsampling: one of :data:`UPSAMPLINGS`.
+
+    Raises:
+        UsageError: where a setting is unknown, or a stage changes what is never made.
+    """
+
+    def __init__(self, stages: Stages, average: str, normalise: bool, upsampling: str) -> None:
+        super().__init__()
+        for name, value, known in (("average", average, AVERAGES), ("upsampling", upsampling, UPSAMPLINGS)):
+            if value not in known:
+                raise UsageError(f"{name} must be one of {', '.join(known)}; got {value!r}")
+        if average == "logits" and stages.of_probabilities:
+            raise UsageError(
+                f"average=logits makes no probabilities of patches, which {stages.of_probabilities[0].name} changes; "
+                "take average=probabilities"
+            )
+        self.stages, self.average, self.normalise, self.upsampling = stages, average, normalise, upsampling
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Everything that decides the way, for reports: JSON values only."""
+        return {
+            "stages": self.stages.names,
+            "average": self.average,
+            "normalise": self.normalise,
+            "upsampling": self.upsampling,
+        }
+
+    def probabilities(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n k h w"]:
+        """Probabilities of classes on the patch grid of every window, behind the stages of patches."""
+        if not self.stages.of_cosines:
+            logits = grid_logits(encoded.features.grid, classifier)
+        else:
+            logits = self._query_scores(encoded, classifier)
+            if isinstance(classifier, TextClassifier):
+                scaled = logits.movedim(1, -1) * classifier.temperature
+                logits = classifier.of_classes(scaled, -torch.inf).movedim(-1, 1)
+        seen = self._seen(encoded, getattr(classifier, "texts", None))
+        return run_patch_stages(self.stages.of_probabilities, logits.softmax(dim=1), encoded.features, seen)
+
+    def of_probabilities(
+        self, encoded: EncodedImage, probabilities: Float[Tensor, "n k h w"], classes: TextEmbeddings | Classifier
+    ) -> Float32[Tensor, "k H W"]:
+        """Scores of the classes at the pixels from their probabilities at the patches."""
+        result = self._on_pixels(probabilities, encoded)
+        texts = classes if isinstance(classes, TextEmbeddings) else None
+        return self._through_pixels(
+            [*self.stages.of_pixel_scores, *self.stages.of_pixel_probabilities], result, encoded, texts
+        )
+
+    def label(
+        self, encoded: EncodedImage, probabilities: Float[Tensor, "n k h w"], classes: TextEmbeddings | Classifier
+    ) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
+        """The best class of each pixel and its score, from probabilities at the patches."""
+        if self.stages.of_pixels:
+            best, labels = self.of_probabilities(encoded, probabilities, classes).max(dim=0)
+            return labels, best
+        plan, extent = self._drawn(encoded)
+        return label(probabilities, plan, encoded.features.patch_size, encoded.size, extent=extent)
+
+    def of_logits(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "k H W"]:
+        """Probabilities of the classes at the pixels, where logits are averaged."""
+        texts = getattr(classifier, "texts", None)
+        result = self._on_pixels(self._query_scores(encoded, classifier), encoded)
+        result = self._through_pixels(self.stages.of_pixel_scores, result, encoded, texts)
+        if isinstance(classifier, TextClassifier):
+            queries = result.mul_(classifier.temperature).softmax(dim=0)
+            result = classifier.of_classes(queries.movedim(0, -1)).movedim(-1, 0)
+            result = result / result.sum(dim=0, keepdim=True) if self.normalise else result
+        else:
+            result = result.softmax(dim=0)
+        return self._through_pixels(self.stages.of_pixel_probabilities, result, encoded, texts)
+
+    def label_logits(
+        self, encoded: EncodedImage, classifier: Classifier
+    ) -> tuple[Int[Tensor, "H W"], Float32[Tensor, "H W"]]:
+        """The best class of each pixel and its probability, where logits are averaged.
+
+        Where each class is scored by itself, they are looked at a few at a time, and memory does not grow with them.
+        """
+        if self.stages.of_pixel_probabilities or not self.stages.class_by_class:
+            best, labels = self.of_logits(encoded, classifier).max(dim=0)
+            return labels, best
+        logits, texts = self._query_scores(encoded, classifier), None
+        owners, temperature = torch.arange(logits.shape[1]), 1.0
+        if isinstance(classifier, TextClassifier):
+            texts, temperature = classifier.texts, classifier.temperature
+            owners = texts.query_classes.cpu()
+        streamed = Streamed(encoded.size, logits.device, self.normalise)
+        stages = self.stages.of_pixel_scores
+        steps = pixel_steps(stages, encoded.as_given if stages else None, texts)
+        for members, queries in groups_of_classes(owners, encoded.size):
+            some = self._on_pixels(logits[:, queries.to(logits.device)], encoded)
+            for step in steps:
+                some = step(some)
+            streamed.add(members, owners[queries], some.mul_(temperature))
+        return streamed.labels, streamed.best
+
+    def _query_scores(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n q h w"]:
+        """Cosines of each query at each patch behind the stages of cosines; logits of classes taught by examples."""
+        if isinstance(classifier, TextClassifier):
+            cosines = grid_logits(encoded.features.grid, classifier.cosines)
+            seen = self._seen(encoded, classifier.texts)
+            return run_patch_stages(self.stages.of_cosines, cosines, encoded.features, seen)
+        if self.stages.of_cosines:
+            stage = self.stages.of_cosines[0].name
+            raise UsageError(f"{stage} changes cosines of texts, and these classes were taught by examples")
+        return grid_logits(encoded.features.grid, classifier)
+
+    def _seen(self, encoded: EncodedImage, texts: TextEmbeddings | None) -> Seen:
+        images = None
+        if self.stages.needs.images and encoded.pixels is not None:
+            images = encoded.plan.crop(encoded.pixels[None].to(encoded.features.grid.device))
+        return Seen(encoded.plan.boxes, texts, images)
+
+    def _drawn(self, encoded: EncodedImage) -> tuple[WindowPlan, Extent | None]:
+        """The plan of windows, and what the grid covers of each, by which patches are brought to pixels."""
+        return encoded.at_once if self.upsampling == "direct" else (encoded.plan, encoded.features.extent)
+
+    def _on_pixels(self, values: Float[Tensor, "n q h w"], encoded: EncodedImage) -> Float32[Tensor, "q H W"]:
+        """Values of the patches of all windows at the pixels of the image as given."""
+        plan, extent = self._drawn(encoded)
+        return scores(values, plan, encoded.features.patch_size, encoded.size, extent=extent)
+
+    def _through_pixels(
+        self,
+        stages: Sequence[PixelStage],
+        values: Float[Tensor, "q H W"],
+        encoded: EncodedImage,
+        texts: TextEmbeddings | None,
+    ) -> Float32[Tensor, "q H W"]:
+        """Values at the pixels behind stages."""
+        for step in pixel_steps(stages, encoded.as_given if stages else None, texts):
+            values = step(values)
+        return values

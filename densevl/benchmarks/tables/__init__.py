@@ -6,6 +6,7 @@ from typing import Any
 
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.compose import compose_table
+from densevl.benchmarks.tables.contrast import contrast_table
 from densevl.benchmarks.tables.dense import dense_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
 from densevl.benchmarks.tables.encoders import encoders_table
@@ -27,6 +28,7 @@ __all__ = ["DESCRIPTIONS", "TABLES", "Table", "measure"]
 TABLES: dict[str, Callable[..., Table]] = {
     "cloc": cloc_table,
     "compose": compose_table,
+    "contrast": contrast_table,
     "dense": dense_table,
     "dinoiser": dinoiser_table,
     "encoders": encoders_table,
@@ -46,6 +48,7 @@ TABLES: dict[str, Callable[..., Table]] = {
 DESCRIPTIONS = {
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "compose": "captions and queries of two things, told from the same words the other way round",
+    "contrast": "one class asked for alone, by what it is compared with, on held-out scenes of three seeds",
     "dense": "every dense head on the mini family: label maps of held-out scenes, time, and which published gain shows",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
     "encoders": "encoders side by side, those of --models: on held-out scenes or, with --data, on photos",

@@ -24,11 +24,12 @@ from torch import Tensor, nn
 
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Classifier, ClassifierMethod, check_classifier
-from densevl.core.background import Background
+from densevl.core.background import NEUTRAL, Background
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_bytes, to_tensor
+from densevl.core.readings import Reading
 from densevl.core.registry import build
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
@@ -36,6 +37,7 @@ from densevl.dense.contracts import Readout
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
 from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace, understand
+from densevl.tasks.segmentation.contrast import apart, far
 from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.region_blend import RegionBlend
 from densevl.tasks.segmentation.scoring import Scoring
@@ -57,7 +59,10 @@ class Segmentor(nn.Module):
         long_side: no side exceeds this many pixels after resizing.
         window: side of the square windows in pixels; None for the whole image at once.
         stride: step between windows in pixels.
-        background: background mode where :meth:`label` is not told another; see :class:`Background`.
+        background: background mode where :meth:`embed` is not told another; see :class:`Background`. None for
+            ``single`` where one class is asked for, and else ``none``.
+        single: background mode of a single class where neither ``background`` nor the call names one: alone, a class
+            gets every pixel.
         temperature: multiplies the cosines before the softmax; None for the factor that the encoder was trained with.
         classifier: how vectors and texts become class scores: a method, its config, or its name.
         stages: stages that change texts, scores or labels, in order: names, configs or built ones of
@@ -88,6 +93,7 @@ class Segmentor(nn.Module):
         window: int | None = 448,
         stride: int = 224,
         background: Any = None,
+        single: Any = "contrast",
         temperature: float | None = 100.0,
         classifier: ClassifierMethod | Mapping[str, Any] | str = "text",
         stages: Sequence[Any] = (),
@@ -114,10 +120,12 @@ class Segmentor(nn.Module):
         self.short_side, self.long_side = short_side, long_side
         self.window, self.stride = window, stride
         self.background = Background.parse(background)
+        self.single = self.background if background is not None else Background.parse(single)
         self.temperature = self.dense.encoder.temperature if temperature is None else temperature
         self.average = average
         self.window_batch = window_batch
-        self._check_background(self.background)
+        for mode in (self.background, self.single):
+            self._check_background(mode)
         self.eval()
 
     @property
@@ -177,6 +185,7 @@ class Segmentor(nn.Module):
             "window": self.window,
             "stride": self.stride,
             "background": str(self.background),
+            "single": str(self.single),
             "temperature": self.temperature,
             **self.scoring.protocol,
             "dtype": str(self.encoder.dtype).removeprefix("torch."),
@@ -303,15 +312,16 @@ class Segmentor(nn.Module):
         self, encoder: TextSpace, vocabulary: Vocabulary, background: Any = None, partly: bool = False
     ) -> TextEmbeddings:
         """As :meth:`embed`, by another text encoder."""
-        mode = self.background if background is None else Background.parse(background)
-        self._check_background(mode)
-        vocabulary = mode.extend(vocabulary)
+        mode, vocabulary = self._extended(vocabulary, background)
         asked, understood = self._queries(encoder, vocabulary, mode)
         if understood is not None:
             understood.check_any() if partly else understood.check()
             asked = understood.known
         queries = [query for query, _ in asked]
         vectors = encoder.embed_texts(queries, templates(self.templates))
+        if mode.mode == "contrast":
+            vocabulary, asked, vectors = _without_near(vocabulary, asked, vectors)
+            queries = [query for query, _ in asked]
         query_classes = torch.tensor([owner for _, owner in asked], device=vectors.device)
         known = encoder.closed_set(queries) if isinstance(encoder, KnowsClasses) else None
         if known is not None and mode.mode in ("literal", "others"):
@@ -327,8 +337,34 @@ class Segmentor(nn.Module):
             vocabulary: the classes.
             background: as :meth:`embed` takes it.
         """
-        mode = self.background if background is None else Background.parse(background)
+        mode = self.mode_of(vocabulary, background)
+        if mode.mode == "contrast":  # whose words nobody wrote
+            return self._queries(self.encoder, vocabulary, Background())[1]
         return self._queries(self.encoder, mode.extend(vocabulary), mode)[1]
+
+    def mode_of(self, vocabulary: Vocabulary, background: Any = None) -> Background:
+        """The background mode that classes are embedded with.
+
+        Args:
+            vocabulary: the classes.
+            background: as :meth:`embed` takes it.
+
+        Raises:
+            UsageError: where the model cannot do what the mode asks for.
+        """
+        alone = len(vocabulary) == 1 and vocabulary.background is None
+        own = self.single if alone else self.background
+        mode = own if background is None else Background.parse(background)
+        if mode.mode == "contrast" and not mode.source:
+            mode = replace(mode, source=self.single.source or NEUTRAL)
+        self._check_background(mode)
+        return mode
+
+    def _extended(self, vocabulary: Vocabulary, background: Any) -> tuple[Background, Vocabulary]:
+        """The background mode, and the vocabulary with the background class that it asks for."""
+        mode = self.mode_of(vocabulary, background)
+        extended = mode.extend(vocabulary)
+        return mode, apart(extended) if mode.mode == "contrast" else extended
 
     def _queries(
         self, encoder: TextSpace, vocabulary: Vocabulary, mode: Background
@@ -341,6 +377,13 @@ class Segmentor(nn.Module):
         silent = vocabulary.background if rest or mode.mode in ("threshold", "others") else None
         pairs = zip(vocabulary.queries, vocabulary.query_classes, strict=True)
         asked = [pair for pair in pairs if pair[1] != silent]
+        if mode.mode == "contrast" and isinstance(encoder, KnowsClasses):  # nobody wrote these words
+            read = encoder.understand([query for query, _ in asked])
+            known = [
+                isinstance(one, Reading) or pair[1] != vocabulary.background
+                for pair, one in zip(asked, read, strict=True)
+            ]
+            asked = [pair for pair, there in zip(asked, known, strict=True) if there]
         return asked, understand(encoder, asked, vocabulary.names)
 
     def _check_background(self, mode: Background) -> None:
@@ -443,3 +486,18 @@ class Segmentor(nn.Module):
 def _covered(features: DenseFeatures, plan: WindowPlan) -> WindowPlan:
     """The plan of the windows that features are of: the whole image where a readout made one map of all windows."""
     return plan if len(features.grid) == len(plan) else WindowPlan(plan.size, None)
+
+
+def _without_near(
+    vocabulary: Vocabulary, asked: Sequence[tuple[str, int]], vectors: Float[Tensor, "q d"]
+) -> tuple[Vocabulary, list[tuple[str, int]], Float[Tensor, "q d"]]:
+    """Classes, queries and vectors without the words of the background whose vectors are near to a class."""
+    behind = torch.tensor([owner == vocabulary.background for _, owner in asked], device=vectors.device)
+    name = vocabulary.names[vocabulary.background or 0]
+    named = torch.tensor([query == name for query, _ in asked], device=vectors.device)
+    kept = ~behind | named
+    words = behind & ~named
+    kept[words] = far(vectors[words], vectors[~behind])
+    left = [pair for pair, there in zip(asked, kept.tolist(), strict=True) if there]
+    of_background = [query for query, owner in left if owner == vocabulary.background and query != name]
+    return vocabulary.with_background((name, *of_background)), left, vectors[kept]

@@ -15,9 +15,16 @@ def main() -> int:
     parser.add_argument("--steps", type=int, metavar="N", help="of each training, where the table trains")
     parser.add_argument("--data", type=Path, metavar="DIR", help="pictures, for a table that measures on some")
     parser.add_argument("--models", nargs="+", default=(), metavar="NAME", help="for a table that compares models")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--protocol", metavar="NAME", help="benchmarks: own (default), none, or a published one for all"
+    )
+    parser.add_argument("--sets", nargs="+", metavar="CONFIG", help="benchmarks: data sets (default: the usual eight)")
+    parser.add_argument("--weights", metavar="NAME", help="benchmarks: of all encoders, such as random:0")
+    parser.add_argument("--limit", type=int, metavar="N", help="benchmarks: the first N images of each set alone")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="benchmarks: files, and where a run goes on")
+    args = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
-        print(measure(args.name, args.scenes, args.steps, args.data, args.models))
+        print(measure(**args))
     except DensevlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

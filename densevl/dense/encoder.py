@@ -61,6 +61,8 @@ class DenseEncoder(nn.Module):
         if readout is None:
             raise UsageError(f"readout must be one of {', '.join(READOUTS.names)}; got None")
         self.readout: Readout = build(READOUTS, readout)
+        if hasattr(self.readout, "check"):  # of one that is not for every encoder
+            self.readout.check(self.encoder)
         self.refiners = nn.ModuleList(build(REFINERS, _of_width(refiner, built.width)) for refiner in refiners)
         for refiner in self._refiners:
             refiner.check(self.encoder)

@@ -5,6 +5,7 @@ from densevl.core.registry import Registry
 __all__ = ["READOUTS"]
 
 ATTENTION = "densevl.dense.readouts.attention:AttentionReadout"
+STREAMS = "densevl.dense.readouts.streams:StreamsReadout"
 
 READOUTS = Registry(
     "readout",
@@ -12,6 +13,9 @@ READOUTS = Registry(
         "attention": ATTENTION,
         "clearclip": (ATTENTION, {"terms": ("qq",)}),
         "declip": (ATTENTION, {"terms": ({"pair": "qq", "measure": "dot"}, {"pair": "kk", "measure": "dot"})}),
+        "clip-surgery": (STREAMS, {"sources": "v", "normalised": False, "iterations": 0}),
+        "cliptrase": "densevl.dense.readouts.cliptrase:CLIPtraseReadout",
+        "gem": STREAMS,
         "maskclip": "densevl.dense.readouts.maskclip:MaskCLIPReadout",
         "maskclip-reduced": ("densevl.dense.readouts.maskclip:MaskCLIPReadout", {"residual": False, "mlp": False}),
         "naclip": "densevl.dense.readouts.naclip:NACLIPReadout",
@@ -19,5 +23,6 @@ READOUTS = Registry(
         "plain": "densevl.dense.readouts.plain:PlainReadout",
         "proxyclip": (ATTENTION, {"terms": ({"pair": "guide", "beta": 1.2, "gamma": 3.0},), "tokens": "patches"}),
         "sclip": (ATTENTION, {"terms": ("qq", "kk"), "residual": True, "mlp": True}),
+        "resclip": "densevl.dense.readouts.resclip:ResCLIPReadout",
     },
 )

@@ -35,9 +35,10 @@ from densevl.core.vocabulary import Vocabulary, templates
 from densevl.dense.contracts import Readout
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
-from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace, understand
+from densevl.encoders.contracts import Encoder, KnowsClasses, Needs, TextSpace, understand
 from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.region_blend import RegionBlend
+from densevl.tasks.segmentation.region_maps import RegionMaps, joined
 from densevl.tasks.segmentation.scoring import Scoring
 from densevl.tasks.segmentation.stages import Stages
 from densevl.tasks.segmentation.windows import WindowPlan
@@ -74,6 +75,8 @@ class Segmentor(nn.Module):
             :data:`densevl.encoders.contracts.DENSE_BORDERS`.
         blend: mixes the vectors of regions into the dense features: arguments of a
             :class:`densevl.tasks.segmentation.region_blend.RegionBlend`, or a built one; None for dense features alone.
+        mask_maker: makes the regions of whole images that a readout or stages read, such as CorrCLIP and the vote of
+            masks: a name, a config or a built one of :data:`densevl.regions.mask_makers.MASK_MAKERS`.
         window_batch: windows that go through the encoder together.
     """
 
@@ -97,6 +100,7 @@ class Segmentor(nn.Module):
         positions: str = "size",
         border: str = "black",
         blend: RegionBlend | Mapping[str, Any] | None = None,
+        mask_maker: Any = None,
         window_batch: int = 4,
     ) -> None:
         super().__init__()
@@ -116,6 +120,7 @@ class Segmentor(nn.Module):
         self.background = Background.parse(background)
         self.temperature = self.dense.encoder.temperature if temperature is None else temperature
         self.average = average
+        self.regions = RegionMaps(mask_maker, _who_reads_regions(self.dense, self.scoring.stages))
         self.window_batch = window_batch
         self._check_background(self.background)
         self.eval()
@@ -169,6 +174,7 @@ class Segmentor(nn.Module):
         return {
             **self.dense.protocol,
             **self._blended,
+            **({} if self.regions.name is None else {"mask_maker": self.regions.name}),
             "classifier": self.classifier.name,
             "templates": self.templates,
             **({"words": self.encoder.words} if isinstance(self.encoder, KnowsClasses) else {}),
@@ -261,15 +267,22 @@ class Segmentor(nn.Module):
         plans = [WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride) for image in images]
         crops = [plan.crop(image[None].to(self.device)) for plan, image in zip(plans, images, strict=True)]
         features: list[DenseFeatures] = [None] * len(crops)  # type: ignore[list-item]
+        regions = [self.regions(image, plan, self.device) for image, plan in zip(images, plans, strict=True)]
         if self.dense.needs.windows:
             for i, (crop, plan) in enumerate(zip(crops, plans, strict=True)):
-                features[i] = self.dense(crop, self._keys, plan.boxes, texts)
+                features[i] = self.dense(crop, self._keys, plan.boxes, texts, regions[i])
         else:
             order = sorted(range(len(crops)), key=lambda i: crops[i].shape[2:])
             for _, group in groupby(order, key=lambda i: crops[i].shape[2:]):
                 members = list(group)
                 windows = torch.cat([crops[i] for i in members]).split(self.window_batch)
-                encoded = DenseFeatures.cat([self.dense(batch, self._keys, texts=texts) for batch in windows])
+                maps = joined(regions, members, self.window_batch, len(windows))
+                encoded = DenseFeatures.cat(
+                    [
+                        self.dense(batch, self._keys, texts=texts, regions=some)
+                        for batch, some in zip(windows, maps, strict=True)
+                    ]
+                )
                 for i, part in zip(members, encoded.split([len(crops[i]) for i in members]), strict=True):
                     features[i] = part
         kept = [image if self.stages.reads_pixels else None for image in images]
@@ -443,3 +456,9 @@ class Segmentor(nn.Module):
 def _covered(features: DenseFeatures, plan: WindowPlan) -> WindowPlan:
     """The plan of the windows that features are of: the whole image where a readout made one map of all windows."""
     return plan if len(features.grid) == len(plan) else WindowPlan(plan.size, None)
+
+
+def _who_reads_regions(dense: DenseEncoder, stages: Stages) -> str | None:
+    """The name of the readout or stage that needs the regions of an image; None for none."""
+    readers = [dense.readout, *stages]
+    return next((one.name for one in readers if getattr(one, "needs", Needs()).regions), None)

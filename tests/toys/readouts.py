@@ -1,0 +1,34 @@
+"""Readouts for towers of a few blocks, and texts for those that read them."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from toys.guides import ColourGuide
+
+from densevl.core.features import TextEmbeddings
+from densevl.core.vocabulary import Vocabulary
+
+FITTED: dict[str, dict[str, Any]] = {
+    "clip-surgery": {"blocks": 1},
+    "cliptrase": {"eps": 0.1, "min_samples": 1},
+    "gem": {"blocks": 1},
+    "resclip": {"blocks": (1,), "threshold": 0.0, "steps": 2},
+}
+"""Settings by readout: the published ones name blocks that small towers have not."""
+
+GUIDED = ("proxyclip",)
+"""Readouts that need a guide."""
+
+
+def fitted(readout: str) -> dict[str, Any]:
+    """The config of a readout that works with any number of blocks, with a guide where it needs one."""
+    guide = {"guide": ColourGuide()} if readout in GUIDED else {}
+    return {"type": readout, **guide, **FITTED.get(readout, {})}
+
+
+def some_texts(encoder: Any) -> TextEmbeddings:
+    """Three classes of an encoder, at random."""
+    vectors = torch.randn(3, encoder.dim, generator=torch.Generator().manual_seed(4))
+    vectors = F.normalize(vectors, dim=1).to(encoder.device)
+    return TextEmbeddings(vectors, torch.arange(3), Vocabulary.parse("a, b, c"), encoder.model_id, "none")

@@ -380,6 +380,7 @@ SMOOTHED = {
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "tlp": [{"type": "tlp", "grid": 20, "steps": 3}],
     "min-max": ["min-max"],
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
@@ -387,6 +388,8 @@ SMOOTHED = {
 }
 READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
 """Readouts that stages want."""
+OF_COSINES = ("tlp",)
+"""Stages of the cosines of queries, which are averaged."""
 
 
 def test_every_smoothing_is_tried():
@@ -395,7 +398,8 @@ def test_every_smoothing_is_tried():
 
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
-    settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
+    average = "logits" if smoothing in OF_COSINES else "probabilities"
+    settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
     settings["readout"] = fitted(READ.get(smoothing, "maskclip"))
 
     def case(device):

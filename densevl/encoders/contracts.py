@@ -77,6 +77,7 @@ class Needs(NamedTuple):
             be labelled with another.
         states: tokens between the blocks by their place: 0 is what enters the first block, i what the i-th block puts
             out; negative places count from the end, -1 being what enters the last block.
+        encoder: the dense encoder itself, by which a stage looks at the image again.
     """
 
     maps: tuple[str, ...] = ()
@@ -86,6 +87,7 @@ class Needs(NamedTuple):
     windows: bool = False
     texts: bool = False
     states: tuple[int, ...] = ()
+    encoder: bool = False
 
 
 NOTHING = Needs()
@@ -102,6 +104,7 @@ def join_needs(needs: Sequence[Needs]) -> Needs:
         any(one.windows for one in needs),
         any(one.texts for one in needs),
         tuple(sorted({place for one in needs for place in one.states})),
+        any(one.encoder for one in needs),
     )
 
 

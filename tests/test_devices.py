@@ -17,7 +17,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from open_clip import CustomTextCLIP
-from torch import Tensor
+from torch import Tensor, nn
 from toys import timm_towers
 from toys.pretend_device import Away, pretended_device
 from toys.readouts import fitted, some_texts
@@ -39,6 +39,7 @@ from densevl.dense.encoder import DenseEncoder, read_dense
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.refiners.found import FoundDecoder
+from densevl.dense.refiners.guide_keys import GuideKeys
 from densevl.dense.refiners.teachers import Teachers
 from densevl.dense.refiners.walk import WalkTeacher
 from densevl.dense.stages import STAGES
@@ -256,12 +257,26 @@ def teachers(device: Where, **settings: Any) -> Teachers:
     return Teachers(vit(device), decoder=FoundDecoder(32), **settings).to(device)
 
 
+class ViTGuide(nn.Module):
+    """A guide by a small ViT."""
+
+    name = "vit"
+
+    def __init__(self, encoder: DINOEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> DenseFeatures:
+        return DenseFeatures(self.encoder.project(images, "value"), self.encoder.patch_size, self.name)
+
+
 REFINED: dict[str, Callable[[Where], Any]] = {
     "dinoiser": lambda device: {"type": "dinoiser", "weights": "mini-dinoiser"},
     "dinoiser on sub-patches": lambda device: (
         {"type": "dinoiser", "weights": "mini-dinoiser", "gamma": 0.6, "radius": 2.9, "rounds": 8, "sub_patch": 2}
     ),
     "finer": lambda device: {"type": "finer", "side": 4, "maps": ["blocks.0", "blocks.1"]},
+    "guide-keys": lambda device: GuideKeys(ViTGuide(vit(device))),
     "teachers": teachers,
     "teachers by keys": lambda device: teachers(device, part="key", foreground_encoder=vit(device)),
     "walk": lambda device: WalkTeacher(),
@@ -352,6 +367,9 @@ SMOOTHED = {
     "key-smoothing": ["prompt-denoising", {"type": "key-smoothing", "threshold": 0.9}],
     "key-smoothing, legacy": [{"type": "key-smoothing", "legacy": True, "threshold": 0.9}],
     "appearance": ["appearance"],
+    "lposs": [{"type": "lposs", "neighbours": 20}],
+    "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
+    "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
     "min-max": ["min-max"],
     "redundancy": ["redundancy"],

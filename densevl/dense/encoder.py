@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -245,6 +246,8 @@ def read_dense(
         summary = None if summary is None else summary.mean(0, keepdim=True)
     keys = last.keys() if needs.keys else None
     cells = (grid.shape[2], grid.shape[3])
+    if keys is not None and not read.spliced and cells != last.grid:
+        keys = F.interpolate(keys, cells, mode="bilinear", align_corners=False)
     patch = encoder.patch_size if cells == last.grid else max(1, round((extent[3] - extent[1]) / cells[0]))
     even = border == "black" and not read.spliced and (cells == last.grid or _of_patches(cells, patch, extent))
     return DenseFeatures(

@@ -8,7 +8,8 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
-from toys.readouts import fitted, some_texts
+from toys.guides import ColourGuide
+from toys.readouts import GUIDED, fitted, some_texts
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -59,7 +60,7 @@ def pictures(tower, count=2):
     return torch.rand(count, 3, 3 * patch - 3, 2 * patch - 5, generator=torch.Generator().manual_seed(1))
 
 
-def works_on_each(dense, tower):
+def works_on_each(dense, tower, grid=None):
     """Features of a batch are finite, on the right grid, and those of its images."""
     images = pictures(tower)
     texts = some_texts(encoder(tower)) if dense.needs.texts else None
@@ -67,7 +68,8 @@ def works_on_each(dense, tower):
     one, all_of_it = dense(images[1:], texts=texts).grid, features.grid
     assert all_of_it.isfinite().all()
     assert all_of_it.shape[:2] == (2, encoder(tower).dim)
-    assert tuple(all_of_it.shape[2:]) == tuple(-(-side // features.patch_size) for side in images.shape[2:])
+    expected = grid or tuple(-(-side // features.patch_size) for side in images.shape[2:])
+    assert tuple(all_of_it.shape[2:]) == expected
     torch.testing.assert_close(all_of_it[1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
 
 
@@ -80,7 +82,7 @@ def test_readouts(tower, readout):
             DenseEncoder(encoder(tower), fitted(readout))(pictures(tower), texts=some_texts(encoder(tower)))
         return
     dense = DenseEncoder(encoder(tower), fitted(readout))
-    works_on_each(dense, tower)
+    works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
 
 
 @pytest.mark.parametrize("refiner", REFINERS)

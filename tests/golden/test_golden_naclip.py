@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from toys.dense_golden import assert_close, assert_features, features, outputs, picture, vocabulary_of
 
 from densevl.dense.encoder import DenseEncoder
-from densevl.dense.readouts.naclip import NACLIPReadout, neighbour_bias
+from densevl.dense.operations.places import neighbour_bias
+from densevl.dense.readouts.naclip import NACLIPReadout
 from densevl.dense.stages.pamr import PAMR
 from densevl.tasks.segmentation.segmentor import Segmentor
 

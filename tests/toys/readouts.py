@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from toys.guides import ColourGuide
 
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
@@ -16,10 +17,14 @@ FITTED: dict[str, dict[str, Any]] = {
 }
 """Settings by readout: the published ones name blocks that small towers have not."""
 
+GUIDED = ("proxyclip",)
+"""Readouts that need a guide."""
+
 
 def fitted(readout: str) -> dict[str, Any]:
-    """The config of a readout that works with any number of blocks."""
-    return {"type": readout, **FITTED.get(readout, {})}
+    """The config of a readout that works with any number of blocks, with a guide where it needs one."""
+    guide = {"guide": ColourGuide()} if readout in GUIDED else {}
+    return {"type": readout, **guide, **FITTED.get(readout, {})}
 
 
 def some_texts(encoder: Any) -> TextEmbeddings:

@@ -4,18 +4,25 @@ from densevl.core.registry import Registry
 
 __all__ = ["READOUTS"]
 
+ATTENTION = "densevl.dense.readouts.attention:AttentionReadout"
 STREAMS = "densevl.dense.readouts.streams:StreamsReadout"
 
 READOUTS = Registry(
     "readout",
     {
+        "attention": ATTENTION,
+        "clearclip": (ATTENTION, {"terms": ("qq",)}),
+        "declip": (ATTENTION, {"terms": ({"pair": "qq", "measure": "dot"}, {"pair": "kk", "measure": "dot"})}),
         "clip-surgery": (STREAMS, {"sources": "v", "normalised": False, "iterations": 0}),
         "cliptrase": "densevl.dense.readouts.cliptrase:CLIPtraseReadout",
         "gem": STREAMS,
         "maskclip": "densevl.dense.readouts.maskclip:MaskCLIPReadout",
         "maskclip-reduced": ("densevl.dense.readouts.maskclip:MaskCLIPReadout", {"residual": False, "mlp": False}),
         "naclip": "densevl.dense.readouts.naclip:NACLIPReadout",
+        "pearl": "densevl.dense.readouts.pearl:PEARLReadout",
         "plain": "densevl.dense.readouts.plain:PlainReadout",
+        "proxyclip": (ATTENTION, {"terms": ({"pair": "guide", "beta": 1.2, "gamma": 3.0},), "tokens": "patches"}),
+        "sclip": (ATTENTION, {"terms": ("qq", "kk"), "residual": True, "mlp": True}),
         "resclip": "densevl.dense.readouts.resclip:ResCLIPReadout",
     },
 )

@@ -15,18 +15,16 @@ Where we differ: any batch and any grid; the biases of places are made for a gri
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from torch import Tensor
 
-from densevl.core.geometry import Size
 from densevl.dense.contracts import named
+from densevl.dense.readouts.attention import AttentionReadout, Term
 from densevl.encoders.contracts import LastBlock, Needs
 
-__all__ = ["NACLIPReadout", "neighbour_bias"]
+__all__ = ["NACLIPReadout"]
 
 
 @dataclass(frozen=True)
@@ -50,29 +48,10 @@ class NACLIPReadout:
         """Its kind and settings."""
         return named("naclip", self)
 
+    @cached_property
+    def _attention(self) -> AttentionReadout:
+        return AttentionReadout([Term("kk", sigma=self.sigma)], residual=self.residual, mlp=self.mlp)
+
     def __call__(self, last: LastBlock) -> Float[Tensor, "b c h w"]:
         """Tokens of the block on the patch grid."""
-        block = last.block
-        keys, values = block.qkv(block.norm_1(last.tokens), "kv")
-        bias = None
-        if self.sigma is not None:
-            made = neighbour_bias.__wrapped__ if torch.compiler.is_compiling() else neighbour_bias
-            places = made(last.grid, self.sigma, keys.device)
-            bias = F.pad(places, (last.prefix, 0, last.prefix, 0)).to(keys.dtype)
-        mixed = F.scaled_dot_product_attention(keys, keys, values, attn_mask=bias)
-        return last.behind(mixed, self.residual, self.mlp)
-
-
-@lru_cache(maxsize=16)
-def neighbour_bias(grid: Size, sigma: float, device: torch.device) -> Float32[Tensor, "n n"]:
-    """Likeness of the places of all pairs of patches: ``exp(−distance² / (2 σ²))``.
-
-    Args:
-        grid: patches (down, right), taken in reading order.
-        sigma: in patches.
-        device: where it lies.
-    """
-    rows, columns = (torch.arange(side, dtype=torch.float32, device=device) for side in grid)
-    places = torch.cartesian_prod(rows, columns)
-    distances = (places[:, None] - places[None]).square().sum(dim=2)
-    return torch.exp(-distances / (2 * sigma**2))
+        return self._attention(last)

@@ -9,6 +9,7 @@ REFINERS = Registry(
     {
         "dinoiser": "densevl.dense.refiners.dinoiser_weights:build_dinoiser",
         "finer": "densevl.dense.refiners.finer:Finer",
+        "guide-keys": "densevl.dense.refiners.guide_keys:GuideKeys",
         "teachers": "densevl.dense.refiners.teachers:Teachers",
         "walk": "densevl.dense.refiners.walk:WalkTeacher",
     },

@@ -385,6 +385,7 @@ SMOOTHED = {
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
     "cluster-vote": ["cluster-vote"],
+    "freecp": [{"type": "freecp", "redundant": 0.05, "ambiguous": 0.3}],
 }
 READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
 """Readouts that stages want."""

@@ -110,6 +110,16 @@ class DenseEncoder(nn.Module):
         }
 
     @torch.no_grad()
+    def last_block(self, images: Float[Tensor, "b 3 H W"], needs: Needs = NOTHING) -> LastBlock:
+        """The last block of images of one size, as a readout gets it but for windows and texts.
+
+        Args:
+            images: RGB in [0, 1].
+            needs: what is needed beside the tokens.
+        """
+        return _last_block(self.encoder, images, needs, self.positions, self.border)[0]
+
+    @torch.no_grad()
     def forward(
         self,
         images: Float[Tensor, "b 3 H W"],
@@ -223,8 +233,7 @@ def read_dense(
         raise UsageError(f"{readout.name} reads the regions of the image; give its model a mask_maker, such as sam")
     middle = _middle(encoder)
     wanted = join_needs([needs, Needs(maps=middle)])
-    seen, extent = continued(images, encoder.patch_size, border, getattr(encoder, "mean", None))
-    last = encoder.last_block(seen, wanted, positions=positions, border="drop" if border == "centre56" else border)
+    last, extent = _last_block(encoder, images, wanted, positions, border)
     summary = _summary(last, middle)
     last = replace(
         last,
@@ -263,6 +272,15 @@ def read_dense(
         whole=read.whole,
         regions=regions if read.regions is None else read.regions,
     )
+
+
+def _last_block(
+    encoder: Encoder, images: Float[Tensor, "b 3 H W"], needs: Needs, positions: str, border: str
+) -> tuple[LastBlock, Extent]:
+    """The last block of images that are continued as the border says, and what its grid covers of them."""
+    seen, extent = continued(images, encoder.patch_size, border, getattr(encoder, "mean", None))
+    border = "drop" if border == "centre56" else border
+    return encoder.last_block(seen, needs, positions=positions, border=border), extent
 
 
 def _whole(windows: Sequence[Window]) -> Extent:

@@ -78,6 +78,7 @@ class Needs(NamedTuple):
         states: tokens between the blocks by their place: 0 is what enters the first block, i what the i-th block puts
             out; negative places count from the end, -1 being what enters the last block.
         regions: the regions of the image, of a mask maker that saw the whole of it.
+        encoder: the dense encoder itself, by which a stage looks at the image again.
     """
 
     maps: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ class Needs(NamedTuple):
     texts: bool = False
     states: tuple[int, ...] = ()
     regions: bool = False
+    encoder: bool = False
 
 
 NOTHING = Needs()
@@ -105,6 +107,7 @@ def join_needs(needs: Sequence[Needs]) -> Needs:
         any(one.texts for one in needs),
         tuple(sorted({place for one in needs for place in one.states})),
         any(one.regions for one in needs),
+        any(one.encoder for one in needs),
     )
 
 

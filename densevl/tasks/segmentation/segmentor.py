@@ -296,8 +296,9 @@ class Segmentor(nn.Module):
                     features[i] = part
         kept = [image if self.stages.reads_pixels else None for image in images]
         made_for = texts if self.encodes_for_texts else None
+        encoder = self.dense if self.stages.needs.encoder else None
         return [
-            EncodedImage(one, _covered(one, plan), size, pixels=pixels, texts=made_for)
+            EncodedImage(one, _covered(one, plan), size, pixels=pixels, texts=made_for, encoder=encoder)
             for one, plan, size, pixels in zip(features, plans, sizes, kept, strict=True)
         ]
 

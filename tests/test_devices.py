@@ -20,7 +20,7 @@ from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 from toys import timm_towers
 from toys.pretend_device import Away, pretended_device
-from toys.readouts import settled
+from toys.readouts import fitted, some_texts
 from toys.region_models import ALPHA, grain_encoder_of, save_alpha
 from toys.timm_towers import KINDS
 
@@ -242,16 +242,19 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
+    if readout in ("cliptrase", "sc-clip", "sfp") and encoder is timm_clip:
+        pytest.skip("it has no class token")
+
     def case(device):
         made = encoder(device)
-        return DenseEncoder(made, settled(readout, made)).to(device)(BATCH.to(device), keys)
+        return DenseEncoder(made, fitted(readout))(BATCH.to(device), keys, texts=some_texts(made))
 
     check(case)
 
 
-def test_windows_that_are_read_together():
+def test_windows_that_are_read_as_one_map():
     def case(device):
-        made = segmentor(device, readout="radseg", average="logits", **WINDOWS["windows"])
+        made = segmentor(device, readout="radseg", **WINDOWS["windows"])
         return labelled(made, made.embed(CLASSES))
 
     check(case)
@@ -376,7 +379,13 @@ SMOOTHED = {
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "min-max": ["min-max"],
+    "redundancy": ["redundancy"],
+    "class-scores": ["class-scores", "cluster-vote"],
+    "cluster-vote": ["cluster-vote"],
 }
+READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
+"""Readouts that stages want."""
 
 
 def test_every_smoothing_is_tried():
@@ -386,6 +395,7 @@ def test_every_smoothing_is_tried():
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
     settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
+    settings["readout"] = fitted(READ.get(smoothing, "maskclip"))
 
     def case(device):
         made = segmentor(device, **settings)

@@ -8,7 +8,9 @@ from densevl.core.errors import DensevlError
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory, beside plain and published implementations.")
-    parser.add_argument("name", help="a model's name, a config file, visual-prompts, regions (embedding) or refer")
+    parser.add_argument(
+        "name", help="a model's name, a config file, visual-prompts, regions, refer, heads (dense) or vocabulary"
+    )
     parser.add_argument("--weights", help="a name or a file, or `rule` for seeded random ones, which need no download")
     parser.add_argument("--classes", type=int, metavar="N", help="how many to label (150)")
     parser.add_argument("--size", metavar="HxW", help="of the images that are drawn (512x683; regions: 480x640)")
@@ -27,7 +29,8 @@ def main() -> None:
     parser.add_argument("--prompts", nargs="+", metavar="NAME", help="visual-prompts: drawn on one canvas")
     parser.add_argument("--short-side", type=int, metavar="PIXELS", help="visual-prompts: of marked images (384)")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="refer: measured in turn (fgvp fgvp-b16)")
-    parser.add_argument("--arch", help="regions: of the CLIP, by its name in open_clip, or mini-clip (ViT-B-16)")
+    parser.add_argument("--readouts", nargs="+", metavar="NAME", help="heads: measured beside maskclip (all)")
+    parser.add_argument("--arch", help="regions, heads: of the CLIP, by its name in open_clip, or mini-clip (ViT-B-16)")
     try:
         from densevl.benchmarks.speed import run_benchmark
 

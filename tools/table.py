@@ -1,11 +1,13 @@
 """Print a table of the README as Markdown: python tools/table.py dinoiser [--scenes 500]"""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 from densevl.benchmarks.tables import DESCRIPTIONS, TABLES, measure
 from densevl.core.errors import DensevlError
+from densevl.core.files import atomic_write
 
 
 def main() -> int:
@@ -15,9 +17,14 @@ def main() -> int:
     parser.add_argument("--steps", type=int, metavar="N", help="of each training, where the table trains")
     parser.add_argument("--data", type=Path, metavar="DIR", help="pictures, for a table that measures on some")
     parser.add_argument("--models", nargs="+", default=(), metavar="NAME", help="for a table that compares models")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = parser.parse_args()
     try:
-        print(measure(args.name, args.scenes, args.steps, args.data, args.models))
+        table = measure(args.name, args.scenes, args.steps, args.data, args.models)
+        print(table)
+        if args.json is not None:
+            with atomic_write(args.json) as file:
+                file.write_text(json.dumps(table.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except DensevlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -24,6 +24,10 @@ COMMON = "*"
 """The row that others extend, which is no protocol itself."""
 
 
+BESIDES = ("queries", "head", "unknown")
+"""What a data set says that is no setting of a segmentor."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """The protocol of a publication.
@@ -36,8 +40,8 @@ class Protocol:
         encoders: names of the weights that it is published with, the usual one first; none where the head decides.
         settings: of a segmentor, on any data set.
         sets: what differs on a data set, by the name of its vocabulary: settings of a segmentor, and besides
-            ``"queries"``, the vocabulary whose words are asked for the classes, and ``"head"``, changes of the head
-            that the protocol belongs to, by dotted paths.
+            ``"queries"``, the vocabulary whose words are asked for the classes, ``"head"``, changes of the head that
+            the protocol belongs to, by dotted paths, and ``"unknown"``, as below.
         unknown: what of the publication is not known here, or cannot be done, a sentence each.
     """
 
@@ -52,7 +56,7 @@ class Protocol:
 
     def of_set(self, data: str) -> dict[str, Any]:
         """The settings of a segmentor on a data set; those of any data set where the publication does not have it."""
-        own = {name: value for name, value in self.sets.get(data, {}).items() if name not in ("queries", "head")}
+        own = {name: value for name, value in self.sets.get(data, {}).items() if name not in BESIDES}
         return deepcopy({**self.settings, **own})
 
     def queries(self, data: str) -> str | None:
@@ -63,6 +67,10 @@ class Protocol:
     def head(self, data: str) -> dict[str, Any]:
         """Changes of the protocol's own head on a data set, by dotted paths."""
         return deepcopy(self.sets.get(data, {}).get("head", {}))
+
+    def doubts(self, data: str) -> list[str]:
+        """What is not known of the publication on a data set, or cannot be done, a sentence each."""
+        return [*self.unknown, *self.sets.get(data, {}).get("unknown", ())]
 
     @property
     def segmentor(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from densevl.benchmarks.confusion import write_confusion
 from densevl.benchmarks.lenses.hook import LensHook
 from densevl.benchmarks.lenses.images import PerImage, write_images
 from densevl.benchmarks.page import PageHook
+from densevl.benchmarks.presets import Preset
 from densevl.benchmarks.progress import Progress
 from densevl.benchmarks.protocols import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
 from densevl.benchmarks.report import Report
@@ -62,6 +63,7 @@ def evaluate(
     confusion: str | Path | None = None,
     per_image: str | Path | None = None,
     html: str | Path | None = None,
+    protocol: str | None = None,
 ) -> Report:
     """Evaluate a model on a data set, as a config says.
 
@@ -83,6 +85,8 @@ def evaluate(
         confusion: a ``.csv`` or ``.json`` of the pixels by true and given class; their picture is written beside it.
         per_image: a ``.csv`` or ``.json`` of the scores of every image that could be used.
         html: folder for a page of the results.
+        protocol: a published protocol by its name, for label maps; ``"own"`` for that of the model's row. What the
+            options say comes after it, and makes the result a mix.
 
     Raises:
         UsageError: where the config, an option, a lens or the data cannot be used.
@@ -106,6 +110,7 @@ def evaluate(
     if tta and not getattr(cfg.model.get("type"), "mirrors", True):
         raise UsageError(f"config {config}: its model does not average over mirror images; leave out --tta")
     cfg.model.update(({} if checkpoint is None else {"weights": str(checkpoint)}) | ({"flip": True} if tta else {}))
+    preset = None if protocol is None else _preset(cfg, protocol, options or {})
     if limit is not None:
         cfg.test_dataloader.dataset.indices = limit
     start_distributed(cfg, launcher)
@@ -120,7 +125,7 @@ def evaluate(
         runner.register_hook(page)
     started = time.perf_counter()
     runner.test()
-    report = _report(Path(config).stem, cfg, tested, runner, time.perf_counter() - started)
+    report = _report(Path(config).stem, cfg, tested, runner, time.perf_counter() - started, preset)
     if is_main_process():
         report.save(Path(cfg.work_dir) / "results.json")
     if sections := lens_hook.sections(getattr(runner.test_dataloader.dataset, "metainfo", {})):
@@ -213,15 +218,30 @@ def _first_process_first() -> Iterator[None]:
             barrier()
 
 
-def _report(name: str, cfg: Config, model: BenchmarkModel[Any], runner: Runner, seconds: float) -> Report:
+def _preset(cfg: Config, name: str, options: Mapping[str, Any]) -> Preset:
+    """A protocol laid over a config of label maps."""
+    dataset = cfg.test_dataloader.dataset
+    if "queries" not in inspect.signature(cfg.model.type).parameters:
+        raise UsageError(f"config {cfg.filename}: protocols are for label maps; leave out --protocol")
+    full = {SHORT_NAMES.get(key, key): value for key, value in options.items()}
+    preset = Preset.of(name, cfg.model.get("model"), dataset.get("vocabulary", "scenes"), full)
+    preset.lay(cfg)
+    return preset
+
+
+def _report(
+    name: str, cfg: Config, model: BenchmarkModel[Any], runner: Runner, seconds: float, preset: Preset | None
+) -> Report:
     dataset: BenchmarkDataset = runner.test_dataloader.dataset
     metric: BenchmarkMetric = runner.test_loop.evaluator.metrics[0]
     if metric.scores is None:
         raise UsageError(f"config {cfg.filename}: the evaluation gave no scores")
+    found = model.protocol
+    named = {} if preset is None else {"preset": preset.protocol.name, "mix": preset.mixed(found)}
     return Report(
         config=name,
         model=model.name,
-        protocol={**model.protocol, **dataset.protocol},
+        protocol={**named, **found, **dataset.protocol},
         dataset=dataset.title,
         source=dataset.source,
         images=len(dataset),
@@ -229,5 +249,5 @@ def _report(name: str, cfg: Config, model: BenchmarkModel[Any], runner: Runner, 
         scores=model.grouped(metric.scores),
         failures=metric.failures,
         seconds=seconds,
-        remarks=dataset.caveats,
+        remarks=[*dataset.caveats, *(() if preset is None else preset.remarks(found))],
     )

@@ -9,6 +9,7 @@ __all__ = ["add"]
 EXAMPLES = """\
   densevl test dinoiser_scenes                                            nothing to download
   densevl test dinoiser_ade --cfg-options data_root=data/ade --out results
+  densevl test voc21 --model naclip --protocol own                        as published on this data set
   densevl test dinoiser_scenes --lens hardest                             and the images it labels worst
   densevl test dinoiser_scenes --confusion confusion.csv --per-image images.csv
   torchrun --nproc-per-node 2 -m densevl test dinoiser_scenes --launcher pytorch
@@ -20,6 +21,7 @@ def add(commands: Any) -> None:
     parser = add_config_command(commands, "test", _test, "print the scores of a benchmark config", EXAMPLES)
     parser.add_argument("checkpoint", nargs="?", help="weights of the encoder in the place of the config's")
     parser.add_argument("--model", metavar="NAME[@ENCODER]", help="a model in the place of the config's")
+    parser.add_argument("--protocol", metavar="NAME", help="published settings, such as sclip; own: the model's own")
     parser.add_argument("--out", metavar="FOLDER", help="write the results of each image, such as label maps")
     parser.add_argument("--show-dir", metavar="FOLDER", help="draw the results of each image")
     parser.add_argument("--html", metavar="FOLDER", help="write index.html, a page for any browser, into a folder")
@@ -40,6 +42,7 @@ def _test(
     confusion: str | None,
     per_image: str | None,
     html: str | None,
+    protocol: str | None,
     **arguments: Any,
 ) -> int:
     from mmengine.dist import is_main_process
@@ -47,7 +50,7 @@ def _test(
     from densevl.benchmarks.run import evaluate
 
     given: dict[str, Any] = {"model": model, "lenses": lenses, "confusion": confusion, "per_image": per_image}
-    given["html"] = html
+    given |= {"html": html, "protocol": protocol}
     report = evaluate(**arguments, **{name: value for name, value in given.items() if value is not None})
     if is_main_process():
         print(report)

@@ -3,7 +3,8 @@
 Six modes, as the literature uses them:
 
 * ``none``: every pixel gets one of the classes;
-* ``literal``: one more class, found by the word "background";
+* ``literal``: one more class, found by the word "background", or by the words that the vocabulary has for it; with a
+  threshold, also the pixels whose best probability falls below it (SCLIP and its kin);
 * ``words``: one more class, found by a list of words for what usually surrounds objects;
 * ``threshold``: pixels whose best probability falls below a threshold, and no text at all;
 * ``head``: as ``literal``, and besides the patches where no class is certain and a head of the model, trained for it,
@@ -32,7 +33,8 @@ class Background:
     Attributes:
         mode: ``"none"``, ``"literal"``, ``"words"``, ``"threshold"``, ``"head"`` or ``"others"``.
         words: queries of the background class, in mode ``"words"``.
-        threshold: least probability, in (0, 1), of a pixel that belongs to a class, in mode ``"threshold"``.
+        threshold: least probability, in (0, 1), of a pixel that belongs to a class, in mode ``"threshold"`` and,
+            where it is wanted, in mode ``"literal"``.
         delta: least probability, in (0, 1], of a patch that belongs to a class whatever the head says, in mode
             ``"head"``.
     """
@@ -45,7 +47,8 @@ class Background:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UsageError(f"background mode must be one of {', '.join(MODES)}; got {self.mode!r}")
-        if self.mode == "threshold" and not (self.threshold is not None and 0 < self.threshold < 1):
+        wanted = self.mode == "threshold" or (self.mode == "literal" and self.threshold is not None)
+        if wanted and not (self.threshold is not None and 0 < self.threshold < 1):
             raise UsageError(f"a background threshold is a probability between 0 and 1; got {self.threshold!r}")
         if self.mode == "head" and not (self.delta is not None and 0 < self.delta <= 1):
             raise UsageError(f"delta of the background head is a probability above 0, up to 1; got {self.delta!r}")
@@ -58,8 +61,8 @@ class Background:
 
         Args:
             value: None, a number (a threshold), a sequence of words, or a string: ``"none"``, ``"literal"``,
-                ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"threshold:0.6"``, ``"head"``, ``"head:0.95"``,
-                ``"others"``.
+                ``"literal:0.1"``, ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"threshold:0.6"``, ``"head"``,
+                ``"head:0.95"``, ``"others"``.
 
         Raises:
             UsageError: where the value is none of these.
@@ -79,8 +82,8 @@ class Background:
         mode, _, rest = value.partition(":")
         if mode == "words":
             return cls("words", words=tuple(w.strip() for w in rest.split(",") if w.strip()) or background_words())
-        if mode == "threshold":
-            return cls("threshold", threshold=_number(rest, "write the background threshold as `threshold:0.5`", value))
+        if mode == "threshold" or (mode == "literal" and rest):
+            return cls(mode, threshold=_number(rest, f"write the background threshold as `{mode}:0.5`", value))
         if mode == "head":
             return cls("head", delta=_number(rest, "write `head`, or `head:0.95`", value) if rest else CERTAIN)
         if rest:
@@ -92,7 +95,7 @@ class Background:
             return f"words:{','.join(self.words)}"
         if self.mode == "head":
             return "head" if self.delta == CERTAIN else f"head:{self.delta:g}"
-        return f"threshold:{self.threshold:g}" if self.mode == "threshold" else self.mode
+        return self.mode if self.threshold is None else f"{self.mode}:{self.threshold:g}"
 
     def extend(self, vocabulary: Vocabulary) -> Vocabulary:
         """``vocabulary`` with the background class that this mode asks for.

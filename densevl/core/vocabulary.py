@@ -156,14 +156,15 @@ class Vocabulary:
         """A built-in vocabulary by its name, or a ``.json`` or text file.
 
         Args:
-            source: a name of :func:`vocabulary_names`, or a path.
+            source: a name of :func:`vocabulary_names`, one of a collection (``"sclip/voc21"``, ``"mess/suim"``), or a
+                path.
 
         Raises:
             UsageError: where the name is unknown, or the file is missing, not UTF-8 or holds no usable classes.
         """
         if not isinstance(source, str | Path):
             raise UsageError(f"expected the name or the path of a vocabulary; got {shortened(repr(source))}")
-        if str(source) in vocabulary_names():
+        if str(source) in (*vocabulary_names(), *_names("vocabularies", "*/*")):
             return _built_in(str(source))
         path = Path(source).expanduser()
         if not path.is_file():
@@ -198,7 +199,7 @@ class Vocabulary:
 
 
 def vocabulary_names() -> tuple[str, ...]:
-    """Names of the built-in vocabularies."""
+    """Names of the built-in vocabularies, without those of collections: words of publications, further benchmarks."""
     return _names("vocabularies")
 
 
@@ -229,8 +230,10 @@ def background_words() -> tuple[str, ...]:
 
 
 @cache
-def _names(folder: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in (DATA / folder).glob("*.json")))
+def _names(folder: str, pattern: str = "*") -> tuple[str, ...]:
+    """Names of the files of a folder, or of those in folders below it."""
+    found = (path.relative_to(DATA / folder) for path in (DATA / folder).glob(f"{pattern}.json"))
+    return tuple(sorted(path.with_suffix("").as_posix() for path in found))
 
 
 @cache

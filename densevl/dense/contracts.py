@@ -145,6 +145,8 @@ class PixelStage(Protocol):
         acts_on: ``"scores"``, those of queries where logits are averaged (cosines) and those of classes otherwise, or
             ``"probabilities"`` of classes, whichever way they were made. A stage that does not say acts on scores.
         class_by_class: whether the scores of each class change by themselves, so that a few can be taken at a time.
+
+    A stage may have a method ``prepare(image)``, which looks at the image once and gives the function of the scores.
     """
 
     on_pixels: bool

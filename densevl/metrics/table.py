@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
+from typing import Any
 
 __all__ = ["Cell", "Spread", "Table", "mean_percent", "or_none", "percent"]
 
@@ -32,9 +33,20 @@ class Spread:
 
     values: Sequence[float]
 
+    @property
+    def mean(self) -> float:
+        """Nan where a value is."""
+        return fmean(self.values)
+
+    @property
+    def deviation(self) -> float:
+        """Nan where a value is."""
+        return self.mean if self.mean != self.mean else pstdev(self.values)
+
     def __format__(self, spec: str) -> str:
-        mean = format(fmean(self.values), spec)
-        return mean if len(self.values) < 2 else f"{mean} ± {format(pstdev(self.values), spec)}"
+        alone = len(self.values) < 2 or self.mean != self.mean
+        mean = format(self.mean, spec)
+        return mean if alone else f"{mean} ± {format(self.deviation, spec)}"
 
 
 Cell = float | Spread | str
@@ -64,6 +76,25 @@ class Table:
         own = "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.note}"
         return "\n\n".join([own, *map(str, self.further)])
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The table as JSON values; of a figure measured several times mean, deviation and all values."""
+        columns = self.head[1:]
+        rows = [
+            {"name": name, **{column: _recorded(cell) for column, cell in zip(columns, cells, strict=True)}}
+            for name, cells in self.rows
+        ]
+        tables = [table.record for table in self.further]
+        return {"head": list(self.head), "rows": rows, "note": self.note, **({"further": tables} if tables else {})}
+
 
 def _written(cell: Cell) -> str:
     return cell if isinstance(cell, str) else f"{cell:.1f}".replace("nan", "–")
+
+
+def _recorded(cell: Cell) -> Any:
+    if isinstance(cell, Spread):
+        values = [or_none(round(value, 4)) for value in cell.values]
+        mean, deviation = round(cell.mean, 4), round(cell.deviation, 4)
+        return {"mean": or_none(mean), "deviation": or_none(deviation), "values": values}
+    return cell if isinstance(cell, str) else or_none(round(cell, 4))

@@ -19,7 +19,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from densevl.datasets.scenes.segments import draw_boxes, draw_clicks
-from densevl.regions.mask_makers.mini_sam import build_mini_sam
+from densevl.encoders.sam.mini import build_mini_sam
 
 __all__ = ["PromptedSam", "dice_loss", "focal_loss", "mask_iou"]
 

@@ -6,9 +6,11 @@ import pytest
 
 from densevl.api.models import model_entry, models
 from densevl.api.protocols import protocol, protocol_names
+from densevl.core.background import Background
 from densevl.core.errors import UsageError
-from densevl.core.vocabulary import templates, vocabulary_names
+from densevl.core.vocabulary import Vocabulary, background_words, templates, vocabulary_names
 from densevl.tasks.segmentation.segmentor import Segmentor
+from densevl.weights import weights_entry
 
 PAIRS = [(name, data) for name in protocol_names() for data in protocol(name).sets]
 
@@ -17,8 +19,9 @@ PAIRS = [(name, data) for name in protocol_names() for data in protocol(name).se
 def test_every_protocol_says_whose_it_is(name: str) -> None:
     found = protocol(name)
     assert found.title
-    assert "http" in found.paper
-    assert all(sentence.endswith(".") for sentence in found.unknown)
+    assert found.paper
+    assert all(sentence.endswith(".") for data in found.sets or [""] for sentence in found.doubts(data))
+    assert all(weights_entry(weights).kind == "clip" for weights in found.encoders)
 
 
 @pytest.mark.parametrize(("name", "data"), PAIRS)
@@ -27,6 +30,29 @@ def test_settings_are_those_of_a_segmentor(name: str, data: str) -> None:
     assert set(settings) <= set(inspect.signature(Segmentor).parameters)
     assert templates(settings["templates"])
     assert data in vocabulary_names()
+    classes, words = Vocabulary.load(data), Vocabulary.load(protocol(name).queries(data) or data)
+    assert (len(words), words.background) == (len(classes), classes.background)
+    assert words.palette == classes.palette
+    with_background = Background.parse(settings["background"]).mode != "none"
+    assert with_background == (classes.background is not None)
+
+
+def test_the_words_of_sclip_are_those_of_its_files() -> None:
+    words = Vocabulary.load("sclip/voc21").classes
+    assert words[0] == background_words()
+    assert {len(synonyms) for synonyms in words} == {26, 1, 7, 5}
+    assert (words[4], words[11], words[15][-1]) == (("ship",), ("table",), "person in jacket")
+    assert Vocabulary.load("sclip/cityscapes").names[6:8] == ("trafficlight", "trafficsign")
+    things = Vocabulary.load("sclip/coco_object").classes
+    assert set(words[0]) - set(things[0]) == {"bed"}  # which is also a class
+    assert things[1] == (*words[15], "body")
+    assert len(Vocabulary.load("proxyclip/coco_object").classes[0]) == 16  # of 17, without "bed"
+
+
+def test_names_of_collections_are_loaded_and_not_listed() -> None:
+    assert not any("/" in name for name in vocabulary_names())
+    with pytest.raises(UsageError, match="vocabulary file sclip/nothing does not exist"):
+        Vocabulary.load("sclip/nothing")
 
 
 def test_a_set_changes_what_it_names_alone() -> None:

@@ -14,6 +14,7 @@ ANIMALS = Vocabulary.parse("cat, dog")
         ("none", Background("none")),
         (True, Background("literal")),
         ("literal", Background("literal")),
+        ("literal:0.1", Background("literal", threshold=0.1)),
         ("words:sky, wall", Background("words", ("sky", "wall"))),
         (["sky", "wall"], Background("words", ("sky", "wall"))),
         ("words", Background("words", background_words())),
@@ -27,7 +28,9 @@ def test_parse_reads_what_users_write(value, expected):
     assert Background.parse(value) == expected
 
 
-@pytest.mark.parametrize("value", [None, "literal", "words:sky,wall", "threshold:0.25", "head", "head:0.5"])
+@pytest.mark.parametrize(
+    "value", [None, "literal", "literal:0.1", "words:sky,wall", "threshold:0.25", "head", "head:0.5"]
+)
 def test_text_round_trip(value):
     background = Background.parse(value)
     assert Background.parse(str(background)) == background
@@ -37,7 +40,7 @@ BAD_HEADS = ["head:0", "head:1.5", "head:nan", "head:high"]
 
 
 @pytest.mark.parametrize(
-    "value", [*BAD_HEADS, "threshold:high", "threshold:1.5", "threshold", 0, 1.0, "literal:x", "sky", []]
+    "value", [*BAD_HEADS, "threshold:high", "threshold:1.5", "threshold", 0, 1.0, "literal:x", "literal:2", "sky", []]
 )
 def test_bad_values_are_named(value):
     with pytest.raises(UsageError):

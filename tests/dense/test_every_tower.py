@@ -8,8 +8,8 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
-from toys.guides import GUIDED, ColourGuide
-from toys.readouts import OF_STATES, settled
+from toys.guides import ColourGuide
+from toys.readouts import GUIDED, fitted, some_texts
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -23,7 +23,25 @@ from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
 
 TOWERS = ("open_clip", "resnet", *KINDS)
-NO_ATTENTION = r"FastViT ends in convolutions and leaves no attention to read; take readout=plain"
+NO_ATTENTION = (
+    r"FastViT ends in convolutions and leaves no attention to read; take readout=plain|"
+    r"tokens between blocks were asked of a tower of convolutions; take readout=plain"
+)
+REFUSED = {
+    **{("cliptrase", tower): "the class token, which this image tower has not" for tower in ("siglip", "mean", "pe-g")},
+    ("cliptrase", "resnet"): "the block before the last, and the image tower of 'resnet' has 1",
+    ("clip-surgery", "resnet"): "the last block of this image tower pools",
+    ("gem", "resnet"): "the last block of this image tower pools",
+    ("radseg", "resnet"): "the last one of this tower pools; take readout=maskclip",
+    ("resclip", "resnet"): "the last block of this image tower pools",
+    **{
+        (readout, tower): "read the class token, and this tower has none; set readout.rule=density and readout.class_w"
+        for readout in ("sc-clip", "sfp")
+        for tower in ("siglip", "mean", "pe-g")
+    },
+    **{(readout, "resnet"): "asked of an image tower of 1 blocks" for readout in ("sc-clip", "sfp")},
+}
+"""Towers that a readout is not for, and what the error says."""
 SHALLOW = {"resnet": "has one block alone", "mobileclip-b": "unknown map", "open_clip": "unknown map"}
 """Towers of too few blocks for the map that a refiner reads by default, and what the error says."""
 REFINERS = {
@@ -52,8 +70,9 @@ def pictures(tower, count=2):
 def works_on_each(dense, tower, grid=None):
     """Features of a batch are finite, on the right grid, and those of its images."""
     images = pictures(tower)
-    features = dense(images)
-    one, all_of_it = dense(images[1:]).grid, features.grid
+    texts = some_texts(encoder(tower)) if dense.needs.texts else None
+    features = dense(images, texts=texts)
+    one, all_of_it = dense(images[1:], texts=texts).grid, features.grid
     assert all_of_it.isfinite().all()
     assert all_of_it.shape[:2] == (2, encoder(tower).dim)
     expected = grid or tuple(-(-side // features.patch_size) for side in images.shape[2:])
@@ -64,34 +83,16 @@ def works_on_each(dense, tower, grid=None):
 @pytest.mark.parametrize("readout", READOUTS.names)
 @pytest.mark.parametrize("tower", TOWERS)
 def test_readouts(tower, readout):
-    dense = DenseEncoder(encoder(tower), settled(readout, encoder(tower)))
-    if error := _refusal(tower, readout):
+    error = REFUSED.get((readout, tower), NO_ATTENTION if tower in OF_CONVOLUTIONS and readout != "plain" else None)
+    if error is not None:
         with pytest.raises(UsageError, match=error):
-            dense(pictures(tower))
+            DenseEncoder(encoder(tower), fitted(readout))(pictures(tower), texts=some_texts(encoder(tower)))
         return
-    if tower in OF_CONVOLUTIONS and readout != "plain":
-        with pytest.raises(UsageError, match=NO_ATTENTION):
-            dense(pictures(tower))
-        return
+    dense = DenseEncoder(encoder(tower), fitted(readout))
     works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
 
 
-def _refusal(tower, readout):
-    """What is said where a tower has no tokens between blocks, or an attention that pools."""
-    if tower == "resnet" and readout == "radseg":
-        return r"and the last one of this tower pools; take readout=maskclip"
-    if readout not in OF_STATES:
-        return None
-    if tower in OF_CONVOLUTIONS:
-        return r"tokens between blocks were asked of a tower of convolutions; take readout=plain"
-    if encoder(tower).depth < 2 and readout == "sfp":
-        return r"tokens behind block -2 were asked of an image tower of 1 blocks"
-    if tower == "resnet":
-        return r"the last one of this tower pools by attention; take readout=maskclip"
-    return None
-
-
-@pytest.mark.parametrize("readout", OF_STATES)
+@pytest.mark.parametrize("readout", ["sc-clip", "sfp"])
 def test_layers_of_twelve_blocks(readout):
     with pytest.raises(UsageError, match=r"towers of 12, and this one has 4; set readout.middle, readout.early, rea"):
         DenseEncoder(encoder("eva02"), readout)

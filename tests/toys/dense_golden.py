@@ -85,3 +85,10 @@ def vocabulary_of(case: Mapping[str, Any], model_id: str) -> TextEmbeddings:
         "none",
         threshold=float(case["threshold"]),
     )
+
+
+def texts_of(case: Mapping[str, Any], model_id: str) -> TextEmbeddings:
+    """The texts of a case, each a class."""
+    words = tuple((f"text {i}",) for i in range(len(case["text"])))
+    vectors, vocabulary = torch.from_numpy(case["text"]), Vocabulary("reference", words)
+    return TextEmbeddings(vectors, torch.arange(len(words)), vocabulary, model_id, "none")

@@ -1,6 +1,4 @@
-"""A second encoder that needs no weights, and what heads that need one are tried with."""
-
-from typing import Any
+"""A second encoder that needs no weights."""
 
 import torch
 import torch.nn.functional as F
@@ -27,12 +25,3 @@ class ColourGuide(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> DenseFeatures:
         cells = F.adaptive_avg_pool2d(images.to(self.mix) - 0.5, self.grid)
         return DenseFeatures(F.conv2d(cells, self.mix), images.shape[2] // self.grid[0], self.name)
-
-
-GUIDED = ("proxyclip",)
-"""Readouts that need a guide."""
-
-
-def with_guide(readout: str) -> Any:
-    """The config of a readout, with a guide where it needs one."""
-    return {"type": readout, "guide": ColourGuide()} if readout in GUIDED else readout

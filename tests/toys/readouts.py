@@ -1,20 +1,37 @@
-"""Settings by which each readout runs on an encoder of any depth."""
+"""Readouts for towers of a few blocks, and texts for those that read them."""
 
 from typing import Any
 
-from toys.guides import with_guide
+import torch
+import torch.nn.functional as F
+from toys.guides import ColourGuide
 
-OF_STATES = ("sc-clip", "sfp")
-"""Readouts that name blocks by their number."""
+from densevl.core.features import TextEmbeddings
+from densevl.core.vocabulary import Vocabulary
+
+FITTED: dict[str, dict[str, Any]] = {
+    "clip-surgery": {"blocks": 1},
+    "cliptrase": {"eps": 0.1, "min_samples": 1},
+    "gem": {"blocks": 1},
+    "radseg": {"splice": False},
+    "resclip": {"blocks": (1,), "threshold": 0.0, "steps": 2},
+    "sc-clip": {"middle": 1, "early": 1, "summed": (0, 1)},
+    "sfp": {"middle": 1, "early": 1, "summed": (0, 1)},
+}
+"""Settings by readout: the published ones name blocks that small towers have not."""
+
+GUIDED = ("proxyclip",)
+"""Readouts that need a guide."""
 
 
-def settled(readout: str, encoder: Any) -> Any:
-    """The config of a readout for images apart: with a guide, blocks that are there, no class token where none is."""
-    if readout == "radseg":
-        return {"type": readout, "splice": False}
-    if readout not in OF_STATES:
-        return with_guide(readout)
-    last = encoder.depth - 1
-    layers = {"middle": last, "early": min(1, last), "summed": list(range(last))}
-    without = {} if encoder.image.prefix else {"rule": "density", "class_weight": 0}
-    return {"type": readout, **layers, **without}
+def fitted(readout: str) -> dict[str, Any]:
+    """The config of a readout that works with any number of blocks, with a guide where it needs one."""
+    guide = {"guide": ColourGuide()} if readout in GUIDED else {}
+    return {"type": readout, **guide, **FITTED.get(readout, {})}
+
+
+def some_texts(encoder: Any) -> TextEmbeddings:
+    """Three classes of an encoder, at random."""
+    vectors = torch.randn(3, encoder.dim, generator=torch.Generator().manual_seed(4))
+    vectors = F.normalize(vectors, dim=1).to(encoder.device)
+    return TextEmbeddings(vectors, torch.arange(3), Vocabulary.parse("a, b, c"), encoder.model_id, "none")

@@ -53,6 +53,8 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
         flip: average the probabilities of the image and of its mirror image.
         vocabulary: the classes: a built-in vocabulary or a file by its name, or a list of names and lists of synonyms.
             Without it they come from :attr:`dataset_meta`, from :meth:`ask`, or from the hook ``AskDatasetClasses``.
+        queries: the words that are asked for these classes in the place of their own, as many and in the same order: a
+            built-in vocabulary or a file by its name.
         data_preprocessor: one of mmsegmentation, or its config; None takes the images as the pipeline gives them.
         channel_order: of the images of the pipeline: ``"bgr"``, as mmsegmentation reads them, or ``"rgb"``.
         seg_logits: also give the logarithm of the probability of every class, as ``seg_logits``; much memory.
@@ -74,6 +76,7 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
         model: str | Mapping[str, Any] | None = None,
         flip: bool = False,
         vocabulary: str | Sequence[Any] | None = None,
+        queries: str | None = None,
         data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
         channel_order: str = "bgr",
         seg_logits: bool = False,
@@ -92,6 +95,7 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
         self.flip, self.seg_logits = flip, seg_logits
         self.named = vocabulary is not None
         self.vocabulary = None if vocabulary is None else _vocabulary(vocabulary)
+        self.queries = queries
         self.texts: TextEmbeddings | None = None
         self.understood: Understood | None = None
         self.background = ""
@@ -100,6 +104,7 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
     def protocol(self) -> dict[str, Any]:
         """The settings that decide the labels, whether mirror images are averaged in, and which names are known."""
         own = {"background": self.background} if self.background else {}
+        own |= {} if self.queries is None else {"queries": self.queries}
         known = {} if self.understood is None else {"names": self.understood.summary}
         return {**self.segmentor.protocol, **own, "mirrored": self.flip, "device": str(self.segmentor.device), **known}
 
@@ -129,15 +134,28 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
         """
         own = self.segmentor.background
         mode = Background() if own.mode == "others" and vocabulary.background is None else own
-        texts = self.segmentor.embed(vocabulary, mode, partly=True)
+        asked = self._asked(vocabulary)
+        texts = self.segmentor.embed(asked, mode, partly=True)
         if len(texts.vocabulary) != len(vocabulary):
             raise UsageError(
                 f"background={self.segmentor.background} adds a class that {vocabulary.name} does not have; "
                 "evaluate it with background=none"
             )
         self.vocabulary, self.texts = vocabulary, texts
-        self.understood = self.segmentor.understood(vocabulary, mode)
+        self.understood = self.segmentor.understood(asked, mode)
         self.background = str(mode)
+
+    def _asked(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The words that are asked for the classes of a vocabulary."""
+        if self.queries is None:
+            return vocabulary
+        asked = Vocabulary.load(self.queries)
+        if (len(asked), asked.background) != (len(vocabulary), vocabulary.background):
+            raise UsageError(
+                f"queries={self.queries!r} has {len(asked)} classes, background {asked.background}, and "
+                f"{vocabulary.name} has {len(vocabulary)}, background {vocabulary.background}: they are not for it"
+            )
+        return asked
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
@@ -267,7 +285,7 @@ class OpenVocabularyModel(LoadedModel[LabelledPixels], BaseSegmentor):
         if mirrored is not None:
             scores = scores.add_(self.segmentor.scores(mirrored, texts).flip(-1)).div_(2)
         if texts.threshold is not None and texts.vocabulary.background is not None:
-            scores[texts.vocabulary.background] = texts.threshold
+            scores[texts.vocabulary.background].clamp_(min=texts.threshold)
         return scores
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:

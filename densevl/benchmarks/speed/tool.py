@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
 from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
@@ -21,6 +22,8 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "visual-prompts": benchmark_visual_prompts,
     "regions": benchmark_regions,
     "refer": benchmark_referring,
+    "heads": benchmark_heads,
+    "vocabulary": benchmark_vocabulary,
 }
 """Benchmarks of something else than a model."""
 
@@ -29,7 +32,7 @@ def run_benchmark(name: str, **options: Any) -> Report | Sweep | Table | str:
     """Run a benchmark and return its figures, which can be printed.
 
     Args:
-        name: ``visual-prompts``, ``regions``, ``refer``, a model's name, or a config file.
+        name: ``visual-prompts``, ``regions``, ``refer``, ``heads``, ``vocabulary``, a model's name, or a config file.
         options: the options of ``tools/benchmark.py``; sizes are texts such as ``512x683``.
 
     Raises:

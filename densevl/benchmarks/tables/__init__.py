@@ -6,6 +6,7 @@ from typing import Any
 
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.compose import compose_table
+from densevl.benchmarks.tables.dense import dense_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
 from densevl.benchmarks.tables.encoders import encoders_table
 from densevl.benchmarks.tables.photo_masks import photo_masks_table
@@ -26,6 +27,7 @@ __all__ = ["DESCRIPTIONS", "TABLES", "Table", "measure"]
 TABLES: dict[str, Callable[..., Table]] = {
     "cloc": cloc_table,
     "compose": compose_table,
+    "dense": dense_table,
     "dinoiser": dinoiser_table,
     "encoders": encoders_table,
     "photo-masks": photo_masks_table,
@@ -44,6 +46,7 @@ TABLES: dict[str, Callable[..., Table]] = {
 DESCRIPTIONS = {
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "compose": "captions and queries of two things, told from the same words the other way round",
+    "dense": "every dense head on the mini family: label maps of held-out scenes, time, and which published gain shows",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
     "encoders": "encoders side by side, those of --models: on held-out scenes or, with --data, on photos",
     "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
@@ -65,7 +68,7 @@ PICTURES = ("encoders", "photo-masks", "photo-regions", "photo-search", "teach-p
 """Tables that also measure on pictures of a folder."""
 
 
-COMPARED = ("encoders",)
+COMPARED = ("dense", "encoders")
 """Tables whose rows are models that somebody names."""
 
 

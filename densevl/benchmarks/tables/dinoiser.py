@@ -58,16 +58,17 @@ class Row:
     segmentor: Segmentor
     change: Change | None = None
 
-    def encode(self, scenes: list[Scene]) -> list[EncodedImage]:
-        """Scenes as they are labelled."""
-        encoded = self.segmentor.encode([scene.image for scene in scenes])
+    def encode(self, scenes: list[Scene], texts: TextEmbeddings | None = None) -> list[EncodedImage]:
+        """Scenes as they are labelled, with the texts where the segmentor encodes for them."""
+        made_for = texts if self.segmentor.encodes_for_texts else None
+        encoded = self.segmentor.encode([scene.image for scene in scenes], made_for)
         if self.change is None:
             return encoded
         return [self.change(one, scene) for one, scene in zip(encoded, scenes, strict=True)]
 
     def label(self, scenes: list[Scene], texts: TextEmbeddings) -> list[Tensor]:
         """Label maps of scenes."""
-        return [self.segmentor.label(one, texts)[0] for one in self.encode(scenes)]
+        return [self.segmentor.label(one, texts)[0] for one in self.encode(scenes, texts)]
 
 
 def true_regions(scene: Scene, grid: Size) -> Int64[Tensor, "h w"]:

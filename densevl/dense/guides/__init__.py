@@ -13,5 +13,7 @@ GUIDES = Registry(
             {"weights": "dinov2-vit-b14-reg4", "positions": "antialias"},
         ),
         "dinov3": ("densevl.dense.guides.vit:build_vit_guide", {"weights": "dinov3-vit-b16"}),
+        "sam": "densevl.dense.guides.sam:build_sam_guide",
+        "sam2": "densevl.dense.guides.sam:build_sam2_guide",
     },
 )

@@ -8,11 +8,15 @@ STAGES = Registry(
     "stage",
     {
         "appearance": "densevl.dense.stages.appearance:Appearance",
+        "class-scores": "densevl.dense.stages.whole_image:ClassScores",
+        "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
         "lposs": "densevl.dense.stages.lposs:LPOSS",
         "lposs-pixels": "densevl.dense.stages.lposs_pixels:LPOSSPixels",
         "min-area": "densevl.dense.stages.min_area:MinArea",
+        "min-max": "densevl.dense.stages.min_max:MinMax",
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
+        "redundancy": "densevl.dense.stages.whole_image:Redundancy",
     },
 )

@@ -12,7 +12,7 @@ Beyond the border the outermost pixels are repeated. Where we differ: no tensor 
 the neighbours are added one by one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,13 +64,25 @@ class PAMR:
             scores: of each class or query.
             image: of the same size; its channels may be scaled and shifted at will.
         """
-        weights = self._weights(image.to(scores))
-        for _ in range(self.steps):
-            flowed = torch.zeros_like(scores)
-            for weight, neighbour in zip(weights, self._neighbours(scores), strict=True):
-                flowed.addcmul_(weight, neighbour)
-            scores = flowed
-        return scores
+        return self.prepare(image.to(scores))(scores)
+
+    def prepare(self, image: Float[Tensor, "3 H W"]) -> Callable[[Float[Tensor, "k H W"]], Float[Tensor, "k H W"]]:
+        """The flow of an image, whose weights are made once for any number of scores.
+
+        Args:
+            image: its channels may be scaled and shifted at will.
+        """
+        weights = self._weights(image)
+
+        def flow(scores: Float[Tensor, "k H W"]) -> Float[Tensor, "k H W"]:
+            for _ in range(self.steps):
+                flowed = torch.zeros_like(scores)
+                for weight, neighbour in zip(weights, self._neighbours(scores), strict=True):
+                    flowed.addcmul_(weight, neighbour)
+                scores = flowed
+            return scores
+
+        return flow
 
     def _weights(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "j H W"]:
         """Weight of each neighbour of each pixel."""

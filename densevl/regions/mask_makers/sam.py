@@ -11,36 +11,29 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam as SamModel
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
-from densevl.core.errors import ImageError, UsageError, WeightsError, suggestion
+from densevl.core.errors import ImageError
 from densevl.core.geometry import Size
+from densevl.encoders.sam.image import encode_image
+from densevl.encoders.sam.model import MINI, open_sam
 from densevl.regions.mask_makers.automatic import Automatic
 from densevl.regions.mask_makers.maker import PreparedImage
-from densevl.regions.mask_makers.mini_sam import build_mini_sam
 from densevl.regions.mask_makers.promptable import PromptableMaskMaker
-from densevl.regions.mask_makers.sam_encoder import encode_image
-from densevl.weights import check_state_dict, weights_table
-from densevl.weights.opened import open_weights, random_seed
 
-__all__ = ["Sam", "build_sam", "build_sam_model"]
+__all__ = ["Sam", "build_sam"]
 
-MINI = "mini-sam"
-ARCHITECTURES = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280, MINI: 128}
-"""Architectures and the width of their image encoders."""
 MINI_AUTOMATIC = Automatic(predicted_iou=0.6, stability=0.7)
 """The mini SAM's search for everything: it rates its masks lower than SAM does (chosen on training scenes)."""
-WIDTH_SHOWN_BY = "image_encoder.pos_embed"
 
 
 class Sam(PromptableMaskMaker):
     """A mask maker round a model of segment_anything.
 
     Args:
-        model: in evaluation mode, as :func:`build_sam_model` makes it.
+        model: in evaluation mode, as :func:`densevl.encoders.sam.model.build_sam_model` makes it.
         name: what results call it.
         weights_id: identity of the architecture and its weights.
         settings: those of :class:`PromptableMaskMaker`.
@@ -117,57 +110,7 @@ def build_sam(
         UsageError: where the name or the architecture is unknown.
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
-    seed = random_seed(weights)
-    if seed is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = _new_model(arch or "vit_b").eval()
-        return Sam(model, "random SAM", f"sam-{arch or 'vit_b'}@random:{seed}", **settings).to(device, dtype)
-    entry = weights_table().get(str(weights))
-    if entry is not None and entry.kind not in ("sam", MINI):
-        raise UsageError(f"weights {entry.name!r} are no SAM but {entry.kind}; take mini-sam or sam-vit-b, -l or -h")
-    opened = open_weights(weights, offline)
-    arch = arch or (entry and (entry.arch or entry.kind)) or _arch_of(opened.state, opened.path)
-    model = build_sam_model(arch, opened.state, opened.path)
-    if arch == MINI:
+    opened = open_sam(weights, arch, offline=offline)
+    if opened.arch == MINI and not opened.random:
         settings.setdefault("automatic", MINI_AUTOMATIC)
-    name = "mini SAM" if arch == MINI else f"SAM ViT-{arch[-1].upper()}"
-    return Sam(model, name, opened.identity(f"sam-{arch.removesuffix('-sam')}"), **settings).to(device, dtype)
-
-
-def build_sam_model(arch: str, state: dict[str, Tensor], path: str | Path) -> SamModel:
-    """A model of segment_anything with these weights, in float32 on the CPU.
-
-    Args:
-        arch: ``vit_b``, ``vit_l``, ``vit_h`` or ``mini-sam``.
-        state: the weights.
-        path: where they were read from, for the message.
-
-    Raises:
-        UsageError: where the architecture is unknown.
-        WeightsError: where the weights are of another architecture.
-    """
-    # On the meta device nothing is allocated and no random number drawn for weights that come from the file.
-    with torch.device("meta"):
-        model = _new_model(arch)
-    check_state_dict(state, model.state_dict(), path)
-    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
-    return model.eval()
-
-
-def _new_model(arch: str) -> SamModel:
-    if arch not in ARCHITECTURES:
-        raise UsageError(f"architecture {arch!r} is unknown; {suggestion(arch, list(ARCHITECTURES))}")
-    return build_mini_sam() if arch == MINI else sam_model_registry[arch]()
-
-
-def _arch_of(state: dict[str, Tensor], path: str | Path) -> str:
-    positions = state.get(WIDTH_SHOWN_BY)
-    widths = {width: arch for arch, width in ARCHITECTURES.items()}
-    if positions is None or positions.shape[-1] not in widths:
-        found = f"has {WIDTH_SHOWN_BY} of shape {tuple(positions.shape)}" if positions is not None else "has none"
-        raise WeightsError(
-            f"{path} holds no weights of SAM ViT-B, ViT-L, ViT-H or the mini SAM: these have {WIDTH_SHOWN_BY}, and it "
-            f"{found}"
-        )
-    return widths[positions.shape[-1]]
+    return Sam(opened.model, opened.name, opened.model_id, **settings).to(device, dtype)

@@ -4,7 +4,6 @@ The image is squashed to the encoder's square and SAM prompts with it, as transf
 whose masks ours agree. The image encoder may compute in bfloat16; SAM prompts and masks are always float32.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,10 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-from densevl.core.errors import UsageError, WeightsError, first_line
 from densevl.core.geometry import Size
+from densevl.encoders.sam2 import Sam2ImageProcessor, Sam2Model, open_sam2, sam2_digest
 from densevl.regions.mask_makers.maker import PreparedImage
 from densevl.regions.mask_makers.promptable import PromptableMaskMaker
-from densevl.weights import fetch_folder, is_offline
-
-try:
-    from transformers import Sam2ImageProcessor, Sam2Model
-except ImportError as error:
-    raise UsageError("SAM 2 needs transformers 4.56 or later; install it: pip install 'densevl[detect]'") from error
 
 __all__ = ["Sam2", "build_sam2"]
 
@@ -39,7 +32,7 @@ class Sam2(PromptableMaskMaker):
     """
 
     def __init__(self, model: Sam2Model, name: str = "SAM 2", weights_id: str | None = None, **settings: Any):
-        super().__init__(name, weights_id or f"sam2@{_digest(model)[:12]}", **settings)
+        super().__init__(name, weights_id or f"sam2@{sam2_digest(model)[:12]}", **settings)
         self.model = model.eval().requires_grad_(False)
         self.side = _side(model)
         self.dtype = torch.float32
@@ -98,40 +91,11 @@ def build_sam2(
     Raises:
         WeightsError: where the model cannot be had, or is no SAM 2.
     """
-    folder = fetch_folder(weights, revision, offline=offline)
-    place: dict[str, Any] = {"revision": revision or "main", "local_files_only": is_offline(offline)}
-    try:
-        loaded: Any = Sam2Model.from_pretrained(
-            folder or weights,
-            **(place if folder is None else {}),
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(
-            f"SAM 2 cannot be loaded from {weights}: {first_line(error)}; fetch config.json and model.safetensors of a "
-            "repository such as facebook/sam2.1-hiera-tiny into a folder, and name the folder; or bring those of the "
-            "default here with `densevl fetch sam2`"
-        ) from error
-    model, notes = loaded
-    absent = sorted(notes["missing_keys"]) + sorted(notes["mismatched_keys"])
-    if absent:
-        raise WeightsError(f"{weights} is no complete SAM 2: {len(absent)} weights are missing, such as {absent[0]}")
-    short = str(weights).rstrip("/").rsplit("/", 1)[-1]
-    return Sam2(model, f"SAM 2 ({short})", f"{short}@{_digest(model)[:12]}", **settings).to(device, dtype)
+    opened = open_sam2(weights, revision, offline=offline)
+    return Sam2(opened.model, f"SAM 2 ({opened.short})", opened.model_id, **settings).to(device, dtype)
 
 
 def _side(model: Sam2Model) -> int:
     config: Any = model.config
     size = config.prompt_encoder_config.image_size
     return size if isinstance(size, int) else size[0]
-
-
-def _digest(model: Sam2Model) -> str:
-    """Hash of all weights, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

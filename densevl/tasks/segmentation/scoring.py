@@ -21,7 +21,7 @@ from densevl.core.geometry import Extent
 from densevl.dense.contracts import PixelStage
 from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.labelling import label, scores
-from densevl.tasks.segmentation.stages import Seen, Stages, run_patch_stages, run_pixel_stages
+from densevl.tasks.segmentation.stages import Seen, Stages, pixel_steps, run_patch_stages
 from densevl.tasks.segmentation.streamed import Streamed, groups_of_classes
 from densevl.tasks.segmentation.windows import WindowPlan
 
@@ -131,9 +131,12 @@ class Scoring(nn.Module):
             texts, temperature = classifier.texts, classifier.temperature
             owners = texts.query_classes.cpu()
         streamed = Streamed(encoded.size, logits.device, self.normalise)
+        stages = self.stages.of_pixel_scores
+        steps = pixel_steps(stages, encoded.as_given if stages else None, texts)
         for members, queries in groups_of_classes(owners, encoded.size):
             some = self._on_pixels(logits[:, queries.to(logits.device)], encoded)
-            some = self._through_pixels(self.stages.of_pixel_scores, some, encoded, texts)
+            for step in steps:
+                some = step(some)
             streamed.add(members, owners[queries], some.mul_(temperature))
         return streamed.labels, streamed.best
 
@@ -171,4 +174,6 @@ class Scoring(nn.Module):
         texts: TextEmbeddings | None,
     ) -> Float32[Tensor, "q H W"]:
         """Values at the pixels behind stages."""
-        return run_pixel_stages(stages, values, encoded.as_given, {"texts": texts}) if stages else values
+        for step in pixel_steps(stages, encoded.as_given if stages else None, texts):
+            values = step(values)
+        return values

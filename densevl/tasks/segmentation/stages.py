@@ -1,7 +1,8 @@
 """The stages of a segmentor, sorted by what they change: texts, scores of patches, scores of pixels, labels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -14,7 +15,7 @@ from densevl.dense.contracts import LabelStage, PatchStage, PixelStage, TextStag
 from densevl.dense.stages import STAGES
 from densevl.encoders.contracts import Needs, Window, join_needs
 
-__all__ = ["Seen", "Stages", "run_patch_stages", "run_pixel_stages"]
+__all__ = ["Seen", "Stages", "pixel_steps", "run_patch_stages"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,30 +137,39 @@ def run_patch_stages(
     return scores
 
 
-def run_pixel_stages(
-    stages: Sequence[PixelStage],
-    scores: Float[Tensor, "q H W"],
-    image: Float[Tensor, "3 H W"] | None,
-    given: Mapping[str, Any],
-) -> Float[Tensor, "q H W"]:
-    """Scores behind stages of pixels.
+PixelStep = Callable[[Float[Tensor, "q H W"]], Float[Tensor, "q H W"]]
+"""A stage of pixels that has looked at its image."""
+
+
+def pixel_steps(
+    stages: Sequence[PixelStage], image: Float[Tensor, "3 H W"] | None, texts: TextEmbeddings | None
+) -> list[PixelStep]:
+    """Stages of pixels on an image, to be run on any number of scores.
 
     Args:
         stages: in order.
-        scores: of queries or classes.
-        image: of the same size; None where it was let go.
-        given: values that a stage may need, by name.
+        image: of the size of the scores; None where it was let go.
+        texts: the vocabulary; None for classes that were taught by examples alone.
 
     Raises:
         UsageError: where the image was let go, or a stage needs texts and there are none.
     """
+    steps: list[PixelStep] = []
     for stage in stages:
         if image is None:
             raise UsageError(f"{stage.name} reads the image, which was encoded without it; encode it again")
-        if _needs(stage).texts and given.get("texts") is None:
+        if _needs(stage).texts and texts is None:
             raise UsageError(f"{stage.name} reads texts, and these classes were taught by examples")
-        scores = stage(scores, image, **({"texts": given["texts"]} if _needs(stage).texts else {}))
-    return scores
+        given = {"texts": texts} if _needs(stage).texts else {}
+        prepare = getattr(stage, "prepare", None)
+        steps.append(partial(_called, stage, image, given) if prepare is None else prepare(image))
+    return steps
+
+
+def _called(
+    stage: PixelStage, image: Float[Tensor, "3 H W"], given: Mapping[str, Any], scores: Float[Tensor, "q H W"]
+) -> Float[Tensor, "q H W"]:
+    return stage(scores, image, **given)
 
 
 def _needs(stage: Any) -> Needs:

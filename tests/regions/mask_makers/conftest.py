@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # the shape checks of the tests must see densevl imported aft
 @pytest.fixture(scope="session")
 def seeded_sam() -> "Sam":
     """The mini architecture; no part is small enough to be removed."""
-    from densevl.regions.mask_makers.mini_sam import build_mini_sam
+    from densevl.encoders.sam.mini import build_mini_sam
     from densevl.regions.mask_makers.sam import Sam
 
     with torch.random.fork_rng():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from densevl.datasets.scenes import render
-from densevl.regions.mask_makers.mini_sam import build_mini_sam
+from densevl.encoders.sam.mini import build_mini_sam
 from densevl.training.mask_quality import mask_quality
 from densevl.weights.table import DATA
 

@@ -13,9 +13,10 @@ from segment_anything import SamPredictor
 from densevl.core.errors import ImageError, UsageError, WeightsError
 from densevl.core.regions import Regions
 from densevl.core.registry import build
+from densevl.encoders.sam.mini import build_mini_sam
+from densevl.encoders.sam.model import build_sam_model
 from densevl.regions.mask_makers import MASK_MAKERS
-from densevl.regions.mask_makers.mini_sam import build_mini_sam
-from densevl.regions.mask_makers.sam import Sam, build_sam, build_sam_model
+from densevl.regions.mask_makers.sam import Sam, build_sam
 from densevl.weights import load_state_dict, weights_entry
 
 BOXES = [[10, 8, 60, 70], [0, 0, 131, 96], [90.5, 20.25, 128, 60.75], [40, 40, 44, 43]]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from toys.sam2 import tiny_sam2
 
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.registry import build
@@ -14,36 +15,7 @@ BOXES = [[10, 8, 60, 70], [0, 0, 131, 96], [90, 20, 128, 60]]
 
 @pytest.fixture(scope="module")
 def model():
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=8,
-        num_attention_heads=1,
-        image_size=[128, 128],
-        blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[8, 16, 32, 64],
-        num_attention_heads_per_stage=[1, 2, 4, 8],
-        window_size_per_stage=[8, 4, 8, 4],
-        global_attention_blocks=[3],
-    )
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=[64, 32, 16, 8],
-        backbone_feature_sizes=[[32, 32], [16, 16], [8, 8]],
-        fpn_hidden_size=32,
-    )
-    config = transformers.Sam2Config(
-        vision_config=vision,
-        prompt_encoder_config=transformers.models.sam2.Sam2PromptEncoderConfig(hidden_size=32, image_size=128),
-        mask_decoder_config=transformers.models.sam2.Sam2MaskDecoderConfig(
-            hidden_size=32, mlp_dim=64, num_attention_heads=4, iou_head_hidden_dim=32
-        ),
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = transformers.Sam2Model(config).eval()
-    with torch.no_grad():  # what depends on the SAM prompt must show
-        for parameter in model.mask_decoder.parameters():
-            parameter *= 4
-    return model
+    return tiny_sam2()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import torch
 from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 
-from densevl.regions.mask_makers import sam_encoder
-from densevl.regions.mask_makers.sam_encoder import encode_image
+from densevl.core.errors import UsageError
+from densevl.encoders.sam import image as sam_image
+from densevl.encoders.sam.image import encode_image, encode_with_attention
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_the_maps_are_those_of_segment_anything(encoder, images, dtype):
 def test_a_few_heads_at_a_time_give_what_all_give(encoder, images, monkeypatch, at_once):
     """To rounding: a product of small matrices may be added up in another order where it stands alone."""
     model = encoder.float()
-    monkeypatch.setattr(sam_encoder, "WEIGHTS_AT_ONCE", at_once)
+    monkeypatch.setattr(sam_image, "WEIGHTS_AT_ONCE", at_once)
     torch.testing.assert_close(encode_image(model, images), model(images), rtol=0, atol=2e-6)
 
 
@@ -50,3 +51,31 @@ def test_attention_without_positions():
     images = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(encode_image(plain, images), plain(images))
+
+
+@pytest.mark.parametrize("positions", [True, False])
+def test_the_attention_of_the_last_block(encoder, images, positions):
+    """Gathering by it gives what the block gathers, relative positions included."""
+    model = encoder.float()
+    attention, seen = model.blocks[-1].attn, []
+    attention.use_rel_pos = positions
+    handles = [
+        attention.register_forward_pre_hook(lambda _, given: seen.append(given[0])),
+        attention.register_forward_hook(lambda *call: seen.append(call[-1])),
+    ]
+    expected = model(images)
+    maps, found = encode_with_attention(model, images)
+    for handle in handles:
+        handle.remove()
+    attention.use_rel_pos = True
+    torch.testing.assert_close(maps, expected)
+    query, key, value = (part.flatten(2, 3) for part in found)
+    mixed = (query @ key.mT).softmax(-1) @ value
+    gathered = attention.proj(mixed.transpose(1, 2).flatten(2)).unflatten(1, (6, 6))
+    torch.testing.assert_close(gathered, seen[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_last_block_of_windows_tells_nothing_of_the_whole_image():
+    within = ImageEncoderViT(img_size=32, patch_size=16, embed_dim=16, depth=1, num_heads=2, window_size=1)
+    with pytest.raises(UsageError, match="attends within windows"):
+        encode_with_attention(within, torch.zeros(1, 3, 32, 32))

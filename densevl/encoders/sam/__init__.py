@@ -1,0 +1,3 @@
+"""Segment Anything: its models and weights, and its image encoder from its pieces."""
+
+__all__: list[str] = []

@@ -242,13 +242,21 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    if readout == "cliptrase" and encoder is timm_clip:
+    if readout in ("cliptrase", "sc-clip", "sfp") and encoder is timm_clip:
         pytest.skip("it has no class token")
 
     def case(device):
         made = encoder(device)
         dense = DenseEncoder(made, fitted(readout)).to(device)
         return dense(BATCH.to(device), keys, windows=[(0, 0, 96, 64)], texts=some_texts(made))
+
+    check(case)
+
+
+def test_windows_that_are_read_together():
+    def case(device):
+        made = segmentor(device, readout="radseg", average="logits", **WINDOWS["windows"])
+        return labelled(made, made.embed(CLASSES))
 
     check(case)
 
@@ -378,6 +386,7 @@ SMOOTHED = {
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
     "cluster-vote": ["cluster-vote"],
+    "freecp": [{"type": "freecp", "redundant": 0.05, "ambiguous": 0.3}],
 }
 READ = {"cass-texts": "cass", "redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
 """Readouts that stages want."""

@@ -11,6 +11,7 @@ STAGES = Registry(
         "cass-texts": "densevl.dense.stages.cass_texts:CASSTexts",
         "class-scores": "densevl.dense.stages.whole_image:ClassScores",
         "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
+        "freecp": "densevl.dense.stages.purification:Purification",
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
         "lposs": "densevl.dense.stages.lposs:LPOSS",
         "lposs-pixels": "densevl.dense.stages.lposs_pixels:LPOSSPixels",

@@ -242,12 +242,21 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    if readout == "cliptrase" and encoder is timm_clip:
+    if readout in ("cliptrase", "sc-clip", "sfp") and encoder is timm_clip:
         pytest.skip("it has no class token")
 
     def case(device):
         made = encoder(device)
-        return DenseEncoder(made, fitted(readout))(BATCH.to(device), keys, texts=some_texts(made))
+        dense = DenseEncoder(made, fitted(readout)).to(device)
+        return dense(BATCH.to(device), keys, texts=some_texts(made))
+
+    check(case)
+
+
+def test_windows_that_are_read_together():
+    def case(device):
+        made = segmentor(device, readout="radseg", average="logits", **WINDOWS["windows"])
+        return labelled(made, made.embed(CLASSES))
 
     check(case)
 
@@ -371,6 +380,7 @@ SMOOTHED = {
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "tlp": [{"type": "tlp", "grid": 20, "steps": 3}],
     "min-max": ["min-max"],
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
@@ -379,6 +389,8 @@ SMOOTHED = {
 }
 READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
 """Readouts that stages want."""
+OF_COSINES = ("tlp",)
+"""Stages of the cosines of queries, which are averaged."""
 
 
 def test_every_smoothing_is_tried():
@@ -387,7 +399,8 @@ def test_every_smoothing_is_tried():
 
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
-    settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
+    average = "logits" if smoothing in OF_COSINES else "probabilities"
+    settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
     settings["readout"] = fitted(READ.get(smoothing, "maskclip"))
 
     def case(device):

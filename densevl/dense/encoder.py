@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
@@ -14,6 +14,7 @@ from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Extent, Size
 from densevl.core.registry import build
 from densevl.dense.contracts import Read, Readout, Refiner
+from densevl.dense.operations.regions import stitch, within
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.stack import StackRefiner
@@ -125,6 +126,7 @@ class DenseEncoder(nn.Module):
         keys: bool = False,
         windows: Sequence[Window] | None = None,
         texts: TextEmbeddings | None = None,
+        regions: Int[Tensor, "b H W"] | None = None,
     ) -> DenseFeatures:
         """Dense features of images of one size; maps of earlier blocks are let go.
 
@@ -133,6 +135,7 @@ class DenseEncoder(nn.Module):
             keys: also return the keys of the last attention, or those that a refiner makes.
             windows: boxes of the images in the image that they were all cut from, where readout or refiners need it.
             texts: the vocabulary, where they need it.
+            regions: the region of each pixel, below 0 for none, where they need it; the features carry it.
 
         Raises:
             UsageError: where a need is not met, or the images have another layout.
@@ -146,6 +149,7 @@ class DenseEncoder(nn.Module):
             border=self.border,
             windows=windows,
             texts=texts,
+            regions=regions,
         )
         if self._refiners and len(features.grid) != len(images):
             raise UsageError(
@@ -202,6 +206,7 @@ def read_dense(
     border: str = "black",
     windows: Sequence[Window] | None = None,
     texts: TextEmbeddings | None = None,
+    regions: Int[Tensor, "b H W"] | None = None,
 ) -> DenseFeatures:
     """Dense features of images of one size, with maps and keys that are needed.
 
@@ -214,15 +219,18 @@ def read_dense(
         border: what becomes of sides that are no multiple of the patch.
         windows: boxes of the images in the image that they were all cut from.
         texts: the vocabulary that the features shall serve.
+        regions: the region of each pixel of the images, below 0 for none; the features carry it.
 
     Raises:
-        UsageError: where windows or texts are needed and were not given.
+        UsageError: where windows, texts or regions are needed and were not given.
     """
     of_others, needs = needs, join_needs([readout.needs, needs])
     if needs.windows and windows is None:
         raise UsageError(f"{readout.name} needs all windows of an image together, with their boxes; none were given")
     if needs.texts and texts is None:
         raise UsageError(f"{readout.name} needs the texts while it encodes; encode the image together with its classes")
+    if needs.regions and regions is None:
+        raise UsageError(f"{readout.name} reads the regions of the image; give its model a mask_maker, such as sam")
     middle = _middle(encoder)
     wanted = join_needs([needs, Needs(maps=middle)])
     last, extent = _last_block(encoder, images, wanted, positions, border)
@@ -232,6 +240,8 @@ def read_dense(
         maps={name: found for name, found in last.maps.items() if name in needs.maps},
         windows=windows if needs.windows else None,
         texts=texts if needs.texts else None,
+        extent=extent,
+        regions=None if regions is None or not needs.regions else within(regions, extent),
     )
     read = readout(last)
     if not isinstance(read, Read):
@@ -244,6 +254,7 @@ def read_dense(
             )
         extent = _whole(windows or ())
         summary = None if summary is None else summary.mean(0, keepdim=True)
+        regions = None if regions is None or windows is None else stitch(regions, windows)[None]
     keys = last.keys() if needs.keys else None
     cells = (grid.shape[2], grid.shape[3])
     if keys is not None and not read.spliced and cells != last.grid:
@@ -259,7 +270,7 @@ def read_dense(
         summary=summary,
         extent=None if even else extent,
         whole=read.whole,
-        regions=read.regions,
+        regions=regions if read.regions is None else read.regions,
     )
 
 

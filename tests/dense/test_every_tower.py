@@ -32,7 +32,14 @@ REFUSED = {
     ("cliptrase", "resnet"): "the block before the last, and the image tower of 'resnet' has 1",
     ("clip-surgery", "resnet"): "the last block of this image tower pools",
     ("gem", "resnet"): "the last block of this image tower pools",
+    ("radseg", "resnet"): "the last one of this tower pools; take readout=maskclip",
     ("resclip", "resnet"): "the last block of this image tower pools",
+    **{
+        (readout, tower): "read the class token, and this tower has none; set readout.rule=density and readout.class_w"
+        for readout in ("sc-clip", "sfp")
+        for tower in ("siglip", "mean", "pe-g")
+    },
+    **{(readout, "resnet"): "asked of an image tower of 1 blocks" for readout in ("sc-clip", "sfp")},
 }
 """Towers that a readout is not for, and what the error says."""
 SHALLOW = {"resnet": "has one block alone", "mobileclip-b": "unknown map", "open_clip": "unknown map"}
@@ -83,6 +90,12 @@ def test_readouts(tower, readout):
         return
     dense = DenseEncoder(encoder(tower), fitted(readout))
     works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
+
+
+@pytest.mark.parametrize("readout", ["sc-clip", "sfp"])
+def test_layers_of_twelve_blocks(readout):
+    with pytest.raises(UsageError, match=r"towers of 12, and this one has 4; set readout.middle, readout.early, rea"):
+        DenseEncoder(encoder("eva02"), readout)
 
 
 @pytest.mark.parametrize("refiner", REFINERS)

@@ -13,7 +13,10 @@ FITTED: dict[str, dict[str, Any]] = {
     "clip-surgery": {"blocks": 1},
     "cliptrase": {"eps": 0.1, "min_samples": 1},
     "gem": {"blocks": 1},
+    "radseg": {"splice": False},
     "resclip": {"blocks": (1,), "threshold": 0.0, "steps": 2},
+    "sc-clip": {"middle": 1, "early": 1, "summed": (0, 1)},
+    "sfp": {"middle": 1, "early": 1, "summed": (0, 1)},
 }
 """Settings by readout: the published ones name blocks that small towers have not."""
 

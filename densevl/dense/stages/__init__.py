@@ -19,5 +19,6 @@ STAGES = Registry(
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
         "redundancy": "densevl.dense.stages.whole_image:Redundancy",
+        "tlp": "densevl.dense.stages.tlp:TextLaplacian",
     },
 )

@@ -375,8 +375,15 @@ SMOOTHED = {
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
     "cluster-vote": ["cluster-vote"],
+    "alias-weights": ["alias-weights"],
+    "talk2dino-cleaning": ["talk2dino-cleaning"],
 }
-READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
+READ = {
+    "talk2dino-cleaning": {"type": "plain", "attention": True},
+    "redundancy": "clip-surgery",
+    "class-scores": "cliptrase",
+    "cluster-vote": "cliptrase",
+}
 """Readouts that stages want."""
 
 
@@ -387,7 +394,8 @@ def test_every_smoothing_is_tried():
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
     settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
-    settings["readout"] = fitted(READ.get(smoothing, "maskclip"))
+    readout = READ.get(smoothing, "maskclip")
+    settings["readout"] = fitted(readout) if isinstance(readout, str) else readout
 
     def case(device):
         made = segmentor(device, **settings)

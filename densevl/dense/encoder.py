@@ -251,6 +251,7 @@ def read_dense(
         extent=None if even else extent,
         whole=read.whole,
         regions=read.regions,
+        attention=read.attention,
     )
 
 

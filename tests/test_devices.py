@@ -61,6 +61,7 @@ from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
 from densevl.regions.embedders.roi_pooling import RoIPooling
+from densevl.regions.embedders.text_region import TextRegion
 from densevl.regions.mask_makers.cache import CachedMasks
 from densevl.regions.mask_makers.grabcut import GrabCut
 from densevl.regions.mask_makers.sam import build_sam
@@ -533,6 +534,7 @@ EMBEDDERS: dict[str, Callable[[Where], Any]] = {
     "prompter of masks": lambda device: PromptedRegions(clip(device), "mini-cloc", hint="mask"),
     "prompter at random": lambda device: PromptedRegions(clip(device), "random:1"),
     "roi-align": lambda device: RoIPooling(clip(device)),
+    "text-region": lambda device: TextRegion(clip(device), short_side=64, crop=32),
 }
 
 

@@ -248,7 +248,16 @@ def test_readouts(encoder, readout, keys):
 
     def case(device):
         made = encoder(device)
-        return DenseEncoder(made, fitted(readout))(BATCH.to(device), keys, texts=some_texts(made))
+        dense = DenseEncoder(made, fitted(readout, made)).to(device)
+        return dense(BATCH.to(device), keys, texts=some_texts(made))
+
+    check(case)
+
+
+def test_windows_that_are_read_together():
+    def case(device):
+        made = segmentor(device, readout="radseg", average="logits", **WINDOWS["windows"])
+        return labelled(made, made.embed(CLASSES))
 
     check(case)
 
@@ -372,20 +381,24 @@ SMOOTHED = {
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "tlp": [{"type": "tlp", "grid": 20, "steps": 3}],
     "min-max": ["min-max"],
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
     "cluster-vote": ["cluster-vote"],
+    "freecp": [{"type": "freecp", "redundant": 0.05, "ambiguous": 0.3}],
     "alias-weights": ["alias-weights"],
     "talk2dino-cleaning": ["talk2dino-cleaning"],
 }
 READ = {
-    "talk2dino-cleaning": {"type": "plain", "attention": True},
     "redundancy": "clip-surgery",
     "class-scores": "cliptrase",
     "cluster-vote": "cliptrase",
+    "talk2dino-cleaning": {"type": "plain", "attention": True},
 }
 """Readouts that stages want."""
+OF_COSINES = ("tlp",)
+"""Stages of the cosines of queries, which are averaged."""
 
 
 def test_every_smoothing_is_tried():
@@ -394,7 +407,8 @@ def test_every_smoothing_is_tried():
 
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
-    settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
+    average = "logits" if smoothing in OF_COSINES else "probabilities"
+    settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
     readout = READ.get(smoothing, "maskclip")
     settings["readout"] = fitted(readout) if isinstance(readout, str) else readout
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from densevl.cli import (
     check,
     compare,
+    contrast,
     cost,
     embed,
     export,
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         cost,
         listings,
         words,
+        contrast,
         fetch,
     ):
         command.add(commands)

@@ -122,8 +122,8 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background",
         metavar="MODE",
-        help="what shows none of the classes: none, literal, words, words:sky,wall, "
-        "threshold:0.5 or head, for a model that has one (default: the model's own)",
+        help="what shows none of the classes: none, literal, words, words:sky,wall, contrast, contrast:FILE, "
+        "threshold:0.5 or head, for a model that has one (default: the model's own; contrast for a single class)",
     )
     parser.add_argument("--short-side", action=Change, type=positive, metavar="PX", help="resize to this short side")
 

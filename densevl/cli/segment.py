@@ -81,9 +81,7 @@ def _segment(options: argparse.Namespace) -> int:
         options.instances,
         options.min_area,
     )
-    if len(job.texts.vocabulary) == 1:
-        only = "one class, which every pixel gets; add classes after commas, or --background words"
-        print(f"densevl: {vocabulary.names[0]!r} is {only}", file=sys.stderr)
+    _say_single(vocabulary, job.texts.vocabulary, background)
     say_remarks(model.read_words(vocabulary, background))
     run = job.run(inputs, shard)
     job.unfamiliar.report()
@@ -96,6 +94,21 @@ def _segment(options: argparse.Namespace) -> int:
     item, areas = run.done[0]
     lines = [f"{area:7.1%}  {name}" for name, area in sorted(areas.items(), key=lambda pair: -pair[1])]
     return run.report("\n".join([*lines, str(next(iter(job.results.files(item.relative)), options.out)), *page]))
+
+
+def _say_single(asked: Any, found: Any, background: Any) -> None:
+    """Say what one class is compared with, in a line; nothing of several, or where somebody names a mode."""
+    from densevl.core.vocabulary import Vocabulary
+
+    name = repr(asked.names[0])
+    if len(found) == 1:
+        only = "one class, which every pixel gets; add classes after commas, or leave out --background none"
+        print(f"densevl: {name} is {only}", file=sys.stderr)
+    elif isinstance(asked, Vocabulary) and len(asked) == 1 and background is None and found.background is not None:
+        words = len(found.classes[found.background]) - 1
+        if words and asked.background is None:
+            told = f"compared with {words} words that come out as background"
+            print(f"densevl: {name} is one class, {told}; --background none gives it every pixel", file=sys.stderr)
 
 
 def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:

@@ -24,6 +24,7 @@ __all__ = [
     "attend",
     "is_residual",
     "linear",
+    "project",
     "project_heads",
     "run_block",
     "run_blocks",
@@ -94,6 +95,16 @@ class NoAttention:
 def is_residual(block: Block) -> bool:
     """True where a block adds its attention to its input."""
     return getattr(block, "residual", True)
+
+
+def project(block: Block, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
+    """The output of a block's attention before its layer scale, which a block with one gives as ``project``.
+
+    Args:
+        block: the block.
+        mixed: what the heads gathered.
+    """
+    return getattr(block, "project", block.out)(mixed)
 
 
 def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) -> dict[str, Float[Tensor, "b n c"]]:

@@ -1,11 +1,14 @@
 """Modes of the background: labels of the pixels that show none of the classes.
 
-Six modes, as the literature uses them:
+Seven modes, as the literature uses them:
 
 * ``none``: every pixel gets one of the classes;
 * ``literal``: one more class, found by the word "background", or by the words that the vocabulary has for it; with a
   threshold, also the pixels whose best probability falls below it (SCLIP and its kin);
 * ``words``: one more class, found by a list of words for what usually surrounds objects;
+* ``contrast``: one more class, found by words that stand beside the classes in captions, or by neutral ones; those that
+  mean the same as a class or a part of it are left out (see :mod:`densevl.core.contrast`). What a single class is
+  compared with where nobody names a mode;
 * ``threshold``: pixels whose best probability falls below a threshold, and no text at all;
 * ``head``: as ``literal``, and besides the patches where no class is certain and a head of the model, trained for it,
   sees no thing (CLIP-DINOiser);
@@ -15,12 +18,16 @@ Six modes, as the literature uses them:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from densevl.core.contrast import ContrastWords
 from densevl.core.errors import UsageError, shortened
 from densevl.core.vocabulary import Vocabulary, background_words, normalised
 
 __all__ = ["Background"]
 
-MODES = ("none", "literal", "words", "threshold", "head", "others")
+MODES = ("none", "literal", "words", "contrast", "threshold", "head", "others")
+
+NEUTRAL = "neutral"
+"""The list of contrast words of a model that names none."""
 
 CERTAIN = 0.99
 """The published probability from which on the head does not count."""
@@ -31,8 +38,9 @@ class Background:
     """A mode of the background class, with its settings.
 
     Attributes:
-        mode: ``"none"``, ``"literal"``, ``"words"``, ``"threshold"``, ``"head"`` or ``"others"``.
+        mode: ``"none"``, ``"literal"``, ``"words"``, ``"contrast"``, ``"threshold"``, ``"head"`` or ``"others"``.
         words: queries of the background class, in mode ``"words"``.
+        source: name or file of the list of words, in mode ``"contrast"``; empty for that of the model.
         threshold: least probability, in (0, 1), of a pixel that belongs to a class, in mode ``"threshold"`` and,
             where it is wanted, in mode ``"literal"``.
         delta: least probability, in (0, 1], of a patch that belongs to a class whatever the head says, in mode
@@ -43,6 +51,7 @@ class Background:
     words: tuple[str, ...] = ()
     threshold: float | None = None
     delta: float | None = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -54,6 +63,8 @@ class Background:
             raise UsageError(f"delta of the background head is a probability above 0, up to 1; got {self.delta!r}")
         if self.mode == "words" and not self.words:
             raise UsageError("background words are missing; give a few, as in `words:sky,wall,floor`")
+        if self.mode == "contrast" and self.source:
+            ContrastWords.load(self.source)
 
     @classmethod
     def parse(cls, value: "Background | str | float | Sequence[str] | None") -> "Background":
@@ -61,8 +72,9 @@ class Background:
 
         Args:
             value: None, a number (a threshold), a sequence of words, or a string: ``"none"``, ``"literal"``,
-                ``"literal:0.1"``, ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"threshold:0.6"``, ``"head"``,
-                ``"head:0.95"``, ``"others"``.
+                ``"literal:0.1"``, ``"words"`` (a built-in list), ``"words:sky,wall"``, ``"contrast"``,
+                ``"contrast:neutral"``, ``"contrast:FILE"``, ``"threshold:0.6"``, ``"head"``, ``"head:0.95"``,
+                ``"others"``.
 
         Raises:
             UsageError: where the value is none of these.
@@ -82,6 +94,8 @@ class Background:
         mode, _, rest = value.partition(":")
         if mode == "words":
             return cls("words", words=tuple(w.strip() for w in rest.split(",") if w.strip()) or background_words())
+        if mode == "contrast":
+            return cls("contrast", source=rest.strip())
         if mode == "threshold" or (mode == "literal" and rest):
             return cls(mode, threshold=_number(rest, f"write the background threshold as `{mode}:0.5`", value))
         if mode == "head":
@@ -93,6 +107,8 @@ class Background:
     def __str__(self) -> str:
         if self.mode == "words":
             return f"words:{','.join(self.words)}"
+        if self.mode == "contrast":
+            return f"contrast:{self.source}" if self.source else "contrast"
         if self.mode == "head":
             return "head" if self.delta == CERTAIN else f"head:{self.delta:g}"
         return self.mode if self.threshold is None else f"{self.mode}:{self.threshold:g}"
@@ -101,21 +117,28 @@ class Background:
         """``vocabulary`` with the background class that this mode asks for.
 
         A vocabulary that has a background class keeps its place; words that are also the name of another class are
-        left to that class.
+        left to that class. In mode ``contrast`` these are all words that stand beside the classes, near ones too.
         """
         if self.mode == "none":
             return vocabulary
-        if self.mode != "words":
+        if self.mode not in ("words", "contrast"):
             return vocabulary if vocabulary.background is not None else vocabulary.with_background(("background",))
         taken = {
             normalised(query)
             for query, label in zip(vocabulary.queries, vocabulary.query_classes, strict=True)
             if label != vocabulary.background
         }
-        free = tuple(word for word in self.words if normalised(word) not in taken)
-        if not free:
+        free = tuple(word for word in self._candidates(tuple(taken)) if normalised(word) not in taken)
+        if not free and self.mode == "words":
             raise UsageError("every background word is also the name of a class; give other words")
         return vocabulary.with_background(("background", *free))
+
+    def _candidates(self, queries: Sequence[str]) -> tuple[str, ...]:
+        """Words for the background class of these queries."""
+        if self.mode == "words":
+            return self.words
+        words = ContrastWords.load(self.source or NEUTRAL).words_for(queries)
+        return tuple(word for word in words if normalised(word) != "background")
 
 
 def _number(text: str, rule: str, value: str) -> float:

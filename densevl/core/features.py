@@ -37,7 +37,8 @@ class DenseFeatures:
         extent: what the grid covers evenly, in pixels of each encoded image; None for patches of ``patch_size`` pixels
             from the upper left corner.
         whole: one vector for each image, in the joint space and not normalised, where a readout was asked for it.
-        regions: the region of each cell of a grid of its own, below 0 for none, where a readout made regions.
+        regions: the region of each cell of a grid of its own, below 0 for none, where a readout made regions or a mask
+            maker was asked for those of the image.
         attention: the scores of the class token and each patch in each head of the last attention, before the softmax,
             where a readout was asked for them.
     """

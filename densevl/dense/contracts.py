@@ -17,7 +17,18 @@ from torch import Tensor
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.encoders.contracts import Encoder, LastBlock, Needs, Window
 
-__all__ = ["Guide", "LabelStage", "PatchStage", "PixelStage", "Read", "Readout", "Refiner", "TextStage", "named"]
+__all__ = [
+    "Guide",
+    "LabelStage",
+    "Look",
+    "PatchStage",
+    "PixelStage",
+    "Read",
+    "Readout",
+    "Refiner",
+    "TextStage",
+    "named",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +123,29 @@ class Refiner(Protocol):
 
 
 @runtime_checkable
+class Look(Protocol):
+    """Another look at an image: an encoder with the settings that dense features were made with.
+
+    Attributes:
+        encoder: the encoder.
+    """
+
+    @property
+    def encoder(self) -> Encoder: ...
+
+    def last_block(self, images: Float[Tensor, "b 3 H W"], needs: Needs = ..., /) -> LastBlock:
+        """The last block of images of one size, RGB in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class PatchStage(Protocol):
     """Changes the scores of the windows of one image on the patch grid.
 
     Attributes:
         needs: beside keys, which the features then carry, what it is called with by name: ``texts``, ``windows``
-            (their boxes in the image) and ``images`` (the windows themselves, RGB in [0, 1]).
+            (their boxes in the image), ``images`` (the windows themselves, RGB in [0, 1]) and ``encoder`` (a
+            :class:`Look`).
         name: its kind and every setting, for reports and fingerprints.
         acts_on: ``"probabilities"`` of classes, or ``"cosines"`` of queries, as averages of logits are made of. A stage
             that does not say acts on probabilities.

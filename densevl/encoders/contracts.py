@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from densevl.core.attention import Block, is_residual, run_block
 from densevl.core.errors import UsageError
 from densevl.core.features import ClosedSet, DenseFeatures, TextEmbeddings
-from densevl.core.geometry import Size
+from densevl.core.geometry import Extent, Size
 from densevl.core.readings import Reading, UnknownWord
 from densevl.core.understood import Understood
 
@@ -77,6 +77,8 @@ class Needs(NamedTuple):
             be labelled with another.
         states: tokens between the blocks by their place: 0 is what enters the first block, i what the i-th block puts
             out; negative places count from the end, -1 being what enters the last block.
+        regions: the regions of the image, of a mask maker that saw the whole of it.
+        encoder: the dense encoder itself, by which a stage looks at the image again.
     """
 
     maps: tuple[str, ...] = ()
@@ -86,6 +88,8 @@ class Needs(NamedTuple):
     windows: bool = False
     texts: bool = False
     states: tuple[int, ...] = ()
+    regions: bool = False
+    encoder: bool = False
 
 
 NOTHING = Needs()
@@ -102,6 +106,8 @@ def join_needs(needs: Sequence[Needs]) -> Needs:
         any(one.windows for one in needs),
         any(one.texts for one in needs),
         tuple(sorted({place for one in needs for place in one.states})),
+        any(one.regions for one in needs),
+        any(one.encoder for one in needs),
     )
 
 
@@ -118,9 +124,12 @@ class LastBlock:
         images: RGB in [0, 1] as they were given, where the needs include them.
         guide: the features of a second encoder, where the needs include one.
         windows: the box of each image in the image that all of the batch were cut from, where the needs include it.
+        extent: what the grid covers evenly, in pixels of each image as it was given; None where nobody said it.
         texts: the vocabulary that the features shall serve, where the needs include it.
         states: tokens between the blocks, prefix included, by the places that the needs name.
         blocks: all blocks, first to last, on this grid; none of a tower of convolutions.
+        regions: the region of each pixel of each encoded image, below 0 for none, where the needs include them; the
+            same region has the same number in all windows of an image.
         to_joint: from tokens behind the last block, "b n c", to the joint space, each by itself.
         pool: from all tokens behind the last block to whole images in the joint space, not normalised.
     """
@@ -133,9 +142,11 @@ class LastBlock:
     images: Float[Tensor, "b 3 H W"] | None = None
     guide: DenseFeatures | None = None
     windows: Sequence[Window] | None = None
+    extent: Extent | None = None
     texts: TextEmbeddings | None = None
     states: Mapping[int, Float[Tensor, "b n c"]] = field(default_factory=dict)
     blocks: Sequence[Block] = ()
+    regions: Int[Tensor, "b H W"] | None = None
     to_joint: Callable[[Float[Tensor, "b n c"]], Float[Tensor, "b n d"]] | None = None
     pool: Callable[[Float[Tensor, "b n c"]], Float[Tensor, "b d"]] | None = None
 

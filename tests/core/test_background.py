@@ -20,6 +20,8 @@ ANIMALS = Vocabulary.parse("cat, dog")
         ("words", Background("words", background_words())),
         (0.5, Background("threshold", threshold=0.5)),
         ("threshold:0.25", Background("threshold", threshold=0.25)),
+        ("contrast", Background("contrast")),
+        ("contrast:scenes", Background("contrast", source="scenes")),
         ("head", Background("head", delta=0.99)),
         ("head:0.5", Background("head", delta=0.5)),
     ],
@@ -29,7 +31,11 @@ def test_parse_reads_what_users_write(value, expected):
 
 
 @pytest.mark.parametrize(
-    "value", [None, "literal", "literal:0.1", "words:sky,wall", "threshold:0.25", "head", "head:0.5"]
+    "value",
+    [
+        *(None, "literal", "literal:0.1", "words:sky,wall", "threshold:0.25", "head", "head:0.5"),
+        *("contrast", "contrast:scenes"),
+    ],
 )
 def test_text_round_trip(value):
     background = Background.parse(value)
@@ -40,7 +46,20 @@ BAD_HEADS = ["head:0", "head:1.5", "head:nan", "head:high"]
 
 
 @pytest.mark.parametrize(
-    "value", [*BAD_HEADS, "threshold:high", "threshold:1.5", "threshold", 0, 1.0, "literal:x", "literal:2", "sky", []]
+    "value",
+    [
+        *BAD_HEADS,
+        "threshold:high",
+        "threshold:1.5",
+        "threshold",
+        0,
+        1.0,
+        "literal:x",
+        "literal:2",
+        "sky",
+        [],
+        "contrast:x",
+    ],
 )
 def test_bad_values_are_named(value):
     with pytest.raises(UsageError):
@@ -51,7 +70,7 @@ def test_none_changes_nothing():
     assert Background().extend(ANIMALS) is ANIMALS
 
 
-@pytest.mark.parametrize("mode", ["literal", "words:sky,wall", "threshold:0.4", "head"])
+@pytest.mark.parametrize("mode", ["literal", "words:sky,wall", "threshold:0.4", "head", "contrast"])
 def test_a_background_class_is_added(mode):
     extended = Background.parse(mode).extend(ANIMALS)
     assert len(extended) == 3

@@ -13,6 +13,7 @@ FITTED: dict[str, dict[str, Any]] = {
     "clip-surgery": {"blocks": 1},
     "cliptrase": {"eps": 0.1, "min_samples": 1},
     "gem": {"blocks": 1},
+    "radseg": {"splice": False},
     "resclip": {"blocks": (1,), "threshold": 0.0, "steps": 2},
 }
 """Settings by readout: the published ones name blocks that small towers have not."""
@@ -21,10 +22,20 @@ GUIDED = ("proxyclip",)
 """Readouts that need a guide."""
 
 
-def fitted(readout: str) -> dict[str, Any]:
-    """The config of a readout that works with any number of blocks, with a guide where it needs one."""
-    guide = {"guide": ColourGuide()} if readout in GUIDED else {}
-    return {"type": readout, **guide, **FITTED.get(readout, {})}
+OF_STATES = ("sc-clip", "sfp")
+"""Readouts that name blocks by their number."""
+
+
+def fitted(readout: str, encoder: Any) -> dict[str, Any]:
+    """The config of a readout for images apart: with a guide, blocks that are there, no class token where none is."""
+    config = {"type": readout, **FITTED.get(readout, {})}
+    if readout in GUIDED:
+        config["guide"] = ColourGuide()
+    if readout in OF_STATES:
+        last = encoder.depth - 1
+        config |= {"middle": last, "early": min(1, last), "summed": list(range(last))}
+        config |= {} if encoder.image.prefix else {"rule": "density", "class_weight": 0}
+    return config
 
 
 def some_texts(encoder: Any) -> TextEmbeddings:

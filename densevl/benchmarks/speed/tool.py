@@ -9,6 +9,7 @@ from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
 from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
+from densevl.benchmarks.speed.solvers import benchmark_solvers
 from densevl.benchmarks.speed.stages import Report
 from densevl.benchmarks.speed.sweep import Sweep, benchmark_sweep
 from densevl.benchmarks.speed.visual_prompts import benchmark_visual_prompts
@@ -24,6 +25,7 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "refer": benchmark_referring,
     "heads": benchmark_heads,
     "vocabulary": benchmark_vocabulary,
+    "solvers": benchmark_solvers,
 }
 """Benchmarks of something else than a model."""
 
@@ -32,7 +34,7 @@ def run_benchmark(name: str, **options: Any) -> Report | Sweep | Table | str:
     """Run a benchmark and return its figures, which can be printed.
 
     Args:
-        name: ``visual-prompts``, ``regions``, ``refer``, ``heads``, ``vocabulary``, a model's name, or a config file.
+        name: one of :data:`OTHERS`, a model's name, or a config file.
         options: the options of ``tools/benchmark.py``; sizes are texts such as ``512x683``.
 
     Raises:

@@ -4,6 +4,7 @@ from densevl.core.registry import Registry
 
 __all__ = ["READOUTS"]
 
+ANOMALIES = "densevl.dense.readouts.anomalies:AnomalyReadout"
 ATTENTION = "densevl.dense.readouts.attention:AttentionReadout"
 STREAMS = "densevl.dense.readouts.streams:StreamsReadout"
 
@@ -22,7 +23,13 @@ READOUTS = Registry(
         "pearl": "densevl.dense.readouts.pearl:PEARLReadout",
         "plain": "densevl.dense.readouts.plain:PlainReadout",
         "proxyclip": (ATTENTION, {"terms": ({"pair": "guide", "beta": 1.2, "gamma": 3.0},), "tokens": "patches"}),
+        "radseg": "densevl.dense.readouts.radseg:RADSegReadout",
+        "sc-clip": ANOMALIES,
         "sclip": (ATTENTION, {"terms": ("qq", "kk"), "residual": True, "mlp": True}),
         "resclip": "densevl.dense.readouts.resclip:ResCLIPReadout",
+        "sfp": (
+            ANOMALIES,
+            {"rule": "class-attention", "first": ("kk", "qq", "cut-gate"), "second": ("cut-gate",)},
+        ),
     },
 )

@@ -34,7 +34,7 @@ from densevl.core.geometry import Size
 from densevl.dense.contracts import named
 from densevl.dense.operations.clusters import majority
 from densevl.dense.operations.feedback import feedback_of_labels
-from densevl.dense.readouts.naclip import neighbour_bias
+from densevl.dense.operations.places import neighbour_bias
 from densevl.dense.stages.pamr import PAMR
 from densevl.encoders.contracts import Encoder, LastBlock, Needs
 

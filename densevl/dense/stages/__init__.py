@@ -11,6 +11,7 @@ STAGES = Registry(
         "appearance": "densevl.dense.stages.appearance:Appearance",
         "class-scores": "densevl.dense.stages.whole_image:ClassScores",
         "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
+        "freecp": "densevl.dense.stages.purification:Purification",
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
         "lposs": "densevl.dense.stages.lposs:LPOSS",
         "lposs-pixels": "densevl.dense.stages.lposs_pixels:LPOSSPixels",
@@ -20,5 +21,6 @@ STAGES = Registry(
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
         "redundancy": "densevl.dense.stages.whole_image:Redundancy",
         "talk2dino-cleaning": "densevl.dense.stages.talk2dino:HeadCleaning",
+        "tlp": "densevl.dense.stages.tlp:TextLaplacian",
     },
 )

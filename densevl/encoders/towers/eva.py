@@ -85,9 +85,13 @@ class EvaBlock:
 
     def out(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
         """Normalise what the heads gathered where timm does, and project it back to tokens, layer scale included."""
-        attn = self.block.attn
-        tokens = linear(attn.norm(mixed.transpose(1, 2).flatten(2)), attn.proj.weight, attn.proj.bias)
+        tokens = self.project(mixed)
         return tokens if self.block.gamma_1 is None else self.block.gamma_1 * tokens
+
+    def project(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
+        """The same before layer scale."""
+        attn = self.block.attn
+        return linear(attn.norm(mixed.transpose(1, 2).flatten(2)), attn.proj.weight, attn.proj.bias)
 
     def norm_2(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Normalise what enters the feed-forward layers."""
@@ -108,9 +112,7 @@ class EvaPostNormBlock(EvaBlock):
 
     def out(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
         """Project what the heads gathered back to tokens, and normalise it."""
-        attn = self.block.attn
-        mixed = attn.norm(mixed.transpose(1, 2).flatten(2))
-        return self.block.norm1(linear(mixed, attn.proj.weight, attn.proj.bias))
+        return self.block.norm1(self.project(mixed))
 
     def norm_2(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Nothing is normalised before."""

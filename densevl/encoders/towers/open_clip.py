@@ -39,8 +39,12 @@ class OpenClipBlock:
 
     def out(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
         """Project what the heads gathered back to tokens, layer scale included."""
+        return self.block.ls_1(self.project(mixed))
+
+    def project(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
+        """The same before layer scale."""
         projection = self.block.attn.out_proj
-        return self.block.ls_1(linear(mixed.transpose(1, 2).flatten(2), projection.weight, projection.bias))
+        return linear(mixed.transpose(1, 2).flatten(2), projection.weight, projection.bias)
 
     def norm_2(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Normalise what enters the feed-forward layers."""

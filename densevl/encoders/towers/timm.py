@@ -52,8 +52,12 @@ class TimmBlock:
 
     def out(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
         """Normalise what the heads gathered where timm does, and project it back to tokens, layer scale included."""
+        return self.block.ls1(self.project(mixed))
+
+    def project(self, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, "b n c"]:
+        """The same before layer scale."""
         attn = self.block.attn
-        return self.block.ls1(linear(attn.norm(mixed.transpose(1, 2).flatten(2)), attn.proj.weight, attn.proj.bias))
+        return linear(attn.norm(mixed.transpose(1, 2).flatten(2)), attn.proj.weight, attn.proj.bias)
 
     def norm_2(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Normalise what enters the feed-forward layers."""

@@ -174,7 +174,12 @@ def _check_all_in_graph(segmentor: LabelMaker) -> Segmentor:
             "set stages=[] (--set 'stages=[]') to export it without"
         )
     needs = segmentor.dense.needs
-    for unmet, what in ((needs.guide, "a second encoder"), (needs.windows, "windows"), (needs.texts, "the classes")):
+    for unmet, what in (
+        (needs.guide, "a second encoder"),
+        (needs.windows, "windows"),
+        (needs.texts, "the classes"),
+        (needs.regions, "regions"),
+    ):
         if unmet:
             raise UsageError(f"{segmentor.readout.name} reads {what} beside the images, which a graph does not have")
     if segmentor.classifier.name != TextMatching().name:

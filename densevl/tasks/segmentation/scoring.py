@@ -167,7 +167,7 @@ class Scoring(nn.Module):
         images = None
         if self.stages.needs.images and encoded.pixels is not None:
             images = encoded.plan.crop(encoded.pixels[None].to(encoded.features.grid.device))
-        return Seen(encoded.plan.boxes, texts, images)
+        return Seen(encoded.plan.boxes, texts, images, encoded.encoder)
 
     def _drawn(self, encoded: EncodedImage) -> tuple[WindowPlan, Extent | None]:
         """The plan of windows, and what the grid covers of each, by which patches are brought to pixels."""

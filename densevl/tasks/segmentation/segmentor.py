@@ -24,20 +24,23 @@ from torch import Tensor, nn
 
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Classifier, ClassifierMethod, check_classifier
-from densevl.core.background import Background
+from densevl.core.background import NEUTRAL, Background
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_bytes, to_tensor
+from densevl.core.readings import Reading
 from densevl.core.registry import build
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.dense.contracts import Readout
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
-from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace, understand
+from densevl.encoders.contracts import Encoder, KnowsClasses, Needs, TextSpace, understand
+from densevl.tasks.segmentation.contrast import apart, far
 from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.region_blend import RegionBlend
+from densevl.tasks.segmentation.region_maps import RegionMaps, joined
 from densevl.tasks.segmentation.scoring import Scoring
 from densevl.tasks.segmentation.stages import Stages
 from densevl.tasks.segmentation.windows import WindowPlan
@@ -57,7 +60,10 @@ class Segmentor(nn.Module):
         long_side: no side exceeds this many pixels after resizing.
         window: side of the square windows in pixels; None for the whole image at once.
         stride: step between windows in pixels.
-        background: background mode where :meth:`label` is not told another; see :class:`Background`.
+        background: background mode where :meth:`embed` is not told another; see :class:`Background`. None for
+            ``single`` where one class is asked for, and else ``none``.
+        single: background mode of a single class where neither ``background`` nor the call names one: alone, a class
+            gets every pixel.
         temperature: multiplies the cosines before the softmax; None for the factor that the encoder was trained with.
         classifier: how vectors and texts become class scores: a method, its config, or its name.
         stages: stages that change texts, scores or labels, in order: names, configs or built ones of
@@ -74,6 +80,8 @@ class Segmentor(nn.Module):
             :data:`densevl.encoders.contracts.DENSE_BORDERS`.
         blend: mixes the vectors of regions into the dense features: arguments of a
             :class:`densevl.tasks.segmentation.region_blend.RegionBlend`, or a built one; None for dense features alone.
+        mask_maker: makes the regions of whole images that a readout or stages read, such as CorrCLIP and the vote of
+            masks: a name, a config or a built one of :data:`densevl.regions.mask_makers.MASK_MAKERS`.
         window_batch: windows that go through the encoder together.
     """
 
@@ -88,6 +96,7 @@ class Segmentor(nn.Module):
         window: int | None = 448,
         stride: int = 224,
         background: Any = None,
+        single: Any = "contrast",
         temperature: float | None = 100.0,
         classifier: ClassifierMethod | Mapping[str, Any] | str = "text",
         stages: Sequence[Any] = (),
@@ -97,6 +106,7 @@ class Segmentor(nn.Module):
         positions: str = "size",
         border: str = "black",
         blend: RegionBlend | Mapping[str, Any] | None = None,
+        mask_maker: Any = None,
         window_batch: int = 4,
     ) -> None:
         super().__init__()
@@ -114,10 +124,13 @@ class Segmentor(nn.Module):
         self.short_side, self.long_side = short_side, long_side
         self.window, self.stride = window, stride
         self.background = Background.parse(background)
+        self.single = self.background if background is not None else Background.parse(single)
         self.temperature = self.dense.encoder.temperature if temperature is None else temperature
         self.average = average
+        self.regions = RegionMaps(mask_maker, _who_reads_regions(self.dense, self.scoring.stages))
         self.window_batch = window_batch
-        self._check_background(self.background)
+        for mode in (self.background, self.single):
+            self._check_background(mode)
         self.eval()
 
     @property
@@ -169,6 +182,7 @@ class Segmentor(nn.Module):
         return {
             **self.dense.protocol,
             **self._blended,
+            **({} if self.regions.name is None else {"mask_maker": self.regions.name}),
             "classifier": self.classifier.name,
             "templates": self.templates,
             **({"words": self.encoder.words} if isinstance(self.encoder, KnowsClasses) else {}),
@@ -177,6 +191,7 @@ class Segmentor(nn.Module):
             "window": self.window,
             "stride": self.stride,
             "background": str(self.background),
+            "single": str(self.single),
             "temperature": self.temperature,
             **self.scoring.protocol,
             "dtype": str(self.encoder.dtype).removeprefix("torch."),
@@ -261,21 +276,29 @@ class Segmentor(nn.Module):
         plans = [WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride) for image in images]
         crops = [plan.crop(image[None].to(self.device)) for plan, image in zip(plans, images, strict=True)]
         features: list[DenseFeatures] = [None] * len(crops)  # type: ignore[list-item]
+        regions = [self.regions(image, plan, self.device) for image, plan in zip(images, plans, strict=True)]
         if self.dense.needs.windows:
             for i, (crop, plan) in enumerate(zip(crops, plans, strict=True)):
-                features[i] = self.dense(crop, self._keys, plan.boxes, texts)
+                features[i] = self.dense(crop, self._keys, plan.boxes, texts, regions[i])
         else:
             order = sorted(range(len(crops)), key=lambda i: crops[i].shape[2:])
             for _, group in groupby(order, key=lambda i: crops[i].shape[2:]):
                 members = list(group)
                 windows = torch.cat([crops[i] for i in members]).split(self.window_batch)
-                encoded = DenseFeatures.cat([self.dense(batch, self._keys, texts=texts) for batch in windows])
+                maps = joined(regions, members, self.window_batch, len(windows))
+                encoded = DenseFeatures.cat(
+                    [
+                        self.dense(batch, self._keys, texts=texts, regions=some)
+                        for batch, some in zip(windows, maps, strict=True)
+                    ]
+                )
                 for i, part in zip(members, encoded.split([len(crops[i]) for i in members]), strict=True):
                     features[i] = part
         kept = [image if self.stages.reads_pixels else None for image in images]
         made_for = texts if self.encodes_for_texts else None
+        encoder = self.dense if self.stages.needs.encoder else None
         return [
-            EncodedImage(one, _covered(one, plan), size, pixels=pixels, texts=made_for)
+            EncodedImage(one, _covered(one, plan), size, pixels=pixels, texts=made_for, encoder=encoder)
             for one, plan, size, pixels in zip(features, plans, sizes, kept, strict=True)
         ]
 
@@ -316,15 +339,16 @@ class Segmentor(nn.Module):
             partly: the same.
             each: whether the vectors of each template are kept; None where the classifier reads them.
         """
-        mode = self.background if background is None else Background.parse(background)
-        self._check_background(mode)
-        vocabulary = mode.extend(vocabulary)
+        mode, vocabulary = self._extended(vocabulary, background)
         asked, understood = self._queries(encoder, vocabulary, mode)
         if understood is not None:
             understood.check_any() if partly else understood.check()
             asked = understood.known
         queries = [query for query, _ in asked]
         vectors = encoder.embed_texts(queries, templates(self.templates))
+        if mode.mode == "contrast":
+            vocabulary, asked, vectors = _without_near(vocabulary, asked, vectors)
+            queries = [query for query, _ in asked]
         apart = getattr(self.classifier, "reads_templates", False) if each is None else each
         query_classes = torch.tensor([owner for _, owner in asked], device=vectors.device)
         known = encoder.closed_set(queries) if isinstance(encoder, KnowsClasses) else None
@@ -355,8 +379,34 @@ class Segmentor(nn.Module):
             vocabulary: the classes.
             background: as :meth:`embed` takes it.
         """
-        mode = self.background if background is None else Background.parse(background)
+        mode = self.mode_of(vocabulary, background)
+        if mode.mode == "contrast":  # whose words nobody wrote
+            return self._queries(self.encoder, vocabulary, Background())[1]
         return self._queries(self.encoder, mode.extend(vocabulary), mode)[1]
+
+    def mode_of(self, vocabulary: Vocabulary, background: Any = None) -> Background:
+        """The background mode that classes are embedded with.
+
+        Args:
+            vocabulary: the classes.
+            background: as :meth:`embed` takes it.
+
+        Raises:
+            UsageError: where the model cannot do what the mode asks for.
+        """
+        alone = len(vocabulary) == 1 and vocabulary.background is None
+        own = self.single if alone else self.background
+        mode = own if background is None else Background.parse(background)
+        if mode.mode == "contrast" and not mode.source:
+            mode = replace(mode, source=self.single.source or NEUTRAL)
+        self._check_background(mode)
+        return mode
+
+    def _extended(self, vocabulary: Vocabulary, background: Any) -> tuple[Background, Vocabulary]:
+        """The background mode, and the vocabulary with the background class that it asks for."""
+        mode = self.mode_of(vocabulary, background)
+        extended = mode.extend(vocabulary)
+        return mode, apart(extended) if mode.mode == "contrast" else extended
 
     def _queries(
         self, encoder: TextSpace, vocabulary: Vocabulary, mode: Background
@@ -369,6 +419,13 @@ class Segmentor(nn.Module):
         silent = vocabulary.background if rest or mode.mode in ("threshold", "others") else None
         pairs = zip(vocabulary.queries, vocabulary.query_classes, strict=True)
         asked = [pair for pair in pairs if pair[1] != silent]
+        if mode.mode == "contrast" and isinstance(encoder, KnowsClasses):  # nobody wrote these words
+            read = encoder.understand([query for query, _ in asked])
+            known = [
+                isinstance(one, Reading) or pair[1] != vocabulary.background
+                for pair, one in zip(asked, read, strict=True)
+            ]
+            asked = [pair for pair, there in zip(asked, known, strict=True) if there]
         return asked, understand(encoder, asked, vocabulary.names)
 
     def _check_background(self, mode: Background) -> None:
@@ -471,3 +528,24 @@ class Segmentor(nn.Module):
 def _covered(features: DenseFeatures, plan: WindowPlan) -> WindowPlan:
     """The plan of the windows that features are of: the whole image where a readout made one map of all windows."""
     return plan if len(features.grid) == len(plan) else WindowPlan(plan.size, None)
+
+
+def _without_near(
+    vocabulary: Vocabulary, asked: Sequence[tuple[str, int]], vectors: Float[Tensor, "q d"]
+) -> tuple[Vocabulary, list[tuple[str, int]], Float[Tensor, "q d"]]:
+    """Classes, queries and vectors without the words of the background whose vectors are near to a class."""
+    behind = torch.tensor([owner == vocabulary.background for _, owner in asked], device=vectors.device)
+    name = vocabulary.names[vocabulary.background or 0]
+    named = torch.tensor([query == name for query, _ in asked], device=vectors.device)
+    kept = ~behind | named
+    words = behind & ~named
+    kept[words] = far(vectors[words], vectors[~behind])
+    left = [pair for pair, there in zip(asked, kept.tolist(), strict=True) if there]
+    of_background = [query for query, owner in left if owner == vocabulary.background and query != name]
+    return vocabulary.with_background((name, *of_background)), left, vectors[kept]
+
+
+def _who_reads_regions(dense: DenseEncoder, stages: Stages) -> str | None:
+    """The name of the readout or stage that needs the regions of an image; None for none."""
+    readers = [dense.readout, *stages]
+    return next((one.name for one in readers if getattr(one, "needs", Needs()).regions), None)

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.registry import build
-from densevl.dense.contracts import LabelStage, PatchStage, PixelStage, TextStage
+from densevl.dense.contracts import LabelStage, Look, PatchStage, PixelStage, TextStage
 from densevl.dense.stages import STAGES
 from densevl.encoders.contracts import Needs, Window, join_needs
 
 __all__ = ["Seen", "Stages", "pixel_steps", "run_patch_stages"]
+
+GIVEN = ("windows", "texts", "images", "encoder")
+"""What a stage of patches may be called with, by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,22 +29,27 @@ class Seen:
         windows: boxes of the windows in the resized image.
         texts: the vocabulary; None for classes that were taught by examples alone.
         images: the windows, RGB in [0, 1]; None where no stage needs them.
+        encoder: that made the features; None where no stage needs it.
     """
 
     windows: Sequence[Window]
     texts: TextEmbeddings | None = None
     images: Float[Tensor, "n 3 h w"] | None = None
+    encoder: Look | None = None
 
     def given(self, stage: Any) -> dict[str, Any]:
         """What a stage needs, by name.
 
         Raises:
-            UsageError: where it needs texts, and there are none.
+            UsageError: where it needs texts, and there are none, or the image, and it was let go.
         """
         needs = _needs(stage)
         if needs.texts and self.texts is None:
             raise UsageError(f"{stage.name} compares patches with texts, and these classes were taught by examples")
-        return {name: getattr(self, name) for name in ("windows", "texts", "images") if getattr(needs, name)}
+        given = {name: getattr(self, name) for name in GIVEN if getattr(needs, name)}
+        if any(value is None for value in given.values()):
+            raise UsageError(f"{stage.name} reads the image, which was encoded without it; encode it again")
+        return given
 
 
 class Stages(nn.Module):

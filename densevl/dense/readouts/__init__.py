@@ -23,9 +23,9 @@ READOUTS = Registry(
         "pearl": "densevl.dense.readouts.pearl:PEARLReadout",
         "plain": "densevl.dense.readouts.plain:PlainReadout",
         "proxyclip": (ATTENTION, {"terms": ({"pair": "guide", "beta": 1.2, "gamma": 3.0},), "tokens": "patches"}),
-        "radseg": "densevl.dense.readouts.radseg:RADSegReadout",
         "sc-clip": ANOMALIES,
         "sclip": (ATTENTION, {"terms": ("qq", "kk"), "residual": True, "mlp": True}),
+        "radseg": "densevl.dense.readouts.radseg:RADSegReadout",
         "resclip": "densevl.dense.readouts.resclip:ResCLIPReadout",
         "sfp": (
             ANOMALIES,

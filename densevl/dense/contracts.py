@@ -44,6 +44,7 @@ class Read:
         regions: the region of each cell of a grid of its own that covers the images evenly, below 0 for none.
         spliced: whether the grid is one map of the whole image that all of the batch were cut from; the readout needs
             ``windows`` then.
+        attention: the scores of the class token and each patch in each head, before the softmax.
     """
 
     grid: Float[Tensor, "m c h w"]
@@ -51,6 +52,7 @@ class Read:
     whole: Float[Tensor, "b d"] | None = None
     regions: Int[Tensor, "b _ _"] | None = None
     spliced: bool = False
+    attention: Float[Tensor, "b _ _ _"] | None = None
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
 from densevl.classifiers.contracts import Classifier
+from densevl.classifiers.floss import FlossClassifier
 from densevl.classifiers.text import TextClassifier, grid_logits
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
@@ -72,15 +73,24 @@ class Scoring(nn.Module):
 
     def probabilities(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n k h w"]:
         """Probabilities of classes on the patch grid of every window, behind the stages of patches."""
+        if isinstance(classifier, FlossClassifier):
+            merged = classifier.merged(lambda one: self._at_patches(encoded, one).movedim(1, -1))
+            result = merged.movedim(-1, 1)
+        else:
+            result = self._at_patches(encoded, classifier)
+        seen = self._seen(encoded, getattr(classifier, "texts", None))
+        return run_patch_stages(self.stages.of_probabilities, result, encoded.features, seen)
+
+    def _at_patches(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n k h w"]:
+        """Probabilities of classes at the patches before the stages that change these."""
         if not self.stages.of_cosines:
             logits = grid_logits(encoded.features.grid, classifier)
         else:
             logits = self._query_scores(encoded, classifier)
             if isinstance(classifier, TextClassifier):
                 scaled = logits.movedim(1, -1) * classifier.temperature
-                logits = classifier.of_classes(scaled, -torch.inf).movedim(-1, 1)
-        seen = self._seen(encoded, getattr(classifier, "texts", None))
-        return run_patch_stages(self.stages.of_probabilities, logits.softmax(dim=1), encoded.features, seen)
+                logits = classifier.of_classes(scaled).movedim(-1, 1)
+        return logits.sigmoid() if getattr(classifier, "sigmoid", False) else logits.softmax(dim=1)
 
     def of_probabilities(
         self, encoded: EncodedImage, probabilities: Float[Tensor, "n k h w"], classes: TextEmbeddings | Classifier
@@ -103,14 +113,15 @@ class Scoring(nn.Module):
         return label(probabilities, drawn.plan, drawn.patch_size, drawn.size, extent=drawn.extent)
 
     def of_logits(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "k H W"]:
-        """Probabilities of the classes at the pixels, where logits are averaged."""
+        """Probabilities of the classes at the pixels, where logits are averaged; experts are merged there."""
+        if isinstance(classifier, FlossClassifier):
+            return classifier.merged(lambda one: self.of_logits(encoded, one).movedim(0, -1)).movedim(-1, 0)
         texts = getattr(classifier, "texts", None)
         drawn, stages = self._before_pixels(encoded, self._query_scores(encoded, classifier), texts)
         result = self._through_pixels(stages, drawn.pixels(), encoded, texts)
         if isinstance(classifier, TextClassifier):
-            queries = result.mul_(classifier.temperature).softmax(dim=0)
-            result = classifier.of_classes(queries.movedim(0, -1)).movedim(-1, 0)
-            result = result / result.sum(dim=0, keepdim=True) if self.normalise else result
+            queries = result.mul_(classifier.temperature).movedim(0, -1)
+            result = classifier.probabilities(queries, self.normalise).movedim(-1, 0)
         else:
             result = result.softmax(dim=0)
         return self._through_pixels(self.stages.of_pixel_probabilities, result, encoded, texts)
@@ -122,15 +133,16 @@ class Scoring(nn.Module):
 
         Where each class is scored by itself, they are looked at a few at a time, and memory does not grow with them.
         """
-        if self.stages.of_pixel_probabilities or not self.stages.class_by_class:
+        alone = getattr(classifier, "sigmoid", False) or isinstance(classifier, FlossClassifier)
+        if alone or self.stages.of_pixel_probabilities or not self.stages.class_by_class:
             best, labels = self.of_logits(encoded, classifier).max(dim=0)
             return labels, best
         logits, texts = self._query_scores(encoded, classifier), None
-        owners, temperature = torch.arange(logits.shape[1]), 1.0
+        owners, temperature, tau = torch.arange(logits.shape[1]), 1.0, None
         if isinstance(classifier, TextClassifier):
-            texts, temperature = classifier.texts, classifier.temperature
+            texts, temperature, tau = classifier.texts, classifier.temperature, classifier.tau
             owners = texts.query_classes.cpu()
-        streamed = Streamed(encoded.size, logits.device, self.normalise)
+        streamed = Streamed(encoded.size, logits.device, self.normalise, tau)
         drawn, stages = self._before_pixels(encoded, logits, texts)
         steps = pixel_steps(stages, encoded.as_given if stages else None, texts)
         for members, queries in groups_of_classes(owners, encoded.size):

@@ -20,8 +20,9 @@ from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 from toys import timm_towers
 from toys.pretend_device import Away, pretended_device
-from toys.readouts import fitted, some_texts
+from toys.readouts import SPLICED, asked, fitted
 from toys.region_models import ALPHA, grain_encoder_of, save_alpha
+from toys.sam2 import tiny_sam2
 from toys.timm_towers import KINDS
 
 import densevl
@@ -36,6 +37,9 @@ from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes.scene import render
 from densevl.dense.encoder import DenseEncoder, read_dense
+from densevl.dense.guides import GUIDES
+from densevl.dense.guides.sam import Sam2Guide
+from densevl.dense.guides.vit import ViTGuide as ViTDescriber
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.refiners.found import FoundDecoder
@@ -236,6 +240,22 @@ def test_texts(tmp_path):
     assert {folder.name: len([*folder.iterdir()]) for folder in tmp_path.iterdir()} == {"cpu": 1, "meta": 1}
 
 
+GUIDED: dict[str, Callable[[], Any]] = {
+    "dino": lambda: ViTDescriber(vit(CPU).model, "vit", "query+key"),
+    "sam": lambda: build(GUIDES, {"type": "sam", "weights": "mini-sam"}),
+    "sam2": lambda: Sam2Guide(tiny_sam2(), "tiny"),
+}
+
+
+def test_every_guide_is_tried():
+    assert {"dinov2", "dinov3"} == set(GUIDES.rows) - set(GUIDED), "these two are the class of dino"
+
+
+@pytest.mark.parametrize("guide", GUIDED)
+def test_guides(guide):
+    check(lambda device: deepcopy(GUIDED[guide]()).to(device)(BATCH[..., :60].to(device)))
+
+
 # Dense features ---------------------------------------------------------------------------------------------------
 
 
@@ -243,13 +263,13 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    if readout in ("cliptrase", "sc-clip", "sfp") and encoder is timm_clip:
+    if readout in ("cliptrase", "corrclip", "sc-clip", "sfp") and encoder is timm_clip:
         pytest.skip("it has no class token")
 
     def case(device):
-        made = encoder(device)
+        made, images = encoder(device), BATCH.to(device)
         dense = DenseEncoder(made, fitted(readout)).to(device)
-        return dense(BATCH.to(device), keys, windows=[(0, 0, 96, 64)], texts=some_texts(made))
+        return dense(images, keys and readout not in SPLICED, **asked(dense, images))
 
     check(case)
 
@@ -379,6 +399,8 @@ SMOOTHED = {
     "appearance": ["appearance"],
     "lposs": [{"type": "lposs", "neighbours": 20}],
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
+    "mask-vote": ["mask-vote"],
+    "sam-prompts": [{"type": "sam-prompts", "weights": "mini-sam", "area": 20, "iou": 0.3}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
     "cass-texts": [{"type": "cass-texts", "height": 0.5}],
@@ -413,6 +435,7 @@ def test_smoothings(smoothing):
     settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
     readout = READ.get(smoothing, "maskclip")
     settings["readout"] = fitted(readout) if isinstance(readout, str) else readout
+    settings |= {"mask_maker": build_sam(automatic=FEW_POINTS)} if smoothing == "mask-vote" else {}
 
     def case(device):
         made = segmentor(device, **settings)

@@ -18,11 +18,11 @@ from densevl.classifiers.floss import FlossClassifier
 from densevl.classifiers.text import TextClassifier, grid_logits
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
-from densevl.core.geometry import Extent
-from densevl.dense.contracts import PixelStage
+from densevl.dense.contracts import CellStage, PixelStage
+from densevl.tasks.segmentation.drawn import Drawn
 from densevl.tasks.segmentation.encoded import EncodedImage
-from densevl.tasks.segmentation.labelling import label, scores
-from densevl.tasks.segmentation.stages import Seen, Stages, pixel_steps, run_patch_stages
+from densevl.tasks.segmentation.labelling import label
+from densevl.tasks.segmentation.stages import Seen, Stages, cell_step, pixel_steps, run_patch_stages
 from densevl.tasks.segmentation.streamed import Streamed, groups_of_classes
 from densevl.tasks.segmentation.windows import WindowPlan
 
@@ -96,7 +96,7 @@ class Scoring(nn.Module):
         self, encoded: EncodedImage, probabilities: Float[Tensor, "n k h w"], classes: TextEmbeddings | Classifier
     ) -> Float32[Tensor, "k H W"]:
         """Scores of the classes at the pixels from their probabilities at the patches."""
-        result = self._on_pixels(probabilities, encoded)
+        result = self._drawn(encoded, probabilities).pixels()
         texts = classes if isinstance(classes, TextEmbeddings) else None
         return self._through_pixels(
             [*self.stages.of_pixel_scores, *self.stages.of_pixel_probabilities], result, encoded, texts
@@ -109,16 +109,16 @@ class Scoring(nn.Module):
         if self.stages.of_pixels:
             best, labels = self.of_probabilities(encoded, probabilities, classes).max(dim=0)
             return labels, best
-        plan, extent = self._drawn(encoded)
-        return label(probabilities, plan, encoded.features.patch_size, encoded.size, extent=extent)
+        drawn = self._drawn(encoded, probabilities)
+        return label(probabilities, drawn.plan, drawn.patch_size, drawn.size, extent=drawn.extent)
 
     def of_logits(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "k H W"]:
         """Probabilities of the classes at the pixels, where logits are averaged; experts are merged there."""
         if isinstance(classifier, FlossClassifier):
             return classifier.merged(lambda one: self.of_logits(encoded, one).movedim(0, -1)).movedim(-1, 0)
         texts = getattr(classifier, "texts", None)
-        result = self._on_pixels(self._query_scores(encoded, classifier), encoded)
-        result = self._through_pixels(self.stages.of_pixel_scores, result, encoded, texts)
+        drawn, stages = self._before_pixels(encoded, self._query_scores(encoded, classifier), texts)
+        result = self._through_pixels(stages, drawn.pixels(), encoded, texts)
         if isinstance(classifier, TextClassifier):
             queries = result.mul_(classifier.temperature).movedim(0, -1)
             result = classifier.probabilities(queries, self.normalise).movedim(-1, 0)
@@ -143,10 +143,10 @@ class Scoring(nn.Module):
             texts, temperature, tau = classifier.texts, classifier.temperature, classifier.tau
             owners = texts.query_classes.cpu()
         streamed = Streamed(encoded.size, logits.device, self.normalise, tau)
-        stages = self.stages.of_pixel_scores
+        drawn, stages = self._before_pixels(encoded, logits, texts)
         steps = pixel_steps(stages, encoded.as_given if stages else None, texts)
         for members, queries in groups_of_classes(owners, encoded.size):
-            some = self._on_pixels(logits[:, queries.to(logits.device)], encoded)
+            some = drawn.pixels(queries)
             for step in steps:
                 some = step(some)
             streamed.add(members, owners[queries], some.mul_(temperature))
@@ -169,14 +169,27 @@ class Scoring(nn.Module):
             images = encoded.plan.crop(encoded.pixels[None].to(encoded.features.grid.device))
         return Seen(encoded.plan.boxes, texts, images, encoded.encoder)
 
-    def _drawn(self, encoded: EncodedImage) -> tuple[WindowPlan, Extent | None]:
-        """The plan of windows, and what the grid covers of each, by which patches are brought to pixels."""
-        return encoded.at_once if self.upsampling == "direct" else (encoded.plan, encoded.features.extent)
+    def _drawn(self, encoded: EncodedImage, values: Float[Tensor, "n q h w"]) -> Drawn:
+        """Values of the patches of all windows, ready to be brought to the pixels of the image as given."""
+        at_once = self.upsampling == "direct"
+        plan, extent = encoded.at_once if at_once else (encoded.plan, encoded.features.extent)
+        return Drawn(values, plan, encoded.features.patch_size, encoded.size, extent)
 
-    def _on_pixels(self, values: Float[Tensor, "n q h w"], encoded: EncodedImage) -> Float32[Tensor, "q H W"]:
-        """Values of the patches of all windows at the pixels of the image as given."""
-        plan, extent = self._drawn(encoded)
-        return scores(values, plan, encoded.features.patch_size, encoded.size, extent=extent)
+    def _before_pixels(
+        self, encoded: EncodedImage, values: Float[Tensor, "n q h w"], texts: TextEmbeddings | None
+    ) -> tuple[Drawn, Sequence[PixelStage]]:
+        """Values behind a first stage that works on cells of the image, and the stages that are left.
+
+        A stage of cells takes means over them and stretches what it makes over the image, so that no map of pixels is
+        made for it.
+        """
+        drawn, stages = self._drawn(encoded, values), self.stages.of_pixel_scores
+        if not stages or not isinstance(stages[0], CellStage):
+            return drawn, stages
+        step = cell_step(stages[0], encoded.as_given, texts)
+        solved = step(drawn.means(stages[0].cell(encoded.size)))
+        height, width = encoded.size
+        return Drawn(solved[None], WindowPlan(encoded.size, None), 1, encoded.size, (0, 0, width, height)), stages[1:]
 
     def _through_pixels(
         self,

@@ -29,12 +29,14 @@ import densevl
 from densevl.api.jobs.compare import compare
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Examples
+from densevl.classifiers.floss import FLOSS
 from densevl.classifiers.gaussian import gaussian_weights, new_class_weights
 from densevl.classifiers.gda import GDA
+from densevl.classifiers.templates import TemplateEntropies
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.regions import Regions
 from densevl.core.registry import build
-from densevl.core.vocabulary import Vocabulary
+from densevl.core.vocabulary import Vocabulary, templates
 from densevl.datasets.scenes.scene import render
 from densevl.dense.encoder import DenseEncoder, read_dense
 from densevl.dense.guides import GUIDES
@@ -484,7 +486,23 @@ FEW_SHOT: dict[str, Any] = {
 
 
 def test_every_method_of_examples_is_tried():
-    assert set(CLASSIFIERS.rows) - set(FEW_SHOT) <= {"closed-set", "gda", "text"}, "these are tried above"
+    assert set(CLASSIFIERS.rows) - set(FEW_SHOT) <= {"closed-set", "floss", "gda", "text"}, (
+        "these have tests of their own"
+    )
+
+
+def test_experts_of_templates():
+    names, draw = templates("tcl"), torch.Generator().manual_seed(0)
+    each, asked = (F.normalize(torch.randn(*shape, 6, generator=draw), dim=-1) for shape in ((3, len(names)), (30,)))
+
+    def case(device):
+        vectors = F.normalize(each.mean(1), dim=1).to(device)
+        texts = TextEmbeddings(vectors, torch.arange(3), CLASSES, "toy", "tcl", each=each.to(device))
+        entropies = TemplateEntropies(texts, 20.0)
+        entropies.add(asked.to(device))
+        return FLOSS(entropies.rankings(names)).fit(texts, temperature=20.0)(asked.to(device))
+
+    check(case)
 
 
 @pytest.mark.parametrize("name", FEW_SHOT)

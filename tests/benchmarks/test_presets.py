@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from densevl.api.changes import changed
+from densevl.api.models import model_entry
 from densevl.api.protocols import protocol, protocol_names
 from densevl.benchmarks.presets import Preset, own_protocol
 from densevl.benchmarks.run import evaluate
@@ -99,3 +101,15 @@ def test_who_has_a_protocol_of_its_own():
 def test_what_cannot_be_done_is_said(config, model, name, message, tmp_path):
     with pytest.raises(UsageError, match=message):
         evaluate(config, model, work_dir=tmp_path, protocol=name)
+
+
+@pytest.mark.parametrize("data", ["voc21", "context59", "coco_stuff", "cityscapes"])
+@pytest.mark.parametrize("name", ["textregion", "talk2dino", "vip"])
+def test_changes_of_the_head_are_settings_of_its_model(name, data):
+    preset = Preset.of("own", name, data)
+    config = changed(model_entry(name), {**preset.settings, **preset.head})["segmentor"]
+    for path, value in preset.head.items():
+        found = config
+        for key in path.removeprefix("segmentor.").split("."):
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        assert found == value

@@ -62,6 +62,7 @@ from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
 from densevl.regions.embedders.roi_pooling import RoIPooling
+from densevl.regions.embedders.text_region import TextRegion
 from densevl.regions.mask_makers.cache import CachedMasks
 from densevl.regions.mask_makers.grabcut import GrabCut
 from densevl.regions.mask_makers.sam import build_sam
@@ -244,13 +245,13 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    if readout == "cliptrase" and encoder is timm_clip:
+    if readout in ("cliptrase", "sc-clip", "sfp") and encoder is timm_clip:
         pytest.skip("it has no class token")
 
     def case(device):
         made = encoder(device)
-        dense = DenseEncoder(made, fitted(readout, made)).to(device)
-        return dense(BATCH.to(device), keys, texts=some_texts(made))
+        dense = DenseEncoder(made, fitted(readout)).to(device)
+        return dense(BATCH.to(device), keys, windows=[(0, 0, 96, 64)], texts=some_texts(made))
 
     check(case)
 
@@ -393,13 +394,26 @@ SMOOTHED = {
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "cass-texts": [{"type": "cass-texts", "height": 0.5}],
+    "tlp": [{"type": "tlp", "grid": 20, "steps": 3}],
     "min-max": ["min-max"],
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
     "cluster-vote": ["cluster-vote"],
+    "freecp": [{"type": "freecp", "redundant": 0.05, "ambiguous": 0.3}],
+    "alias-weights": ["alias-weights"],
+    "talk2dino-cleaning": ["talk2dino-cleaning"],
 }
-READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
+READ = {
+    "cass-texts": "cass",
+    "redundancy": "clip-surgery",
+    "class-scores": "cliptrase",
+    "cluster-vote": "cliptrase",
+    "talk2dino-cleaning": {"type": "plain", "attention": True},
+}
 """Readouts that stages want."""
+OF_COSINES = ("tlp",)
+"""Stages of the cosines of queries, which are averaged."""
 
 
 def test_every_smoothing_is_tried():
@@ -408,8 +422,10 @@ def test_every_smoothing_is_tried():
 
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_smoothings(smoothing):
-    settings = {"stages": SMOOTHED[smoothing], "border": "drop", **WINDOWS["odd"]}
-    settings["readout"] = fitted(READ.get(smoothing, "maskclip"))
+    average = "logits" if smoothing in OF_COSINES else "probabilities"
+    settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
+    readout = READ.get(smoothing, "maskclip")
+    settings["readout"] = fitted(readout) if isinstance(readout, str) else readout
 
     def case(device):
         made = segmentor(device, **settings)
@@ -547,6 +563,7 @@ EMBEDDERS: dict[str, Callable[[Where], Any]] = {
     "prompter of masks": lambda device: PromptedRegions(clip(device), "mini-cloc", hint="mask"),
     "prompter at random": lambda device: PromptedRegions(clip(device), "random:1"),
     "roi-align": lambda device: RoIPooling(clip(device)),
+    "text-region": lambda device: TextRegion(clip(device), short_side=64, crop=32),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
@@ -14,6 +14,7 @@ from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Extent, Size
 from densevl.core.registry import build
 from densevl.dense.contracts import Read, Readout, Refiner
+from densevl.dense.operations.regions import stitch, within
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.stack import StackRefiner
@@ -109,12 +110,23 @@ class DenseEncoder(nn.Module):
         }
 
     @torch.no_grad()
+    def last_block(self, images: Float[Tensor, "b 3 H W"], needs: Needs = NOTHING) -> LastBlock:
+        """The last block of images of one size, as a readout gets it but for windows and texts.
+
+        Args:
+            images: RGB in [0, 1].
+            needs: what is needed beside the tokens.
+        """
+        return _last_block(self.encoder, images, needs, self.positions, self.border)[0]
+
+    @torch.no_grad()
     def forward(
         self,
         images: Float[Tensor, "b 3 H W"],
         keys: bool = False,
         windows: Sequence[Window] | None = None,
         texts: TextEmbeddings | None = None,
+        regions: Int[Tensor, "b H W"] | None = None,
     ) -> DenseFeatures:
         """Dense features of images of one size; maps of earlier blocks are let go.
 
@@ -123,6 +135,7 @@ class DenseEncoder(nn.Module):
             keys: also return the keys of the last attention, or those that a refiner makes.
             windows: boxes of the images in the image that they were all cut from, where readout or refiners need it.
             texts: the vocabulary, where they need it.
+            regions: the region of each pixel, below 0 for none, where they need it; the features carry it.
 
         Raises:
             UsageError: where a need is not met, or the images have another layout.
@@ -136,6 +149,7 @@ class DenseEncoder(nn.Module):
             border=self.border,
             windows=windows,
             texts=texts,
+            regions=regions,
         )
         if self._refiners and len(features.grid) != len(images):
             raise UsageError(
@@ -192,6 +206,7 @@ def read_dense(
     border: str = "black",
     windows: Sequence[Window] | None = None,
     texts: TextEmbeddings | None = None,
+    regions: Int[Tensor, "b H W"] | None = None,
 ) -> DenseFeatures:
     """Dense features of images of one size, with maps and keys that are needed.
 
@@ -204,19 +219,21 @@ def read_dense(
         border: what becomes of sides that are no multiple of the patch.
         windows: boxes of the images in the image that they were all cut from.
         texts: the vocabulary that the features shall serve.
+        regions: the region of each pixel of the images, below 0 for none; the features carry it.
 
     Raises:
-        UsageError: where windows or texts are needed and were not given.
+        UsageError: where windows, texts or regions are needed and were not given.
     """
     of_others, needs = needs, join_needs([readout.needs, needs])
     if needs.windows and windows is None:
         raise UsageError(f"{readout.name} needs all windows of an image together, with their boxes; none were given")
     if needs.texts and texts is None:
         raise UsageError(f"{readout.name} needs the texts while it encodes; encode the image together with its classes")
+    if needs.regions and regions is None:
+        raise UsageError(f"{readout.name} reads the regions of the image; give its model a mask_maker, such as sam")
     middle = _middle(encoder)
     wanted = join_needs([needs, Needs(maps=middle)])
-    seen, extent = continued(images, encoder.patch_size, border, getattr(encoder, "mean", None))
-    last = encoder.last_block(seen, wanted, positions=positions, border="drop" if border == "centre56" else border)
+    last, extent = _last_block(encoder, images, wanted, positions, border)
     summary = _summary(last, middle)
     last = replace(
         last,
@@ -224,6 +241,7 @@ def read_dense(
         windows=windows if needs.windows else None,
         texts=texts if needs.texts else None,
         extent=extent,
+        regions=None if regions is None or not needs.regions else within(regions, extent),
     )
     read = readout(last)
     if not isinstance(read, Read):
@@ -236,6 +254,7 @@ def read_dense(
             )
         extent = _whole(windows or ())
         summary = None if summary is None else summary.mean(0, keepdim=True)
+        regions = None if regions is None or windows is None else stitch(regions, windows)[None]
     keys = last.keys() if needs.keys else None
     cells = (grid.shape[2], grid.shape[3])
     if keys is not None and not read.spliced and cells != last.grid:
@@ -251,8 +270,18 @@ def read_dense(
         summary=summary,
         extent=None if even else extent,
         whole=read.whole,
-        regions=read.regions,
+        regions=regions if read.regions is None else read.regions,
+        attention=read.attention,
     )
+
+
+def _last_block(
+    encoder: Encoder, images: Float[Tensor, "b 3 H W"], needs: Needs, positions: str, border: str
+) -> tuple[LastBlock, Extent]:
+    """The last block of images that are continued as the border says, and what its grid covers of them."""
+    seen, extent = continued(images, encoder.patch_size, border, getattr(encoder, "mean", None))
+    border = "drop" if border == "centre56" else border
+    return encoder.last_block(seen, needs, positions=positions, border=border), extent
 
 
 def _whole(windows: Sequence[Window]) -> Extent:

@@ -77,6 +77,8 @@ class Needs(NamedTuple):
             be labelled with another.
         states: tokens between the blocks by their place: 0 is what enters the first block, i what the i-th block puts
             out; negative places count from the end, -1 being what enters the last block.
+        regions: the regions of the image, of a mask maker that saw the whole of it.
+        encoder: the dense encoder itself, by which a stage looks at the image again.
     """
 
     maps: tuple[str, ...] = ()
@@ -86,6 +88,8 @@ class Needs(NamedTuple):
     windows: bool = False
     texts: bool = False
     states: tuple[int, ...] = ()
+    regions: bool = False
+    encoder: bool = False
 
 
 NOTHING = Needs()
@@ -102,6 +106,8 @@ def join_needs(needs: Sequence[Needs]) -> Needs:
         any(one.windows for one in needs),
         any(one.texts for one in needs),
         tuple(sorted({place for one in needs for place in one.states})),
+        any(one.regions for one in needs),
+        any(one.encoder for one in needs),
     )
 
 
@@ -122,6 +128,8 @@ class LastBlock:
         texts: the vocabulary that the features shall serve, where the needs include it.
         states: tokens between the blocks, prefix included, by the places that the needs name.
         blocks: all blocks, first to last, on this grid; none of a tower of convolutions.
+        regions: the region of each pixel of each encoded image, below 0 for none, where the needs include them; the
+            same region has the same number in all windows of an image.
         to_joint: from tokens behind the last block, "b n c", to the joint space, each by itself.
         pool: from all tokens behind the last block to whole images in the joint space, not normalised.
     """
@@ -138,6 +146,7 @@ class LastBlock:
     texts: TextEmbeddings | None = None
     states: Mapping[int, Float[Tensor, "b n c"]] = field(default_factory=dict)
     blocks: Sequence[Block] = ()
+    regions: Int[Tensor, "b H W"] | None = None
     to_joint: Callable[[Float[Tensor, "b n c"]], Float[Tensor, "b n d"]] | None = None
     pool: Callable[[Float[Tensor, "b n c"]], Float[Tensor, "b d"]] | None = None
 

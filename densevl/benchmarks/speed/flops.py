@@ -25,7 +25,7 @@ from densevl.core.geometry import Size
 from densevl.core.vocabulary import Vocabulary
 from densevl.tasks.segmentation.contracts import LabelMaker
 
-__all__ = ["Flops", "count_flops"]
+__all__ = ["Flops", "count_flops", "some_texts"]
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,11 @@ class Flops:
         """Operations of the whole path from an image to its label map."""
         return self.encode + self.label
 
-    def save(self, path: str | Path) -> None:
-        """Write the figures as JSON."""
+    def save(self, path: str | Path, further: Mapping[str, Any] | None = None) -> None:
+        """Write the figures as JSON, and further ones with them."""
+        content = {**asdict(self), "total": self.total, **(further or {})}
         with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps({**asdict(self), "total": self.total}, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def __str__(self) -> str:
         rows = {
@@ -86,7 +87,7 @@ def count_flops(model: Model, size: Size = (512, 683), classes: int = 150) -> Fl
         UsageError: where the model makes no label maps.
     """
     segmentor = model.segmentor
-    texts = _texts(segmentor, classes)
+    texts = some_texts(segmentor, classes)
     image = np.full((*size, 3), 128, np.uint8)
     with _counter() as encoding:
         (encoded,) = segmentor.encode([image], texts if segmentor.encodes_for_texts else None)
@@ -106,7 +107,7 @@ def count_flops(model: Model, size: Size = (512, 683), classes: int = 150) -> Fl
     )
 
 
-def _texts(segmentor: LabelMaker, classes: int) -> TextEmbeddings:
+def some_texts(segmentor: LabelMaker, classes: int) -> TextEmbeddings:
     """Some unit vector for each class: to embed words is no part of the path of an image."""
     vectors = torch.randn(classes, segmentor.encoder.dim, generator=torch.Generator().manual_seed(0))
     vectors = F.normalize(vectors, dim=1).to(segmentor.device, segmentor.encoder.dtype)

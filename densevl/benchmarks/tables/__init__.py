@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from densevl.benchmarks.tables.benchmarks import benchmarks_table
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.compose import compose_table
 from densevl.benchmarks.tables.contrast import contrast_table
@@ -26,6 +27,7 @@ from densevl.metrics.table import Table
 __all__ = ["DESCRIPTIONS", "TABLES", "Table", "measure"]
 
 TABLES: dict[str, Callable[..., Table]] = {
+    "benchmarks": benchmarks_table,
     "cloc": cloc_table,
     "compose": compose_table,
     "contrast": contrast_table,
@@ -46,6 +48,7 @@ TABLES: dict[str, Callable[..., Table]] = {
 """Functions that measure the tables, by name."""
 
 DESCRIPTIONS = {
+    "benchmarks": "models on the benchmarks of label maps below --data: measured beside published, and images a second",
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "compose": "captions and queries of two things, told from the same words the other way round",
     "contrast": "one class asked for alone, by what it is compared with, on held-out scenes of three seeds",
@@ -67,16 +70,24 @@ DESCRIPTIONS = {
 TRAINED = ("cloc", "shrink")
 """Tables that train what they measure."""
 
-PICTURES = ("encoders", "photo-masks", "photo-regions", "photo-search", "teach-pixels")
+PICTURES = ("benchmarks", "encoders", "photo-masks", "photo-regions", "photo-search", "teach-pixels")
 """Tables that also measure on pictures of a folder."""
 
 
-COMPARED = ("dense", "encoders")
+COMPARED = ("benchmarks", "dense", "encoders")
 """Tables whose rows are models that somebody names."""
+
+FURTHER = {"benchmarks": ("protocol", "sets", "weights", "limit", "out")}
+"""Further settings that a table takes, by its name."""
 
 
 def measure(
-    name: str, scenes: int, steps: int | None = None, data: Path | None = None, models: Sequence[str] = ()
+    name: str,
+    scenes: int,
+    steps: int | None = None,
+    data: Path | None = None,
+    models: Sequence[str] = (),
+    **further: Any,
 ) -> Table:
     """Measure a table.
 
@@ -86,6 +97,7 @@ def measure(
         steps: of each training, in a table that trains; None for its own number.
         data: folder of pictures, for a table that measures on them; None for scenes alone.
         models: names of models, for a table that compares them; none for its own.
+        further: settings of :data:`FURTHER`.
 
     Raises:
         UsageError: where there is no such table, no scene, or steps, pictures or models are given for a table that
@@ -101,9 +113,12 @@ def measure(
         raise UsageError(f"data: pictures are measured by {', '.join(PICTURES)}; got {data} for {name}")
     if models and name not in COMPARED:
         raise UsageError(f"models: they are compared by {', '.join(COMPARED)}; got {', '.join(models)} for {name}")
+    if unknown := [key for key in further if key not in FURTHER.get(name, ())]:
+        tables = [other for other, keys in FURTHER.items() if unknown[0] in keys]
+        raise UsageError(f"{unknown[0]}: a setting of {', '.join(tables) or 'no table'}; got it for {name}")
     settings: dict[str, Any] = {} if steps is None else {"steps": steps}
     if data is not None:
         settings["data"] = data
     if models:
         settings["models"] = models
-    return TABLES[name](scenes, **settings)
+    return TABLES[name](scenes, **settings, **further)

@@ -22,16 +22,16 @@ def dbscan(rows: Float[Tensor, "n d"], eps: float, min_samples: int) -> Int64[Te
     Returns:
         The cluster of each row, numbered by their first cores; -1 for none. Equal to scikit-learn's.
     """
-    if not len(rows):
-        return torch.empty(0, dtype=torch.int64, device=rows.device)
-    near = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist") <= eps
-    near.fill_diagonal_(True)
+    exact = rows.double() if rows.device.type != "mps" else rows  # a product in float64 is as exact as differences
+    lengths = exact.square().sum(1)
+    near = lengths[:, None] + lengths - 2 * exact @ exact.mT <= eps**2
+    near = (near | near.mT).fill_diagonal_(True)
     core = near.sum(1) >= min_samples
     first = components(near & core & core[:, None])
     places = torch.arange(len(rows), device=rows.device)
     starts = core & (first == places)
     number = (starts.cumsum(0) - 1)[first]
-    of_cores = torch.where(near & core, number, len(rows)).amin(1)
+    of_cores = F.pad(torch.where(near & core, number, len(rows)), (0, 1), value=len(rows)).amin(1)
     return torch.where(of_cores < len(rows), of_cores, -1)
 
 
@@ -44,7 +44,7 @@ def components(edges: Bool[Tensor, "n n"]) -> Int64[Tensor, " n"]:
     count = len(edges)
     first = torch.arange(count, device=edges.device)
     while True:
-        lowest = torch.where(edges, first, count).amin(1).minimum(first)
+        lowest = torch.cat([torch.where(edges, first, count), first[:, None]], dim=1).amin(1)
         lowest = lowest[lowest]  # as far as the nodes met so far know
         if torch.equal(lowest, first):
             return first

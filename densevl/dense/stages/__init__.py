@@ -7,9 +7,12 @@ __all__ = ["STAGES"]
 STAGES = Registry(
     "stage",
     {
+        "alias-weights": "densevl.dense.stages.aliases:AliasWeights",
         "appearance": "densevl.dense.stages.appearance:Appearance",
+        "cass-texts": "densevl.dense.stages.cass_texts:CASSTexts",
         "class-scores": "densevl.dense.stages.whole_image:ClassScores",
         "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
+        "freecp": "densevl.dense.stages.purification:Purification",
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
         "lposs": "densevl.dense.stages.lposs:LPOSS",
         "lposs-pixels": "densevl.dense.stages.lposs_pixels:LPOSSPixels",
@@ -18,5 +21,7 @@ STAGES = Registry(
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
         "redundancy": "densevl.dense.stages.whole_image:Redundancy",
+        "talk2dino-cleaning": "densevl.dense.stages.talk2dino:HeadCleaning",
+        "tlp": "densevl.dense.stages.tlp:TextLaplacian",
     },
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Extent, Size
+from densevl.dense.contracts import Look
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["EncodedImage"]
@@ -26,6 +27,7 @@ class EncodedImage:
         image: the image as given, uint8 RGB (H, W, 3), for overlays; None where a pipeline resized it beforehand.
         pixels: the resized image, RGB in [0, 1], where a stage reads it.
         texts: the vocabulary that it was encoded for, where the features belong to one.
+        encoder: that made the features, where a stage looks at the image again.
     """
 
     features: DenseFeatures
@@ -34,6 +36,7 @@ class EncodedImage:
     image: UInt8[np.ndarray, "H W 3"] | None = None
     pixels: Float[Tensor, "3 h w"] | None = None
     texts: TextEmbeddings | None = None
+    encoder: Look | None = None
 
     @property
     def summary(self) -> Float[Tensor, " c"] | None:

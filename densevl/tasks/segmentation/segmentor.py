@@ -36,10 +36,11 @@ from densevl.core.vocabulary import Vocabulary, templates
 from densevl.dense.contracts import Readout
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
-from densevl.encoders.contracts import Encoder, KnowsClasses, TextSpace, understand
+from densevl.encoders.contracts import Encoder, KnowsClasses, Needs, TextSpace, understand
 from densevl.tasks.segmentation.contrast import apart, far
 from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.region_blend import RegionBlend
+from densevl.tasks.segmentation.region_maps import RegionMaps, joined
 from densevl.tasks.segmentation.scoring import Scoring
 from densevl.tasks.segmentation.stages import Stages
 from densevl.tasks.segmentation.windows import WindowPlan
@@ -79,6 +80,8 @@ class Segmentor(nn.Module):
             :data:`densevl.encoders.contracts.DENSE_BORDERS`.
         blend: mixes the vectors of regions into the dense features: arguments of a
             :class:`densevl.tasks.segmentation.region_blend.RegionBlend`, or a built one; None for dense features alone.
+        mask_maker: makes the regions of whole images that a readout or stages read, such as CorrCLIP and the vote of
+            masks: a name, a config or a built one of :data:`densevl.regions.mask_makers.MASK_MAKERS`.
         window_batch: windows that go through the encoder together.
     """
 
@@ -103,6 +106,7 @@ class Segmentor(nn.Module):
         positions: str = "size",
         border: str = "black",
         blend: RegionBlend | Mapping[str, Any] | None = None,
+        mask_maker: Any = None,
         window_batch: int = 4,
     ) -> None:
         super().__init__()
@@ -123,6 +127,7 @@ class Segmentor(nn.Module):
         self.single = self.background if background is not None else Background.parse(single)
         self.temperature = self.dense.encoder.temperature if temperature is None else temperature
         self.average = average
+        self.regions = RegionMaps(mask_maker, _who_reads_regions(self.dense, self.scoring.stages))
         self.window_batch = window_batch
         for mode in (self.background, self.single):
             self._check_background(mode)
@@ -177,6 +182,7 @@ class Segmentor(nn.Module):
         return {
             **self.dense.protocol,
             **self._blended,
+            **({} if self.regions.name is None else {"mask_maker": self.regions.name}),
             "classifier": self.classifier.name,
             "templates": self.templates,
             **({"words": self.encoder.words} if isinstance(self.encoder, KnowsClasses) else {}),
@@ -270,21 +276,29 @@ class Segmentor(nn.Module):
         plans = [WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride) for image in images]
         crops = [plan.crop(image[None].to(self.device)) for plan, image in zip(plans, images, strict=True)]
         features: list[DenseFeatures] = [None] * len(crops)  # type: ignore[list-item]
+        regions = [self.regions(image, plan, self.device) for image, plan in zip(images, plans, strict=True)]
         if self.dense.needs.windows:
             for i, (crop, plan) in enumerate(zip(crops, plans, strict=True)):
-                features[i] = self.dense(crop, self._keys, plan.boxes, texts)
+                features[i] = self.dense(crop, self._keys, plan.boxes, texts, regions[i])
         else:
             order = sorted(range(len(crops)), key=lambda i: crops[i].shape[2:])
             for _, group in groupby(order, key=lambda i: crops[i].shape[2:]):
                 members = list(group)
                 windows = torch.cat([crops[i] for i in members]).split(self.window_batch)
-                encoded = DenseFeatures.cat([self.dense(batch, self._keys, texts=texts) for batch in windows])
+                maps = joined(regions, members, self.window_batch, len(windows))
+                encoded = DenseFeatures.cat(
+                    [
+                        self.dense(batch, self._keys, texts=texts, regions=some)
+                        for batch, some in zip(windows, maps, strict=True)
+                    ]
+                )
                 for i, part in zip(members, encoded.split([len(crops[i]) for i in members]), strict=True):
                     features[i] = part
         kept = [image if self.stages.reads_pixels else None for image in images]
         made_for = texts if self.encodes_for_texts else None
+        encoder = self.dense if self.stages.needs.encoder else None
         return [
-            EncodedImage(one, _covered(one, plan), size, pixels=pixels, texts=made_for)
+            EncodedImage(one, _covered(one, plan), size, pixels=pixels, texts=made_for, encoder=encoder)
             for one, plan, size, pixels in zip(features, plans, sizes, kept, strict=True)
         ]
 
@@ -309,9 +323,22 @@ class Segmentor(nn.Module):
         return self.embed_with(self.encoder, vocabulary, background, partly)
 
     def embed_with(
-        self, encoder: TextSpace, vocabulary: Vocabulary, background: Any = None, partly: bool = False
+        self,
+        encoder: TextSpace,
+        vocabulary: Vocabulary,
+        background: Any = None,
+        partly: bool = False,
+        each: bool | None = None,
     ) -> TextEmbeddings:
-        """As :meth:`embed`, by another text encoder."""
+        """As :meth:`embed`, by another text encoder.
+
+        Args:
+            encoder: of the texts.
+            vocabulary: the classes.
+            background: as :meth:`embed` takes it.
+            partly: the same.
+            each: whether the vectors of each template are kept; None where the classifier reads them.
+        """
         mode, vocabulary = self._extended(vocabulary, background)
         asked, understood = self._queries(encoder, vocabulary, mode)
         if understood is not None:
@@ -322,13 +349,28 @@ class Segmentor(nn.Module):
         if mode.mode == "contrast":
             vocabulary, asked, vectors = _without_near(vocabulary, asked, vectors)
             queries = [query for query, _ in asked]
+        apart = getattr(self.classifier, "reads_templates", False) if each is None else each
         query_classes = torch.tensor([owner for _, owner in asked], device=vectors.device)
         known = encoder.closed_set(queries) if isinstance(encoder, KnowsClasses) else None
         if known is not None and mode.mode in ("literal", "others"):
             known = replace(known, rest=vocabulary.background)
         return TextEmbeddings(
-            vectors, query_classes, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta, known
+            vectors,
+            query_classes,
+            vocabulary,
+            encoder.model_id,
+            self.templates,
+            mode.threshold,
+            mode.delta,
+            known,
+            self._each(encoder, queries) if apart else None,
         )
+
+    def _each(self, encoder: TextSpace, queries: Sequence[str]) -> Float[Tensor, "q t d"]:
+        """Unit vectors of each query in each template."""
+        around = templates(self.templates)
+        sentences = [template.replace("{}", query) for query in queries for template in around]
+        return encoder.embed_texts(sentences).unflatten(0, (len(queries), len(around)))
 
     def understood(self, vocabulary: Vocabulary, background: Any = None) -> Understood | None:
         """How the encoder reads the queries of a vocabulary; None for one that takes any text.
@@ -501,3 +543,9 @@ def _without_near(
     left = [pair for pair, there in zip(asked, kept.tolist(), strict=True) if there]
     of_background = [query for query, owner in left if owner == vocabulary.background and query != name]
     return vocabulary.with_background((name, *of_background)), left, vectors[kept]
+
+
+def _who_reads_regions(dense: DenseEncoder, stages: Stages) -> str | None:
+    """The name of the readout or stage that needs the regions of an image; None for none."""
+    readers = [dense.readout, *stages]
+    return next((one.name for one in readers if getattr(one, "needs", Needs()).regions), None)

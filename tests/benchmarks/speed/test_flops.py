@@ -61,3 +61,17 @@ def test_the_command(tmp_path, capsys):
 def test_what_cannot_be_counted(capsys):
     assert main(["cost", "--model", "mini", "--size", "64"]) == 2
     assert "write a size as HEIGHTxWIDTH" in capsys.readouterr().err
+
+
+def test_the_command_measures_time_and_memory(tmp_path, capsys):
+    file = tmp_path / "cost.json"
+    given = ["cost", "--model", "mini-maskclip", "--size", "64x96", "--classes", "7", "--measure", "2"]
+    assert main([*given, "--json", str(file)]) == 0
+    used = json.loads(file.read_text())["used"]
+    assert (used["device"], used["repetitions"]) == ("cpu", 2)
+    assert 0 < used["processor"] < 60
+    assert used["seconds"] > 0
+    assert used["peak"] > 50e6
+    shown = capsys.readouterr().out
+    assert "s of the processor (cpu, median of 2)" in shown
+    assert "GB at the peak, weights included" in shown

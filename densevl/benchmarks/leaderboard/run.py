@@ -1,0 +1,134 @@
+"""Measuring models on data sets: one pass over the images of each, shared by all models."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from densevl.api.models import missing_weights, named_model
+from densevl.benchmarks.leaderboard.contender import Contender, Result, build_contender
+from densevl.benchmarks.leaderboard.sets import BenchmarkSet, open_set
+from densevl.benchmarks.leaderboard.shared import share_encoders
+from densevl.core.errors import DensevlError, UsageError, first_line
+from densevl.dense.guides.kept import KEPT, Kept
+
+__all__ = ["Leaderboard", "run_leaderboard"]
+
+SECONDS = 60.0
+"""How often what was reached is written."""
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """What was measured.
+
+    Attributes:
+        models: in the order in which they were named.
+        sets: those that are here, by the names of their vocabularies, in order.
+        results: by (model, set).
+        absent: data sets that are not here, and how to get them.
+        refused: models that cannot be measured on a set, by (model, set), and why.
+        shared: number of models that shared passes with another, by set.
+    """
+
+    models: tuple[str, ...]
+    sets: tuple[str, ...]
+    results: Mapping[tuple[str, str], Result]
+    absent: Mapping[str, str]
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    shared: Mapping[str, int] = field(default_factory=dict)
+
+
+def run_leaderboard(
+    models: Sequence[str],
+    sets: Sequence[str],
+    folder: Path,
+    data: Path | None = None,
+    protocol: str | None = None,
+    weights: str | None = None,
+    length: int | None = None,
+    limit: int | None = None,
+    **options: object,
+) -> Leaderboard:
+    """Measure models on data sets; what the folder holds of an earlier run is not measured again.
+
+    Args:
+        models: names as :func:`densevl.load` takes them.
+        sets: names or paths of configs of label maps.
+        folder: where what is reached is kept.
+        data: folder that stands for the ``data/`` of the configs.
+        protocol: a published one by name, ``"own"`` for that of each model that has one, or None for their settings.
+        weights: of the encoder, in the place of each model's own, such as ``random:0``.
+        length: number of scenes.
+        limit: use the first images of each set only.
+        options: further settings of every model.
+
+    Raises:
+        UsageError: where a model or a config is unknown, or no data set is here.
+    """
+    for name in models:
+        named_model(name)  # an unknown one is said before anything is measured
+    found: dict[tuple[str, str], Result] = {}
+    refused: dict[tuple[str, str], str] = {}
+    absent: dict[str, str] = {}
+    shared: dict[str, int] = {}
+    here = []
+    for name in sets:
+        try:
+            one = open_set(name, data, length, limit)
+        except UsageError as error:
+            if "missing" not in str(error) and "there" not in str(error):
+                raise
+            absent[name] = first_line(error)
+            continue
+        here.append(one.name)
+        contenders = []
+        for model in models:
+            try:
+                contenders.append(build_contender(model, one, protocol, folder, weights, **options))
+            except DensevlError as error:
+                refused[model, one.name] = _why(model, error)
+        shared[one.name] = _measure(contenders, one)
+        found |= {(contender.name, one.name): contender.result for contender in contenders if contender.tally.images}
+    if not here:
+        raise UsageError("no data set is here; " + "; ".join(absent.values()))
+    return Leaderboard(tuple(models), tuple(here), found, absent, refused, shared)
+
+
+def _measure(contenders: Sequence[Contender], data: BenchmarkSet) -> int:
+    """Let every unfinished contender label the images that it has not seen; return how many shared an encoder."""
+    pending = [one for one in contenders if not one.finished]
+    if not pending:
+        return 0
+    passes = Kept(2**34)  # cleared after each image
+    count = share_encoders([one.model.segmentor for one in pending], passes)
+    for one in pending:
+        one.model.prepare(data.dataset)
+    first = min(one.tally.images for one in pending)
+    written = time.monotonic()
+    try:
+        for index in tqdm(range(first, len(data.dataset)), desc=data.name, disable=None):
+            sample = data.dataset[index]
+            for one in pending:
+                if one.tally.images == index:
+                    one.measure(sample, (passes, KEPT))
+            passes.clear()
+            if time.monotonic() - written > SECONDS:
+                written = time.monotonic()
+                for one in pending:
+                    one.keep()
+    finally:
+        for one in pending:
+            one.keep()
+    return count
+
+
+def _why(model: str, error: DensevlError) -> str:
+    """An error in a line; the command that brings weights which are not here."""
+    try:
+        missing = missing_weights(model, "segmentor")
+    except DensevlError:
+        missing = ()
+    return f"not here: densevl fetch {model}" if missing else first_line(error)

@@ -1,0 +1,48 @@
+"""Named points, drawn by Matplotlib."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import UInt8
+
+from densevl.core.errors import UsageError
+from densevl.core.palette import palette
+
+__all__ = ["draw_scatter"]
+
+WIDTH, HEIGHT = 776, 488
+"""Size of the picture in pixels."""
+
+
+def draw_scatter(
+    points: Mapping[str, tuple[float, float]], title: str, x_label: str, y_label: str
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Points with their names over a logarithmic and a linear axis.
+
+    Args:
+        points: (x, y) of each name; x above 0.
+        title: above the picture.
+        x_label: what x is, under its axis.
+        y_label: what y is, beside its axis.
+
+    Raises:
+        UsageError: where there is no point, one is not finite, or an x is not above 0.
+    """
+    if not points or not all(math.isfinite(x) and math.isfinite(y) and x > 0 for x, y in points.values()):
+        raise UsageError(f"a picture of points needs some that are finite, with x above 0; got {dict(points)!r}")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second, and few need charts
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    for (name, (x, y)), colour in zip(points.items(), palette(len(points)), strict=True):
+        axes.scatter([x], [y], color=[channel / 255 for channel in colour], label=name, zorder=3)
+        axes.annotate(name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=8)
+    axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log")
+    axes.margins(0.15)
+    axes.grid(alpha=0.4)
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

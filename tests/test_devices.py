@@ -61,6 +61,7 @@ from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
 from densevl.regions.embedders.roi_pooling import RoIPooling
+from densevl.regions.embedders.text_region import TextRegion
 from densevl.regions.mask_makers.cache import CachedMasks
 from densevl.regions.mask_makers.grabcut import GrabCut
 from densevl.regions.mask_makers.sam import build_sam
@@ -386,8 +387,15 @@ SMOOTHED = {
     "class-scores": ["class-scores", "cluster-vote"],
     "cluster-vote": ["cluster-vote"],
     "freecp": [{"type": "freecp", "redundant": 0.05, "ambiguous": 0.3}],
+    "alias-weights": ["alias-weights"],
+    "talk2dino-cleaning": ["talk2dino-cleaning"],
 }
-READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
+READ = {
+    "redundancy": "clip-surgery",
+    "class-scores": "cliptrase",
+    "cluster-vote": "cliptrase",
+    "talk2dino-cleaning": {"type": "plain", "attention": True},
+}
 """Readouts that stages want."""
 OF_COSINES = ("tlp",)
 """Stages of the cosines of queries, which are averaged."""
@@ -401,7 +409,8 @@ def test_every_smoothing_is_tried():
 def test_smoothings(smoothing):
     average = "logits" if smoothing in OF_COSINES else "probabilities"
     settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
-    settings["readout"] = fitted(READ.get(smoothing, "maskclip"))
+    readout = READ.get(smoothing, "maskclip")
+    settings["readout"] = fitted(readout) if isinstance(readout, str) else readout
 
     def case(device):
         made = segmentor(device, **settings)
@@ -539,6 +548,7 @@ EMBEDDERS: dict[str, Callable[[Where], Any]] = {
     "prompter of masks": lambda device: PromptedRegions(clip(device), "mini-cloc", hint="mask"),
     "prompter at random": lambda device: PromptedRegions(clip(device), "random:1"),
     "roi-align": lambda device: RoIPooling(clip(device)),
+    "text-region": lambda device: TextRegion(clip(device), short_side=64, crop=32),
 }
 
 

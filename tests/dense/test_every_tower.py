@@ -21,6 +21,7 @@ from densevl.encoders.clip import CLIPEncoder
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
+from densevl.regions.embedders.text_region import TextRegion
 
 TOWERS = ("open_clip", "resnet", *KINDS)
 NO_ATTENTION = (
@@ -134,11 +135,17 @@ def test_a_summary_tells_kinds_of_images(tower):
     assert found.isfinite().all()
 
 
+NO_MASKED_ATTENTION = "text-region puts masks in the place of the last attention"
 EMBEDDERS = {
+    "text-region": lambda made: TextRegion(made, short_side=None, crop=3 * made.patch_size, positions="size"),
     "mask-pooling": lambda made: MaskPooling(made, "plain", short_side=None),
     "marked-images": lambda made: MarkedImages(made, ["crop", "blur_mask"]),
     "prompter": lambda made: PromptedRegions(made, "random:0"),
 }
+
+
+WITHOUT_VALUES = ("resnet",)
+"""Towers whose last attention pools, or was taken away."""
 
 
 @pytest.mark.parametrize("kind", EMBEDDERS)
@@ -149,7 +156,12 @@ def test_region_embedders(tower, kind):
     boxes = torch.tensor([[0.0, 0, width / 2, height], [width / 2, 0, width, height / 2]])
     masks = torch.zeros(2, height, width, dtype=torch.bool)
     masks[0, :, : width // 2] = masks[1, : height // 2, width // 2 :] = True
-    found = EMBEDDERS[kind](encoder(tower)).embed(image, Regions(boxes, (height, width), masks))
+    regions = Regions(boxes, (height, width), masks)
+    if kind == "text-region" and tower in (*OF_CONVOLUTIONS, *WITHOUT_VALUES):
+        with pytest.raises(UsageError, match=NO_MASKED_ATTENTION):
+            EMBEDDERS[kind](encoder(tower)).embed(image, regions)
+        return
+    found = EMBEDDERS[kind](encoder(tower)).embed(image, regions)
     vectors = found.vectors
     assert vectors.shape[-1] == encoder(tower).dim
     assert vectors.isfinite().all()

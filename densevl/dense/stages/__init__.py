@@ -7,6 +7,7 @@ __all__ = ["STAGES"]
 STAGES = Registry(
     "stage",
     {
+        "alias-weights": "densevl.dense.stages.aliases:AliasWeights",
         "appearance": "densevl.dense.stages.appearance:Appearance",
         "class-scores": "densevl.dense.stages.whole_image:ClassScores",
         "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
@@ -19,6 +20,7 @@ STAGES = Registry(
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
         "redundancy": "densevl.dense.stages.whole_image:Redundancy",
+        "talk2dino-cleaning": "densevl.dense.stages.talk2dino:HeadCleaning",
         "tlp": "densevl.dense.stages.tlp:TextLaplacian",
     },
 )

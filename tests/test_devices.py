@@ -249,7 +249,7 @@ def test_readouts(encoder, readout, keys):
     def case(device):
         made = encoder(device)
         dense = DenseEncoder(made, fitted(readout)).to(device)
-        return dense(BATCH.to(device), keys, texts=some_texts(made))
+        return dense(BATCH.to(device), keys, windows=[(0, 0, 96, 64)], texts=some_texts(made))
 
     check(case)
 
@@ -381,6 +381,7 @@ SMOOTHED = {
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "cass-texts": [{"type": "cass-texts", "height": 0.5}],
     "tlp": [{"type": "tlp", "grid": 20, "steps": 3}],
     "min-max": ["min-max"],
     "redundancy": ["redundancy"],
@@ -391,6 +392,7 @@ SMOOTHED = {
     "talk2dino-cleaning": ["talk2dino-cleaning"],
 }
 READ = {
+    "cass-texts": "cass",
     "redundancy": "clip-surgery",
     "class-scores": "cliptrase",
     "cluster-vote": "cliptrase",

@@ -72,13 +72,16 @@ def works_on_each(dense, tower, grid=None):
     """Features of a batch are finite, on the right grid, and those of its images."""
     images = pictures(tower)
     texts = some_texts(encoder(tower)) if dense.needs.texts else None
-    features = dense(images, texts=texts)
-    one, all_of_it = dense(images[1:], texts=texts).grid, features.grid
+    if dense.needs.windows:  # all of a batch belong together: an image of one window is what is left of it
+        images = images[1:]
+    boxes = [(0, 0, images.shape[3], images.shape[2])] * len(images) if dense.needs.windows else None
+    features = dense(images, windows=boxes, texts=texts)
+    one, all_of_it = dense(images[-1:], windows=boxes, texts=texts).grid, features.grid
     assert all_of_it.isfinite().all()
-    assert all_of_it.shape[:2] == (2, encoder(tower).dim)
+    assert all_of_it.shape[:2] == (len(images), encoder(tower).dim)
     expected = grid or tuple(-(-side // features.patch_size) for side in images.shape[2:])
     assert tuple(all_of_it.shape[2:]) == expected
-    torch.testing.assert_close(all_of_it[1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
+    torch.testing.assert_close(all_of_it[-1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
 
 
 @pytest.mark.parametrize("readout", READOUTS.names)
@@ -86,8 +89,9 @@ def works_on_each(dense, tower, grid=None):
 def test_readouts(tower, readout):
     error = REFUSED.get((readout, tower), NO_ATTENTION if tower in OF_CONVOLUTIONS and readout != "plain" else None)
     if error is not None:
+        boxes, texts = 2 * [(0, 0, 8, 8)], some_texts(encoder(tower))
         with pytest.raises(UsageError, match=error):
-            DenseEncoder(encoder(tower), fitted(readout))(pictures(tower), texts=some_texts(encoder(tower)))
+            DenseEncoder(encoder(tower), fitted(readout))(pictures(tower), windows=boxes, texts=texts)
         return
     dense = DenseEncoder(encoder(tower), fitted(readout))
     works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)

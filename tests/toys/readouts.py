@@ -10,6 +10,7 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
 
 FITTED: dict[str, dict[str, Any]] = {
+    "cass": {"heads": 2, "rank": 2},
     "clip-surgery": {"blocks": 1},
     "cliptrase": {"eps": 0.1, "min_samples": 1},
     "gem": {"blocks": 1},
@@ -20,7 +21,7 @@ FITTED: dict[str, dict[str, Any]] = {
 }
 """Settings by readout: the published ones name blocks that small towers have not."""
 
-GUIDED = ("proxyclip",)
+GUIDED = ("cass", "gla-clip", "lavg", "proxyclip")
 """Readouts that need a guide."""
 
 

@@ -9,6 +9,7 @@ STAGES = Registry(
     {
         "alias-weights": "densevl.dense.stages.aliases:AliasWeights",
         "appearance": "densevl.dense.stages.appearance:Appearance",
+        "cass-texts": "densevl.dense.stages.cass_texts:CASSTexts",
         "class-scores": "densevl.dense.stages.whole_image:ClassScores",
         "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
         "freecp": "densevl.dense.stages.purification:Purification",

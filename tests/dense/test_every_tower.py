@@ -9,7 +9,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
 from toys.guides import ColourGuide
-from toys.readouts import GUIDED, fitted, some_texts
+from toys.readouts import ON_GUIDE, fitted, some_texts
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -94,7 +94,7 @@ def test_readouts(tower, readout):
             DenseEncoder(encoder(tower), fitted(readout))(pictures(tower), windows=boxes, texts=texts)
         return
     dense = DenseEncoder(encoder(tower), fitted(readout))
-    works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
+    works_on_each(dense, tower, ColourGuide().grid if readout in ON_GUIDE else None)
 
 
 @pytest.mark.parametrize("readout", ["sc-clip", "sfp"])

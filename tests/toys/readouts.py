@@ -24,6 +24,9 @@ FITTED: dict[str, dict[str, Any]] = {
 GUIDED = ("cass", "gla-clip", "lavg", "proxyclip")
 """Readouts that need a guide."""
 
+ON_GUIDE = ("gla-clip", "lavg", "proxyclip")
+"""Those whose features lie on its grid."""
+
 
 def fitted(readout: str) -> dict[str, Any]:
     """The config of a readout that works with any number of blocks, with a guide where it needs one."""

@@ -21,6 +21,7 @@ from densevl.api.models import COMPONENTS, ModelEntry
 from densevl.classifiers import CLASSIFIERS
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.registry import Registry
+from densevl.dense.guides import GUIDES
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.stages import STAGES
@@ -191,9 +192,13 @@ def _other_weights(registry: Registry, member: Mapping[str, Any], weights: str) 
 
 
 def _follow_random(settings: dict[str, Any], weights: str) -> None:
-    """Make random what was trained on an encoder whose weights are random now."""
+    """Make random what was trained on an encoder whose weights are random now, or guides it."""
     if random_seed(weights) is None:
         return
+    for part in (settings.get("readout"), *settings.get("refiners", ()), *settings.get("stages", ())):
+        guide = part.get("guide") if isinstance(part, dict) else None
+        if isinstance(guide, dict) and guide.get("weights") in weights_table():
+            guide.update(_other_weights(GUIDES, guide, weights))
     for refiner in settings.get("refiners", ()):
         if isinstance(refiner, dict) and "weights" in refiner:
             refiner["weights"] = weights

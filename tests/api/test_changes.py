@@ -9,6 +9,7 @@ from densevl.api.models import ModelEntry, model_entry
 from densevl.core.errors import UsageError, WeightsError
 from densevl.dense.refiners.dinoiser import DinoiserRefiner
 from densevl.dense.refiners.dinoiser_weights import save_heads
+from densevl.weights import weights_entry
 
 MINI = model_entry("mini")
 
@@ -93,6 +94,16 @@ def test_random_weights_are_those_of_the_heads_too(tmp_path):
     save_heads(DinoiserRefiner(first.encoder.width, 8, encoder_id="mini-clip"), tmp_path / "heads.safetensors")
     heads = {"refiners.0.weights": str(tmp_path / "heads.safetensors")}
     assert load(mini, weights="random:0", device="cpu", **heads).segmentor.refiners[0].obj_proj.out_channels == 8
+
+
+def test_random_weights_are_those_of_guides_too():
+    readout = {"type": "proxyclip", "guide": {"type": "dino", "weights": "dino-vit-b16"}}
+    made = {**MINI.segmentor, "readout": readout, "refiners": []}
+    settings = changed(ModelEntry("guided", "", made), {"encoder.weights": "random:3"})["segmentor"]["readout"]["guide"]
+    assert settings["weights"] == "random:3"
+    assert settings["arch"] == weights_entry("dino-vit-b16").arch
+    kept = changed(ModelEntry("guided", "", made), {"encoder.weights": "mini-clip"})["segmentor"]["readout"]["guide"]
+    assert kept == readout["guide"]
 
 
 def test_every_setting_of_a_readout_is_in_the_protocol():

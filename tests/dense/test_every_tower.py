@@ -9,7 +9,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
 from toys.guides import ColourGuide
-from toys.readouts import GUIDED, SPLICED, asked, fitted
+from toys.readouts import ON_GUIDE, SPLICED, asked, fitted
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -105,7 +105,7 @@ def test_readouts(tower, readout):
         assert found.grid.shape == (1, encoder(tower).dim, *dense.readout.sam.grid)
         assert found.grid.isfinite().all()
         return
-    works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
+    works_on_each(dense, tower, ColourGuide().grid if readout in ON_GUIDE else None)
 
 
 @pytest.mark.parametrize("readout", ["sc-clip", "sfp"])

@@ -26,6 +26,9 @@ FITTED: dict[str, dict[str, Any]] = {
 GUIDED = ("cass", "corrclip", "gla-clip", "lavg", "proxyclip", "trident")
 """Readouts that need a guide."""
 
+ON_GUIDE = ("corrclip", "gla-clip", "lavg", "proxyclip")
+"""Those whose features lie on its grid."""
+
 SPLICED = ("trident",)
 """Readouts that make one map of all windows of an image."""
 

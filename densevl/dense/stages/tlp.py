@@ -89,11 +89,6 @@ class TextLaplacian:
         Raises:
             UsageError: where the scores are not those of the queries.
         """
-        if len(scores) != len(texts.vectors):
-            raise UsageError(
-                f"TLP changes cosines of queries, {len(texts.vectors)} here, and got {len(scores)} scores; "
-                "take average=logits"
-            )
         size = (scores.shape[1], scores.shape[2])
         start = F.avg_pool2d(scores[None].float(), self.cell(size))[0]
         solved = self.on_cells(start, image, texts)
@@ -116,7 +111,15 @@ class TextLaplacian:
             start: means over the cells.
             image: RGB in [0, 1], of whole size.
             texts: the queries.
+
+        Raises:
+            UsageError: where the scores are not those of the queries.
         """
+        if len(start) != len(texts.vectors):
+            raise UsageError(
+                f"TLP changes cosines of queries, {len(texts.vectors)} here, and got {len(start)} scores; "
+                "take average=logits"
+            )
         cell = self.cell((image.shape[1], image.shape[2]))
         weigh = torch.tensor(GRAY, device=image.device) / torch.tensor(self.std, device=image.device)
         gray = torch.einsum("c,chw->hw", weigh, F.avg_pool2d(image[None].float(), cell)[0]).to(start.device)

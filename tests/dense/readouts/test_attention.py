@@ -130,6 +130,19 @@ def test_proxyclip(block, grid):
     torch.testing.assert_close(readout(last(block, described=described)), on_grid(expected, grid))
 
 
+def test_windows_of_an_image_share_the_mean_of_a_gate(block):
+    both = DenseFeatures(torch.cat([guide(count=1).grid, guide(count=1, seed=5).grid + 3]), 8, "guide")
+    units = F.normalize(both.grid.flatten(2).mT, dim=2)
+    values = on_grid([*projected(block, last(block).tokens)][2].transpose(1, 2).flatten(2)).flatten(2).mT
+    found = []
+    for together in (True, False):
+        readout = build(READOUTS, {"type": "proxyclip", "guide": Guide(), "together": together})
+        found.append(readout(last(block, described=both)))
+        weights = gate(units @ units.mT, 1.2, 3.0, together=together)
+        torch.testing.assert_close(found[-1], on_grid(block.attn.out_proj(weights @ values)))
+    assert not torch.allclose(*found)
+
+
 def test_one_softmax_of_a_guide_and_keys(block):
     described = guide()
     _, k, v = projected(block, last(block).tokens)

@@ -54,6 +54,7 @@ from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Needs
 from densevl.encoders.dino import DINOEncoder, build_dino_model
 from densevl.encoders.loading import build_clip, build_whole_clip
 from densevl.encoders.mini import mini_tokenizer
+from densevl.encoders.sam3 import build_sam3
 from densevl.encoders.texts.cache import TextCache
 from densevl.metrics.choices import choose
 from densevl.metrics.confusion import confusion_matrix, scores_of
@@ -75,6 +76,7 @@ from densevl.regions.visual_prompts import VISUAL_PROMPTS, draw
 from densevl.tasks.search import RegionIndex
 from densevl.tasks.segmentation.painting import OVERLAPS
 from densevl.tasks.segmentation.region_segmentor import UNCOVERED, RegionSegmentor
+from densevl.tasks.segmentation.sam3_segmentor import Sam3Segmentor
 from densevl.tasks.segmentation.segmentor import Segmentor
 
 Where = torch.device
@@ -83,7 +85,7 @@ CLASSES = Vocabulary.parse("red circle|red disc, blue square, green triangle")
 SCENE = render(3, 1, (64, 96), count=(3, 4))
 BATCH = torch.from_numpy(SCENE.image).permute(2, 0, 1)[None].float() / 255
 FEW_POINTS = {"points_per_side": 5, "predicted_iou": 0.6, "stability": 0.7}
-BACKGROUNDS = ("none", "literal", "words:sky,grass", "threshold:0.6", "head:0.95")
+BACKGROUNDS = ("none", "literal", "words:sky,grass", "threshold:0.6", "head:0.95", "contrast:scenes")
 
 
 def tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -382,6 +384,17 @@ WINDOWS = {
     "windows": {"window": 32, "stride": 16},
     "odd": {"window": 36, "stride": 20},
 }
+
+
+@pytest.mark.parametrize("screen", [None, {"side": 28, "part": 0.5}])
+def test_sam3(tiny_sam3, screen):
+    def case(device):
+        made = Sam3Segmentor(build_sam3(tiny_sam3), screen=screen, margin=screen is not None).to(device)
+        texts = made.embed(CLASSES, "threshold:0.2")
+        (image,) = made.encode([SCENE.image])
+        return made.scores(image, texts), made.label(image, texts)
+
+    check(case)
 
 
 @pytest.mark.parametrize(("background", "window"), zip(BACKGROUNDS, [*WINDOWS, *WINDOWS], strict=False))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from densevl.api.loading import load
     from densevl.api.model import Model
     from densevl.api.models import models
+    from densevl.api.templates import rank_templates
     from densevl.classifiers.classes import Classes
     from densevl.classifiers.contracts import Classifier, Examples
     from densevl.classifiers.gda import GDA
@@ -84,6 +85,7 @@ __all__ = [
     "draw",
     "load",
     "models",
+    "rank_templates",
     "read_examples",
     "read_image",
 ]
@@ -125,6 +127,7 @@ _HOMES = {
     "draw": "regions.visual_prompts.draw",
     "load": "api.loading",
     "models": "api.models",
+    "rank_templates": "api.templates",
     "read_examples": "datasets.examples",
     "read_image": "core.images",
 }

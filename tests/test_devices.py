@@ -65,6 +65,7 @@ from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
 from densevl.regions.embedders.roi_pooling import RoIPooling
+from densevl.regions.embedders.text_region import TextRegion
 from densevl.regions.mask_makers.cache import CachedMasks
 from densevl.regions.mask_makers.grabcut import GrabCut
 from densevl.regions.mask_makers.sam import build_sam
@@ -262,12 +263,11 @@ def test_guides(guide):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    if readout in ("cliptrase", "corrclip") and encoder is timm_clip:
+    if readout in ("cliptrase", "corrclip", "sc-clip", "sfp") and encoder is timm_clip:
         pytest.skip("it has no class token")
 
     def case(device):
-        made, images = encoder(device), BATCH.to(device)
-        dense = DenseEncoder(made, fitted(readout, made)).to(device)
+        dense, images = DenseEncoder(encoder(device), fitted(readout)).to(device), BATCH.to(device)
         return dense(images, keys and readout not in SPLICED, **asked(dense, images))
 
     check(case)
@@ -402,14 +402,23 @@ SMOOTHED = {
     "sam-prompts": [{"type": "sam-prompts", "weights": "mini-sam", "area": 20, "iou": 0.3}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
+    "cass-texts": [{"type": "cass-texts", "height": 0.5}],
     "tlp": [{"type": "tlp", "grid": 20, "steps": 3}],
     "min-max": ["min-max"],
     "redundancy": ["redundancy"],
     "class-scores": ["class-scores", "cluster-vote"],
     "cluster-vote": ["cluster-vote"],
     "freecp": [{"type": "freecp", "redundant": 0.05, "ambiguous": 0.3}],
+    "alias-weights": ["alias-weights"],
+    "talk2dino-cleaning": ["talk2dino-cleaning"],
 }
-READ = {"redundancy": "clip-surgery", "class-scores": "cliptrase", "cluster-vote": "cliptrase"}
+READ = {
+    "cass-texts": "cass",
+    "redundancy": "clip-surgery",
+    "class-scores": "cliptrase",
+    "cluster-vote": "cliptrase",
+    "talk2dino-cleaning": {"type": "plain", "attention": True},
+}
 """Readouts that stages want."""
 OF_COSINES = ("tlp",)
 """Stages of the cosines of queries, which are averaged."""
@@ -423,7 +432,8 @@ def test_every_smoothing_is_tried():
 def test_smoothings(smoothing):
     average = "logits" if smoothing in OF_COSINES else "probabilities"
     settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
-    settings["readout"] = fitted(READ.get(smoothing, "maskclip"), clip(CPU))
+    readout = READ.get(smoothing, "maskclip")
+    settings["readout"] = fitted(readout) if isinstance(readout, str) else readout
     settings |= {"mask_maker": build_sam(automatic=FEW_POINTS)} if smoothing == "mask-vote" else {}
 
     def case(device):
@@ -562,6 +572,7 @@ EMBEDDERS: dict[str, Callable[[Where], Any]] = {
     "prompter of masks": lambda device: PromptedRegions(clip(device), "mini-cloc", hint="mask"),
     "prompter at random": lambda device: PromptedRegions(clip(device), "random:1"),
     "roi-align": lambda device: RoIPooling(clip(device)),
+    "text-region": lambda device: TextRegion(clip(device), short_side=64, crop=32),
 }
 
 

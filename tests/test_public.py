@@ -46,6 +46,7 @@ PUBLIC = [
     "draw",
     "load",
     "models",
+    "rank_templates",
     "read_examples",
     "read_image",
 ]

@@ -10,6 +10,7 @@ CLASSIFIERS = Registry(
         "caps-adapter": "densevl.classifiers.caps_adapter:CapSAdapter",
         "closed-set": "densevl.classifiers.closed_set:ClosedSetMatching",
         "cooked": "densevl.classifiers.cooked:COOkeD",
+        "floss": "densevl.classifiers.floss:FLOSS",
         "gda": "densevl.classifiers.gda:GDA",
         "gda-prior": "densevl.classifiers.gda_prior:GDAPrior",
         "gda-prior-tuned": ("densevl.classifiers.gda_prior:GDAPrior", {"kappa": None}),

@@ -11,7 +11,7 @@ So a new kind of classifier is a dataclass and a row, and nothing else has to be
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
@@ -74,7 +74,7 @@ def restored(
     for field in fields(kind):
         if field.name in shared:
             values[field.name] = shared[field.name]
-        else:
+        elif field.name in described or field.default is MISSING:  # a file is older than a field with a default
             values[field.name] = _restored(described[field.name], f"{field.name}", tensors, shared)
     return kind(**values)
 

@@ -1,11 +1,11 @@
 """Classes by their names: the cosine of a vector and of the texts, as CLIP classifies (Radford et al., ICML 2021)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from densevl.classifiers.contracts import Classifier, Examples, LinearClassifier, check_classifier
@@ -14,24 +14,40 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings
 from densevl.core.vocabulary import Vocabulary
 
-__all__ = ["TextClassifier", "TextMatching", "grid_logits", "region_probabilities"]
+__all__ = ["TextClassifier", "TextMatching", "grid_logits", "pooled", "region_logits", "region_probabilities"]
 
 
 @dataclass(frozen=True, eq=False)
 class TextClassifier:
-    """Logits ``temperature · cosine``, the largest over the synonyms of a class.
+    """Logits ``temperature · cosine``, the largest over the synonyms of a class, of whichever class.
 
     A class without a query (a background found by threshold) has the logit −∞. Arithmetic is that of the vectors.
 
     Attributes:
         texts: unit vectors of the queries of k classes.
         temperature: factor of the cosines; 100 in most reference codes.
+        tau: a class has ``log Σ exp(tau · logit) / tau`` over its queries; None for the largest, its limit.
+        apart: the cosine with each template of a query by itself, averaged, rather than that with the mean of them.
+        sigmoid: each class is judged by itself, by the sigmoid of its logit, and the probabilities sum to nothing.
+
+    Raises:
+        UsageError: where the templates are to be looked at one by one, and the texts do not have them.
     """
 
     texts: TextEmbeddings
     temperature: float = 100.0
+    tau: int | float | None = None
+    apart: bool = False
+    sigmoid: bool = False
 
     space = None
+
+    def __post_init__(self) -> None:
+        if self.apart and self.texts.each is None:
+            raise UsageError(
+                "the texts were embedded without the vectors of each template; embed them with a segmentor that has "
+                "this classifier"
+            )
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -45,7 +61,7 @@ class TextClassifier:
 
     def __call__(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n k"]:
         """Logits of unit vectors."""
-        return self.of_classes(self.of_queries(vectors), -torch.inf)
+        return self.of_classes(self.of_queries(vectors))
 
     def of_queries(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n q"]:
         """Logits of each query."""
@@ -53,28 +69,84 @@ class TextClassifier:
 
     def cosines(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n q"]:
         """Cosines with each query."""
-        return vectors @ self.texts.vectors.to(vectors).mT
+        each = self.texts.each
+        queries = each.mean(1) if self.apart and each is not None else self.texts.vectors
+        return vectors @ queries.to(vectors).mT
 
-    def of_classes(self, scores: Float[Tensor, "*n q"], absent: float = 0.0) -> Float[Tensor, "*n k"]:
-        """Scores of the classes from those of their queries: the largest of each.
-
-        Args:
-            scores: of the queries.
-            absent: score of a class without a query.
-        """
+    def of_classes(self, logits: Float[Tensor, "*n q"]) -> Float[Tensor, "*n k"]:
+        """Logits of the classes from those of their queries; −∞ for a class without a query."""
         query_classes, classes = self.texts.query_classes, len(self.vocabulary)
         if query_classes.numel() == classes and torch.equal(query_classes.cpu(), torch.arange(classes)):
-            return scores
-        index = query_classes.to(scores.device).expand_as(scores)
-        lowest = scores.new_full((*scores.shape[:-1], classes), absent)
-        return lowest.scatter_reduce(-1, index, scores, "amax")
+            return logits
+        return pooled(logits, query_classes, classes, self.tau)
+
+    def probabilities(self, logits: Float[Tensor, "*n q"], normalise: bool = True) -> Float[Tensor, "*n k"]:
+        """Probabilities of the classes from the logits of their queries.
+
+        Args:
+            logits: of the queries.
+            normalise: whether those of the classes sum to 1; those of all queries do otherwise, before each class
+                takes the largest of its own.
+        """
+        classes = self.of_classes(logits)
+        if self.sigmoid:
+            return classes.sigmoid()
+        return (classes - (classes if normalise else logits).logsumexp(-1, keepdim=True)).exp()
+
+
+def pooled(
+    logits: Float[Tensor, "*q"], owners: Int[Tensor, " q"], classes: int, tau: int | float | None = None, dim: int = -1
+) -> Float[Tensor, "*k"]:
+    """Logits of classes from those of their queries: the largest, or ``log Σ exp(tau · logit) / tau``.
+
+    Args:
+        logits: of the queries, along one axis.
+        owners: index of the class of each.
+        classes: number of classes; one without a query has −∞.
+        tau: above 0; None for the largest.
+        dim: the axis.
+    """
+    shape, along = list(logits.shape), [1] * logits.ndim
+    shape[dim], along[dim] = classes, len(owners)
+    index = owners.to(logits.device).view(along).expand_as(logits)
+    largest = logits.new_full(shape, -torch.inf).scatter_reduce(dim, index, logits, "amax")
+    if tau is None:
+        return largest
+    above = ((logits - largest.gather(dim, index)) * tau).exp()
+    return largest + torch.zeros_like(largest).scatter_add(dim, index, above).log() / tau
 
 
 @dataclass(frozen=True)
 class TextMatching:
-    """The method behind :class:`TextClassifier`: it looks at no example."""
+    """The method behind :class:`TextClassifier`: it looks at no example.
 
-    name = "text"
+    Attributes:
+        tau: how the queries of a class are summed up; see :class:`TextClassifier`.
+        apart: whether each template counts by itself.
+        sigmoid: whether each class is judged by itself.
+
+    Raises:
+        UsageError: where tau is not above 0.
+    """
+
+    tau: int | float | None = None
+    apart: bool = False
+    sigmoid: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tau is not None and not self.tau > 0:
+            raise UsageError(f"tau must be above 0, or None for the largest of a class; got {self.tau!r}")
+
+    @property
+    def name(self) -> str:
+        """Its kind, and the settings that are not the usual ones."""
+        settings = [f"{one.name}={getattr(self, one.name)}" for one in fields(self) if getattr(self, one.name)]
+        return f"text({', '.join(settings)})" if settings else "text"
+
+    @property
+    def reads_templates(self) -> bool:
+        """True where it reads the vectors of each template."""
+        return self.apart
 
     def fit(
         self, texts: TextEmbeddings, examples: Examples | None = None, temperature: float = 100.0
@@ -86,7 +158,7 @@ class TextMatching:
         """
         if examples is not None:
             raise UsageError("the classifier `text` uses no examples; take one that does, such as gda")
-        return TextClassifier(texts, temperature)
+        return TextClassifier(texts, temperature, self.tau, self.apart, self.sigmoid)
 
 
 def grid_logits(grid: Float[Tensor, "n d h w"], classifier: Callable[[Tensor], Tensor]) -> Float32[Tensor, "n k h w"]:
@@ -113,9 +185,6 @@ def region_probabilities(
 ) -> Float32[Tensor, "n k"]:
     """Probability of each class for each region; a class without a query has probability 0.
 
-    Where a region was looked at in several ways, the logits of each are summed with their weights, as FGVP does; those
-    of texts query by query. A classifier of a space of its own takes the one vector of a region.
-
     Args:
         embeddings: of n regions.
         classes: texts, or another classifier of the regions' space.
@@ -125,12 +194,26 @@ def region_probabilities(
         UsageError: where images and classes belong to different models.
     """
     classifier = TextClassifier(classes, temperature) if isinstance(classes, TextEmbeddings) else classes
+    logits = region_logits(embeddings, classifier)
+    return classifier.probabilities(logits) if isinstance(classifier, TextClassifier) else logits.softmax(dim=1)
+
+
+def region_logits(embeddings: RegionEmbeddings, classifier: Classifier) -> Float32[Tensor, "n q"]:
+    """Logits of each region: of each query of texts, of each class else.
+
+    Where a region was looked at in several ways, the logits of each are summed with their weights, as FGVP does; those
+    of texts query by query. A classifier of a space of its own takes the one vector of a region.
+
+    Args:
+        embeddings: of n regions.
+        classifier: of their space.
+
+    Raises:
+        UsageError: where images and classes belong to different models.
+    """
     check_classifier(classifier, embeddings.model_id, classifier.space)
     looks = dict(embeddings.parts) if classifier.space is None else {}
     looks = looks or {"": embeddings.vectors}
     of_each = classifier.of_queries if isinstance(classifier, TextClassifier) else classifier
     weighted = [embeddings.weights.get(name, 1.0) * of_each(vectors.float()) for name, vectors in looks.items()]
-    logits = torch.stack(weighted).sum(0)
-    if isinstance(classifier, TextClassifier):
-        logits = classifier.of_classes(logits, -torch.inf)
-    return logits.softmax(dim=1)
+    return torch.stack(weighted).sum(0)

@@ -39,6 +39,8 @@ class DenseFeatures:
         whole: one vector for each image, in the joint space and not normalised, where a readout was asked for it.
         regions: the region of each cell of a grid of its own, below 0 for none, where a readout made regions or a mask
             maker was asked for those of the image.
+        attention: the scores of the class token and each patch in each head of the last attention, before the softmax,
+            where a readout was asked for them.
     """
 
     grid: Float[Tensor, "n d h w"]
@@ -51,6 +53,7 @@ class DenseFeatures:
     extent: Extent | None = None
     whole: Float[Tensor, "_ d"] | None = None
     regions: Int[Tensor, "_ _ _"] | None = None
+    attention: Float[Tensor, "_ _ _ _"] | None = None
 
     @classmethod
     def cat(cls, batches: "Sequence[DenseFeatures]") -> "DenseFeatures":
@@ -102,7 +105,7 @@ class DenseFeatures:
         ]
 
 
-OPTIONAL = ("keys", "foreground", "summary", "whole", "regions")
+OPTIONAL = ("keys", "foreground", "summary", "whole", "regions", "attention")
 """Fields of :class:`DenseFeatures` that are there where somebody needed or made them."""
 
 
@@ -144,6 +147,7 @@ class TextEmbeddings:
         delta: patches whose best probability is below this and that show no thing, as the model's head has it, are
             background; None for off.
         closed_set: what the queries cover, where the encoder was trained to tell certain classes apart; None otherwise.
+        each: unit vectors of each query in each of its templates, where a classifier reads them.
     """
 
     vectors: Float[Tensor, "q d"]
@@ -154,6 +158,7 @@ class TextEmbeddings:
     threshold: float | None = None
     delta: float | None = None
     closed_set: ClosedSet | None = None
+    each: Float[Tensor, "q t d"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

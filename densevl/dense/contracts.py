@@ -15,9 +15,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from densevl.core.features import DenseFeatures, TextEmbeddings
+from densevl.core.geometry import Size
 from densevl.encoders.contracts import Encoder, LastBlock, Needs, Window
 
 __all__ = [
+    "CellStage",
     "Guide",
     "LabelStage",
     "Look",
@@ -42,6 +44,7 @@ class Read:
         regions: the region of each cell of a grid of its own that covers the images evenly, below 0 for none.
         spliced: whether the grid is one map of the whole image that all of the batch were cut from; the readout needs
             ``windows`` then.
+        attention: the scores of the class token and each patch in each head, before the softmax.
     """
 
     grid: Float[Tensor, "m c h w"]
@@ -49,6 +52,7 @@ class Read:
     whole: Float[Tensor, "b d"] | None = None
     regions: Int[Tensor, "b _ _"] | None = None
     spliced: bool = False
+    attention: Float[Tensor, "b _ _ _"] | None = None
 
 
 @runtime_checkable
@@ -186,6 +190,24 @@ class PixelStage(Protocol):
         self, scores: Float[Tensor, "k H W"], image: Float[Tensor, "3 H W"], /, **given: Any
     ) -> Float[Tensor, "k H W"]:
         """Better scores of an image, which is RGB in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class CellStage(Protocol):
+    """A stage of pixels that works on means over cells of the image, and stretches what it makes over it.
+
+    Where it comes first and logits are averaged, no map of all pixels is made for it.
+    """
+
+    def cell(self, size: Size, /) -> Size:
+        """Pixels (down, right) of a cell of an image of a size; what is left of a side is dropped."""
+        ...
+
+    def on_cells(
+        self, scores: Float[Tensor, "q h w"], image: Float[Tensor, "3 H W"], /, **given: Any
+    ) -> Float[Tensor, "q h w"]:
+        """Better scores of the cells; the image has its whole size."""
         ...
 
 

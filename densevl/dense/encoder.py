@@ -271,6 +271,7 @@ def read_dense(
         extent=None if even else extent,
         whole=read.whole,
         regions=regions if read.regions is None else read.regions,
+        attention=read.attention,
     )
 
 

@@ -1,5 +1,7 @@
 """The text classifier: an oracle query by query, patches and regions alike."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -72,3 +74,45 @@ def test_linear_classes_on_a_grid_are_those_of_each_vector():
                 vector = grid[image, :, y, x]
                 torch.testing.assert_close(found[image, :, y, x], classes(vector / vector.norm()), atol=1e-5, rtol=1e-5)
     assert torch.equal(grid_logits(torch.zeros(1, 6, 1, 1), classes)[0, :, 0, 0], bias)
+
+
+def test_a_class_may_have_a_soft_maximum_of_its_queries(texts):
+    vectors = F.normalize(torch.randn(5, 6, generator=torch.Generator().manual_seed(4)), dim=1)
+    found = TextMatching(tau=2).fit(texts, temperature=10.0)(vectors)
+    each = (10 * vectors @ texts.vectors.T).double()
+    couch = (2 * each[:, 1:3]).exp().sum(1).log() / 2
+    torch.testing.assert_close(found, torch.stack([each[:, 0], couch, each[:, 3]], 1).float())
+    torch.testing.assert_close(TextMatching(tau=1e4).fit(texts)(vectors), TextMatching().fit(texts)(vectors))
+    assert TextMatching().name == "text"
+    assert TextMatching(tau=2).name == "text(tau=2)"
+    with pytest.raises(UsageError, match="tau must be above 0"):
+        TextMatching(tau=0)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_probabilities_of_queries_become_those_of_classes(texts, normalise):
+    logits = 9 * torch.randn(5, 4, generator=torch.Generator().manual_seed(7))
+    queries = logits.double().softmax(1)
+    expected = torch.stack([queries[:, 0], queries[:, 1:3].amax(1), queries[:, 3]], 1)
+    expected = expected / expected.sum(1, keepdim=True) if normalise else expected
+    torch.testing.assert_close(TextClassifier(texts).probabilities(logits, normalise), expected.float())
+
+
+def test_classes_may_be_judged_each_by_itself(texts):
+    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(7))
+    found = TextMatching(sigmoid=True).fit(texts, temperature=1.0).probabilities(logits)
+    torch.testing.assert_close(found, torch.stack([logits[:, 0], logits[:, 1:3].amax(1), logits[:, 3]], 1).sigmoid())
+    regions = RegionEmbeddings(F.normalize(torch.randn(3, 6), dim=1), "tiny")
+    classifier = TextClassifier(texts, 5.0, sigmoid=True)
+    torch.testing.assert_close(region_probabilities(regions, classifier), classifier(regions.vectors).sigmoid())
+
+
+def test_templates_may_count_each_by_itself(texts):
+    each = F.normalize(torch.randn(4, 3, 6, generator=torch.Generator().manual_seed(9)), dim=2)
+    apart = TextMatching(apart=True).fit(replace(texts, each=each), temperature=3.0)
+    vectors = F.normalize(torch.randn(2, 6), dim=1)
+    expected = [[sum(float(v @ t) for t in query) for query in each] for v in vectors]
+    torch.testing.assert_close(apart.of_queries(vectors), torch.tensor(expected))
+    assert TextMatching(apart=True).reads_templates
+    with pytest.raises(UsageError, match="without the vectors of each template"):
+        TextMatching(apart=True).fit(texts)

@@ -9,7 +9,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
 from toys.guides import ColourGuide
-from toys.readouts import GUIDED, OF_STATES, SPLICED, asked, fitted
+from toys.readouts import GUIDED, asked, fitted
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -21,6 +21,7 @@ from densevl.encoders.clip import CLIPEncoder
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.embedders.prompted import PromptedRegions
+from densevl.regions.embedders.text_region import TextRegion
 
 TOWERS = ("open_clip", "resnet", *KINDS)
 NO_ATTENTION = (
@@ -30,12 +31,18 @@ NO_ATTENTION = (
 REFUSED = {
     **{("cliptrase", tower): "the class token, which this image tower has not" for tower in ("siglip", "mean", "pe-g")},
     **{("corrclip", tower): "copies the class token, and this tower has none" for tower in ("siglip", "mean", "pe-g")},
-    **{("corrclip", tower): "tokens between blocks were asked of a tower of conv" for tower in OF_CONVOLUTIONS},
     ("corrclip", "resnet"): "reads fewer layers than the 1 blocks",
     ("cliptrase", "resnet"): "the block before the last, and the image tower of 'resnet' has 1",
     ("clip-surgery", "resnet"): "the last block of this image tower pools",
     ("gem", "resnet"): "the last block of this image tower pools",
+    ("radseg", "resnet"): "the last one of this tower pools; take readout=maskclip",
     ("resclip", "resnet"): "the last block of this image tower pools",
+    **{
+        (readout, tower): "read the class token, and this tower has none; set readout.rule=density and readout.class_w"
+        for readout in ("sc-clip", "sfp")
+        for tower in ("siglip", "mean", "pe-g")
+    },
+    **{(readout, "resnet"): "asked of an image tower of 1 blocks" for readout in ("sc-clip", "sfp")},
 }
 """Towers that a readout is not for, and what the error says."""
 SHALLOW = {"resnet": "has one block alone", "mobileclip-b": "unknown map", "open_clip": "unknown map"}
@@ -66,56 +73,36 @@ def pictures(tower, count=2):
 def works_on_each(dense, tower, grid=None):
     """Features of a batch are finite, on the right grid, and those of its images."""
     images = pictures(tower)
+    if dense.needs.windows:  # all of a batch belong together: an image of one window is what is left of it
+        images = images[1:]
     features = dense(images, **asked(dense, images))
-    one, all_of_it = dense(images[1:], **asked(dense, images[1:])).grid, features.grid
+    one, all_of_it = dense(images[-1:], **asked(dense, images[-1:])).grid, features.grid
     assert all_of_it.isfinite().all()
-    assert all_of_it.shape[:2] == (2, encoder(tower).dim)
+    assert all_of_it.shape[:2] == (len(images), encoder(tower).dim)
     expected = grid or tuple(-(-side // features.patch_size) for side in images.shape[2:])
     assert tuple(all_of_it.shape[2:]) == expected
-    torch.testing.assert_close(all_of_it[1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
+    torch.testing.assert_close(all_of_it[-1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
 
 
-def run(tower, head, images):
-    dense = DenseEncoder(encoder(tower), head)
+def run(tower, readout):
+    dense, images = DenseEncoder(encoder(tower), fitted(readout)), pictures(tower)
     return dense(images, **asked(dense, images))
 
 
 @pytest.mark.parametrize("readout", READOUTS.names)
 @pytest.mark.parametrize("tower", TOWERS)
 def test_readouts(tower, readout):
-    error = _refusal(tower, readout)
-    head, images = fitted(readout, encoder(tower)), pictures(tower)
+    error = REFUSED.get((readout, tower), NO_ATTENTION if tower in OF_CONVOLUTIONS and readout != "plain" else None)
     if error is not None:
         with pytest.raises(UsageError, match=error):
-            run(tower, head, images)
+            run(tower, readout)
         return
-    dense = DenseEncoder(encoder(tower), head)
-    if readout in SPLICED:
-        found = dense(images, **asked(dense, images))
-        assert found.grid.shape == (1, encoder(tower).dim, *dense.readout.sam.grid)
-        assert found.grid.isfinite().all()
-        return
-    works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
+    dense = DenseEncoder(encoder(tower), fitted(readout))
+    grid = dense.readout.sam.grid if readout == "trident" else ColourGuide().grid if readout in GUIDED else None
+    works_on_each(dense, tower, grid)
 
 
-def _refusal(tower, readout):
-    """What is said where a readout is not for a tower; None where it is."""
-    if (readout, tower) in REFUSED:
-        return REFUSED[readout, tower]
-    if tower == "resnet" and readout == "radseg":
-        return r"and the last one of this tower pools; take readout=maskclip"
-    if readout not in OF_STATES:
-        return NO_ATTENTION if tower in OF_CONVOLUTIONS and readout != "plain" else None
-    if tower in OF_CONVOLUTIONS:
-        return r"tokens between blocks were asked of a tower of convolutions; take readout=plain"
-    if encoder(tower).depth < 2 and readout == "sfp":
-        return r"tokens behind block -2 were asked of an image tower of 1 blocks"
-    if tower == "resnet":
-        return r"the last one of this tower pools by attention; take readout=maskclip"
-    return None
-
-
-@pytest.mark.parametrize("readout", OF_STATES)
+@pytest.mark.parametrize("readout", ["sc-clip", "sfp"])
 def test_layers_of_twelve_blocks(readout):
     with pytest.raises(UsageError, match=r"towers of 12, and this one has 4; set readout.middle, readout.early, rea"):
         DenseEncoder(encoder("eva02"), readout)
@@ -157,11 +144,17 @@ def test_a_summary_tells_kinds_of_images(tower):
     assert found.isfinite().all()
 
 
+NO_MASKED_ATTENTION = "text-region puts masks in the place of the last attention"
 EMBEDDERS = {
+    "text-region": lambda made: TextRegion(made, short_side=None, crop=3 * made.patch_size, positions="size"),
     "mask-pooling": lambda made: MaskPooling(made, "plain", short_side=None),
     "marked-images": lambda made: MarkedImages(made, ["crop", "blur_mask"]),
     "prompter": lambda made: PromptedRegions(made, "random:0"),
 }
+
+
+WITHOUT_VALUES = ("resnet",)
+"""Towers whose last attention pools, or was taken away."""
 
 
 @pytest.mark.parametrize("kind", EMBEDDERS)
@@ -172,7 +165,12 @@ def test_region_embedders(tower, kind):
     boxes = torch.tensor([[0.0, 0, width / 2, height], [width / 2, 0, width, height / 2]])
     masks = torch.zeros(2, height, width, dtype=torch.bool)
     masks[0, :, : width // 2] = masks[1, : height // 2, width // 2 :] = True
-    found = EMBEDDERS[kind](encoder(tower)).embed(image, Regions(boxes, (height, width), masks))
+    regions = Regions(boxes, (height, width), masks)
+    if kind == "text-region" and tower in (*OF_CONVOLUTIONS, *WITHOUT_VALUES):
+        with pytest.raises(UsageError, match=NO_MASKED_ATTENTION):
+            EMBEDDERS[kind](encoder(tower)).embed(image, regions)
+        return
+    found = EMBEDDERS[kind](encoder(tower)).embed(image, regions)
     vectors = found.vectors
     assert vectors.shape[-1] == encoder(tower).dim
     assert vectors.isfinite().all()

@@ -543,6 +543,29 @@ def _dinov2_txt_text(small: bool) -> Published:
     return Published(arch, {_text_name(name): shape for name, shape in _part(whole, "text.").items()}, base=whole)
 
 
+def _talk2dino(small: bool) -> Published:
+    """Two layers behind the texts of a CLIP; the base is that CLIP and the image tower in one."""
+    arch = json.loads((DATA / "architectures" / "talk2dino-vit-b14.json").read_text())
+    if small:
+        sizes = {"embed_dim": 64, "depth": 2, "num_heads": 4}
+        arch["embed_dim"] = 64
+        arch["vision_cfg"] |= {"image_size": 56, "timm_model_kwargs": sizes}
+        arch["text_cfg"] |= {"context_length": 12, "width": 48, "heads": 4, "layers": 2, "joint": 24}
+    whole = _built(arch)
+    found, base = {}, {}
+    for name, shape in whole.items():
+        layer = name.removeprefix("text.text_projection.")
+        if layer == "joint":
+            base["text_projection"] = shape
+        elif layer.startswith("second."):
+            found[layer.replace("second", "hidden_layers.0")] = shape
+        elif layer != name:
+            found[f"linear_layer.{layer}"] = shape
+        else:
+            base[name.removeprefix("text.")] = shape
+    return Published(arch, found, base=base)
+
+
 def _head_name(name: str) -> str:
     for ours, theirs in (("fc1_g", "w1"), ("fc1_x", "w2"), ("mlp.fc2", "mlp.w3")):
         name = name.replace(ours, theirs)
@@ -650,6 +673,7 @@ PUBLISHED: dict[str, Callable[[bool], Published]] = {
     "protoclip": _protoclip,
     "radio": _radio,
     "slip": _slip,
+    "talk2dino": _talk2dino,
     "timm-vit": _timm_vit,
     "tinyclip": _tinyclip,
     "tinyclip-auto": _tinyclip_auto,

@@ -11,38 +11,30 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
 
 FITTED: dict[str, dict[str, Any]] = {
+    "cass": {"heads": 2, "rank": 2},
     "clip-surgery": {"blocks": 1},
     "corrclip": {"layers": 1},
     "cliptrase": {"eps": 0.1, "min_samples": 1},
     "gem": {"blocks": 1},
     "radseg": {"splice": False},
     "resclip": {"blocks": (1,), "threshold": 0.0, "steps": 2},
+    "sc-clip": {"middle": 1, "early": 1, "summed": (0, 1)},
+    "sfp": {"middle": 1, "early": 1, "summed": (0, 1)},
 }
 """Settings by readout: the published ones name blocks that small towers have not."""
 
-GUIDED = ("corrclip", "proxyclip", "trident")
+GUIDED = ("cass", "corrclip", "gla-clip", "lavg", "proxyclip", "trident")
 """Readouts that need a guide."""
 
 SPLICED = ("trident",)
-"""Readouts that make one map of all windows of an image."""
+"""Readouts that make one map of all windows of an image, without keys."""
 
 
-OF_STATES = ("sc-clip", "sfp")
-"""Readouts that name blocks by their number."""
-
-
-def fitted(readout: str, encoder: Any) -> dict[str, Any]:
-    """The config of a readout for images apart: with a guide, blocks that are there, no class token where none is."""
-    config = {"type": readout, **FITTED.get(readout, {})}
-    if readout in GUIDED:
-        config["guide"] = ColourGuide()
-    if readout == "trident":
-        config["sam"] = AttentionGuide((5, 7))
-    if readout in OF_STATES:
-        last = encoder.depth - 1
-        config |= {"middle": last, "early": min(1, last), "summed": list(range(last))}
-        config |= {} if encoder.image.prefix else {"rule": "density", "class_weight": 0}
-    return config
+def fitted(readout: str) -> dict[str, Any]:
+    """The config of a readout that works with any number of blocks, with a guide where it needs one."""
+    guide: dict[str, Any] = {"guide": ColourGuide()} if readout in GUIDED else {}
+    guide |= {"sam": AttentionGuide((5, 7))} if readout == "trident" else {}
+    return {"type": readout, **guide, **FITTED.get(readout, {})}
 
 
 def some_texts(encoder: Any) -> TextEmbeddings:

@@ -92,6 +92,7 @@ def gate(
     gamma: float | Tensor = 1.0,
     *,
     together: bool = False,
+    mean: Float[Tensor, "..."] | None = None,
     own: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "b *heads n m"]:
     """Attention to the tokens that are more alike than tokens are on the whole.
@@ -101,9 +102,12 @@ def gate(
         beta: factor of the mean, below which a pair is cut off; a number, or a tensor that is broadcast.
         gamma: factor of what lies above it, a number or a tensor.
         together: take one mean over the batch, as for the windows of one image.
+        mean: the mean, where the similarity is a part of a larger one; None for that of each image.
         own: the column of each row's own token; None where row i is that of token i.
     """
-    mean = similarity.mean() if together else similarity.flatten(1).mean(1).view(-1, *(1,) * (similarity.ndim - 1))
+    if mean is None:
+        each = similarity.flatten(1).mean(1).view(-1, *(1,) * (similarity.ndim - 1))
+        mean = similarity.mean() if together else each
     above = (similarity - beta * mean) * gamma
     if own is None:
         own = torch.arange(similarity.shape[-2], device=similarity.device)

@@ -49,7 +49,7 @@ from densevl.dense.operations.places import token_bias
 from densevl.dense.operations.procrustes import centred, polar
 from densevl.encoders.contracts import LastBlock, Needs
 
-__all__ = ["AttentionReadout", "Term"]
+__all__ = ["AttentionReadout", "Term", "on_guide", "on_patches"]
 
 GUIDE = "guide"
 MADE = "cr"
@@ -189,11 +189,11 @@ class AttentionReadout(nn.Module):
         if maps["v"].shape[1] == 0:
             return last.behind(maps["v"], self.residual, self.mlp)
         if self.tokens == "patches":
-            last, maps = _patches(last, maps)
+            last, maps = on_patches(last, maps)
         likeness = None
-        if self.guide is not None and last.guide is not None:
-            last, maps = _resized(last, maps, (last.guide.grid.shape[2], last.guide.grid.shape[3]))
-            likeness = token_cosines(last.guide.grid.to(maps["v"]).flatten(2).mT)  # type: ignore[union-attr]
+        if self.guide is not None:
+            last, maps, units = on_guide(last, maps)
+            likeness = units @ units.mT
         mixed = self._before(last, maps, likeness) if self.mix == "before" else self._after(last, maps, likeness)
         return last.behind(mixed, self.residual, self.mlp)
 
@@ -267,11 +267,37 @@ def _apply(weights: Float[Tensor, "b n m"], values: Float[Tensor, "b heads m e"]
     return mixed.unflatten(2, (values.shape[1], values.shape[3])).transpose(1, 2)
 
 
-def _patches(last: LastBlock, maps: Mapping[str, Tensor]) -> tuple[LastBlock, dict[str, Tensor]]:
-    """The same without the tokens before the patches."""
+def on_patches(last: LastBlock, maps: Mapping[str, Tensor]) -> tuple[LastBlock, dict[str, Tensor]]:
+    """The block and maps of its heads without the tokens before the patches.
+
+    Args:
+        last: the block.
+        maps: of its heads, by letters, of all tokens.
+    """
     prefix = last.prefix
     cut = {letter: one[:, :, prefix:] for letter, one in maps.items()}
     return replace(last, tokens=last.tokens[:, prefix:], prefix=0), cut
+
+
+def on_guide(
+    last: LastBlock, maps: Mapping[str, Float[Tensor, "b heads n _"]]
+) -> tuple[LastBlock, dict[str, Float[Tensor, "b heads m _"]], Float[Tensor, "b m c"]]:
+    """Patches on the grid of a guide: the block, maps of its heads, and the unit features of the guide.
+
+    Args:
+        last: the block, with the features of the guide.
+        maps: of its heads, by letters, of the same tokens.
+
+    Raises:
+        UsageError: where the guide's features are missing.
+    """
+    if last.guide is None:
+        raise UsageError("this readout compares patches by a guide, whose features it was not given")
+    described = last.guide.grid
+    if last.prefix > 0:
+        last, maps = on_patches(last, maps)
+    units = F.normalize(described.to(maps["v"]).flatten(2).mT, dim=-1)
+    return *_resized(last, maps, (described.shape[2], described.shape[3])), units
 
 
 def _resized(last: LastBlock, maps: Mapping[str, Tensor], grid: tuple[int, int]) -> tuple[LastBlock, dict[str, Tensor]]:
@@ -279,11 +305,11 @@ def _resized(last: LastBlock, maps: Mapping[str, Tensor], grid: tuple[int, int])
     if grid == last.grid:
         return last, dict(maps)
 
-    def on(tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b m c"]:
+    def moved(tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b m c"]:
         return F.interpolate(last.on_grid(tokens), grid, mode="bilinear", align_corners=False).flatten(2).mT
 
-    moved = {
-        letter: on(one.transpose(1, 2).flatten(2)).unflatten(2, (one.shape[1], -1)).transpose(1, 2)
+    there = {
+        letter: moved(one.transpose(1, 2).flatten(2)).unflatten(2, (one.shape[1], -1)).transpose(1, 2)
         for letter, one in maps.items()
     }
-    return replace(last, tokens=on(last.tokens), grid=grid), moved
+    return replace(last, tokens=moved(last.tokens), grid=grid), there

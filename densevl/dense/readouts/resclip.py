@@ -34,7 +34,7 @@ from densevl.core.geometry import Size
 from densevl.dense.contracts import named
 from densevl.dense.operations.clusters import majority
 from densevl.dense.operations.feedback import feedback_of_labels
-from densevl.dense.operations.places import neighbour_bias
+from densevl.dense.operations.places import token_bias
 from densevl.dense.stages.pamr import PAMR
 from densevl.encoders.contracts import Encoder, LastBlock, Needs
 
@@ -106,7 +106,7 @@ class ResCLIPReadout:
         if not is_residual(last.block):
             raise UsageError("the last block of this image tower pools; take readout=naclip")
         keys, values = last.block.qkv(last.block.norm_1(last.tokens), "kv")
-        places = F.pad(neighbour_bias(last.grid, self.sigma, keys.device), (last.prefix, 0, last.prefix, 0)).to(keys)
+        places = token_bias(last.grid, last.prefix, self.sigma, keys)
         crossed = self._crossed(last, values) if self.residual else None
         tokens = self._mixed(last, F.scaled_dot_product_attention(keys, keys, values, attn_mask=places), crossed)
         if not self.feedback or last.texts is None or last.images is None or last.to_joint is None:

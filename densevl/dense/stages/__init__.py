@@ -7,7 +7,9 @@ __all__ = ["STAGES"]
 STAGES = Registry(
     "stage",
     {
+        "alias-weights": "densevl.dense.stages.aliases:AliasWeights",
         "appearance": "densevl.dense.stages.appearance:Appearance",
+        "cass-texts": "densevl.dense.stages.cass_texts:CASSTexts",
         "class-scores": "densevl.dense.stages.whole_image:ClassScores",
         "cluster-vote": "densevl.dense.stages.cluster_vote:ClusterVote",
         "freecp": "densevl.dense.stages.purification:Purification",
@@ -20,6 +22,7 @@ STAGES = Registry(
         "pamr": "densevl.dense.stages.pamr:PAMR",
         "prompt-denoising": "densevl.dense.stages.maskclip:PromptDenoising",
         "redundancy": "densevl.dense.stages.whole_image:Redundancy",
+        "talk2dino-cleaning": "densevl.dense.stages.talk2dino:HeadCleaning",
         "tlp": "densevl.dense.stages.tlp:TextLaplacian",
         "sam-prompts": "densevl.dense.stages.sam_prompts:SamPrompts",
     },

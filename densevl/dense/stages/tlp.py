@@ -24,6 +24,7 @@ from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
+from densevl.core.geometry import Size
 from densevl.dense.contracts import named
 from densevl.dense.operations.graph import conjugate_gradients
 from densevl.encoders.contracts import Needs
@@ -94,13 +95,33 @@ class TextLaplacian:
                 "take average=logits"
             )
         size = (scores.shape[1], scores.shape[2])
-        cell = tuple(max(1, round(side / self.grid)) for side in size)
-        start = F.avg_pool2d(scores[None].float(), cell)[0]
+        start = F.avg_pool2d(scores[None].float(), self.cell(size))[0]
+        solved = self.on_cells(start, image, texts)
+        return F.interpolate(solved[None], size, mode="bilinear", align_corners=False)[0].to(scores.dtype)
+
+    def cell(self, size: Size) -> Size:
+        """Pixels (down, right) of a cell of an image.
+
+        Args:
+            size: of the image.
+        """
+        return max(1, round(size[0] / self.grid)), max(1, round(size[1] / self.grid))
+
+    def on_cells(
+        self, start: Float[Tensor, "q h w"], image: Float[Tensor, "3 H W"], texts: TextEmbeddings
+    ) -> Float[Tensor, "q h w"]:
+        """Let the cosines of cells flow.
+
+        Args:
+            start: means over the cells.
+            image: RGB in [0, 1], of whole size.
+            texts: the queries.
+        """
+        cell = self.cell((image.shape[1], image.shape[2]))
         weigh = torch.tensor(GRAY, device=image.device) / torch.tensor(self.std, device=image.device)
         gray = torch.einsum("c,chw->hw", weigh, F.avg_pool2d(image[None].float(), cell)[0]).to(start.device)
         likeness = self_likeness(texts.vectors.to(start))[:, None, None]
-        solved = self._solve(start, gray, likeness)
-        return F.interpolate(solved[None], size, mode="bilinear", align_corners=False)[0].to(scores.dtype)
+        return self._solve(start, gray, likeness)
 
     def _solve(
         self, start: Float[Tensor, "q h w"], gray: Float[Tensor, "h w"], likeness: Float[Tensor, "q 1 1"]

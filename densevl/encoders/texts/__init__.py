@@ -17,6 +17,7 @@ TEXT_TOWERS = Registry(
         "hugging-face": "densevl.encoders.texts.hugging_face:build_hugging_face_text",
         "llm": "densevl.encoders.texts.llm:build_llm_texts",
         "moe": "densevl.encoders.towers.moe:build_moe_text",
+        "talk2dino": "densevl.encoders.texts.talk2dino:build_talk2dino_text",
         "tips": "densevl.encoders.texts.tips:build_tips_text",
     },
 )

@@ -13,5 +13,6 @@ REGION_EMBEDDERS = Registry(
         "mask-pooling": "densevl.regions.embedders.mask_pooling:MaskPooling",
         "prompter": "densevl.regions.embedders.prompted:PromptedRegions",
         "roi-align": "densevl.regions.embedders.roi_pooling:RoIPooling",
+        "text-region": "densevl.regions.embedders.text_region:TextRegion",
     },
 )

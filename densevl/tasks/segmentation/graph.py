@@ -182,8 +182,8 @@ def _check_all_in_graph(segmentor: LabelMaker) -> Segmentor:
     ):
         if unmet:
             raise UsageError(f"{segmentor.readout.name} reads {what} beside the images, which a graph does not have")
-    if not isinstance(segmentor.classifier, TextMatching):
-        raise UsageError(f"the classifier {segmentor.classifier.name} is made of examples; export one of texts: `text`")
+    if segmentor.classifier.name != TextMatching().name:
+        raise UsageError(f"the classifier {segmentor.classifier.name} is not in the graph; export one of texts: `text`")
     if segmentor.encoder.dtype != torch.float32:
         raise UsageError(f"graphs are of float32, and the model is of {segmentor.encoder.dtype}; load it as float32")
     return segmentor

@@ -267,7 +267,8 @@ def scores(
     size: Size,
     classes: Sequence[int] | None = None,
     extent: Extent | None = None,
-) -> Float32[Tensor, "c H W"]:
+    cell: Size = (1, 1),
+) -> Float32[Tensor, "c _ _"]:
     """The score of each class at each pixel of the original image; large, 4 bytes × classes × pixels.
 
     Args:
@@ -277,6 +278,7 @@ def scores(
         size: of the original image.
         classes: indices of the classes wanted, all by default.
         extent: what the grid covers evenly, in pixels of each window; None for patches from its upper left corner.
+        cell: pixels (down, right) over which means are given in the place of pixels; what is left of a side is dropped.
 
     Raises:
         UsageError: where the probabilities do not fit the plan.
@@ -284,8 +286,14 @@ def scores(
     chosen = probabilities if classes is None else probabilities[:, list(classes)]
     grid = _stack(chosen, plan, patch_size, size, extent)
     cells = (chosen.shape[2], chosen.shape[3])
-    y, x = (axis.matrix() for axis in _axes(plan, cells, patch_size, size, grid.device, extent))
-    result = torch.empty((grid.shape[2], *size), device=grid.device)
+    axes = _axes(plan, cells, patch_size, size, grid.device, extent)
+    y, x = (_means(axis.matrix(), pixels) for axis, pixels in zip(axes, cell, strict=True))
+    result = torch.empty((grid.shape[2], len(y), len(x)), device=grid.device)
     for index, out in enumerate(result):
         torch.mm(y @ grid[:, :, index], x.T, out=out)
     return result
+
+
+def _means(rows: Float32[Tensor, "m cells"], count: int) -> Float32[Tensor, "n cells"]:
+    """Means of so many rows each."""
+    return rows if count == 1 else rows[: len(rows) // count * count].unflatten(0, (-1, count)).mean(1)

@@ -14,8 +14,9 @@ from densevl.core.geometry import Size
 
 __all__ = ["OVERLAPS", "coverage_of_regions", "covering_sets", "resize_sets", "spread_sets"]
 
-OVERLAPS = ("mean", "best", "smallest")
-"""Where regions overlap: the mean of their probabilities, those of the surest region, or those of the smallest one."""
+OVERLAPS = ("mean", "best", "smallest", "sum")
+"""Where regions overlap: the mean of their probabilities, those of the surest region, those of the smallest one, or
+those of the sum of their logits (TextRegion)."""
 
 
 def covering_sets(masks: Bool[Tensor, "n H W"]) -> tuple[Int64[Tensor, "H W"], Bool[Tensor, "s n"]]:

@@ -5,8 +5,8 @@
    NeurIPS 2023, https://arxiv.org/abs/2306.04356), or features pooled over the mask.
 3. A region's probabilities are softmax(temperature · cosine) over the classes, the largest cosine over the synonyms of
    a class. Where a region is marked with several visual prompts, the cosines are summed, as FGVP does.
-4. A pixel takes what the regions that cover it say, by one of three rules; a pixel that no region covers is labelled
-   by the dense segmentation of the same encoder, by the nearest region, or as background.
+4. A pixel takes what the regions that cover it say, by one of four rules; a pixel that no region covers is labelled
+   by the dense segmentation of the same encoder, by the nearest region, as background, or as nothing in particular.
 
 FGVP itself has no label maps; steps 1 and 4 are ours. A pixel's probabilities depend only on the *set* of regions that
 cover it, and an image has few different sets, so that no ``k × H × W`` tensor is needed for labels.
@@ -25,7 +25,7 @@ from jaxtyping import Float, Float32, Int, Int64, UInt8
 from torch import Tensor, nn
 
 from densevl.classifiers.contracts import Classifier
-from densevl.classifiers.text import region_probabilities
+from densevl.classifiers.text import TextClassifier, region_logits
 from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
@@ -46,8 +46,9 @@ from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["UNCOVERED", "RegionEncodedImage", "RegionSegmentor", "RegionTextEmbeddings"]
 
-UNCOVERED = ("dense", "nearest", "background")
-"""Where no region lies: the dense segmentation, the nearest covered pixel, or the background class."""
+UNCOVERED = ("dense", "nearest", "background", "even")
+"""Where no region lies: the dense segmentation, the nearest covered pixel, the background class, or the same for every
+class, which is the background below a threshold and the first class without one (TextRegion)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,9 +307,15 @@ class RegionSegmentor(nn.Module):
         classifier = classes
         if isinstance(classes, TextEmbeddings):
             classifier = self.dense.classifier.fit(classes, temperature=self.temperature)
-        each = region_probabilities(encoded.embeddings, classifier)
-        sets, members = covering_sets(masks.to(each.device))
-        painted = coverage_of_regions(members, encoded.regions.areas, each, self.overlap) @ each
+        logits = region_logits(encoded.embeddings, classifier)
+        sets, members = covering_sets(masks.to(logits.device))
+        if self.overlap == "sum":
+            silent = logits.isneginf().any(0)
+            summed = members.to(logits) @ logits.masked_fill(silent, 0.0)
+            painted = self._probabilities(summed.masked_fill(silent, -torch.inf), classifier)
+        else:
+            each = self._probabilities(logits, classifier)
+            painted = coverage_of_regions(members, encoded.regions.areas, each, self.overlap) @ each
         bare = (~members.any(1)).nonzero().flatten().tolist()
         empty = bare[0] if bare else None
         if empty is not None and self.uncovered == "background":
@@ -316,7 +323,16 @@ class RegionSegmentor(nn.Module):
             empty = None
         elif empty is not None and self.uncovered == "nearest" and len(members) > 1:
             sets, empty = spread_sets(sets, empty), None
+        elif empty is not None and self.uncovered == "even":
+            painted[empty] = self._probabilities(logits.new_zeros(1, logits.shape[1]), classifier)[0]
+            empty = None
         return resize_sets(sets, encoded.size), painted, empty
+
+    def _probabilities(self, logits: Float[Tensor, "n q"], classifier: Classifier) -> Float32[Tensor, "n k"]:
+        """Probabilities of the classes; where the dense segmentation averages logits, made as it does."""
+        if not isinstance(classifier, TextClassifier):
+            return logits.softmax(dim=1)
+        return classifier.probabilities(logits, self.dense.average == "probabilities" or self.dense.scoring.normalise)
 
     def _background(self, classes: TextEmbeddings | Classifier) -> int:
         if classes.vocabulary.background is None:

@@ -14,14 +14,15 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
 from densevl.classifiers.contracts import Classifier
+from densevl.classifiers.floss import FlossClassifier
 from densevl.classifiers.text import TextClassifier, grid_logits
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
-from densevl.core.geometry import Extent
-from densevl.dense.contracts import PixelStage
+from densevl.dense.contracts import CellStage, PixelStage
+from densevl.tasks.segmentation.drawn import Drawn
 from densevl.tasks.segmentation.encoded import EncodedImage
-from densevl.tasks.segmentation.labelling import label, scores
-from densevl.tasks.segmentation.stages import Seen, Stages, pixel_steps, run_patch_stages
+from densevl.tasks.segmentation.labelling import label
+from densevl.tasks.segmentation.stages import Seen, Stages, cell_step, pixel_steps, run_patch_stages
 from densevl.tasks.segmentation.streamed import Streamed, groups_of_classes
 from densevl.tasks.segmentation.windows import WindowPlan
 
@@ -72,21 +73,30 @@ class Scoring(nn.Module):
 
     def probabilities(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n k h w"]:
         """Probabilities of classes on the patch grid of every window, behind the stages of patches."""
+        if isinstance(classifier, FlossClassifier):
+            merged = classifier.merged(lambda one: self._at_patches(encoded, one).movedim(1, -1))
+            result = merged.movedim(-1, 1)
+        else:
+            result = self._at_patches(encoded, classifier)
+        seen = self._seen(encoded, getattr(classifier, "texts", None))
+        return run_patch_stages(self.stages.of_probabilities, result, encoded.features, seen)
+
+    def _at_patches(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n k h w"]:
+        """Probabilities of classes at the patches before the stages that change these."""
         if not self.stages.of_cosines:
             logits = grid_logits(encoded.features.grid, classifier)
         else:
             logits = self._query_scores(encoded, classifier)
             if isinstance(classifier, TextClassifier):
                 scaled = logits.movedim(1, -1) * classifier.temperature
-                logits = classifier.of_classes(scaled, -torch.inf).movedim(-1, 1)
-        seen = self._seen(encoded, getattr(classifier, "texts", None))
-        return run_patch_stages(self.stages.of_probabilities, logits.softmax(dim=1), encoded.features, seen)
+                logits = classifier.of_classes(scaled).movedim(-1, 1)
+        return logits.sigmoid() if getattr(classifier, "sigmoid", False) else logits.softmax(dim=1)
 
     def of_probabilities(
         self, encoded: EncodedImage, probabilities: Float[Tensor, "n k h w"], classes: TextEmbeddings | Classifier
     ) -> Float32[Tensor, "k H W"]:
         """Scores of the classes at the pixels from their probabilities at the patches."""
-        result = self._on_pixels(probabilities, encoded)
+        result = self._drawn(encoded, probabilities).pixels()
         texts = classes if isinstance(classes, TextEmbeddings) else None
         return self._through_pixels(
             [*self.stages.of_pixel_scores, *self.stages.of_pixel_probabilities], result, encoded, texts
@@ -99,18 +109,19 @@ class Scoring(nn.Module):
         if self.stages.of_pixels:
             best, labels = self.of_probabilities(encoded, probabilities, classes).max(dim=0)
             return labels, best
-        plan, extent = self._drawn(encoded)
-        return label(probabilities, plan, encoded.features.patch_size, encoded.size, extent=extent)
+        drawn = self._drawn(encoded, probabilities)
+        return label(probabilities, drawn.plan, drawn.patch_size, drawn.size, extent=drawn.extent)
 
     def of_logits(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "k H W"]:
-        """Probabilities of the classes at the pixels, where logits are averaged."""
+        """Probabilities of the classes at the pixels, where logits are averaged; experts are merged there."""
+        if isinstance(classifier, FlossClassifier):
+            return classifier.merged(lambda one: self.of_logits(encoded, one).movedim(0, -1)).movedim(-1, 0)
         texts = getattr(classifier, "texts", None)
-        result = self._on_pixels(self._query_scores(encoded, classifier), encoded)
-        result = self._through_pixels(self.stages.of_pixel_scores, result, encoded, texts)
+        drawn, stages = self._before_pixels(encoded, self._query_scores(encoded, classifier), texts)
+        result = self._through_pixels(stages, drawn.pixels(), encoded, texts)
         if isinstance(classifier, TextClassifier):
-            queries = result.mul_(classifier.temperature).softmax(dim=0)
-            result = classifier.of_classes(queries.movedim(0, -1)).movedim(-1, 0)
-            result = result / result.sum(dim=0, keepdim=True) if self.normalise else result
+            queries = result.mul_(classifier.temperature).movedim(0, -1)
+            result = classifier.probabilities(queries, self.normalise).movedim(-1, 0)
         else:
             result = result.softmax(dim=0)
         return self._through_pixels(self.stages.of_pixel_probabilities, result, encoded, texts)
@@ -122,19 +133,20 @@ class Scoring(nn.Module):
 
         Where each class is scored by itself, they are looked at a few at a time, and memory does not grow with them.
         """
-        if self.stages.of_pixel_probabilities or not self.stages.class_by_class:
+        alone = getattr(classifier, "sigmoid", False) or isinstance(classifier, FlossClassifier)
+        if alone or self.stages.of_pixel_probabilities or not self.stages.class_by_class:
             best, labels = self.of_logits(encoded, classifier).max(dim=0)
             return labels, best
         logits, texts = self._query_scores(encoded, classifier), None
-        owners, temperature = torch.arange(logits.shape[1]), 1.0
+        owners, temperature, tau = torch.arange(logits.shape[1]), 1.0, None
         if isinstance(classifier, TextClassifier):
-            texts, temperature = classifier.texts, classifier.temperature
+            texts, temperature, tau = classifier.texts, classifier.temperature, classifier.tau
             owners = texts.query_classes.cpu()
-        streamed = Streamed(encoded.size, logits.device, self.normalise)
-        stages = self.stages.of_pixel_scores
+        streamed = Streamed(encoded.size, logits.device, self.normalise, tau)
+        drawn, stages = self._before_pixels(encoded, logits, texts)
         steps = pixel_steps(stages, encoded.as_given if stages else None, texts)
         for members, queries in groups_of_classes(owners, encoded.size):
-            some = self._on_pixels(logits[:, queries.to(logits.device)], encoded)
+            some = drawn.pixels(queries)
             for step in steps:
                 some = step(some)
             streamed.add(members, owners[queries], some.mul_(temperature))
@@ -157,14 +169,27 @@ class Scoring(nn.Module):
             images = encoded.plan.crop(encoded.pixels[None].to(encoded.features.grid.device))
         return Seen(encoded.plan.boxes, texts, images, encoded.encoder)
 
-    def _drawn(self, encoded: EncodedImage) -> tuple[WindowPlan, Extent | None]:
-        """The plan of windows, and what the grid covers of each, by which patches are brought to pixels."""
-        return encoded.at_once if self.upsampling == "direct" else (encoded.plan, encoded.features.extent)
+    def _drawn(self, encoded: EncodedImage, values: Float[Tensor, "n q h w"]) -> Drawn:
+        """Values of the patches of all windows, ready to be brought to the pixels of the image as given."""
+        at_once = self.upsampling == "direct"
+        plan, extent = encoded.at_once if at_once else (encoded.plan, encoded.features.extent)
+        return Drawn(values, plan, encoded.features.patch_size, encoded.size, extent)
 
-    def _on_pixels(self, values: Float[Tensor, "n q h w"], encoded: EncodedImage) -> Float32[Tensor, "q H W"]:
-        """Values of the patches of all windows at the pixels of the image as given."""
-        plan, extent = self._drawn(encoded)
-        return scores(values, plan, encoded.features.patch_size, encoded.size, extent=extent)
+    def _before_pixels(
+        self, encoded: EncodedImage, values: Float[Tensor, "n q h w"], texts: TextEmbeddings | None
+    ) -> tuple[Drawn, Sequence[PixelStage]]:
+        """Values behind a first stage that works on cells of the image, and the stages that are left.
+
+        A stage of cells takes means over them and stretches what it makes over the image, so that no map of pixels is
+        made for it.
+        """
+        drawn, stages = self._drawn(encoded, values), self.stages.of_pixel_scores
+        if not stages or not isinstance(stages[0], CellStage):
+            return drawn, stages
+        step = cell_step(stages[0], encoded.as_given, texts)
+        solved = step(drawn.means(stages[0].cell(encoded.size)))
+        height, width = encoded.size
+        return Drawn(solved[None], WindowPlan(encoded.size, None), 1, encoded.size, (0, 0, width, height)), stages[1:]
 
     def _through_pixels(
         self,

@@ -323,9 +323,22 @@ class Segmentor(nn.Module):
         return self.embed_with(self.encoder, vocabulary, background, partly)
 
     def embed_with(
-        self, encoder: TextSpace, vocabulary: Vocabulary, background: Any = None, partly: bool = False
+        self,
+        encoder: TextSpace,
+        vocabulary: Vocabulary,
+        background: Any = None,
+        partly: bool = False,
+        each: bool | None = None,
     ) -> TextEmbeddings:
-        """As :meth:`embed`, by another text encoder."""
+        """As :meth:`embed`, by another text encoder.
+
+        Args:
+            encoder: of the texts.
+            vocabulary: the classes.
+            background: as :meth:`embed` takes it.
+            partly: the same.
+            each: whether the vectors of each template are kept; None where the classifier reads them.
+        """
         mode, vocabulary = self._extended(vocabulary, background)
         asked, understood = self._queries(encoder, vocabulary, mode)
         if understood is not None:
@@ -336,13 +349,28 @@ class Segmentor(nn.Module):
         if mode.mode == "contrast":
             vocabulary, asked, vectors = _without_near(vocabulary, asked, vectors)
             queries = [query for query, _ in asked]
+        apart = getattr(self.classifier, "reads_templates", False) if each is None else each
         query_classes = torch.tensor([owner for _, owner in asked], device=vectors.device)
         known = encoder.closed_set(queries) if isinstance(encoder, KnowsClasses) else None
         if known is not None and mode.mode in ("literal", "others"):
             known = replace(known, rest=vocabulary.background)
         return TextEmbeddings(
-            vectors, query_classes, vocabulary, encoder.model_id, self.templates, mode.threshold, mode.delta, known
+            vectors,
+            query_classes,
+            vocabulary,
+            encoder.model_id,
+            self.templates,
+            mode.threshold,
+            mode.delta,
+            known,
+            self._each(encoder, queries) if apart else None,
         )
+
+    def _each(self, encoder: TextSpace, queries: Sequence[str]) -> Float[Tensor, "q t d"]:
+        """Unit vectors of each query in each template."""
+        around = templates(self.templates)
+        sentences = [template.replace("{}", query) for query in queries for template in around]
+        return encoder.embed_texts(sentences).unflatten(0, (len(queries), len(around)))
 
     def understood(self, vocabulary: Vocabulary, background: Any = None) -> Understood | None:
         """How the encoder reads the queries of a vocabulary; None for one that takes any text.

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.registry import build
-from densevl.dense.contracts import LabelStage, Look, PatchStage, PixelStage, TextStage
+from densevl.dense.contracts import CellStage, LabelStage, Look, PatchStage, PixelStage, TextStage
 from densevl.dense.stages import STAGES
 from densevl.encoders.contracts import Needs, Window, join_needs
 
-__all__ = ["Seen", "Stages", "pixel_steps", "run_patch_stages"]
+__all__ = ["Seen", "Stages", "cell_step", "pixel_steps", "run_patch_stages"]
 
 GIVEN = ("windows", "texts", "images", "encoder")
 """What a stage of patches may be called with, by name."""
@@ -118,8 +118,10 @@ class Stages(nn.Module):
 
     @property
     def class_by_class(self) -> bool:
-        """True where the scores of each class change at the pixels by themselves."""
-        return all(getattr(one, "class_by_class", False) for one in self.of_pixels)
+        """True where the scores of each class change at the pixels by themselves, but for a first stage of cells."""
+        stages = self.of_pixel_scores
+        stages = stages[1:] if stages and isinstance(stages[0], CellStage) else stages
+        return all(getattr(one, "class_by_class", False) for one in stages)
 
     def adapt(self, texts: TextEmbeddings, features: DenseFeatures) -> TextEmbeddings:
         """Texts as they are compared with an image."""
@@ -164,14 +166,36 @@ def pixel_steps(
     """
     steps: list[PixelStep] = []
     for stage in stages:
-        if image is None:
-            raise UsageError(f"{stage.name} reads the image, which was encoded without it; encode it again")
-        if _needs(stage).texts and texts is None:
-            raise UsageError(f"{stage.name} reads texts, and these classes were taught by examples")
-        given = {"texts": texts} if _needs(stage).texts else {}
+        given, pixels = _given(stage, image, texts)
         prepare = getattr(stage, "prepare", None)
-        steps.append(partial(_called, stage, image, given) if prepare is None else prepare(image))
+        steps.append(partial(_called, stage, pixels, given) if prepare is None else prepare(pixels))
     return steps
+
+
+def cell_step(stage: CellStage, image: Float[Tensor, "3 H W"] | None, texts: TextEmbeddings | None) -> PixelStep:
+    """A stage of cells on an image, to be run on means over the cells.
+
+    Args:
+        stage: of cells.
+        image: of whole size; None where it was let go.
+        texts: the vocabulary; None for classes that were taught by examples alone.
+
+    Raises:
+        UsageError: where the image was let go, or the stage needs texts and there are none.
+    """
+    given, pixels = _given(stage, image, texts)
+    return lambda scores: stage.on_cells(scores, pixels, **given)
+
+
+def _given(
+    stage: Any, image: Float[Tensor, "3 H W"] | None, texts: TextEmbeddings | None
+) -> tuple[dict[str, Any], Float[Tensor, "3 H W"]]:
+    """What a stage of pixels is called with by name, and the image."""
+    if image is None:
+        raise UsageError(f"{stage.name} reads the image, which was encoded without it; encode it again")
+    if _needs(stage).texts and texts is None:
+        raise UsageError(f"{stage.name} reads texts, and these classes were taught by examples")
+    return ({"texts": texts} if _needs(stage).texts else {}), image
 
 
 def _called(

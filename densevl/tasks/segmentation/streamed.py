@@ -1,6 +1,7 @@
 """The best class of each pixel and its probability, from the logits of a few classes at a time.
 
-With l_q the logit of query q at a pixel and M_c the largest of class c, the probability of a class is
+With l_q the logit of query q at a pixel and M_c that of class c, the largest of its queries or what else they come to,
+the probability of a class is
 ``exp(M_c) / Σ_q exp(l_q)``, or ``exp(M_c) / Σ_c exp(M_c)`` where the classes are made to sum to 1. Both sums are kept
 against the largest logit so far, so that no tensor of all classes and pixels is ever made.
 """
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float32, Int, Int64
 from torch import Tensor
 
+from densevl.classifiers.text import pooled
 from densevl.core.geometry import Size
 
 __all__ = ["Streamed", "groups_of_classes"]
@@ -47,13 +49,14 @@ class Streamed:
         size: of the image.
         device: where they lie.
         normalise: whether the probabilities of all classes sum to 1, rather than those of all queries.
+        tau: of the sum over the queries of a class; None for the largest.
 
     Attributes:
         labels: the best class of each pixel so far; of classes that tie, the first.
     """
 
-    def __init__(self, size: Size, device: torch.device, normalise: bool) -> None:
-        self.normalise = normalise
+    def __init__(self, size: Size, device: torch.device, normalise: bool, tau: int | float | None = None) -> None:
+        self.normalise, self.tau = normalise, tau
         self.labels = torch.zeros(size, dtype=torch.int64, device=device)
         self._largest = torch.full(size, -torch.inf, device=device)
         self._sum = torch.zeros(size, device=device)
@@ -69,9 +72,8 @@ class Streamed:
             logits: of the queries; they are overwritten.
         """
         if len(members) < len(query_classes):
-            rows = torch.searchsorted(members, query_classes).to(logits.device)[:, None, None].expand_as(logits)
-            of_classes = logits.new_full((len(members), *logits.shape[1:]), -torch.inf)
-            of_classes = of_classes.scatter_reduce(0, rows, logits, "amax")
+            rows = torch.searchsorted(members, query_classes)
+            of_classes = pooled(logits, rows, len(members), self.tau, dim=0)
         else:
             of_classes = logits
         best, winner = of_classes.max(dim=0)

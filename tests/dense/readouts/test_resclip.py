@@ -11,8 +11,8 @@ from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.operations.feedback import feedback_of_labels
+from densevl.dense.operations.places import neighbour_bias
 from densevl.dense.readouts import resclip
-from densevl.dense.readouts.naclip import neighbour_bias
 from densevl.dense.readouts.resclip import ResCLIPReadout, patch_labels
 from densevl.dense.stages.pamr import PAMR
 from densevl.encoders.contracts import Needs

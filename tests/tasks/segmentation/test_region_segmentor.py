@@ -89,6 +89,7 @@ def painted_by_hand(segmentor, encoded, texts):
     cosines = vectors @ texts.vectors.T
     classes = [cosines[:, texts.query_classes == label].amax(1) for label in range(len(texts.vocabulary))]
     each = (segmentor.temperature * torch.stack(classes, 1)).softmax(1)
+    members = [texts.query_classes == label for label in range(len(texts.vocabulary))]
     result = torch.full((len(texts.vocabulary), *encoded.size), torch.nan)
     for y in range(encoded.size[0]):
         for x in range(encoded.size[1]):
@@ -99,8 +100,24 @@ def painted_by_hand(segmentor, encoded, texts):
                 here = [max(here, key=lambda i: float(each[i].max()))]
             if segmentor.overlap == "smallest":
                 here = [min(here, key=lambda i: int(regions.masks[i].sum()))]
+            if segmentor.overlap == "sum":
+                total = segmentor.temperature * sum(cosines[i] for i in here)
+                result[:, y, x] = torch.stack([total[member].max() for member in members]).softmax(0)
+                continue
             result[:, y, x] = sum(each[i] for i in here) / len(here)
     return result
+
+
+def test_bare_pixels_may_be_the_same_for_every_class(encoder):
+    segmentor = make(encoder, overlap="sum", uncovered="even", background="threshold:0.6")
+    encoded = segmentor.encode([picture(31, 43)])[0]
+    texts = segmentor.embed(ANIMALS)
+    bare = ~encoded.regions.masks.any(0)
+    scores, (labels, _) = segmentor.scores(encoded, texts), segmentor.label(encoded, texts)
+    assert torch.allclose(scores[:, bare], torch.tensor([0, 1 / 3, 1 / 3, 1 / 3])[:, None])
+    assert (labels[bare] == texts.vocabulary.background).all()
+    (nothing,) = segmentor.encode_regions([picture(31, 43)], [encoded.regions[:0]])
+    assert (segmentor.label(nothing, texts)[0] == texts.vocabulary.background).all()
 
 
 @pytest.mark.parametrize("overlap", OVERLAPS)

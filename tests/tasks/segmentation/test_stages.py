@@ -191,3 +191,37 @@ def test_what_a_stage_misses_is_said(encoder, vocabulary):
     encoded, texts = asked(segmentor, vocabulary)
     with pytest.raises(UsageError, match="recorded reads the image, which was encoded without it; encode it again"):
         segmentor.scores(replace(encoded, pixels=None), texts)
+
+
+@dataclass
+class OnCells(OnPixels):
+    """A stage of cells of 7 × 5 pixels."""
+
+    def cell(self, size):
+        return 7, 5
+
+    def on_cells(self, scores, image, **given):
+        self.scores, self.seen, self.given = scores.clone(), image, given
+        return scores * 2
+
+
+@pytest.mark.parametrize("then", [[], [PAMR(1)]])
+def test_a_first_stage_of_cells_gets_means_and_is_stretched(encoder, vocabulary, then):
+    stage = OnCells(needs=Needs(texts=True))
+    segmentor = make(encoder, stages=[stage, *then], average="logits")
+    encoded, texts = asked(segmentor, vocabulary)
+    plain = OnPixels()
+    make(encoder, stages=[plain], average="logits").scores(encoded, texts)
+    scores = segmentor.scores(encoded, texts)
+    torch.testing.assert_close(stage.scores, F.avg_pool2d(plain.scores[None], (7, 5))[0])
+    assert stage.seen.shape == (3, 60, 50)
+    assert stage.given["texts"] is texts
+    wanted = F.interpolate(2 * stage.scores[None], (60, 50), mode="bilinear")[0]
+    for one in then:
+        wanted = one(wanted, encoded.as_given)
+    wanted = (wanted * segmentor.temperature).softmax(0)
+    wanted = torch.stack([wanted[0], wanted[1:3].amax(0), wanted[3]])
+    torch.testing.assert_close(scores, wanted / wanted.sum(0), atol=1e-5, rtol=1e-4)
+    labels, best = segmentor.label(encoded, texts)
+    assert torch.equal(labels, scores.argmax(0))
+    torch.testing.assert_close(best, scores.amax(0))

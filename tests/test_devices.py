@@ -29,12 +29,14 @@ import densevl
 from densevl.api.jobs.compare import compare
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Examples
+from densevl.classifiers.floss import FLOSS
 from densevl.classifiers.gaussian import gaussian_weights, new_class_weights
 from densevl.classifiers.gda import GDA
+from densevl.classifiers.templates import TemplateEntropies
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.regions import Regions
 from densevl.core.registry import build
-from densevl.core.vocabulary import Vocabulary
+from densevl.core.vocabulary import Vocabulary, templates
 from densevl.datasets.scenes.scene import render
 from densevl.dense.encoder import DenseEncoder, read_dense
 from densevl.dense.guides import GUIDES
@@ -52,6 +54,7 @@ from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Needs
 from densevl.encoders.dino import DINOEncoder, build_dino_model
 from densevl.encoders.loading import build_clip, build_whole_clip
 from densevl.encoders.mini import mini_tokenizer
+from densevl.encoders.sam3 import build_sam3
 from densevl.encoders.texts.cache import TextCache
 from densevl.metrics.choices import choose
 from densevl.metrics.confusion import confusion_matrix, scores_of
@@ -73,6 +76,7 @@ from densevl.regions.visual_prompts import VISUAL_PROMPTS, draw
 from densevl.tasks.search import RegionIndex
 from densevl.tasks.segmentation.painting import OVERLAPS
 from densevl.tasks.segmentation.region_segmentor import UNCOVERED, RegionSegmentor
+from densevl.tasks.segmentation.sam3_segmentor import Sam3Segmentor
 from densevl.tasks.segmentation.segmentor import Segmentor
 
 Where = torch.device
@@ -81,7 +85,7 @@ CLASSES = Vocabulary.parse("red circle|red disc, blue square, green triangle")
 SCENE = render(3, 1, (64, 96), count=(3, 4))
 BATCH = torch.from_numpy(SCENE.image).permute(2, 0, 1)[None].float() / 255
 FEW_POINTS = {"points_per_side": 5, "predicted_iou": 0.6, "stability": 0.7}
-BACKGROUNDS = ("none", "literal", "words:sky,grass", "threshold:0.6", "head:0.95")
+BACKGROUNDS = ("none", "literal", "words:sky,grass", "threshold:0.6", "head:0.95", "contrast:scenes")
 
 
 def tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -267,7 +271,8 @@ def test_readouts(encoder, readout, keys):
         pytest.skip("it has no class token")
 
     def case(device):
-        dense, images = DenseEncoder(encoder(device), fitted(readout)).to(device), BATCH.to(device)
+        made, images = encoder(device), BATCH.to(device)
+        dense = DenseEncoder(made, fitted(readout)).to(device)
         return dense(images, keys and readout not in SPLICED, **asked(dense, images))
 
     check(case)
@@ -381,6 +386,17 @@ WINDOWS = {
 }
 
 
+@pytest.mark.parametrize("screen", [None, {"side": 28, "part": 0.5}])
+def test_sam3(tiny_sam3, screen):
+    def case(device):
+        made = Sam3Segmentor(build_sam3(tiny_sam3), screen=screen, margin=screen is not None).to(device)
+        texts = made.embed(CLASSES, "threshold:0.2")
+        (image,) = made.encode([SCENE.image])
+        return made.scores(image, texts), made.label(image, texts)
+
+    check(case)
+
+
 @pytest.mark.parametrize(("background", "window"), zip(BACKGROUNDS, [*WINDOWS, *WINDOWS], strict=False))
 def test_backgrounds(background, window):
     def case(device):
@@ -483,7 +499,23 @@ FEW_SHOT: dict[str, Any] = {
 
 
 def test_every_method_of_examples_is_tried():
-    assert set(CLASSIFIERS.rows) - set(FEW_SHOT) <= {"closed-set", "gda", "text"}, "these are tried above"
+    assert set(CLASSIFIERS.rows) - set(FEW_SHOT) <= {"closed-set", "floss", "gda", "text"}, (
+        "these have tests of their own"
+    )
+
+
+def test_experts_of_templates():
+    names, draw = templates("tcl"), torch.Generator().manual_seed(0)
+    each, asked = (F.normalize(torch.randn(*shape, 6, generator=draw), dim=-1) for shape in ((3, len(names)), (30,)))
+
+    def case(device):
+        vectors = F.normalize(each.mean(1), dim=1).to(device)
+        texts = TextEmbeddings(vectors, torch.arange(3), CLASSES, "toy", "tcl", each=each.to(device))
+        entropies = TemplateEntropies(texts, 20.0)
+        entropies.add(asked.to(device))
+        return FLOSS(entropies.rankings(names)).fit(texts, temperature=20.0)(asked.to(device))
+
+    check(case)
 
 
 @pytest.mark.parametrize("name", FEW_SHOT)

@@ -9,7 +9,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
 from toys.guides import ColourGuide
-from toys.readouts import GUIDED, asked, fitted
+from toys.readouts import GUIDED, SPLICED, asked, fitted
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -31,6 +31,7 @@ NO_ATTENTION = (
 REFUSED = {
     **{("cliptrase", tower): "the class token, which this image tower has not" for tower in ("siglip", "mean", "pe-g")},
     **{("corrclip", tower): "copies the class token, and this tower has none" for tower in ("siglip", "mean", "pe-g")},
+    **{("corrclip", tower): "tokens between blocks were asked of a tower of conv" for tower in OF_CONVOLUTIONS},
     ("corrclip", "resnet"): "reads fewer layers than the 1 blocks",
     ("cliptrase", "resnet"): "the block before the last, and the image tower of 'resnet' has 1",
     ("clip-surgery", "resnet"): "the last block of this image tower pools",
@@ -84,8 +85,8 @@ def works_on_each(dense, tower, grid=None):
     torch.testing.assert_close(all_of_it[-1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
 
 
-def run(tower, readout):
-    dense, images = DenseEncoder(encoder(tower), fitted(readout)), pictures(tower)
+def run(tower, head, images):
+    dense = DenseEncoder(encoder(tower), head)
     return dense(images, **asked(dense, images))
 
 
@@ -93,13 +94,18 @@ def run(tower, readout):
 @pytest.mark.parametrize("tower", TOWERS)
 def test_readouts(tower, readout):
     error = REFUSED.get((readout, tower), NO_ATTENTION if tower in OF_CONVOLUTIONS and readout != "plain" else None)
+    head, images = fitted(readout), pictures(tower)
     if error is not None:
         with pytest.raises(UsageError, match=error):
-            run(tower, readout)
+            run(tower, head, images)
         return
-    dense = DenseEncoder(encoder(tower), fitted(readout))
-    grid = dense.readout.sam.grid if readout == "trident" else ColourGuide().grid if readout in GUIDED else None
-    works_on_each(dense, tower, grid)
+    dense = DenseEncoder(encoder(tower), head)
+    if readout in SPLICED:
+        found = dense(images, **asked(dense, images))
+        assert found.grid.shape == (1, encoder(tower).dim, *dense.readout.sam.grid)
+        assert found.grid.isfinite().all()
+        return
+    works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
 
 
 @pytest.mark.parametrize("readout", ["sc-clip", "sfp"])

@@ -27,14 +27,14 @@ GUIDED = ("cass", "corrclip", "gla-clip", "lavg", "proxyclip", "trident")
 """Readouts that need a guide."""
 
 SPLICED = ("trident",)
-"""Readouts that make one map of all windows of an image, without keys."""
+"""Readouts that make one map of all windows of an image."""
 
 
 def fitted(readout: str) -> dict[str, Any]:
     """The config of a readout that works with any number of blocks, with a guide where it needs one."""
-    guide: dict[str, Any] = {"guide": ColourGuide()} if readout in GUIDED else {}
-    guide |= {"sam": AttentionGuide((5, 7))} if readout == "trident" else {}
-    return {"type": readout, **guide, **FITTED.get(readout, {})}
+    guide = {"guide": ColourGuide()} if readout in GUIDED else {}
+    attention = {"sam": AttentionGuide((5, 7))} if readout == "trident" else {}
+    return {"type": readout, **guide, **attention, **FITTED.get(readout, {})}
 
 
 def some_texts(encoder: Any) -> TextEmbeddings:

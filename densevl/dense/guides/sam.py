@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
 from densevl.dense.guides.kept import KEPT
 from densevl.encoders.sam.image import encode_with_attention
@@ -28,6 +29,9 @@ __all__ = ["Sam2Guide", "SamGuide", "build_sam2_guide", "build_sam_guide"]
 
 ATTENTION = ("query", "key", "value")
 """Maps beside the features: the attention of the last block is ``softmax(query keyᵀ)`` in each head."""
+
+PARTS = ("features", *ATTENTION)
+"""What may describe a patch."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of the channels in SAM 2's training."""
@@ -39,12 +43,19 @@ class SamGuide(nn.Module):
     Args:
         model: of segment_anything.
         model_id: identity of architecture and weights.
+        part: what describes a patch: ``"features"``, the map that the mask decoder reads, or ``"query"``, ``"key"`` or
+            ``"value"`` of the last block.
+
+    Raises:
+        UsageError: where the part is another.
     """
 
-    def __init__(self, model: Any, model_id: str) -> None:
+    def __init__(self, model: Any, model_id: str, part: str = "features") -> None:
         super().__init__()
+        if part not in PARTS:
+            raise UsageError(f"part must be one of {', '.join(PARTS)}; got {part!r}")
         self.encoder = model.image_encoder
-        self.model_id = model_id
+        self.model_id, self.part = model_id, part
         self.mean, self.std = (value.flatten().tolist() for value in (model.pixel_mean, model.pixel_std))
         self.patch_size: int = self.encoder.img_size // self.encoder.pos_embed.shape[1]
         self.eval().requires_grad_(False)
@@ -56,8 +67,8 @@ class SamGuide(nn.Module):
 
     @property
     def name(self) -> str:
-        """Its weights."""
-        return f"guide({self.model_id})"
+        """Its weights and settings."""
+        return f"guide({self.model_id}, part={self.part})"
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> DenseFeatures:
@@ -71,7 +82,8 @@ class SamGuide(nn.Module):
         height, width = images.shape[2:]
         maps = dict(zip(ATTENTION, found[1:], strict=True))
         patch = max(1, round(height / found[0].shape[2]))
-        return DenseFeatures(found[0], patch, self.model_id, maps=maps, extent=(0, 0, width, height))
+        grid = maps.get(self.part, found[0])
+        return DenseFeatures(grid, patch, self.model_id, maps=maps, extent=(0, 0, width, height))
 
     def _run(self, images: Float[Tensor, "b 3 H W"], dtype: torch.dtype) -> tuple[Tensor, ...]:
         """The features, queries, keys and values on the cells of the image."""
@@ -131,12 +143,15 @@ class Sam2Guide(nn.Module):
         return (torch.cat([self.model.get_image_embeddings(image)[-1] for image in seen.split(1)]),)
 
 
-def build_sam_guide(weights: str | Path = "sam-vit-b", arch: str | None = None, *, offline: bool = False) -> SamGuide:
+def build_sam_guide(
+    weights: str | Path = "sam-vit-b", arch: str | None = None, part: str = "features", *, offline: bool = False
+) -> SamGuide:
     """SAM's image encoder in float32 on the CPU.
 
     Args:
         weights: as :func:`densevl.encoders.sam.model.open_sam` takes them, such as ``sam-vit-b`` or ``mini-sam``.
         arch: for random weights and files; None to tell by them.
+        part: what describes a patch, as :class:`SamGuide` takes it.
         offline: never reach for the network.
 
     Raises:
@@ -144,7 +159,7 @@ def build_sam_guide(weights: str | Path = "sam-vit-b", arch: str | None = None, 
         WeightsError: where the weights are missing, damaged or of another architecture.
     """
     opened = open_sam(weights, arch, offline=offline)
-    return SamGuide(opened.model, opened.model_id)
+    return SamGuide(opened.model, opened.model_id, part)
 
 
 def build_sam2_guide(

@@ -4,10 +4,11 @@ import pytest
 import torch
 from toys.sam2 import tiny_sam2
 
+from densevl.core.errors import UsageError
 from densevl.core.registry import build
 from densevl.dense.contracts import Guide
 from densevl.dense.guides import GUIDES
-from densevl.dense.guides.sam import Sam2Guide
+from densevl.dense.guides.sam import Sam2Guide, SamGuide
 from densevl.encoders.sam.image import encode_image
 from densevl.encoders.sam.model import open_sam
 
@@ -27,7 +28,11 @@ def test_features_are_those_that_the_mask_decoder_reads(mini):
     found = mini(images)
     expected = encode_image(opened.model.image_encoder, opened.model.preprocess(images * 255))
     torch.testing.assert_close(found.grid, expected, rtol=1e-4, atol=1e-4)
-    assert mini.name == f"guide({opened.model_id})"
+    assert mini.name == f"guide({opened.model_id}, part=features)"
+    keys = SamGuide(opened.model, opened.model_id, "key")(images)
+    assert torch.equal(keys.grid, keys.maps["key"])
+    with pytest.raises(UsageError, match="part must be one of features, query"):
+        SamGuide(opened.model, opened.model_id, "mlp")
     assert found.extent == (0, 0, 160, 160)
 
 

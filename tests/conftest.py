@@ -86,3 +86,13 @@ def tiny_owlv2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder, model, processor
+
+
+@pytest.fixture(scope="session")
+def tiny_sam3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small SAM 3 of seeded weights and its processor."""
+    if not hasattr(pytest.importorskip("transformers"), "Sam3Model"):
+        pytest.skip("this version of transformers has no SAM 3")
+    from toys.sam3 import save_sam3
+
+    return save_sam3(tmp_path_factory.mktemp("sam3"))

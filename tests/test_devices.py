@@ -20,8 +20,9 @@ from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 from toys import timm_towers
 from toys.pretend_device import Away, pretended_device
-from toys.readouts import fitted, some_texts
+from toys.readouts import SPLICED, asked, fitted
 from toys.region_models import ALPHA, grain_encoder_of, save_alpha
+from toys.sam2 import tiny_sam2
 from toys.timm_towers import KINDS
 
 import densevl
@@ -38,6 +39,9 @@ from densevl.core.registry import build
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.datasets.scenes.scene import render
 from densevl.dense.encoder import DenseEncoder, read_dense
+from densevl.dense.guides import GUIDES
+from densevl.dense.guides.sam import Sam2Guide
+from densevl.dense.guides.vit import ViTGuide as ViTDescriber
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.refiners.found import FoundDecoder
@@ -50,6 +54,7 @@ from densevl.encoders.contracts import BORDERS, NOTHING, POSITIONS, Needs
 from densevl.encoders.dino import DINOEncoder, build_dino_model
 from densevl.encoders.loading import build_clip, build_whole_clip
 from densevl.encoders.mini import mini_tokenizer
+from densevl.encoders.sam3 import build_sam3
 from densevl.encoders.texts.cache import TextCache
 from densevl.metrics.choices import choose
 from densevl.metrics.confusion import confusion_matrix, scores_of
@@ -71,6 +76,7 @@ from densevl.regions.visual_prompts import VISUAL_PROMPTS, draw
 from densevl.tasks.search import RegionIndex
 from densevl.tasks.segmentation.painting import OVERLAPS
 from densevl.tasks.segmentation.region_segmentor import UNCOVERED, RegionSegmentor
+from densevl.tasks.segmentation.sam3_segmentor import Sam3Segmentor
 from densevl.tasks.segmentation.segmentor import Segmentor
 
 Where = torch.device
@@ -79,7 +85,7 @@ CLASSES = Vocabulary.parse("red circle|red disc, blue square, green triangle")
 SCENE = render(3, 1, (64, 96), count=(3, 4))
 BATCH = torch.from_numpy(SCENE.image).permute(2, 0, 1)[None].float() / 255
 FEW_POINTS = {"points_per_side": 5, "predicted_iou": 0.6, "stability": 0.7}
-BACKGROUNDS = ("none", "literal", "words:sky,grass", "threshold:0.6", "head:0.95")
+BACKGROUNDS = ("none", "literal", "words:sky,grass", "threshold:0.6", "head:0.95", "contrast:scenes")
 
 
 def tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -238,6 +244,22 @@ def test_texts(tmp_path):
     assert {folder.name: len([*folder.iterdir()]) for folder in tmp_path.iterdir()} == {"cpu": 1, "meta": 1}
 
 
+GUIDED: dict[str, Callable[[], Any]] = {
+    "dino": lambda: ViTDescriber(vit(CPU).model, "vit", "query+key"),
+    "sam": lambda: build(GUIDES, {"type": "sam", "weights": "mini-sam"}),
+    "sam2": lambda: Sam2Guide(tiny_sam2(), "tiny"),
+}
+
+
+def test_every_guide_is_tried():
+    assert {"dinov2", "dinov3"} == set(GUIDES.rows) - set(GUIDED), "these two are the class of dino"
+
+
+@pytest.mark.parametrize("guide", GUIDED)
+def test_guides(guide):
+    check(lambda device: deepcopy(GUIDED[guide]()).to(device)(BATCH[..., :60].to(device)))
+
+
 # Dense features ---------------------------------------------------------------------------------------------------
 
 
@@ -245,13 +267,13 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    if readout in ("cliptrase", "sc-clip", "sfp") and encoder is timm_clip:
+    if readout in ("cliptrase", "corrclip", "sc-clip", "sfp") and encoder is timm_clip:
         pytest.skip("it has no class token")
 
     def case(device):
-        made = encoder(device)
+        made, images = encoder(device), BATCH.to(device)
         dense = DenseEncoder(made, fitted(readout)).to(device)
-        return dense(BATCH.to(device), keys, windows=[(0, 0, 96, 64)], texts=some_texts(made))
+        return dense(images, keys and readout not in SPLICED, **asked(dense, images))
 
     check(case)
 
@@ -364,6 +386,17 @@ WINDOWS = {
 }
 
 
+@pytest.mark.parametrize("screen", [None, {"side": 28, "part": 0.5}])
+def test_sam3(tiny_sam3, screen):
+    def case(device):
+        made = Sam3Segmentor(build_sam3(tiny_sam3), screen=screen, margin=screen is not None).to(device)
+        texts = made.embed(CLASSES, "threshold:0.2")
+        (image,) = made.encode([SCENE.image])
+        return made.scores(image, texts), made.label(image, texts)
+
+    check(case)
+
+
 @pytest.mark.parametrize(("background", "window"), zip(BACKGROUNDS, [*WINDOWS, *WINDOWS], strict=False))
 def test_backgrounds(background, window):
     def case(device):
@@ -381,6 +414,8 @@ SMOOTHED = {
     "appearance": ["appearance"],
     "lposs": [{"type": "lposs", "neighbours": 20}],
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
+    "mask-vote": ["mask-vote"],
+    "sam-prompts": [{"type": "sam-prompts", "weights": "mini-sam", "area": 20, "iou": 0.3}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
     "cass-texts": [{"type": "cass-texts", "height": 0.5}],
@@ -415,6 +450,7 @@ def test_smoothings(smoothing):
     settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
     readout = READ.get(smoothing, "maskclip")
     settings["readout"] = fitted(readout) if isinstance(readout, str) else readout
+    settings |= {"mask_maker": build_sam(automatic=FEW_POINTS)} if smoothing == "mask-vote" else {}
 
     def case(device):
         made = segmentor(device, **settings)

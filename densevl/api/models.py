@@ -51,11 +51,12 @@ IMAGE_TEXT = ("clip", "mini-clip")
 """Kinds of weights that hold an image tower and a text tower."""
 
 COMMANDS = {
+    "segmentor: sam3": ("segment",),
     "segmentor": ("segment", "compare", "embed", "search"),
     "grounder": ("refer", "embed", "search"),
     "embedder": ("embed", "search"),
 }
-"""The commands that each component is for."""
+"""The commands that each component is for, those of one type before those of all."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class ModelEntry:
     @property
     def commands(self) -> tuple[str, ...]:
         """The commands that it is for."""
-        return tuple(dict.fromkeys(verb for part in self.config for verb in COMMANDS.get(part, ())))
+        parts = [(f"{part}: {config.get('type')}", part) for part, config in self.config.items()]
+        return tuple(dict.fromkeys(verb for own, part in parts for verb in COMMANDS.get(own, COMMANDS.get(part, ()))))
 
     @property
     def cached(self) -> bool:

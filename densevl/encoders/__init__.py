@@ -11,6 +11,7 @@ ENCODERS = Registry(
         "dino": "densevl.encoders.dino:build_dino",
         "photo": "densevl.encoders.photo:build_photo",
         "random-clip": "densevl.encoders.loading:build_random_clip",
+        "sam3": "densevl.encoders.sam3:build_sam3",
         "whole-clip": "densevl.encoders.loading:build_whole_clip",
     },
 )

@@ -109,6 +109,7 @@ def test_what_a_licence_forbids_is_said() -> None:
         "none given": "no right to use them was given: ask their authors",
         "Apple ML Research Model License (apple-amlr)": "for research alone, no product",
         "DINOv3 License": "Meta's own terms, to be accepted first; no use in weapons",
+        "SAM License": "Meta's own terms, to be accepted first",
         "NVIDIA Open Model License": "NVIDIA's own terms; notices are to be kept",
     }
     assert licence_text(weights_entry("clip-vit-b16-metaclip")) == (

@@ -9,5 +9,6 @@ SEGMENTORS = Registry(
     {
         "dense": "densevl.tasks.segmentation.segmentor:Segmentor",
         "regions": "densevl.tasks.segmentation.region_segmentor:RegionSegmentor",
+        "sam3": "densevl.tasks.segmentation.sam3_segmentor:Sam3Segmentor",
     },
 )

@@ -532,7 +532,7 @@ def _covered(features: DenseFeatures, plan: WindowPlan) -> WindowPlan:
 
 def _without_near(
     vocabulary: Vocabulary, asked: Sequence[tuple[str, int]], vectors: Float[Tensor, "q d"]
-) -> tuple[Vocabulary, list[tuple[str, int]], Float[Tensor, "q d"]]:
+) -> tuple[Vocabulary, list[tuple[str, int]], Float[Tensor, "k d"]]:
     """Classes, queries and vectors without the words of the background whose vectors are near to a class."""
     behind = torch.tensor([owner == vocabulary.background for _, owner in asked], device=vectors.device)
     name = vocabulary.names[vocabulary.background or 0]

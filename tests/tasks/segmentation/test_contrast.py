@@ -77,6 +77,15 @@ def test_a_single_class_is_compared_with_words(mini):
     assert (texts.vectors[texts.query_classes == 0][1:] @ own.mT).max() <= SIMILAR
 
 
+def test_a_word_whose_vector_is_near_is_no_query_of_the_background(mini):
+    texts = mini.segmentor.embed(
+        Vocabulary.parse("dog"), "contrast:neutral"
+    )  # all unknown words are near to each other
+    words = texts.vocabulary.classes[0][1:]
+    assert 20 < len(words) < 40
+    assert len(texts.vectors) == len(texts.query_classes) == len(words) + 2
+
+
 @pytest.mark.parametrize("classes", ["red circle, grass", "background, red circle"])
 def test_several_classes_are_compared_with_each_other(mini, classes):
     assert mini.segmentor.embed(Vocabulary.parse(classes)).vocabulary.queries == tuple(classes.split(", "))

@@ -74,7 +74,8 @@ def test_a_head_is_a_model_and_its_mini_model_labels_every_pixel(name: str) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if model_entry(name).segmentor.get("type") != "sam3"])
 def test_a_head_loads_with_random_weights_in_full_size(name: str) -> None:
-    assert load(name, weights="random:0", device="cpu").segmentor.readout.name
+    regions = {"mask_maker": "grabcut"} if model_entry(name).segmentor.get("type") == "regions" else {}
+    assert load(name, weights="random:0", device="cpu", **regions).segmentor.dense.readout.name
 
 
 def test_every_readout_of_the_family_is_that_of_a_head() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from densevl.api.changes import named_config
 from densevl.api.models import model_entry, named_model
 from densevl.api.protocols import Protocol, protocol, protocol_names
 from densevl.core.background import Background
@@ -78,7 +79,8 @@ class Preset:
         settings, kept = found.of_set(data), entry.segmentor.get("stages", [])
         if "stages" in settings:
             own_to_it = {*FINISHING, *map(_kind, [*found.settings.get("stages", ()), *settings["stages"]])}
-            settings["stages"] = [*(stage for stage in kept if _kind(stage) not in own_to_it), *settings["stages"]]
+            parts = [stage for stage in kept if _kind(stage) not in own_to_it]
+            settings["stages"] = [named_config("stages", stage) for stage in [*parts, *settings["stages"]]]
         by_hand = {key.removeprefix("model.") for key in options or {} if key.startswith("model.")}
         return cls(
             found,

@@ -77,11 +77,13 @@ def benchmarks_table(
     with atomic_write(out / "benchmarks.json") as temporary:
         text = json.dumps(leaderboard_data(board), indent=2, ensure_ascii=False, allow_nan=False, default=str)
         temporary.write_text(text + "\n", encoding="utf-8")
-    points = {name: (cost, mean) for name in board.models for mean, cost in [_summary(board, name)] if cost and mean}
-    points = {name: point for name, point in points.items() if point[0] == point[0] and point[1] == point[1]}
+    points = {name: (cost, mean) for name in board.models for mean, cost in [_summary(board, name)] if mean == mean}
+    points = {name: point for name, point in points.items() if point[0] == point[0]}
     if points:
-        picture = draw_scatter(points, f"mean of {', '.join(board.sets)}", "images a second", "mIoU")
-        write_image(out / "benchmarks.png", picture)
+        few = ", ".join(board.sets) if len(board.sets) < 5 else f"{len(board.sets)} data sets"
+        short = [caveat.partition(":")[0].partition(" (")[0] for caveat in _caveats(board)]
+        title = "\n".join([f"mean of {few}", *(one if len(one) < 60 else f"{one[:57]}…" for one in short)])
+        write_image(out / "benchmarks.png", draw_scatter(points, title, "images a second", "mIoU"))
     return table
 
 

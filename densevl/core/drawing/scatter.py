@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 776, 488
 def draw_scatter(
     points: Mapping[str, tuple[float, float]], title: str, x_label: str, y_label: str
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Points with their names over a logarithmic and a linear axis.
+    """Points over a logarithmic and a linear axis, with their names at the right, the highest first.
 
     Args:
         points: (x, y) of each name; x above 0.
@@ -33,13 +33,18 @@ def draw_scatter(
         raise UsageError(f"a picture of points needs some that are finite, with x above 0; got {dict(points)!r}")
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second, and few need charts
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    for (name, (x, y)), colour in zip(points.items(), palette(len(points)), strict=True):
-        axes.scatter([x], [y], color=[channel / 255 for channel in colour], label=name, zorder=3)
-        axes.annotate(name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=8)
+    colours = dict(zip(points, palette(len(points)), strict=True))
+    for name, (x, y) in sorted(points.items(), key=lambda entry: -entry[1][1]):
+        axes.scatter([x], [y], color=[[channel / 255 for channel in colours[name]]], label=name, zorder=3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelcolor="black")
     axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(0.15)
     axes.grid(alpha=0.4)
     axes.spines[["top", "right"]].set_visible(False)

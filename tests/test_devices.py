@@ -20,22 +20,28 @@ from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 from toys import timm_towers
 from toys.pretend_device import Away, pretended_device
-from toys.readouts import fitted, some_texts
+from toys.readouts import SPLICED, asked, fitted
 from toys.region_models import ALPHA, grain_encoder_of, save_alpha
+from toys.sam2 import tiny_sam2
 from toys.timm_towers import KINDS
 
 import densevl
 from densevl.api.jobs.compare import compare
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Examples
+from densevl.classifiers.floss import FLOSS
 from densevl.classifiers.gaussian import gaussian_weights, new_class_weights
 from densevl.classifiers.gda import GDA
+from densevl.classifiers.templates import TemplateEntropies
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.regions import Regions
 from densevl.core.registry import build
-from densevl.core.vocabulary import Vocabulary
+from densevl.core.vocabulary import Vocabulary, templates
 from densevl.datasets.scenes.scene import render
 from densevl.dense.encoder import DenseEncoder, read_dense
+from densevl.dense.guides import GUIDES
+from densevl.dense.guides.sam import Sam2Guide
+from densevl.dense.guides.vit import ViTGuide as ViTDescriber
 from densevl.dense.readouts import READOUTS
 from densevl.dense.refiners import REFINERS
 from densevl.dense.refiners.found import FoundDecoder
@@ -238,6 +244,22 @@ def test_texts(tmp_path):
     assert {folder.name: len([*folder.iterdir()]) for folder in tmp_path.iterdir()} == {"cpu": 1, "meta": 1}
 
 
+GUIDED: dict[str, Callable[[], Any]] = {
+    "dino": lambda: ViTDescriber(vit(CPU).model, "vit", "query+key"),
+    "sam": lambda: build(GUIDES, {"type": "sam", "weights": "mini-sam"}),
+    "sam2": lambda: Sam2Guide(tiny_sam2(), "tiny"),
+}
+
+
+def test_every_guide_is_tried():
+    assert {"dinov2", "dinov3"} == set(GUIDES.rows) - set(GUIDED), "these two are the class of dino"
+
+
+@pytest.mark.parametrize("guide", GUIDED)
+def test_guides(guide):
+    check(lambda device: deepcopy(GUIDED[guide]()).to(device)(BATCH[..., :60].to(device)))
+
+
 # Dense features ---------------------------------------------------------------------------------------------------
 
 
@@ -245,13 +267,13 @@ def test_texts(tmp_path):
 @pytest.mark.parametrize("readout", sorted(READOUTS.rows))
 @pytest.mark.parametrize("encoder", [clip, timm_clip])
 def test_readouts(encoder, readout, keys):
-    if readout in ("cliptrase", "sc-clip", "sfp") and encoder is timm_clip:
+    if readout in ("cliptrase", "corrclip", "sc-clip", "sfp") and encoder is timm_clip:
         pytest.skip("it has no class token")
 
     def case(device):
-        made = encoder(device)
+        made, images = encoder(device), BATCH.to(device)
         dense = DenseEncoder(made, fitted(readout)).to(device)
-        return dense(BATCH.to(device), keys, windows=[(0, 0, 96, 64)], texts=some_texts(made))
+        return dense(images, keys and readout not in SPLICED, **asked(dense, images))
 
     check(case)
 
@@ -392,6 +414,8 @@ SMOOTHED = {
     "appearance": ["appearance"],
     "lposs": [{"type": "lposs", "neighbours": 20}],
     "lposs-pixels": [{"type": "lposs-pixels", "reach": 2, "short_side": 40}],
+    "mask-vote": ["mask-vote"],
+    "sam-prompts": [{"type": "sam-prompts", "weights": "mini-sam", "area": 20, "iou": 0.3}],
     "min-area": [{"type": "min-area", "area": 0.2}],
     "pamr": [{"type": "pamr", "steps": 2, "dilations": (2, 4)}],
     "cass-texts": [{"type": "cass-texts", "height": 0.5}],
@@ -426,6 +450,7 @@ def test_smoothings(smoothing):
     settings = {"stages": SMOOTHED[smoothing], "border": "drop", "average": average, **WINDOWS["odd"]}
     readout = READ.get(smoothing, "maskclip")
     settings["readout"] = fitted(readout) if isinstance(readout, str) else readout
+    settings |= {"mask_maker": build_sam(automatic=FEW_POINTS)} if smoothing == "mask-vote" else {}
 
     def case(device):
         made = segmentor(device, **settings)
@@ -474,7 +499,23 @@ FEW_SHOT: dict[str, Any] = {
 
 
 def test_every_method_of_examples_is_tried():
-    assert set(CLASSIFIERS.rows) - set(FEW_SHOT) <= {"closed-set", "gda", "text"}, "these are tried above"
+    assert set(CLASSIFIERS.rows) - set(FEW_SHOT) <= {"closed-set", "floss", "gda", "text"}, (
+        "these have tests of their own"
+    )
+
+
+def test_experts_of_templates():
+    names, draw = templates("tcl"), torch.Generator().manual_seed(0)
+    each, asked = (F.normalize(torch.randn(*shape, 6, generator=draw), dim=-1) for shape in ((3, len(names)), (30,)))
+
+    def case(device):
+        vectors = F.normalize(each.mean(1), dim=1).to(device)
+        texts = TextEmbeddings(vectors, torch.arange(3), CLASSES, "toy", "tcl", each=each.to(device))
+        entropies = TemplateEntropies(texts, 20.0)
+        entropies.add(asked.to(device))
+        return FLOSS(entropies.rankings(names)).fit(texts, temperature=20.0)(asked.to(device))
+
+    check(case)
 
 
 @pytest.mark.parametrize("name", FEW_SHOT)

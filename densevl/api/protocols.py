@@ -112,7 +112,7 @@ def _table() -> dict[str, Protocol]:
 
 def _protocol(rows: Mapping[str, Any], name: str) -> Protocol:
     row = _extended(rows, name)
-    lists = {key: tuple(row[key]) for key in ("encoders", "unknown") if key in row}
+    lists: dict[str, Any] = {key: tuple(row[key]) for key in ("encoders", "unknown") if key in row}
     return Protocol(name, **{**row, **lists})
 
 

@@ -50,7 +50,7 @@ class PageHook(Hook):
         layers = {}
         for layer, field in (("labels", "pred_sem_seg"), ("truth", "gt_sem_seg")):
             labels = sample[field]["data"].squeeze(0).cpu().numpy().astype(int)
-            labels[labels == IGNORED] = -1
+            labels[labels == sample.get("ignored", IGNORED)] = -1
             layers[layer] = write_labels(self.out, name, labels, layer)
         picture = write_picture(self.out, name, dataset.image(sample["sample_idx"]))
         detail = "" if value is None else f"{self._figure} {100 * value:.1f} %"

@@ -24,7 +24,7 @@ OWN = "own"
 """What stands for the protocol that the model's own row names."""
 
 FINISHING = ("min-area", "pamr", "tlp")
-"""Stages that go with any head, and so with a protocol; the others are part of a head."""
+"""Stages that go with any head, and so with a protocol; others are part of a head, unless the protocol names them."""
 
 AROUND = ("model", "weights", "data_preprocessor", "channel_order", "seg_logits", "window_batch", "device")
 """Options of a model that are no settings of a protocol; what weights are used is told by the encoder."""
@@ -77,8 +77,8 @@ class Preset:
         found = protocol(own if name == OWN and own is not None else name)
         settings, kept = found.of_set(data), entry.segmentor.get("stages", [])
         if "stages" in settings:
-            parts = [stage for stage in kept if _kind(stage) not in FINISHING]
-            settings["stages"] = [*parts, *settings["stages"]]
+            own_to_it = {*FINISHING, *map(_kind, [*found.settings.get("stages", ()), *settings["stages"]])}
+            settings["stages"] = [*(stage for stage in kept if _kind(stage) not in own_to_it), *settings["stages"]]
         by_hand = {key.removeprefix("model.") for key in options or {} if key.startswith("model.")}
         return cls(
             found,
@@ -133,9 +133,9 @@ class Preset:
 
 
 def own_protocol(model: str) -> str | None:
-    """The protocol that the row of a model names, or that has its name; None where there is none."""
+    """The protocol that has the name of a model, or that its row names; None where there is none."""
     entry = model_entry(model.partition("@")[0])
-    return entry.protocol or (entry.name if entry.name in protocol_names() else None)
+    return entry.name if entry.name in protocol_names() else entry.protocol or None
 
 
 def _kind(stage: Any) -> Any:

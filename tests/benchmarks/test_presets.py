@@ -4,11 +4,17 @@ import json
 
 import pytest
 
+from densevl.api.changes import arguments_of, changed
+from densevl.api.models import model_entry, models
 from densevl.api.protocols import protocol, protocol_names
 from densevl.benchmarks.presets import Preset, own_protocol
 from densevl.benchmarks.run import evaluate
+from densevl.classifiers import CLASSIFIERS
 from densevl.core.config_files import load_config
 from densevl.core.errors import UsageError
+from densevl.core.registry import build
+from densevl.dense.readouts import READOUTS
+from densevl.dense.stages import STAGES
 
 QUICK = {"test_dataloader.num_workers": 0, "model.templates": "none"}
 CONFIGS = {"ade20k": "ade"}
@@ -75,6 +81,27 @@ def test_stages_of_a_head_stay_and_those_of_a_protocol_go(monkeypatch):
     assert photo.settings["stages"] == [{"type": "appearance", "shrinkage": 0.3}, "pamr"]
 
 
+OWN = [(name, own_protocol(name)) for name, entry in models().items() if entry.segmentor]
+OF_MODELS = [(name, data) for name, own in OWN if own is not None for data in protocol(own).sets]
+
+
+@pytest.mark.parametrize(("name", "data"), OF_MODELS)
+def test_every_model_takes_its_own_protocol_on_every_data_set(name, data):
+    preset = Preset.of("own", name, data)
+    config = changed(model_entry(name), {**preset.settings, **preset.head})["segmentor"]
+    for setting, value in preset.settings.items():
+        if setting != "stages":
+            assert config[setting] == value
+    built = [build(STAGES, stage).name for stage in config.get("stages", ())]
+    assert len({one.partition("(")[0] for one in built}) == len(built)  # none twice
+    for path, value in preset.head.items():
+        part, *rest = path.split(".")
+        place = config[part][int(rest[0])] if part == "stages" else config[part]
+        assert place[rest[-1]] == value
+        member = {"readout": READOUTS, "classifier": CLASSIFIERS, "stages": STAGES}[part]
+        assert rest[-1] in arguments_of(member, place["type"])
+
+
 def test_changes_of_a_head_are_for_the_own_head_alone():
     assert Preset.of("resclip", "maskclip", "voc21").head == {}
     assert protocol("resclip").head("voc21")["readout.threshold"] == 0.5
@@ -99,3 +126,15 @@ def test_who_has_a_protocol_of_its_own():
 def test_what_cannot_be_done_is_said(config, model, name, message, tmp_path):
     with pytest.raises(UsageError, match=message):
         evaluate(config, model, work_dir=tmp_path, protocol=name)
+
+
+@pytest.mark.parametrize("data", ["voc21", "context59", "coco_stuff", "cityscapes"])
+@pytest.mark.parametrize("name", ["textregion", "talk2dino", "vip"])
+def test_changes_of_the_head_are_settings_of_its_model(name, data):
+    preset = Preset.of("own", name, data)
+    config = changed(model_entry(name), {**preset.settings, **preset.head})["segmentor"]
+    for path, value in preset.head.items():
+        found = config
+        for key in path.removeprefix("segmentor.").split("."):
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        assert found == value

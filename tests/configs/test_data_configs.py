@@ -3,6 +3,7 @@
 import pytest
 
 from densevl.api.models import models
+from densevl.benchmarks.catalogue import data_set_names
 from densevl.benchmarks.protocols import LoadedModel
 from densevl.benchmarks.referring.model import GroundingModel
 from densevl.benchmarks.regions.model import RegionChooser, RegionRetriever
@@ -12,7 +13,7 @@ from densevl.core.config_files import load_config
 from densevl.core.errors import UsageError
 
 KINDS = {
-    OpenVocabularyModel: "ade cityscapes coco_stuff coco_object voc20 voc21 context59 context60 scenes",
+    OpenVocabularyModel: " ".join(data_set_names()),
     GroundingModel: "refcoco refcoco_plus refcocog refer_scenes near_scenes",
     RegionChooser: "coco_regions lvis_regions fgovd regions_scenes",
     RegionRetriever: "retrieval retrieval_coco retrieval_refcoco retrieval_scenes",

@@ -9,7 +9,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from toys.clip import tiny_clip
 from toys.guides import ColourGuide
-from toys.readouts import GUIDED, fitted, some_texts
+from toys.readouts import GUIDED, SPLICED, asked, fitted
 from toys.resnet import resnet_clip
 from toys.timm_towers import KINDS, OF_CONVOLUTIONS, timm_clip
 
@@ -30,6 +30,9 @@ NO_ATTENTION = (
 )
 REFUSED = {
     **{("cliptrase", tower): "the class token, which this image tower has not" for tower in ("siglip", "mean", "pe-g")},
+    **{("corrclip", tower): "copies the class token, and this tower has none" for tower in ("siglip", "mean", "pe-g")},
+    **{("corrclip", tower): "tokens between blocks were asked of a tower of conv" for tower in OF_CONVOLUTIONS},
+    ("corrclip", "resnet"): "reads fewer layers than the 1 blocks",
     ("cliptrase", "resnet"): "the block before the last, and the image tower of 'resnet' has 1",
     ("clip-surgery", "resnet"): "the last block of this image tower pools",
     ("gem", "resnet"): "the last block of this image tower pools",
@@ -71,12 +74,10 @@ def pictures(tower, count=2):
 def works_on_each(dense, tower, grid=None):
     """Features of a batch are finite, on the right grid, and those of its images."""
     images = pictures(tower)
-    texts = some_texts(encoder(tower)) if dense.needs.texts else None
     if dense.needs.windows:  # all of a batch belong together: an image of one window is what is left of it
         images = images[1:]
-    boxes = [(0, 0, images.shape[3], images.shape[2])] * len(images) if dense.needs.windows else None
-    features = dense(images, windows=boxes, texts=texts)
-    one, all_of_it = dense(images[-1:], windows=boxes, texts=texts).grid, features.grid
+    features = dense(images, **asked(dense, images))
+    one, all_of_it = dense(images[-1:], **asked(dense, images[-1:])).grid, features.grid
     assert all_of_it.isfinite().all()
     assert all_of_it.shape[:2] == (len(images), encoder(tower).dim)
     expected = grid or tuple(-(-side // features.patch_size) for side in images.shape[2:])
@@ -84,16 +85,26 @@ def works_on_each(dense, tower, grid=None):
     torch.testing.assert_close(all_of_it[-1:], one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
 
 
+def run(tower, head, images):
+    dense = DenseEncoder(encoder(tower), head)
+    return dense(images, **asked(dense, images))
+
+
 @pytest.mark.parametrize("readout", READOUTS.names)
 @pytest.mark.parametrize("tower", TOWERS)
 def test_readouts(tower, readout):
     error = REFUSED.get((readout, tower), NO_ATTENTION if tower in OF_CONVOLUTIONS and readout != "plain" else None)
+    head, images = fitted(readout), pictures(tower)
     if error is not None:
-        boxes, texts = 2 * [(0, 0, 8, 8)], some_texts(encoder(tower))
         with pytest.raises(UsageError, match=error):
-            DenseEncoder(encoder(tower), fitted(readout))(pictures(tower), windows=boxes, texts=texts)
+            run(tower, head, images)
         return
-    dense = DenseEncoder(encoder(tower), fitted(readout))
+    dense = DenseEncoder(encoder(tower), head)
+    if readout in SPLICED:
+        found = dense(images, **asked(dense, images))
+        assert found.grid.shape == (1, encoder(tower).dim, *dense.readout.sam.grid)
+        assert found.grid.isfinite().all()
+        return
     works_on_each(dense, tower, ColourGuide().grid if readout in GUIDED else None)
 
 

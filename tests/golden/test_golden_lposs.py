@@ -27,8 +27,8 @@ def test_patches():
     seeds = torch.stack([cosines(one, text) for one in clip])
     assert_close(seeds.movedim(1, -1).flatten(0, 2), case["seeds"])
     names = ("gamma", "sigma", "alpha", "tolerance")
-    stage = LPOSS(case["k"], steps=case["iterations"], **{name: case[name] for name in names})
-    assert case["distance_power"] == 1
+    given = {name: case[name] for name in names}
+    stage = LPOSS(case["k"], steps=case["iterations"], power=case["distance_power"], **given)
     found = stage(seeds, DenseFeatures(clip, PATCH, "rule", keys=dino), windows=plan.boxes) / (1 - case["alpha"])
     assert_close(found.movedim(1, -1).flatten(0, 2), case["solution"])
     merged = scores(found, plan, PATCH, plan.size)

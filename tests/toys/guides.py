@@ -1,5 +1,7 @@
 """A second encoder that needs no weights."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -25,3 +27,13 @@ class ColourGuide(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> DenseFeatures:
         cells = F.adaptive_avg_pool2d(images.to(self.mix) - 0.5, self.grid)
         return DenseFeatures(F.conv2d(cells, self.mix), images.shape[2] // self.grid[0], self.name)
+
+
+class AttentionGuide(ColourGuide):
+    """The same with queries, keys and values of two heads as maps, as the last block of SAM has them."""
+
+    heads = 2
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> DenseFeatures:
+        seen = super().forward(images)
+        return replace(seen, maps={"query": seen.grid, "key": seen.grid.flip(1), "value": seen.grid**2})

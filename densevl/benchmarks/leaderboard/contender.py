@@ -14,6 +14,7 @@ from densevl.api.loading import choose_device
 from densevl.benchmarks.leaderboard.sets import BenchmarkSet
 from densevl.benchmarks.leaderboard.tally import Tally, fingerprint
 from densevl.benchmarks.presets import OWN, Preset, own_protocol
+from densevl.core.labelmap import IGNORED
 from densevl.dense.guides.kept import Kept
 from densevl.metrics.confusion import confusion_matrix, scores_of
 
@@ -81,9 +82,8 @@ class Contender:
             kept: what others have made of the image; its seconds are charged.
         """
         seen, image = sample["data_samples"], sample["inputs"]
-        self.tally.images += 1
         if "failure" in seen:
-            self.tally.failures += 1
+            self.tally.images, self.tally.failures = self.tally.images + 1, self.tally.failures + 1
             return
         for one in kept:
             one.read_by_another()
@@ -92,8 +92,10 @@ class Contender:
         self.model.forward([image], [seen])
         seconds = _now(device) - started + sum(one.spared for one in kept)
         labels = seen.pred_sem_seg.data[0].cpu()
-        self.tally.matrix += confusion_matrix(seen.gt_sem_seg.data[0], labels, len(self.tally.matrix))
-        if self.skipped or self.tally.images == len(self.data.dataset) == 1:
+        truth, ignored = seen.gt_sem_seg.data[0], seen.get("ignored", IGNORED)
+        self.tally.matrix += confusion_matrix(truth, labels, len(self.tally.matrix), ignored)
+        self.tally.images += 1
+        if self.skipped or len(self.data.dataset) == 1:
             self.tally.timed, self.tally.seconds = self.tally.timed + 1, self.tally.seconds + seconds
         self.skipped = True
 

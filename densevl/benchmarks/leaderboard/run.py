@@ -8,9 +8,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from densevl.api.models import missing_weights, named_model
+from densevl.api.protocols import protocol as published
+from densevl.benchmarks.catalogue import data_set, data_set_names
 from densevl.benchmarks.leaderboard.contender import Contender, Result, build_contender
 from densevl.benchmarks.leaderboard.sets import BenchmarkSet, open_set
 from densevl.benchmarks.leaderboard.shared import share_encoders
+from densevl.benchmarks.presets import OWN
 from densevl.core.errors import DensevlError, UsageError, first_line
 from densevl.dense.guides.kept import KEPT, Kept
 
@@ -66,10 +69,12 @@ def run_leaderboard(
         options: further settings of every model.
 
     Raises:
-        UsageError: where a model or a config is unknown, or no data set is here.
+        UsageError: where a model, a protocol or a config is unknown, or no data set is here.
     """
     for name in models:
         named_model(name)  # an unknown one is said before anything is measured
+    if protocol not in (None, OWN):
+        published(str(protocol))
     found: dict[tuple[str, str], Result] = {}
     refused: dict[tuple[str, str], str] = {}
     absent: dict[str, str] = {}
@@ -78,10 +83,11 @@ def run_leaderboard(
     for name in sets:
         try:
             one = open_set(name, data, length, limit)
-        except UsageError as error:
-            if "missing" not in str(error) and "there" not in str(error):
+        except UsageError:
+            found_so_far = data_set(name, data or Path("data")) if name in data_set_names() else None
+            if found_so_far is None or found_so_far.here:
                 raise
-            absent[name] = first_line(error)
+            absent[name] = f"{found_so_far.state}: {'; '.join(found_so_far.steps)}"
             continue
         here.append(one.name)
         contenders = []
@@ -93,7 +99,7 @@ def run_leaderboard(
         shared[one.name] = _measure(contenders, one)
         found |= {(contender.name, one.name): contender.result for contender in contenders if contender.tally.images}
     if not here:
-        raise UsageError("no data set is here; " + "; ".join(absent.values()))
+        raise UsageError("no data set is here; " + "; ".join(f"{name}: {why}" for name, why in absent.items()))
     return Leaderboard(tuple(models), tuple(here), found, absent, refused, shared)
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from densevl.api.heads import BENCHMARKS
+from densevl.benchmarks.catalogue import data_set_names, placed
 from densevl.benchmarks.segmentation.model import OpenVocabularyModel
 from densevl.core.config_files import load_config
 from densevl.core.errors import UsageError
@@ -57,8 +58,10 @@ def set_names(names: Sequence[str] = (), on_photos: bool = True) -> tuple[str, .
         names: configs or vocabularies; ``"mess"`` stands for the multi-domain benchmark.
         on_photos: whether there is a folder of data; drawn scenes stand in for it.
     """
+    mess = [name for name in data_set_names() if name.startswith("mess_")]
     chosen = names or (tuple(BENCHMARKS) if on_photos else ("scenes",))
-    return tuple(dict.fromkeys(CONFIGS.get(name, name) for name in chosen))
+    each = (one for name in chosen for one in (mess if name == "mess" else [CONFIGS.get(name, name)]))
+    return tuple(dict.fromkeys(each))
 
 
 def open_set(name: str, data: Path | None, length: int | None = None, limit: int | None = None) -> BenchmarkSet:
@@ -78,8 +81,7 @@ def open_set(name: str, data: Path | None, length: int | None = None, limit: int
         raise UsageError(f"{name} is no config of label maps")
     settings = config.test_dataloader.dataset
     if "data_root" in settings and data is not None:
-        first, *rest = Path(settings.data_root).parts
-        settings.data_root = str(data.joinpath(*rest)) if first == "data" else settings.data_root
+        settings.data_root = str(placed(settings.data_root, data))
     if "length" in settings and length is not None:
         settings.length = length
     if limit is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class Tally:
                 matrix = torch.from_numpy(file["matrix"].astype(np.int64))
             if facts.pop("key") == key and matrix.shape == (classes, classes):
                 return cls(matrix, **facts)
-        except (OSError, ValueError, KeyError, TypeError, EOFError):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
             pass
         return cls.start(classes)
 

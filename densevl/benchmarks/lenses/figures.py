@@ -28,7 +28,8 @@ class Figure(NamedTuple):
 
 def _pixels(sample: Mapping[str, Any]) -> list[float]:
     labels, truth = sample["pred_sem_seg"]["data"], sample["gt_sem_seg"]["data"]
-    right = (labels == truth.to(labels.device))[truth.to(labels.device) != IGNORED]
+    truth = truth.to(labels.device)
+    right = (labels == truth)[truth != sample.get("ignored", IGNORED)]
     return [right.double().mean().item()] if len(right) else []
 
 

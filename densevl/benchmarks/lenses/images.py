@@ -45,11 +45,12 @@ class PerImage:
             return _Scored(figure, None)
         labels, truth = sample["pred_sem_seg"]["data"].squeeze(0), sample["gt_sem_seg"]["data"].squeeze(0)
         truth = truth.to(labels.device)
-        seen = truth[truth != IGNORED]
+        ignored = sample.get("ignored", IGNORED)
+        seen = truth[truth != ignored]
         if not len(seen):
             return _Scored(figure, None)
         classes = 1 + int(max(seen.max(), labels.max()))
-        matrix = confusion_matrix(truth, labels, classes)
+        matrix = confusion_matrix(truth, labels, classes, ignored)
         return _Scored(figure, or_none(scores_of(matrix, [str(label) for label in range(classes)]).mean_iou))
 
     def section(self, found: Sequence[_Scored], facts: Mapping[str, Any]) -> Section:

@@ -28,12 +28,13 @@ from densevl.benchmarks.segmentation.pipeline import (
 from densevl.benchmarks.segmentation.upstream import DATASETS, BaseSegDataset, SegDataSample
 from densevl.core.errors import ImageError, UsageError
 from densevl.core.images import read_image
+from densevl.core.labelmap import IGNORED
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import CLASSES, GROUNDS, HELD_OUT, Scene, render
 
 __all__ = ["ScenesDataset", "VocabularyDataset"]
 
-RECORDED = ("img_path", "relative_path", "sample_idx", "reduce_zero_label")
+RECORDED = ("img_path", "relative_path", "sample_idx", "reduce_zero_label", "ignored")
 """What every sample says of its record, whatever its pipeline packs."""
 
 
@@ -92,6 +93,8 @@ class VocabularyDataset(_OpenVocabularyDataset):
         expected: number of images of the whole benchmark.
         cure: what to do where label maps are missing, for the error.
         reduce_zero_label: label 0 is ignored and the others move down by one.
+        ignored: label of pixels that do not count; 65535 for more classes than fit 8 bits.
+        listed_by: whose files say which images count where there is no ``split``: ``"images"`` or ``"labels"``.
         pipeline: transforms of mmsegmentation.
 
     Raises:
@@ -110,18 +113,25 @@ class VocabularyDataset(_OpenVocabularyDataset):
         expected: int | None = None,
         cure: str = "",
         reduce_zero_label: bool = False,
+        ignored: int = IGNORED,
+        listed_by: str = "images",
         pipeline: Sequence[Any] = PIPELINE,
         **kwargs: Any,
     ) -> None:
+        if listed_by not in ("images", "labels"):
+            raise UsageError(f"listed_by must be images or labels; got {listed_by!r}")
         root = Path(data_root).expanduser()
         if root.name == Path(images).parts[0]:
             root = root.parent
         self.source, self.expected, self.cure = data_root, expected, cure
         self.split_file = None if split is None else root / split
+        self.ignored, self.listed_by = ignored, listed_by
         classes = Vocabulary.load(vocabulary)
+        if ignored < len(classes):
+            raise UsageError(f"{vocabulary}: {ignored} is the label of a class; pixels that do not count need another")
         self._setup(
             classes,
-            {"LoadImageFromFile": ReadImage(), "LoadAnnotations": ReadLabels(len(classes))},
+            {"LoadImageFromFile": ReadImage(), "LoadAnnotations": ReadLabels(len(classes), ignored)},
             pipeline,
             img_suffix=image_suffix,
             seg_map_suffix=label_suffix,
@@ -144,6 +154,7 @@ class VocabularyDataset(_OpenVocabularyDataset):
                 "seg_map_path": str(labels / f"{name}{self.seg_map_suffix}"),
                 "relative_path": f"{name}{self.img_suffix}",
                 "reduce_zero_label": self.reduce_zero_label,
+                "ignored": self.ignored,
             }
             for name in names
         ]
@@ -161,8 +172,11 @@ class VocabularyDataset(_OpenVocabularyDataset):
         if not images.is_dir():
             raise UsageError(f"{self._layout()}; there is no folder {images}")
         if self.split_file is None:
-            found = (path.relative_to(images).as_posix() for path in images.rglob(f"*{self.img_suffix}"))
-            names = sorted(path.removesuffix(self.img_suffix) for path in found)
+            by_labels = self.listed_by == "labels"
+            folder = Path(self.data_prefix["seg_map_path"]) if by_labels else images
+            suffix = self.seg_map_suffix if by_labels else self.img_suffix
+            found = (path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}"))
+            names = sorted(path.removesuffix(suffix) for path in found)
         elif self.split_file.is_file():
             names = [line.strip() for line in self.split_file.read_text().splitlines() if line.strip()]
         else:

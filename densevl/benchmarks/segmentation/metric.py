@@ -11,7 +11,7 @@ from mmengine.registry import METRICS
 from torch import Tensor
 
 from densevl.benchmarks.per_image import PerImageMetric
-from densevl.core.labelmap import write_label_map
+from densevl.core.labelmap import IGNORED, write_label_map
 from densevl.metrics.confusion import Scores, confusion_matrix, scores_of
 
 __all__ = ["ConfusionMetric"]
@@ -47,7 +47,8 @@ class ConfusionMetric(PerImageMetric):
             palette = [(0, 0, 0)] * moved + [tuple(colour) for colour in self.dataset_meta["palette"]]
             path = Path(self.output_dir) / f"{Path(sample['img_path']).stem}.png"
             write_label_map(path, labels.cpu().numpy() + moved, palette)
-        counts = confusion_matrix(truth, labels, len(self.dataset_meta["classes"]))
+        ignored = sample.get("ignored", IGNORED)
+        counts = confusion_matrix(truth, labels, len(self.dataset_meta["classes"]), ignored)
         self._matrix = counts if self._matrix is None else self._matrix.add_(counts)
 
     def evaluate(self, size: int) -> dict[str, float]:

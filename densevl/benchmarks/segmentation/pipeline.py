@@ -41,14 +41,15 @@ class ReadLabels:
     """Read ``seg_map_path`` as labels (H, W), as mmsegmentation's ``LoadAnnotations`` does, but counting on nothing.
 
     Args:
-        classes: number of classes; any other value but 255 means that the labels are of another kind.
+        classes: number of classes; any other value but ``ignored`` means that the labels are of another kind.
+        ignored: label of pixels that do not count.
 
     Raises:
         ImageError: where the file cannot be read, has another size than the image, or holds other labels.
     """
 
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
+    def __init__(self, classes: int, ignored: int = IGNORED) -> None:
+        self.classes, self.ignored = classes, ignored
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         path = results["seg_map_path"]
@@ -56,8 +57,8 @@ class ReadLabels:
         if labels.shape != results["ori_shape"]:
             raise ImageError(f"labels {path} have the shape {labels.shape}; the image has {results['ori_shape']}")
         if results["reduce_zero_label"]:
-            labels = np.where((labels == 0) | (labels == IGNORED), IGNORED, labels - 1)
-        wrong = np.unique(labels[(labels < 0) | ((labels >= self.classes) & (labels != IGNORED))])
+            labels = np.where((labels == 0) | (labels == self.ignored), self.ignored, labels - 1)
+        wrong = np.unique(labels[(labels < 0) | ((labels >= self.classes) & (labels != self.ignored))])
         if wrong.size:
             raise ImageError(
                 f"labels {path} hold {wrong[:5].tolist()}, beyond the {self.classes} classes: "

@@ -19,7 +19,7 @@ from densevl.benchmarks.presets import OWN
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.scatter import draw_scatter
 from densevl.core.files import atomic_write
-from densevl.metrics.table import Table, or_none
+from densevl.metrics.table import Cell, Table, or_none
 
 __all__ = ["MODELS", "benchmarks_table", "leaderboard_data", "leaderboard_table"]
 
@@ -90,8 +90,9 @@ def leaderboard_table(board: Leaderboard) -> Table:
     rows = []
     for name in board.models:
         mean, cost = _summary(board, name)
-        cells = [_cell(board.results.get((name, data))) for data in board.sets]
-        rows.append((name, (_protocol(board, name), *cells, mean, cost)))
+        cells: list[Cell] = [_protocol(board, name)]
+        cells += [_cell(board.results.get((name, data))) for data in board.sets]
+        rows.append((name, [*cells, mean, cost]))
     titles = [BENCHMARKS.get(data, data) for data in board.sets]
     return Table(("mIoU", "protocol", *titles, "mean", "images / s"), rows, "\n\n".join(_notes(board)))
 
@@ -175,7 +176,7 @@ def _notes(board: Leaderboard) -> list[str]:
     for (model, data), why in board.refused.items():
         reasons.setdefault((model, why), []).append(data)
     lines += [f"{model} ({', '.join(sets)}): {why}." for (model, why), sets in reasons.items()]
-    lines += [f"Absent: {what}." for what in board.absent.values()]
+    lines += [f"Absent: {name}, {what}." for name, what in board.absent.items()]
     return lines
 
 

@@ -101,7 +101,8 @@ class ViTGuide(nn.Module):
         if self.part == "tokens":
             described = self.model.fc_norm(self.model.norm(run_block(block, x)["out"]))
         else:
-            described = sum(block.qkv(block.norm_1(x), PARTS[self.part])).transpose(1, 2).flatten(2)  # type: ignore[arg-type, attr-defined]
+            heads = torch.stack(block.qkv(block.norm_1(x), PARTS[self.part])).sum(dim=0)
+            described = heads.transpose(1, 2).flatten(2)
         height, width = images.shape[2:]
         patch = max(1, round(height / grid[0]))
         features = described[:, described.shape[1] - count :].mT.unflatten(2, grid)

@@ -130,10 +130,11 @@ def nearest_graph(
     count: int,
     gamma: int | float = 3.0,
     sigma: int | float = 0.01,
+    power: int | float = 1.0,
 ) -> NearestGraph:
     """The graph of tokens that joins each with those whose descriptors are most like its own::
 
-        w_ij = max(0, cos_ij)^γ · exp(−σ · distance_ij)        W = w + wᵀ, no node with itself
+        w_ij = max(0, cos_ij)^γ · exp(−σ · distance_ij^power)        W = w + wᵀ, no node with itself
 
     Args:
         descriptors: of the tokens, not normalised.
@@ -141,6 +142,7 @@ def nearest_graph(
         count: tokens that each is joined with, itself among them; all where there are fewer.
         gamma: γ.
         sigma: σ, of one pixel.
+        power: of the distance.
 
     Raises:
         UsageError: where the count is below 1.
@@ -154,7 +156,7 @@ def nearest_graph(
     for rows in own[:, 0].split(max(1, COSINES_AT_ONCE // len(unit))):
         cosines, nearest = (unit[rows] @ unit.mT).topk(most, dim=1)
         distances = (places[rows, None] - places[nearest]).square().sum(-1).sqrt()
-        some = cosines.clamp(min=0) ** gamma * torch.exp(-sigma * distances)
+        some = cosines.clamp(min=0) ** gamma * torch.exp(-sigma * distances**power)
         found.append(nearest)
         weights.append(some.masked_fill(nearest == own[rows], 0))
     return NearestGraph.of(torch.cat(found), torch.cat(weights))

@@ -65,8 +65,8 @@ def _cut(alike: Float[Tensor, "n n"], inside: Bool[Tensor, " n"]) -> tuple[float
     weights = alike[members][:, members]
     scale = weights.sum(1).rsqrt()
     laplacian = torch.eye(len(members)).to(weights) - scale[:, None] * weights * scale
-    costs, vectors = torch.linalg.eigh(laplacian.double())
-    second = (vectors[:, 1] * scale).to(weights)
+    costs, vectors = torch.linalg.eigh(laplacian.cpu().double())  # not every device knows it
+    second = vectors[:, 1].to(weights) * scale
     away = second > second.mean()
     if away.sum() * 2 > len(members):  # the sign of an eigenvector means nothing: the smaller part goes
         away = ~away

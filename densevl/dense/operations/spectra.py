@@ -1,15 +1,15 @@
 """Kernels of heads, compared and matched by their eigenvalues.
 
 A kernel k kᵀ of n tokens has at most as many eigenvalues above 0 as a head is wide, those of kᵀ k. Divided by their sum
-they are a distribution; two of them are as far apart as half the sum of the differences of their sorted values, from 0
-to 1.
+they are a distribution; two of them are as far apart as their sorted values are by Euclid, over √2, from 0 to 1. (A sum
+of differences would leave many ways of matching heads equally good.)
 """
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 __all__ = ["assign", "low_rank", "spectral_distances", "spectrum"]
@@ -23,8 +23,13 @@ def spectrum(keys: Float[Tensor, "*b n d"]) -> Float[Tensor, "*b d"]:
     Args:
         keys: k, of one head.
     """
-    values = torch.linalg.eigvalsh(keys.mT @ keys).clamp(min=0).flip(-1)
-    return values / (values.sum(dim=-1, keepdim=True) + EPSILON)
+    values = torch.linalg.eigvalsh(_gram(keys)).clamp(min=0).flip(-1)
+    return (values / (values.sum(dim=-1, keepdim=True) + EPSILON)).to(keys)
+
+
+def _gram(keys: Float[Tensor, "*b n d"]) -> Float64[Tensor, "*b d d"]:
+    """kᵀ k on the CPU, which all devices have and where matrices of this size are as fast, in float64."""
+    return (keys.mT @ keys).cpu().double()
 
 
 def spectral_distances(left: Float[Tensor, "m d"], right: Float[Tensor, "n e"]) -> Float[Tensor, "m n"]:
@@ -36,7 +41,7 @@ def spectral_distances(left: Float[Tensor, "m d"], right: Float[Tensor, "n e"]) 
     """
     width = max(left.shape[1], right.shape[1])
     left, right = (F.pad(one, (0, width - one.shape[1])) for one in (left, right))
-    return (left[:, None] - right[None]).abs().sum(-1) / 2
+    return (left[:, None] - right[None]).norm(dim=-1) / 2**0.5
 
 
 def assign(costs: Sequence[Sequence[float]]) -> list[int]:
@@ -86,6 +91,6 @@ def low_rank(keys: Float[Tensor, "*b n d"], rank: int) -> Float[Tensor, "*b n d"
         keys: of one head.
         rank: eigenvectors that are kept, those of the largest eigenvalues.
     """
-    _, vectors = torch.linalg.eigh(keys.mT @ keys)
-    kept = vectors[..., max(0, vectors.shape[-1] - rank) :]
+    _, vectors = torch.linalg.eigh(_gram(keys))
+    kept = vectors[..., max(0, vectors.shape[-1] - rank) :].to(keys)
     return keys @ kept @ kept.mT

@@ -16,6 +16,7 @@ READOUTS = Registry(
         "clearclip": (ATTENTION, {"terms": ("qq",)}),
         "declip": (ATTENTION, {"terms": ({"pair": "qq", "measure": "dot"}, {"pair": "kk", "measure": "dot"})}),
         "clip-surgery": (STREAMS, {"sources": "v", "normalised": False, "iterations": 0}),
+        "corrclip": "densevl.dense.readouts.corrclip:CorrCLIPReadout",
         "cliptrase": "densevl.dense.readouts.cliptrase:CLIPtraseReadout",
         "gem": STREAMS,
         "gla-clip": "densevl.dense.readouts.gla_clip:GLAReadout",
@@ -34,5 +35,6 @@ READOUTS = Registry(
             ANOMALIES,
             {"rule": "class-attention", "first": ("kk", "qq", "cut-gate"), "second": ("cut-gate",)},
         ),
+        "trident": "densevl.dense.readouts.trident:TridentReadout",
     },
 )

@@ -114,6 +114,9 @@ class AnomalyReadout:
                 f"terms of a pass are one or more of {', '.join(GATES)} and two letters of q, k and v, such as kk; "
                 f"got {list(self.first)} and {list(self.second)}"
             )
+        blocks = [self.middle, self.early, *(self.summed or ())]
+        if not all(block is None or type(block) is int for block in blocks):
+            raise UsageError(f"middle, early and summed are whole numbers of blocks; got {blocks}")
         if self.neighbours < 1 or self.most < 0 or not 0 <= self.share < 1:
             raise UsageError(
                 "outliers take one neighbour or more, no fewer than 0 at most, and a share from 0 up to 1; "

@@ -38,9 +38,12 @@ from densevl.dense.contracts import Read
 from densevl.dense.guides import GUIDES
 from densevl.dense.operations.clusters import components
 from densevl.dense.operations.regions import on_cells
-from densevl.encoders.contracts import LastBlock, Needs
+from densevl.encoders.contracts import Encoder, LastBlock, Needs
 
 __all__ = ["CorrCLIPReadout", "merge_regions", "region_weights"]
+
+LAYERS = {12: 5, 24: 12, 32: 28}
+"""Layers that the spatial branch reads, by the blocks of a tower."""
 
 SHARPNESS = 4.0
 """Factor of the cosines before the softmax."""
@@ -52,8 +55,8 @@ class CorrCLIPReadout(nn.Module):
     Args:
         guide: which patches are alike, published with ``{"type": "dino", "part": "query+key"}``.
         eps: largest difference to the most alike pair of regions that are merged.
-        depth: blocks of the tower.
-        layers: states whose mean the spatial branch reads: 5 published for 12 blocks, 12 for 24, 28 for 32.
+        layers: states whose mean the spatial branch reads; None for the published number of the tower's blocks, which
+            is 5 of 12, 12 of 24 and 28 of 32.
         main: weight of the branch.
         spatial: weight of the branch; 0 for none.
         semantic: weight of the branch; 0 for none.
@@ -66,8 +69,7 @@ class CorrCLIPReadout(nn.Module):
         self,
         guide: Any = None,
         eps: float = 0.2,
-        depth: int = 12,
-        layers: int = 5,
+        layers: int | None = None,
         main: float = 1.0,
         spatial: float = 1.0,
         semantic: float = 0.5,
@@ -77,25 +79,41 @@ class CorrCLIPReadout(nn.Module):
             raise UsageError(
                 f"corrclip compares patches by a guide, and has none; give it one: {', '.join(GUIDES.names)}"
             )
-        if not 0 < layers < depth - 1 or eps < 0:
-            raise UsageError(
-                f"corrclip takes eps of 0 or more and fewer layers than the {depth} blocks less the last two and "
-                f"one or more; got eps={eps}, layers={layers}"
-            )
+        if eps < 0 or (layers is not None and layers < 1):
+            raise UsageError(f"corrclip takes eps of 0 or more, and a layer or more; got eps={eps}, layers={layers}")
         self.guide = build(GUIDES, guide)
-        self.eps, self.depth, self.layers = eps, depth, layers
+        self.eps, self.depth, self.layers = eps, 0, layers
         self.main, self.spatial, self.semantic = main, spatial, semantic
+
+    def check(self, encoder: Encoder) -> None:
+        """Learn the number of blocks of the encoder, whose inputs are read.
+
+        Raises:
+            UsageError: where it has too few, or as many as nothing was published for.
+        """
+        if self.layers is None and encoder.depth not in LAYERS:
+            raise UsageError(
+                f"corrclip is published for towers of 12, 24 and 32 blocks, and that of {encoder.model_id!r} has "
+                f"{encoder.depth}; say how many of them its spatial branch reads, as layers=2"
+            )
+        self.depth = encoder.depth
+        self.layers = LAYERS[encoder.depth] if self.layers is None else self.layers
+        if self.layers >= self.depth:
+            raise UsageError(
+                f"the spatial branch of corrclip reads fewer layers than the {self.depth} blocks of the image tower of "
+                f"{encoder.model_id!r}; got layers={self.layers}"
+            )
 
     @property
     def needs(self) -> Needs:
         """Guide, regions, and the tokens that enter the blocks."""
-        first = 0 if self.semantic else self.depth - 1 - self.layers
+        first = 0 if self.semantic else self.depth - 1 - (self.layers or 0)
         return Needs(guide=self.guide, regions=True, states=tuple(range(first, self.depth)))
 
     @property
     def name(self) -> str:
         """Its settings."""
-        names = ("eps", "depth", "layers", "main", "spatial", "semantic")
+        names = ("eps", "layers", "main", "spatial", "semantic")
         settings = ", ".join(f"{name}={getattr(self, name)}" for name in names)
         return f"corrclip({settings}, guide={self.guide.name})"
 
@@ -103,13 +121,8 @@ class CorrCLIPReadout(nn.Module):
         """Features in the joint space on the grid of the guide.
 
         Raises:
-            UsageError: where the tower has another number of blocks, no attention or no class token.
+            UsageError: where the tower has no attention or no class token.
         """
-        if len(last.blocks) != self.depth:
-            raise UsageError(
-                f"corrclip was told of a tower of {self.depth} blocks, and this one has {len(last.blocks)}; say "
-                f"depth={len(last.blocks)} and layers, and the blocks less than that which the spatial branch reads"
-            )
         if last.guide is None or last.regions is None or last.to_joint is None:
             raise UsageError("corrclip reads a guide, the regions of the image and an encoder with a joint space")
         cells = (last.guide.grid.shape[2], last.guide.grid.shape[3])
@@ -119,7 +132,7 @@ class CorrCLIPReadout(nn.Module):
         weights = region_weights(units, merged).to(last.tokens.dtype)
         branches = [(self.main, last.tokens)]
         if self.spatial:
-            before = [last.states[place] for place in range(self.depth - 1 - self.layers, self.depth - 1)]
+            before = [last.states[place] for place in range(self.depth - 1 - (self.layers or 0), self.depth - 1)]
             branches.append((self.spatial, torch.stack(before).mean(0)))
         read = sum(weight * last.to_joint(_gathered(last, tokens, weights, cells)) for weight, tokens in branches)
         grid = read.mT.unflatten(2, cells)  # type: ignore[union-attr]

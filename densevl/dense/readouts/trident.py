@@ -104,7 +104,8 @@ class TridentReadout(nn.Module):
         spliced = splice(self.first(last), last.windows, extent=last.extent)
         cells = (seen.grid.shape[2], seen.grid.shape[3])
         moved = F.interpolate(spliced, cells, mode="bilinear", align_corners=False)
-        weights = spread_weights(*_heads(seen, self.sam), self.cos_fac, self.negative_to_06)
+        query, key, value = _heads(seen, self.sam)
+        weights = spread_weights(query, key, value, self.cos_fac, self.negative_to_06)
         tokens = weights.to(moved) @ moved[0].flatten(1).mT
         return Read(tokens.mT.unflatten(1, cells)[None], spliced=True)
 

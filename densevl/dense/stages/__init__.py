@@ -16,6 +16,7 @@ STAGES = Registry(
         "key-smoothing": "densevl.dense.stages.maskclip:KeySmoothing",
         "lposs": "densevl.dense.stages.lposs:LPOSS",
         "lposs-pixels": "densevl.dense.stages.lposs_pixels:LPOSSPixels",
+        "mask-vote": "densevl.dense.stages.mask_vote:MaskVote",
         "min-area": "densevl.dense.stages.min_area:MinArea",
         "min-max": "densevl.dense.stages.min_max:MinMax",
         "pamr": "densevl.dense.stages.pamr:PAMR",
@@ -23,5 +24,6 @@ STAGES = Registry(
         "redundancy": "densevl.dense.stages.whole_image:Redundancy",
         "talk2dino-cleaning": "densevl.dense.stages.talk2dino:HeadCleaning",
         "tlp": "densevl.dense.stages.tlp:TextLaplacian",
+        "sam-prompts": "densevl.dense.stages.sam_prompts:SamPrompts",
     },
 )

@@ -39,6 +39,7 @@ class LPOSS:
         neighbours: patches that each is joined with, itself among them; all where there are fewer.
         gamma: power of the cosines of keys.
         sigma: of the distance, by pixel of the resized image; 0 leaves places out.
+        power: of the distance.
         alpha: from 0 up to 1, how much neighbours count.
         steps: of conjugate gradients.
         tolerance: a class is left as it is where its residual is this part of its scores, or less.
@@ -50,6 +51,7 @@ class LPOSS:
     neighbours: int = 400
     gamma: int | float = 3.0
     sigma: int | float = 0.01
+    power: int | float = 1.0
     alpha: int | float = 0.95
     steps: int = 10
     tolerance: int | float = 1e-6
@@ -58,10 +60,15 @@ class LPOSS:
     needs = Needs(keys=True, windows=True)
 
     def __post_init__(self) -> None:
-        if self.neighbours < 1 or self.steps < 1 or not 0 <= self.alpha < 1 or min(self.gamma, self.sigma) < 0:
+        if (
+            self.neighbours < 1
+            or self.steps < 1
+            or not 0 <= self.alpha < 1
+            or not all(setting >= 0 for setting in (self.gamma, self.sigma, self.power))
+        ):
             raise UsageError(
-                "lposs takes one neighbour or more, one step or more, an alpha from 0 up to 1, and a gamma and a sigma "
-                f"from 0 on; got {self.neighbours}, {self.steps}, {self.alpha}, {self.gamma} and {self.sigma}"
+                "lposs takes one neighbour or more, one step or more, an alpha from 0 up to 1, and others from "
+                f"0 on; got {self.name}"
             )
 
     @property
@@ -91,7 +98,9 @@ class LPOSS:
             )
         descriptors = keys.movedim(1, -1).flatten(0, 2)
         seeds = cosines.float().movedim(1, -1).flatten(0, 2)
-        graph = nearest_graph(descriptors, patch_centres(features, windows), self.neighbours, self.gamma, self.sigma)
+        graph = nearest_graph(
+            descriptors, patch_centres(features, windows), self.neighbours, self.gamma, self.sigma, self.power
+        )
         found = propagate(graph.neighbours, graph.degrees, seeds, self.alpha, self.steps, self.tolerance)
         found = (1 - self.alpha) * found
         return found.unflatten(0, (len(keys), *keys.shape[2:])).movedim(-1, 1).to(cosines.dtype)

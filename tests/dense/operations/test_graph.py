@@ -16,7 +16,7 @@ def dense(made):
     return made.neighbours(torch.eye(len(made.nearest)))
 
 
-def plain_graph(descriptors, places, count, gamma, sigma):
+def plain_graph(descriptors, places, count, gamma, sigma, power=1):
     """The same by loops, in double precision."""
     unit, places = F.normalize(descriptors.double(), dim=1), places.double()
     weights = torch.zeros(len(unit), len(unit), dtype=torch.float64)
@@ -24,7 +24,9 @@ def plain_graph(descriptors, places, count, gamma, sigma):
         cosines = unit @ one
         for j in cosines.argsort(descending=True)[:count].tolist():
             if i != j:
-                weights[i, j] = max(0, cosines[j]) ** gamma * torch.exp(-sigma * (places[i] - places[j]).norm())
+                weights[i, j] = max(0, cosines[j]) ** gamma * torch.exp(
+                    -sigma * (places[i] - places[j]).norm() ** power
+                )
     return weights + weights.T
 
 
@@ -37,6 +39,13 @@ def test_the_nearest_are_joined_both_ways(monkeypatch, count, at_once):
     expected = plain_graph(descriptors, places, count, 3, 0.01)
     torch.testing.assert_close(dense(made), expected.float(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(made.degrees[:, 0], expected.sum(1).float(), rtol=1e-4, atol=1e-6)
+
+
+def test_powers_of_cosines_and_distances():
+    descriptors, places = draw(12, 5), 10 * draw(12, 2, seed=1)
+    found = dense(nearest_graph(descriptors, places, 5, gamma=2, sigma=0.02, power=1.5))
+    expected = plain_graph(descriptors, places, 5, 2, 0.02, 1.5)
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-6)
 
 
 def test_scores_of_a_graph_are_the_solution_of_its_system():

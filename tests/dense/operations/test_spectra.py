@@ -25,8 +25,8 @@ def test_distances():
     for i in range(2):
         for j in range(3):
             longer = [*left[i].tolist(), 0, 0]
-            expected = sum(abs(a - b) for a, b in zip(longer, right[j].tolist(), strict=True)) / 2
-            assert float(found[i, j]) == pytest.approx(expected)
+            expected = sum((a - b) ** 2 for a, b in zip(longer, right[j].tolist(), strict=True)) / 2
+            assert float(found[i, j]) == pytest.approx(expected**0.5)
     assert ((found >= 0) & (found <= 1)).all()
 
 

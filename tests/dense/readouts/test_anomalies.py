@@ -167,6 +167,7 @@ def test_a_class_token_is_needed(blocks):
         ({"rule": "magic"}, "rule of outliers must be one of density, class-attention; got 'magic'"),
         ({"first": ["kq", "own"]}, r"terms of a pass are .* got \['kq', 'own'\] and \['gate', 'kk'\]"),
         ({"second": []}, r"terms of a pass are one or more"),
+        ({"summed": [True]}, r"are whole numbers of blocks; got \[None, None, True\]"),
         ({"neighbours": 0}, "outliers take one neighbour or more"),
         ({"share": 1.0}, "outliers take one neighbour or more"),
         ({"most": -1}, "outliers take one neighbour or more"),

@@ -35,7 +35,7 @@ def attended(keys, values, described, rank):
     described = (described - low) / (high - low) * (keys.max() - keys.min()) + keys.min()
     width = max(keys.shape[2], described.shape[2])
     spectra = [[spectrum(one, width) for one in maps] for maps in (keys, described)]
-    apart = torch.tensor([[float((a - b).abs().sum() / 2) for b in spectra[1]] for a in spectra[0]])
+    apart = torch.tensor([[float((a - b).norm() / 2**0.5) for b in spectra[1]] for a in spectra[0]])
     best = min(
         ((sum(1 - float(apart[i, j]) for i, j in enumerate(order)), order) for order in permutations(range(len(keys)))),
         key=lambda found: found[0],

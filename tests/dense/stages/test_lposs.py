@@ -68,7 +68,9 @@ def test_keys_are_needed():
         LPOSS()(cosines[:, :, :1], features, windows=PLAN.boxes)
 
 
-@pytest.mark.parametrize("wrong", [{"neighbours": 0}, {"steps": 0}, {"alpha": 1}, {"gamma": -1}, {"sigma": -0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"neighbours": 0}, {"steps": 0}, {"alpha": 1}, {"gamma": -1}, {"sigma": -0.1}, {"power": float("nan")}]
+)
 def test_settings_out_of_range(wrong):
     with pytest.raises(UsageError, match="lposs takes one neighbour or more"):
         LPOSS(**wrong)

@@ -1,0 +1,20 @@
+"""PAXRay-4, bones, 2 classes, of the multi-domain benchmark MESS; prepared by its own scripts.
+
+    python tools/test.py configs/mess_paxray_bones.py --model NAME --cfg-options data_root=data/mess
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.segmentation import *
+
+model.update(vocabulary="mess/paxray_bones")
+test_dataloader["dataset"].update(
+    vocabulary="mess/paxray_bones",
+    data_root="data/mess",
+    images="paxray_dataset/images_detectron2/test",
+    labels="paxray_dataset/annotations_detectron2/test/bones",
+    image_suffix=".png",
+    listed_by="labels",
+    cure="prepare them with: python -m mess.prepare_datasets.prepare_paxray, see `densevl datasets mess_paxray_bones`",
+)

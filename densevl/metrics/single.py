@@ -12,8 +12,6 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from densevl.core.errors import UsageError
-
 __all__ = ["SingleIoU"]
 
 
@@ -43,16 +41,11 @@ class SingleIoU:
         self.unions[label] += ((found | truth) & counted).sum().cpu()
 
     def mean(self, labels: Sequence[int] | None = None) -> float:
-        """Mean IoU in percent over the classes that were asked for.
+        """Mean IoU in percent over the classes that were asked for; nan where none of them was.
 
         Args:
             labels: classes that count; None for all.
-
-        Raises:
-            UsageError: where none of them was asked for.
         """
         chosen = torch.arange(len(self.unions)) if labels is None else torch.as_tensor(list(labels))
         asked = chosen[self.unions[chosen] > 0]
-        if not len(asked):
-            raise UsageError("IoU-single: none of the classes was asked for")
         return 100 * (self.intersections[asked] / self.unions[asked]).mean().item()

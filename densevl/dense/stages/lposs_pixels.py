@@ -14,7 +14,7 @@ No list of edges is made: an offset of the square at a time, a band of rows that
 has its weight once; for large images it is made anew in each step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import resized_size
+from densevl.core.geometry import Size, resized_size
 from densevl.dense.contracts import named
 from densevl.dense.operations.graph import propagate
 from densevl.dense.operations.lab import lab
@@ -163,18 +163,35 @@ class LPOSSPixels:
             scores: of each class or query.
             image: of the same size, RGB in [0, 1].
         """
-        size = (scores.shape[1], scores.shape[2])
-        few, pixels = scores.float(), image.float().to(scores.device)
+        return self.prepare(image.float().to(scores.device))(scores)
+
+    def prepare(self, image: Float[Tensor, "3 H W"]) -> Callable[[Float[Tensor, "k H W"]], Float[Tensor, "k H W"]]:
+        """The flow of an image, whose graph is made once for any number of scores.
+
+        Args:
+            image: RGB in [0, 1].
+        """
+        size = (image.shape[1], image.shape[2])
+        small = size
         if self.short_side is not None and min(size) > self.short_side:
             small = resized_size(size, self.short_side, max(size))
-            few, pixels = (
-                F.interpolate(each[None], small, mode="bilinear", align_corners=False, antialias=True)[0]
-                for each in (few, pixels)
-            )
-        spread = torch.tensor(SPREAD, device=pixels.device)[:, None, None]
-        graph = PixelGraph(lab(pixels) / spread, self.tau, self.reach)
-        found = propagate(graph.neighbours, graph.degrees, few, self.alpha, self.steps, self.tolerance, along=(1, 2))
-        found = (1 - self.alpha) * found
-        if found.shape != scores.shape:
-            found = F.interpolate(found[None], size, mode="bilinear", align_corners=False)[0]
-        return found.to(scores.dtype)
+        spread = torch.tensor(SPREAD, device=image.device)[:, None, None]
+        graph = PixelGraph(lab(_shrunk(image.float(), small)) / spread, self.tau, self.reach)
+        degrees = graph.degrees
+
+        def flow(scores: Float[Tensor, "k H W"]) -> Float[Tensor, "k H W"]:
+            few = _shrunk(scores.float(), small)
+            found = propagate(graph.neighbours, degrees, few, self.alpha, self.steps, self.tolerance, along=(1, 2))
+            found = (1 - self.alpha) * found
+            if small != size:
+                found = F.interpolate(found[None], size, mode="bilinear", align_corners=False)[0]
+            return found.to(scores.dtype)
+
+        return flow
+
+
+def _shrunk(values: Float[Tensor, "c H W"], size: Size) -> Float[Tensor, "c h w"]:
+    """Values on a smaller grid of pixels; the same where it is their own."""
+    if values.shape[1:] == size:
+        return values
+    return F.interpolate(values[None], size, mode="bilinear", align_corners=False, antialias=True)[0]

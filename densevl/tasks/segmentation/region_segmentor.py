@@ -304,9 +304,11 @@ class RegionSegmentor(nn.Module):
         masks = encoded.regions.masks
         if masks is None:
             raise UsageError("the regions have no masks, so nothing can be painted; give regions with masks")
-        classifier = classes
-        if isinstance(classes, TextEmbeddings):
-            classifier = self.dense.classifier.fit(classes, temperature=self.temperature)
+        classifier: Classifier = (
+            self.dense.classifier.fit(classes, temperature=self.temperature)
+            if isinstance(classes, TextEmbeddings)
+            else classes
+        )
         logits = region_logits(encoded.embeddings, classifier)
         sets, members = covering_sets(masks.to(logits.device))
         if self.overlap == "sum":

@@ -70,19 +70,18 @@ def blobs(masks: Bool[Tensor, "k h w"]) -> Int64[Tensor, "k h w"]:
         found = grown
 
 
-def majority(labels: Int[Tensor, "*m"], groups: Int[Tensor, "*m"], classes: int | None = None) -> Int64[Tensor, "*m"]:
+def majority(labels: Int[Tensor, "*m"], groups: Int[Tensor, "*m"]) -> Int64[Tensor, "*m"]:
     """The most frequent label of each member's group, the lowest of those that tie.
 
     Args:
         labels: from 0 on.
         groups: of each member, from 0 on; a member below 0 keeps its label.
-        classes: number of labels; None to count them.
     """
     flat, members = labels.flatten().long(), groups.flatten().long()
     voting = members >= 0
     if not voting.any():
         return labels.long()
-    count = int(flat.max()) + 1 if classes is None else classes
+    count = int(flat.max()) + 1
     kinds, places = members[voting].unique(return_inverse=True)
     votes = (places * count + flat[voting]).bincount(minlength=len(kinds) * count)
     winners = votes.unflatten(0, (len(kinds), count)).argmax(1)

@@ -101,7 +101,7 @@ class ResCLIPReadout:
         """Tokens of the block on the patch grid.
 
         Raises:
-            UsageError: where the last block pools.
+            UsageError: where the last block pools, or there are no texts or images.
         """
         if not is_residual(last.block):
             raise UsageError("the last block of this image tower pools; take readout=naclip")
@@ -109,8 +109,10 @@ class ResCLIPReadout:
         places = token_bias(last.grid, last.prefix, self.sigma, keys)
         crossed = self._crossed(last, values) if self.residual else None
         tokens = self._mixed(last, F.scaled_dot_product_attention(keys, keys, values, attn_mask=places), crossed)
-        if not self.feedback or last.texts is None or last.images is None or last.to_joint is None:
+        if not self.feedback:
             return tokens
+        if last.texts is None or last.images is None or last.to_joint is None:
+            raise UsageError("resclip reads images and texts for its feedback, and was given none; set feedback to 0")
         joint = last.to_joint(tokens.flatten(2).mT).mT.unflatten(2, last.grid)
         labels = [self._labels(*one, last.texts) for one in zip(joint, last.images, strict=True)]
         alike = feedback_of_labels(torch.stack(labels))

@@ -109,3 +109,6 @@ def test_bad_settings(tiny, settings, said):
 def test_texts_are_asked_for(tiny):
     with pytest.raises(UsageError, match="needs the texts while it encodes"):
         DenseEncoder(tiny, ResCLIPReadout((1,)))(images(tiny))
+    last = tiny.last_block(images(tiny), ResCLIPReadout((1,)).needs)
+    with pytest.raises(UsageError, match="reads images and texts for its feedback, and was given none"):
+        ResCLIPReadout((1,))(last)

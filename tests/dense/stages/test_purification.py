@@ -1,5 +1,7 @@
 """FreeCP against plain loops in double precision, and at its limits."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -170,3 +172,6 @@ def test_in_a_segmentor(dense):
     assert not set(dict(segmentor.named_parameters())) - {
         f"dense.{name}" for name, _ in segmentor.dense.named_parameters()
     }
+    for missing in ({"pixels": None}, {"encoder": None}):
+        with pytest.raises(UsageError, match="reads the image, which was encoded without it; encode it again"):
+            segmentor.label(replace(encoded, **missing), texts)

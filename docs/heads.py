@@ -1,4 +1,4 @@
-"""Make the pages of the dense heads: python docs/heads.py [--pictures].
+"""Make the pages of the dense heads: python docs/heads.py [--pictures [HEAD ...]].
 
 Texts come of `densevl/data/heads.json` and figures of `docs/heads/scenes.json`, which
 `python tools/table.py dense --json docs/heads/scenes.json` writes. Pictures are drawn with `--pictures` alone.
@@ -7,6 +7,7 @@ Texts come of `densevl/data/heads.json` and figures of `docs/heads/scenes.json`,
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -115,8 +116,8 @@ def written(cell: Any) -> str:
     return cell if isinstance(cell, str) else "–" if cell is None else f"{cell:.1f}"
 
 
-def draw() -> None:
-    """A scene as the mini model of each head labels it."""
+def draw(names: Sequence[str]) -> None:
+    """A scene as the mini model of each head labels it; of all heads where none is named."""
     import numpy as np
 
     import densevl
@@ -131,7 +132,7 @@ def draw() -> None:
     write_image(PICTURES / "scene.jpg", _enlarged(scene.image))
     write_image(PICTURES / "truth.png", _enlarged(palette[scene.labels]))
     for name, head in heads().items():
-        if head.mini:
+        if head.mini and (not names or name in names):
             found = densevl.load(head.mini, device="cpu").segment(scene.image, classes)
             wrong = np.where((found.labels == scene.labels)[..., None], RIGHT, WRONG).astype(np.uint8)
             write_image(PICTURES / f"{name}.png", beside([_enlarged(palette[found.labels]), _enlarged(wrong)]))
@@ -144,9 +145,10 @@ def _enlarged(picture: Any) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the pages of the dense heads.")
-    parser.add_argument("--pictures", action="store_true", help="draw the pictures, too")
-    if parser.parse_args().pictures:
-        draw()
+    parser.add_argument("--pictures", nargs="*", metavar="HEAD", help="draw pictures, too: of these heads, or of all")
+    names = parser.parse_args().pictures
+    if names is not None:
+        draw(names)
     for file, text in texts().items():
         file.write_text(text, encoding="utf-8")
 

@@ -6,9 +6,10 @@ import pytest
 from densevl.api.heads import BENCHMARKS, USUAL, heads
 from densevl.api.loading import load
 from densevl.api.models import default_model, model_entry, needed_weights
+from densevl.weights import weights_entry
 from densevl.weights.licences import terms
 
-PRACTICAL = ("fast",)
+PRACTICAL = ("fast", "best")
 
 
 @pytest.mark.parametrize("name", PRACTICAL)
@@ -34,6 +35,12 @@ def test_fast_is_the_strongest_of_one_encoder_alone() -> None:
     }
     first = max(means, key=lambda name: means[name])
     assert {**model_entry("fast").segmentor} == model_entry(first).segmentor
+
+
+def test_what_is_fetched_for_best_is_what_it_uses() -> None:
+    maker = model_entry("best").segmentor["mask_maker"]
+    assert maker["weights"] == weights_entry(maker["type"]).repository
+    assert {"clip-vit-b16-openai", "dino-vit-b8", "sam2"} == {one.name for one in needed_weights("best")}
 
 
 def test_the_default_is_what_it_was() -> None:

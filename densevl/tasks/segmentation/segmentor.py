@@ -24,21 +24,20 @@ from torch import Tensor, nn
 
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Classifier, ClassifierMethod, check_classifier
-from densevl.core.background import NEUTRAL, Background
+from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_bytes, to_tensor
-from densevl.core.readings import Reading
 from densevl.core.registry import build
 from densevl.core.understood import Understood
-from densevl.core.vocabulary import Vocabulary, templates
+from densevl.core.vocabulary import Vocabulary
 from densevl.dense.contracts import Readout
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
-from densevl.encoders.contracts import Encoder, KnowsClasses, Needs, TextSpace, understand
-from densevl.tasks.segmentation.contrast import apart, far
+from densevl.encoders.contracts import Encoder, KnowsClasses, Needs, TextSpace
 from densevl.tasks.segmentation.encoded import EncodedImage
+from densevl.tasks.segmentation.questions import Questions
 from densevl.tasks.segmentation.region_blend import RegionBlend
 from densevl.tasks.segmentation.region_maps import RegionMaps, joined
 from densevl.tasks.segmentation.scoring import Scoring
@@ -120,17 +119,21 @@ class Segmentor(nn.Module):
         self.scoring = Scoring(Stages(stages), average, normalise, upsampling)
         if upsampling == "direct" and window is not None:
             raise UsageError(f"upsampling=direct goes with whole images, window=None; got a window of {window}")
-        self.templates = templates
         self.short_side, self.long_side = short_side, long_side
         self.window, self.stride = window, stride
-        self.background = Background.parse(background)
-        self.single = self.background if background is not None else Background.parse(single)
+        own = Background.parse(background)
+        self.questions = Questions(
+            templates,
+            own,
+            own if background is not None else Background.parse(single),
+            finds_foreground=self.dense.finds_foreground,
+            tells_others=self.classifier.name.startswith("closed-set"),
+            averages_logits=average == "logits",
+        )
         self.temperature = self.dense.encoder.temperature if temperature is None else temperature
         self.average = average
         self.regions = RegionMaps(mask_maker, _who_reads_regions(self.dense, self.scoring.stages))
         self.window_batch = window_batch
-        for mode in (self.background, self.single):
-            self._check_background(mode)
         self.eval()
 
     @property
@@ -147,6 +150,16 @@ class Segmentor(nn.Module):
     def refiners(self) -> nn.ModuleList:
         """The modules that refine dense features."""
         return self.dense.refiners
+
+    @property
+    def templates(self) -> str:
+        """Name of the text templates."""
+        return self.questions.templates
+
+    @property
+    def background(self) -> Background:
+        """Background mode where :meth:`embed` is not told another."""
+        return self.questions.background
 
     @property
     def stages(self) -> Stages:
@@ -191,7 +204,7 @@ class Segmentor(nn.Module):
             "window": self.window,
             "stride": self.stride,
             "background": str(self.background),
-            "single": str(self.single),
+            "single": str(self.questions.single),
             "temperature": self.temperature,
             **self.scoring.protocol,
             "dtype": str(self.encoder.dtype).removeprefix("torch."),
@@ -339,38 +352,8 @@ class Segmentor(nn.Module):
             partly: the same.
             each: whether the vectors of each template are kept; None where the classifier reads them.
         """
-        mode, vocabulary = self._extended(vocabulary, background)
-        asked, understood = self._queries(encoder, vocabulary, mode)
-        if understood is not None:
-            understood.check_any() if partly else understood.check()
-            asked = understood.known
-        queries = [query for query, _ in asked]
-        vectors = encoder.embed_texts(queries, templates(self.templates))
-        if mode.mode == "contrast":
-            vocabulary, asked, vectors = _without_near(vocabulary, asked, vectors)
-            queries = [query for query, _ in asked]
-        apart = getattr(self.classifier, "reads_templates", False) if each is None else each
-        query_classes = torch.tensor([owner for _, owner in asked], device=vectors.device)
-        known = encoder.closed_set(queries) if isinstance(encoder, KnowsClasses) else None
-        if known is not None and mode.mode in ("literal", "others"):
-            known = replace(known, rest=vocabulary.background)
-        return TextEmbeddings(
-            vectors,
-            query_classes,
-            vocabulary,
-            encoder.model_id,
-            self.templates,
-            mode.threshold,
-            mode.delta,
-            known,
-            self._each(encoder, queries) if apart else None,
-        )
-
-    def _each(self, encoder: TextSpace, queries: Sequence[str]) -> Float[Tensor, "q t d"]:
-        """Unit vectors of each query in each template."""
-        around = templates(self.templates)
-        sentences = [template.replace("{}", query) for query in queries for template in around]
-        return encoder.embed_texts(sentences).unflatten(0, (len(queries), len(around)))
+        each = getattr(self.classifier, "reads_templates", False) if each is None else each
+        return self.questions.embed(encoder, vocabulary, background, partly, each)
 
     def understood(self, vocabulary: Vocabulary, background: Any = None) -> Understood | None:
         """How the encoder reads the queries of a vocabulary; None for one that takes any text.
@@ -379,10 +362,7 @@ class Segmentor(nn.Module):
             vocabulary: the classes.
             background: as :meth:`embed` takes it.
         """
-        mode = self.mode_of(vocabulary, background)
-        if mode.mode == "contrast":  # whose words nobody wrote
-            return self._queries(self.encoder, vocabulary, Background())[1]
-        return self._queries(self.encoder, mode.extend(vocabulary), mode)[1]
+        return self.questions.understood(self.encoder, vocabulary, background)
 
     def mode_of(self, vocabulary: Vocabulary, background: Any = None) -> Background:
         """The background mode that classes are embedded with.
@@ -394,55 +374,7 @@ class Segmentor(nn.Module):
         Raises:
             UsageError: where the model cannot do what the mode asks for.
         """
-        alone = len(vocabulary) == 1 and vocabulary.background is None
-        own = self.single if alone else self.background
-        mode = own if background is None else Background.parse(background)
-        if mode.mode == "contrast" and not mode.source:
-            mode = replace(mode, source=self.single.source or NEUTRAL)
-        self._check_background(mode)
-        return mode
-
-    def _extended(self, vocabulary: Vocabulary, background: Any) -> tuple[Background, Vocabulary]:
-        """The background mode, and the vocabulary with the background class that it asks for."""
-        mode = self.mode_of(vocabulary, background)
-        extended = mode.extend(vocabulary)
-        return mode, apart(extended) if mode.mode == "contrast" else extended
-
-    def _queries(
-        self, encoder: TextSpace, vocabulary: Vocabulary, mode: Background
-    ) -> tuple[Sequence[tuple[str, int]], Understood | None]:
-        """The queries with their classes, and how an encoder reads them that knows certain words.
-
-        To such an encoder the class "background" is everything that no query covers, and no word.
-        """
-        rest = mode.mode == "literal" and isinstance(encoder, KnowsClasses)
-        silent = vocabulary.background if rest or mode.mode in ("threshold", "others") else None
-        pairs = zip(vocabulary.queries, vocabulary.query_classes, strict=True)
-        asked = [pair for pair in pairs if pair[1] != silent]
-        if mode.mode == "contrast" and isinstance(encoder, KnowsClasses):  # nobody wrote these words
-            read = encoder.understand([query for query, _ in asked])
-            known = [
-                isinstance(one, Reading) or pair[1] != vocabulary.background
-                for pair, one in zip(asked, read, strict=True)
-            ]
-            asked = [pair for pair, there in zip(asked, known, strict=True) if there]
-        return asked, understand(encoder, asked, vocabulary.names)
-
-    def _check_background(self, mode: Background) -> None:
-        if mode.mode == "head" and not self.dense.finds_foreground:
-            raise UsageError(
-                "background mode `head` needs a model with a background head, such as dinoiser, and this one has none; "
-                "take that model, or another mode: literal, words, threshold:0.5"
-            )
-        if mode.mode == "others" and not self.classifier.name.startswith("closed-set"):
-            raise UsageError(
-                "background mode `others` needs a model that was trained to tell certain classes apart, such as photo; "
-                "take that model, or another mode: literal, words, threshold:0.5"
-            )
-        if mode.mode == "head" and self.average == "logits":
-            raise UsageError(
-                "background mode `head` marks probabilities of patches, which average=logits does not make"
-            )
+        return self.questions.mode_of(vocabulary, background)
 
     def _classifier(self, encoded: EncodedImage, classes: TextEmbeddings | Classifier) -> Classifier:
         """The classifier that scores the features of an image."""
@@ -528,21 +460,6 @@ class Segmentor(nn.Module):
 def _covered(features: DenseFeatures, plan: WindowPlan) -> WindowPlan:
     """The plan of the windows that features are of: the whole image where a readout made one map of all windows."""
     return plan if len(features.grid) == len(plan) else WindowPlan(plan.size, None)
-
-
-def _without_near(
-    vocabulary: Vocabulary, asked: Sequence[tuple[str, int]], vectors: Float[Tensor, "q d"]
-) -> tuple[Vocabulary, list[tuple[str, int]], Float[Tensor, "k d"]]:
-    """Classes, queries and vectors without the words of the background whose vectors are near to a class."""
-    behind = torch.tensor([owner == vocabulary.background for _, owner in asked], device=vectors.device)
-    name = vocabulary.names[vocabulary.background or 0]
-    named = torch.tensor([query == name for query, _ in asked], device=vectors.device)
-    kept = ~behind | named
-    words = behind & ~named
-    kept[words] = far(vectors[words], vectors[~behind])
-    left = [pair for pair, there in zip(asked, kept.tolist(), strict=True) if there]
-    of_background = [query for query, owner in left if owner == vocabulary.background and query != name]
-    return vocabulary.with_background((name, *of_background)), left, vectors[kept]
 
 
 def _who_reads_regions(dense: DenseEncoder, stages: Stages) -> str | None:

@@ -18,9 +18,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, metavar="DIR", help="pictures, for a table that measures on some")
     parser.add_argument("--models", nargs="+", default=(), metavar="NAME", help="for a table that compares models")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument(
-        "--protocol", metavar="NAME", help="benchmarks: own (default), none, or a published one for all"
-    )
+    parser.add_argument("--protocol", metavar="NAME", help="benchmarks: own (default), none, or a published one")
     parser.add_argument("--sets", nargs="+", metavar="CONFIG", help="benchmarks: data sets (default: the usual eight)")
     parser.add_argument("--weights", metavar="NAME", help="benchmarks: of all encoders, such as random:0")
     parser.add_argument("--limit", type=int, metavar="N", help="benchmarks: the first N images of each set alone")
@@ -28,8 +26,7 @@ def main() -> int:
     args = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     target = args.pop("json", None)
     try:
-        table = measure(**args)
-        print(table)
+        print(table := measure(**args))
         if target is not None:
             with atomic_write(target) as file:
                 file.write_text(json.dumps(table.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

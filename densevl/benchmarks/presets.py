@@ -6,7 +6,7 @@ is the protocol's own, on weights that it is published with, and every setting i
 mix, and the report names what is mixed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,8 @@ from densevl.api.models import model_entry, named_model
 from densevl.api.protocols import Protocol, protocol, protocol_names
 from densevl.core.background import Background
 from densevl.core.errors import UsageError
-from densevl.tasks.segmentation.stages import Stages
+from densevl.core.registry import build
+from densevl.dense.stages import STAGES
 
 __all__ = ["OWN", "Preset", "own_protocol"]
 
@@ -43,6 +44,7 @@ class Preset:
         queries: the vocabulary whose words are asked for the classes; None for that of the data set.
         head: changes of the head, by dotted path; none for another's.
         changed: options by hand that stand in the place of the protocol's, or change the head.
+        parts: kinds of the stages that are part of the head.
     """
 
     protocol: Protocol
@@ -52,6 +54,7 @@ class Preset:
     queries: str | None = None
     head: Mapping[str, Any] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, model: Any, data: str, options: Mapping[str, Any] | None = None) -> "Preset":
@@ -76,7 +79,7 @@ class Preset:
                 f"{', '.join(protocol_names())}"
             )
         found = protocol(own if name == OWN and own is not None else name)
-        settings, kept = found.of_set(data), entry.segmentor.get("stages", [])
+        settings, kept, parts = found.of_set(data), entry.segmentor.get("stages", []), []
         if "stages" in settings:
             own_to_it = {*FINISHING, *map(_kind, [*found.settings.get("stages", ()), *settings["stages"]])}
             parts = [stage for stage in kept if _kind(stage) not in own_to_it]
@@ -90,6 +93,7 @@ class Preset:
             found.queries(data),
             found.head(data) if found.name == own else {},
             tuple(sorted(key for key in by_hand if key.partition(".")[0] not in AROUND)),
+            tuple(map(_kind, parts)),
         )
 
     def lay(self, config: Config) -> None:
@@ -123,8 +127,8 @@ class Preset:
         if self.data not in self.protocol.sets:
             reasons.append(f"the data set {self.data}, which it is not published on")
         for name, wanted in self.settings.items():
-            expected = _plain(name, wanted)
-            if name in found and found[name] != expected:
+            expected = _plain(name, wanted, self.parts)
+            if name in found and not _same(found[name], expected):
                 reasons.append(f"{name} {_shown(found[name])} in the place of {_shown(expected)}")
         if found.get("queries") != self.queries:
             reasons.append(f"the words of {found.get('queries', 'the data set')} in the place of {self.queries}")
@@ -144,11 +148,19 @@ def _kind(stage: Any) -> Any:
     return stage.get("type") if isinstance(stage, Mapping) else stage
 
 
-def _plain(name: str, value: Any) -> Any:
-    """A setting as a segmentor's protocol shows it."""
+def _plain(name: str, value: Any, parts: Sequence[str]) -> Any:
+    """A setting as a segmentor's protocol shows it; of a stage that is part of the head its kind alone."""
     if name == "stages":
-        return Stages(value).names
+        return [_kind(one) if _kind(one) in parts else build(STAGES, one).name for one in value]
     return str(Background.parse(value)) if name == "background" else value
+
+
+def _same(found: Any, expected: Any) -> bool:
+    """Equal settings; names of stages may be kinds."""
+    if not isinstance(expected, list):
+        return bool(found == expected)
+    pairs = zip(found, expected, strict=False)
+    return len(found) == len(expected) and all(one == kind or str(one).partition("(")[0] == kind for one, kind in pairs)
 
 
 def _shown(value: Any) -> str:

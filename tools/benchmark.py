@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from densevl.benchmarks.speed import run_benchmark
 from densevl.core.errors import DensevlError
 
 
@@ -17,24 +18,22 @@ def main() -> None:
     parser.add_argument("--images", metavar="FOLDER", help="image files in the place of drawn scenes")
     parser.add_argument("--count", type=int, metavar="N", help="images, or regions for visual-prompts and refer")
     parser.add_argument("--counts", type=int, nargs="+", metavar="N", help="regions: numbers of regions (1 10 100)")
-    parser.add_argument("--repetitions", type=int, metavar="N")
-    parser.add_argument("--window", type=int, metavar="PIXELS")
-    parser.add_argument("--stride", type=int, metavar="PIXELS")
+    for name, unit in (("repetitions", "N"), ("window", "PIXELS"), ("stride", "PIXELS")):
+        parser.add_argument(f"--{name}", type=int, metavar=unit)
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "both"])
     parser.add_argument("--device", help="cpu, cuda, …")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--sweep", metavar="PNG", help="measure several numbers of classes and sizes; draw a chart")
     parser.add_argument("--batches", metavar="1,4,16", help="measure whole batches, without the plain implementation")
-    parser.add_argument("--compiled", action="store_const", const=True, help="with --batches: through torch.compile")
-    parser.add_argument("--prompts", nargs="+", metavar="NAME", help="visual-prompts: drawn on one canvas")
+    parser.add_argument("--compiled", action="store_true", default=None, help="with --batches: by torch.compile")
     parser.add_argument("--short-side", type=int, metavar="PIXELS", help="visual-prompts: of marked images (384)")
+    parser.add_argument("--prompts", nargs="+", metavar="NAME", help="visual-prompts: drawn on one canvas")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="refer: measured in turn (fgvp fgvp-b16)")
     parser.add_argument("--readouts", nargs="+", metavar="NAME", help="heads: measured beside maskclip (all)")
     parser.add_argument("--arch", help="regions, heads: of the CLIP, by its name in open_clip, or mini-clip (ViT-B-16)")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
-        from densevl.benchmarks.speed import run_benchmark
-
-        print(run_benchmark(**{name: value for name, value in vars(parser.parse_args()).items() if value is not None}))
+        print(run_benchmark(**given))
     except DensevlError as error:
         parser.exit(2, f"error: {error}\n")
 

@@ -106,8 +106,7 @@ def _change(model: str, config: dict[str, Any], name: str, value: Any) -> set[st
         new = named_config(first, value)
         if isinstance(new, dict) and "type" in new:
             _ = arguments_of(REGISTRIES[first], new["type"])  # an unknown name is said now, not when it is built
-        holders = [member for member in _members(config) if first in member.arguments and member.path in COMPONENTS]
-        for holder in holders:
+        for holder in [member for member in _members(config) if _holds(member, first)]:
             holder.settings[first] = deepcopy(new)
         config[first] = new
         return {first}
@@ -132,6 +131,13 @@ def _change(model: str, config: dict[str, Any], name: str, value: Any) -> set[st
     for holder in holders:
         _set(holder, [first, *rest], value, name)
     return {holder.path.partition(".")[0] for holder in holders}
+
+
+def _holds(member: _Member, component: str) -> bool:
+    """Whether a component is part of a member, too; of a dense segmentor only where it has one, which reads it."""
+    dense = member.path == "segmentor" and member.settings.get("type", "dense") == "dense"
+    takes = component in (member.settings if dense else member.arguments)
+    return takes and member.path in COMPONENTS
 
 
 def _set(holder: _Member, keys: list[str], value: Any, name: str) -> None:
@@ -196,12 +202,23 @@ def _follow_random(settings: dict[str, Any], weights: str) -> None:
     if random_seed(weights) is None:
         return
     for part in (settings.get("readout"), *settings.get("refiners", ()), *settings.get("stages", ())):
-        guide = part.get("guide") if isinstance(part, dict) else None
-        if isinstance(guide, dict) and guide.get("weights") in weights_table():
-            guide.update(_other_weights(GUIDES, guide, weights))
+        guides = (part.get("guide"), part.get("sam")) if isinstance(part, dict) else ()
+        for guide in guides:
+            if isinstance(guide, dict) and guide.get("weights") in weights_table():
+                guide.update(_other_weights(GUIDES, guide, weights))
     for refiner in settings.get("refiners", ()):
         if isinstance(refiner, dict) and "weights" in refiner:
             refiner["weights"] = weights
+    if "stages" in settings:
+        prompts = {"type": "sam-prompts", "weights": weights}
+        settings["stages"] = [
+            {**stage, **prompts}
+            if isinstance(stage, dict) and stage.get("type") == "sam-prompts"
+            else prompts
+            if stage == "sam-prompts"
+            else stage
+            for stage in settings["stages"]
+        ]
     below = [settings, settings.get("embedder")]
     for one in below:
         if isinstance(one, dict) and one.get("type") == "prompter":

@@ -9,7 +9,7 @@ from densevl.classifiers import CLASSIFIERS, KINDS
 from densevl.core.registry import build
 
 PAGE = (ROOT / "docs" / "guides" / "teaching-methods.md").read_text(encoding="utf-8")
-ELSEWHERE = {"closed-set"}
+ELSEWHERE = {"closed-set", "floss"}
 """Methods that learn from no example of the user, on pages of their own."""
 
 

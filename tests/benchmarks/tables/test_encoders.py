@@ -122,5 +122,5 @@ def test_captions_that_are_no_list(data, tmp_path):
 def test_unknown_names_and_tables_that_compare_nothing():
     with pytest.raises(UsageError, match="model 'mini-clop' is unknown; did you mean"):
         measure("encoders", 1, models=["mini-clip", "mini-clop"])
-    with pytest.raises(UsageError, match="models: they are compared by dense, encoders"):
+    with pytest.raises(UsageError, match="models: they are compared by benchmarks, dense, encoders"):
         measure("dinoiser", 1, models=["mini-clip"])

@@ -284,7 +284,7 @@ def test_offline_reaches_every_part(monkeypatch):
         raise WeightsError("absent")
 
     monkeypatch.delenv("DENSEVL_OFFLINE")
-    monkeypatch.setattr("densevl.regions.mask_makers.sam.open_weights", absent)
+    monkeypatch.setattr("densevl.encoders.sam.model.open_weights", absent)
     mini = {"type": "clip", "weights": "mini-clip"}
     maker = {"type": "cached", "maker": {"type": "sam", "weights": "sam-vit-b"}}
     pooling = {"type": "mask-pooling", "refiners": [{"type": "dinoiser", "weights": "mini-dinoiser"}]}

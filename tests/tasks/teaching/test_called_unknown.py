@@ -15,7 +15,7 @@ from densevl.datasets.examples import Example
 from densevl.tasks.teaching.fitting import fit_head
 from densevl.tasks.teaching.supporting import with_evidence
 
-METHODS = sorted(set(CLASSIFIERS.rows) - {"closed-set", "text"})
+METHODS = sorted(set(CLASSIFIERS.rows) - {"closed-set", "floss", "text"})
 KINDS, WIDTH, VIEWS, SHARE = 4, 12, 3, 0.1
 SUMMING = ["gda", "gda-prior"]
 

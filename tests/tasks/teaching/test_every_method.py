@@ -8,7 +8,7 @@ from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.classes import Classes
 from densevl.tasks.teaching.fitting import fit_head
 
-METHODS = sorted(set(CLASSIFIERS.rows) - {"closed-set", "text"})
+METHODS = sorted(set(CLASSIFIERS.rows) - {"closed-set", "floss", "text"})
 TAKES_CAPTIONS = "caps-adapter"
 
 

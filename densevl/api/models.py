@@ -274,9 +274,15 @@ def _extended(rows: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _named_weights(config: Any) -> Iterator[str]:
-    """Names of the weights table anywhere in a config."""
+    """Names of the weights table anywhere in a config; a type of the same name stands for its own repository alone."""
     if isinstance(config, str) and config in weights_table():
         yield config
-    elif isinstance(config, Mapping | list):
-        for value in config.values() if isinstance(config, Mapping) else config:
+    elif isinstance(config, Mapping):
+        kind, weights = config.get("type"), config.get("weights")
+        elsewhere = kind in weights_table() and weights not in (None, weights_table()[str(kind)].repository)
+        for key, value in config.items():
+            if not (key == "type" and elsewhere):
+                yield from _named_weights(value)
+    elif isinstance(config, list):
+        for value in config:
             yield from _named_weights(value)

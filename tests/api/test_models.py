@@ -188,3 +188,8 @@ def test_listing_models_loads_nothing_heavy() -> None:
     code = "import sys, densevl.api.models as m; m.models(); print({'torch', 'mmengine', 'cv2'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+def test_weights_of_a_type_are_its_own_repository():
+    assert "sam2" in model_entry("best").weights
+    assert "sam2" not in model_entry("corrclip").weights  # SAM 2.1 Large, which the table does not have

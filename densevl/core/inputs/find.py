@@ -71,7 +71,7 @@ def find_inputs(
         for item, names in named:
             found.setdefault(item.place, (item, names))
     if missing:
-        raise UsageError("; ".join(missing))
+        raise UsageError("; ".join(missing) + _texts_apart(arguments, bool(found)))
     relatives = distinct_names([names for _, names in found.values()])
     return [replace(item, relative=relative) for (item, _), relative in zip(found.values(), relatives, strict=True)]
 
@@ -117,6 +117,13 @@ def _online(url: str, offline: bool) -> str:
     if is_archive(path) or is_video(path):
         raise UsageError(f"{url} is no image; fetch it and name the file: only images are read from the web")
     return url
+
+
+def _texts_apart(arguments: Sequence[str | os.PathLike[str]], found: bool) -> str:
+    """The cure where somebody wrote texts one by one behind an image."""
+    behind = [os.fspath(argument) for argument in arguments[1:]]
+    words = [one for one in behind if not (os.path.lexists(one) or os.path.splitext(one)[1] or os.sep in one)]
+    return f'; texts go together in one argument, as in "{words[0]}, …"' if found and words else ""
 
 
 class _Finder:

@@ -155,3 +155,15 @@ def test_archives_on_the_web_are_not_read():
 def test_all_that_is_missing_is_named_at_once():
     with pytest.raises(UsageError, match=r"none\.png.*none\.tar"):
         find_inputs(["none.png", "photos", "none.tar"])
+
+
+def test_texts_that_were_written_one_by_one_go_together(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UsageError, match=r"no such file or folder: 'red cat'; texts go together in one argument, as in"
+    ):
+        find_inputs(["photo.png", "red cat"])
+    for arguments in (["photo.png", "other.png"], ["photo.png", "folder/other"], ["nowhere", "cat"]):
+        with pytest.raises(UsageError, match=r"^[^;]*(; no such[^;]*)?$"):
+            find_inputs(arguments)

@@ -94,7 +94,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
         mean, cost = _summary(board, name)
         cells: list[Cell] = [_protocol(board, name)]
         cells += [_cell(board.results.get((name, data))) for data in board.sets]
-        rows.append((name, [*cells, mean, cost]))
+        rows.append((name, [*cells, mean, f"{cost:.2g}".replace("nan", "–")]))
     titles = [BENCHMARKS.get(data, data) for data in board.sets]
     return Table(("mIoU", "protocol", *titles, "mean", "images / s"), rows, "\n\n".join(_notes(board)))
 

@@ -22,6 +22,7 @@ __all__ = [
     "ClassifierMethod",
     "Examples",
     "LinearClassifier",
+    "MergedClassifier",
     "SumClassifier",
     "check_classifier",
     "check_examples",
@@ -99,6 +100,19 @@ class Examples(NamedTuple):
             things=of(self.things),
             captions=of(self.captions),
         )
+
+
+@runtime_checkable
+class MergedClassifier(Classifier, Protocol):
+    """A classifier of several, whose probabilities are merged where each has been scored by itself."""
+
+    def merged(self, probabilities: Callable[[Classifier], Float[Tensor, "*n k"]], /) -> Float[Tensor, "*n k"]:
+        """Merged probabilities.
+
+        Args:
+            probabilities: of the classes, by one of the classifiers.
+        """
+        ...
 
 
 @runtime_checkable

@@ -1,6 +1,7 @@
 """An image as a segmentor has encoded it, and how values of its patches come to its pixels."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class EncodedImage:
         """What the image looks like in short, the mean over its windows; None where the features do not say it."""
         return None if self.features.summary is None else self.features.summary.mean(0)
 
-    @property
+    @cached_property
     def as_given(self) -> Float32[Tensor, "3 H W"] | None:
         """The image at its pixels as given, resized back from what the encoder saw; None where none of it was kept."""
         if self.pixels is None:

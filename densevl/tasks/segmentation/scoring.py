@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from densevl.classifiers.contracts import Classifier
-from densevl.classifiers.floss import FlossClassifier
+from densevl.classifiers.contracts import Classifier, MergedClassifier
 from densevl.classifiers.text import TextClassifier, grid_logits
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
@@ -73,7 +72,7 @@ class Scoring(nn.Module):
 
     def probabilities(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "n k h w"]:
         """Probabilities of classes on the patch grid of every window, behind the stages of patches."""
-        if isinstance(classifier, FlossClassifier):
+        if isinstance(classifier, MergedClassifier):
             merged = classifier.merged(lambda one: self._at_patches(encoded, one).movedim(1, -1))
             result = merged.movedim(-1, 1)
         else:
@@ -114,7 +113,7 @@ class Scoring(nn.Module):
 
     def of_logits(self, encoded: EncodedImage, classifier: Classifier) -> Float32[Tensor, "k H W"]:
         """Probabilities of the classes at the pixels, where logits are averaged; experts are merged there."""
-        if isinstance(classifier, FlossClassifier):
+        if isinstance(classifier, MergedClassifier):
             return classifier.merged(lambda one: self.of_logits(encoded, one).movedim(0, -1)).movedim(-1, 0)
         texts = getattr(classifier, "texts", None)
         drawn, stages = self._before_pixels(encoded, self._query_scores(encoded, classifier), texts)
@@ -133,7 +132,7 @@ class Scoring(nn.Module):
 
         Where each class is scored by itself, they are looked at a few at a time, and memory does not grow with them.
         """
-        alone = getattr(classifier, "sigmoid", False) or isinstance(classifier, FlossClassifier)
+        alone = getattr(classifier, "sigmoid", False) or isinstance(classifier, MergedClassifier)
         if alone or self.stages.of_pixel_probabilities or not self.stages.class_by_class:
             best, labels = self.of_logits(encoded, classifier).max(dim=0)
             return labels, best

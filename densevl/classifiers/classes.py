@@ -5,6 +5,7 @@ The file is safetensors: numbers by name, and a header that any text viewer show
     format    "densevl classes 1"
     classes   the vocabulary: names and synonyms, the background, colours
     model     what loads the model that was taught
+    delta     what tuning learnt inside the encoder of the model, where something was; see :mod:`densevl.core.delta`
     heads     of each head its kind, its space, its model_id; method, settings, shots, seed, examples, held-out figures
 
 A *head* tells the classes apart by one kind of vectors: ``regions`` by those of boxes and masks, ``pixels`` by those of
@@ -30,6 +31,7 @@ from densevl.classifiers.evidence import Evidence
 from densevl.classifiers.stored import restored, stored
 from densevl.classifiers.sums import Sums
 from densevl.classifiers.unknown import Known, OpenClassifier, with_unknown
+from densevl.core.delta import Delta
 from densevl.core.errors import UsageError, WeightsError, shortened
 from densevl.core.files import atomic_write, parse_json
 from densevl.core.tensor_bytes import tensor_bytes
@@ -100,6 +102,7 @@ class Classes:
         vocabulary: their names and synonyms.
         heads: by name, one or more of :data:`HEADS`.
         model: what loads the model that was taught, such as ``{"name": "mini"}``.
+        delta: what tuning learnt inside its encoder; None where nothing was tuned.
 
     Raises:
         UsageError: where there is no head, or a head has other classes.
@@ -108,6 +111,7 @@ class Classes:
     vocabulary: Vocabulary
     heads: Mapping[str, Head]
     model: Mapping[str, Any] = field(default_factory=dict)
+    delta: Delta | None = None
 
     def __post_init__(self) -> None:
         if not self.heads or not set(self.heads) <= set(HEADS):
@@ -221,6 +225,9 @@ class Classes:
         }
         header = {"classes": words, "model": dict(self.model), "heads": heads}
         texts = {name: json.dumps(value, ensure_ascii=False) for name, value in header.items()}
+        if self.delta is not None:
+            tensors.update(self.delta.flat)
+            texts["delta"] = self.delta.header
         return tensor_bytes(tensors, {"format": f"{FORMAT} {VERSION}", **texts})
 
     def save(self, path: str | Path) -> None:
@@ -300,4 +307,5 @@ def _read(cls: type[Classes], texts: Mapping[str, str], tensors: Mapping[str, Te
             evidence = Evidence(images=tuple(head["images"]), **{key: own[f"evidence.{key}"] for key in EVIDENCE})
             evidence.check(len(vocabulary), head["dim"])
         found[name] = Head(classifier, head["dim"], sums, head["facts"], evidence)
-    return cls(vocabulary, found, model)
+    delta = Delta.from_file(texts["delta"], tensors) if "delta" in texts else None
+    return cls(vocabulary, found, model, delta)

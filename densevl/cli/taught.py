@@ -34,9 +34,11 @@ def take_model_of(options: argparse.Namespace) -> None:
     if options.model is not None or path is None or not is_tensor_file(path):
         return
     try:
-        model = parse_json(header_texts(path).get("model", "{}"))
+        texts = header_texts(path)
+        model, delta = parse_json(texts.get("model", "{}")), parse_json(texts.get("delta", "{}"))
         options.model, options.weights = model.get("name"), options.weights or model.get("weights")
-        options.changes = {**model.get("changes", {}), **options.changes}
+        tuned = {"encoder.delta": str(path)} if delta.get("images") else {}
+        options.changes = {**model.get("changes", {}), **tuned, **options.changes}
     except (ValueError, AttributeError, TypeError):
         raise WeightsError(f"{path} is damaged: no model is named in it; teach the classes anew") from None
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Extent, Size
+from densevl.core.gradients import frozen
 from densevl.core.registry import build
 from densevl.dense.contracts import Read, Readout, Refiner
 from densevl.dense.operations.regions import stitch, within
@@ -109,7 +110,7 @@ class DenseEncoder(nn.Module):
             "border": self.border,
         }
 
-    @torch.no_grad()
+    @frozen
     def last_block(self, images: Float[Tensor, "b 3 H W"], needs: Needs = NOTHING) -> LastBlock:
         """The last block of images of one size, as a readout gets it but for windows and texts.
 
@@ -119,7 +120,7 @@ class DenseEncoder(nn.Module):
         """
         return _last_block(self.encoder, images, needs, self.positions, self.border)[0]
 
-    @torch.no_grad()
+    @frozen
     def forward(
         self,
         images: Float[Tensor, "b 3 H W"],
@@ -161,7 +162,7 @@ class DenseEncoder(nn.Module):
             features = refiner(features, images if refiner.needs.images else None)
         return replace(features, maps={})
 
-    @torch.no_grad()
+    @frozen
     def summarise(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c"]:
         """The summaries of images of one size that :meth:`forward` puts into their features, and nothing else.
 
@@ -195,7 +196,7 @@ def _of_width(refiner: Any, width: int) -> Any:
     return {"width": width, **refiner} if drawn else refiner
 
 
-@torch.no_grad()
+@frozen
 def read_dense(
     encoder: Encoder,
     images: Float[Tensor, "b 3 H W"],

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from densevl.core.attention import TAPS, Block, run_block
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
+from densevl.core.gradients import frozen
 from densevl.core.images import normalise
 from densevl.encoders.contracts import NOTHING, ConvolutionalTower, ImageTower, LastBlock, Needs
 from densevl.encoders.images import check_images, fit, whole_patches
@@ -89,7 +90,7 @@ class WholeImageEncoder(nn.Module):
         """Dtype of the weights of the image tower."""
         return next(self.model.visual.parameters()).dtype
 
-    @torch.no_grad()
+    @frozen
     def embed_images(self, images: Float[Tensor, "b 3 H W"], mode: str | None = None) -> Float32[Tensor, "b d"]:
         """Embed whole images as unit vectors.
 
@@ -107,7 +108,7 @@ class WholeImageEncoder(nn.Module):
     def _embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         return self.model.encode_image(images.to(self.dtype))
 
-    @torch.no_grad()
+    @frozen
     def embed_texts(self, texts: Sequence[str], templates: Sequence[str] = ("{}",)) -> Float32[Tensor, "q d"]:
         """Embed texts as unit vectors: each template's embedding normalised, averaged, normalised again.
 
@@ -178,7 +179,7 @@ class CLIPEncoder(WholeImageEncoder):
         self.image = image
         self.patch_size, self.width, self.depth = image.patch_size, image.width, image.depth
 
-    @torch.no_grad()
+    @frozen
     def last_block(
         self,
         images: Float[Tensor, "b 3 H W"],
@@ -216,7 +217,7 @@ class CLIPEncoder(WholeImageEncoder):
             pool=self.image.pool,
         )
 
-    @torch.no_grad()
+    @frozen
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """Each token behind the last block by itself in the joint space, not normalised.
 
@@ -225,7 +226,7 @@ class CLIPEncoder(WholeImageEncoder):
         """
         return self.image.to_joint(tokens)
 
-    @torch.no_grad()
+    @frozen
     def maps(self, images: Float[Tensor, "b 3 H W"], names: Sequence[str]) -> dict[str, Tensor]:
         """Maps of earlier blocks alone, as :meth:`last_block` gives them; no block behind the last of them is run.
 
@@ -238,7 +239,7 @@ class CLIPEncoder(WholeImageEncoder):
         """
         return self._run(images, max(self._wanted(names)) + 1, names)[3]
 
-    @torch.no_grad()
+    @frozen
     def tokens(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """The output of the last block for each patch, before pooling, the last normalisation and the projection.
 

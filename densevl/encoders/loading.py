@@ -51,6 +51,7 @@ def build_clip(
     like: str | None = None,
     text_cache: bool = True,
     whole: bool = False,
+    delta: str | Path | None = None,
 ) -> Any:
     """An encoder of images, patches and texts in float32 on the CPU, for inference.
 
@@ -76,6 +77,8 @@ def build_clip(
             as the architecture, the mean and the tokenizer.
         text_cache: keep text embeddings on disk.
         whole: embed whole images alone, which every image tower of open_clip can do.
+        delta: a file of what tuning learnt in this encoder, such as the classes that ``densevl tune`` wrote; None for
+            the encoder as it is.
 
     Returns:
         A :class:`densevl.encoders.clip.CLIPEncoder`, or where whole images are enough its base.
@@ -86,7 +89,7 @@ def build_clip(
     """
     seed = random_seed(weights)
     if seed is not None:
-        return build_random_clip(arch or "ViT-B-16", seed, whole)
+        return _tuned(build_random_clip(arch or "ViT-B-16", seed, whole), delta)
     mean, std = channels(mean, std)
     given = {"mean": mean, "std": std, "resize": resize, "interpolation": interpolation}
     opened = open_weights(weights, offline)
@@ -119,7 +122,7 @@ def build_clip(
         **(usual | changed),
     )
     encoder.arch = arch
-    return encoder.eval().requires_grad_(False)
+    return _tuned(encoder.eval().requires_grad_(False), delta)
 
 
 def build_whole_clip(weights: str | Path, arch: Arch | None = None, **settings: Any) -> WholeImageEncoder:
@@ -167,6 +170,22 @@ def build_random_clip(arch: Arch = "ViT-B-16", seed: int = 0, whole: bool = Fals
     encoder = kind(model.eval().requires_grad_(False), tokenizer, model_id=f"{name}@random:{seed}")
     encoder.arch = arch
     return encoder
+
+
+def _tuned(encoder: WholeImageEncoder, delta: str | Path | None) -> WholeImageEncoder:
+    """The encoder, with what tuning learnt in it where a delta is named.
+
+    Raises:
+        UsageError: where the delta is of another encoder, or this one embeds whole images alone.
+        WeightsError: where the file is damaged.
+    """
+    if delta is None:
+        return encoder
+    from densevl.encoders.tuning.attached import attached
+
+    if not isinstance(encoder, CLIPEncoder):
+        raise UsageError(f"the delta {delta} is of an encoder of patches, and this one embeds whole images alone")
+    return attached(encoder, delta)
 
 
 def _preparation(row: WeightsEntry | None, found: Layout, similar: WeightsEntry | None) -> dict[str, Any]:

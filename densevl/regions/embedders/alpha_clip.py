@@ -18,6 +18,7 @@ from torchvision.transforms.functional import InterpolationMode, resize
 from tqdm import tqdm
 
 from densevl.core.errors import UsageError
+from densevl.core.gradients import frozen
 from densevl.core.images import normalise
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
@@ -65,7 +66,7 @@ class AlphaRegions(nn.Module, RegionEmbedder):
         """Everything that decides a vector, for reports: JSON values only."""
         return {"type": "alpha-clip", "encoder": self.encoder.model_id, "use_masks": self.use_masks}
 
-    @torch.no_grad()
+    @frozen
     def embed(self, image: UInt8[np.ndarray, "H W 3"], regions: Regions) -> RegionEmbeddings:
         """Embed the regions of an image.
 

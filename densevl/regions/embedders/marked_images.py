@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from densevl.core.errors import UsageError
+from densevl.core.gradients import frozen
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
@@ -92,7 +93,7 @@ class MarkedImages(nn.Module, RegionEmbedder):
             **({} if self.mode == "squash" else {"mode": self.mode}),
         }
 
-    @torch.no_grad()
+    @frozen
     def embed(self, image: UInt8[np.ndarray, "H W 3"], regions: Regions) -> RegionEmbeddings:
         """Embed the regions of an image.
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
 from densevl.core.geometry import Size, bin_coverage, resized_size
+from densevl.core.gradients import frozen
 from densevl.core.images import resize_image
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.dense.encoder import DenseEncoder
@@ -87,7 +88,7 @@ class MaskPooling(nn.Module, RegionEmbedder):
             raise UsageError(f"the regions belong to an image of {regions.size}; this one is {image.shape[:2]}")
         return self.pool(self.encode(image), regions)
 
-    @torch.no_grad()
+    @frozen
     def encode(self, image: UInt8[np.ndarray, "H W 3"]) -> DenseFeatures:
         """Dense features of an image, from which any regions can be pooled later."""
         if self.short_side is not None:
@@ -95,7 +96,7 @@ class MaskPooling(nn.Module, RegionEmbedder):
         pixels = on_device(torch.from_numpy(image).permute(2, 0, 1)[None], self.dense.device)
         return self.dense(pixels)
 
-    @torch.no_grad()
+    @frozen
     def pool(self, features: DenseFeatures, regions: Regions) -> RegionEmbeddings:
         """Embed regions of an encoded image."""
         grid = F.normalize(features.grid[0].float(), dim=0)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings, check_same_model
 from densevl.core.geometry import Size, _shrink, fit_square, mask_coverage
+from densevl.core.gradients import frozen
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders.embedder import device_of, on_device
@@ -104,7 +105,7 @@ class PromptableCLIP(nn.Module):
         """Whole images as the encoder embeds them."""
         return self.encoder.embed_images(images, mode)
 
-    @torch.no_grad()
+    @frozen
     def encode(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> EncodedImages:
         """One pass of the ViT over images of any sizes."""
         device = device_of(self.encoder)
@@ -113,7 +114,7 @@ class PromptableCLIP(nn.Module):
         sizes = tuple((int(image.shape[0]), int(image.shape[1])) for image in images)
         return EncodedImages(grid.to(self.prompter.kinds.dtype), sizes, self.model_id)
 
-    @torch.no_grad()
+    @frozen
     def embed(self, encoded: EncodedImages, regions: Sequence[Regions], hint: str = "box") -> list[RegionEmbeddings]:
         """Embed regions of each image.
 
@@ -134,7 +135,7 @@ class PromptableCLIP(nn.Module):
             hints = self.prompter.boxes(_padded([self._scaled(r.boxes, r.size, encoded) for r in regions]))
         return self._cut(self.prompter(encoded.grid, hints), counts)
 
-    @torch.no_grad()
+    @frozen
     def embed_points(self, encoded: EncodedImages, points: Sequence[Float[Tensor, "_ p 2"]]) -> list[RegionEmbeddings]:
         """Embed what one or more points each lie on.
 
@@ -152,7 +153,7 @@ class PromptableCLIP(nn.Module):
         scaled = [self._scaled(some, size, encoded) for some, size in zip(points, encoded.sizes, strict=True)]
         return self._cut(self.prompter(encoded.grid, self.prompter.points(_padded(scaled))), [len(p) for p in points])
 
-    @torch.no_grad()
+    @frozen
     def locate(self, encoded: EncodedImages, texts: Sequence[str] | TextEmbeddings) -> list[Float[Tensor, "q 4"]]:
         """The box that each text means in each image, in pixels of the image as given, half-open and inside.
 

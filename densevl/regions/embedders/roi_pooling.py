@@ -26,6 +26,7 @@ from torchvision.transforms.functional import InterpolationMode, resize
 from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures
 from densevl.core.geometry import Size
+from densevl.core.gradients import frozen
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.dense.encoder import DenseEncoder
 from densevl.encoders.contracts import Encoder
@@ -87,7 +88,7 @@ class RoIPooling(nn.Module, RegionEmbedder):
             raise UsageError(f"the regions belong to an image of {regions.size}; this one is {image.shape[:2]}")
         return self.pool(self.encode(image), regions)
 
-    @torch.no_grad()
+    @frozen
     def encode(self, image: UInt8[np.ndarray, "H W 3"]) -> DenseFeatures:
         """Dense features of an image, from which any boxes can be pooled later."""
         pixels = on_device(torch.from_numpy(image).permute(2, 0, 1)[None], self.dense.device)
@@ -99,7 +100,7 @@ class RoIPooling(nn.Module, RegionEmbedder):
         size = list(size_of_patches((image.shape[0], image.shape[1]), patch, count))
         return self.dense(resize(pixels, size, InterpolationMode.BILINEAR, antialias=True))
 
-    @torch.no_grad()
+    @frozen
     def pool(self, features: DenseFeatures, regions: Regions) -> RegionEmbeddings:
         """Embed boxes of an encoded image."""
         grid = features.grid[:1].float()

@@ -1,0 +1,10 @@
+"""What can be tuned inside an encoder whose own weights stay as they are; one file a kind."""
+
+from densevl.core.registry import Registry
+
+__all__ = ["TUNABLES"]
+
+TUNABLES = Registry(
+    "tunable",
+    {},
+)

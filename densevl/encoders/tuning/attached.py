@@ -1,0 +1,76 @@
+"""Encoders with what tuning learnt in them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from densevl.core.delta import Delta
+from densevl.core.errors import UsageError, WeightsError, shortened
+from densevl.core.registry import build
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.tuning import TUNABLES
+from densevl.encoders.tuning.contracts import Tunable
+
+__all__ = ["attached", "delta_of"]
+
+
+def delta_of(tunables: Sequence[Tunable], model_id: str) -> Delta:
+    """What tunables hold now.
+
+    Args:
+        tunables: attached to an encoder.
+        model_id: identity of the encoder before they were attached.
+    """
+    parts = [{"type": TUNABLES.name_of(one), **one.settings} for one in tunables]
+    tensors = [{name: value.detach().cpu().clone() for name, value in _named(one).items()} for one in tunables]
+    return Delta(model_id, parts, tensors, any("image" in one.towers for one in tunables))
+
+
+def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
+    """An encoder that from now on computes with what tuning learnt.
+
+    Its ``tuned`` are the tunables, in their order. Vectors of images have another identity where the image tower is
+    changed, and texts are no longer kept on disk.
+
+    Args:
+        encoder: the one that was tuned; it is changed.
+        delta: what was learnt, or a file of it.
+
+    Raises:
+        UsageError: where the delta is of another encoder, or there is none.
+        WeightsError: where the file is damaged, or its tensors do not fit.
+    """
+    found = delta if isinstance(delta, Delta) else Delta.load(delta)
+    if found.model_id != encoder.model_id:
+        raise UsageError(
+            f"the delta was tuned in {found.model_id!r} and this encoder is {encoder.model_id!r}; load the model that "
+            "was tuned"
+        )
+    tunables = [build(TUNABLES, {**part, "encoder": encoder}) for part in found.parts]
+    for tunable, own in zip(tunables, found.tensors, strict=True):
+        _fill(tunable, own)
+        tunable.attach(encoder)
+    encoder.text_cache = None  # what it keeps under the identity of the images is of the texts as they were
+    if found.images:
+        encoder.model_id = f"{found.model_id}+{found.digest}"
+    encoder.tuned = nn.ModuleList(tunables)
+    return encoder.eval().requires_grad_(False)
+
+
+def _fill(tunable: Tunable, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors into a tunable.
+
+    Raises:
+        WeightsError: where they are not those of it.
+    """
+    own = _named(tunable)
+    wrong = sorted({*own} ^ {*tensors}) or [name for name in own if own[name].shape != tensors[name].shape]
+    if wrong:
+        raise WeightsError(f"the delta does not fit its encoder ({shortened(', '.join(wrong))}); tune anew")
+    for name, parameter in own.items():
+        parameter.data.copy_(tensors[name])
+
+
+def _named(tunable: Tunable) -> dict[str, nn.Parameter]:
+    return dict(tunable.named_parameters())

@@ -12,7 +12,6 @@ import open_clip
 import pytest
 import torch
 from torch import Tensor
-
 from toys.golden import golden_folder, rules
 
 if TYPE_CHECKING:  # the shape checks of the tests must see densevl imported after them

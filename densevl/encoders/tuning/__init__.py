@@ -6,5 +6,9 @@ __all__ = ["TUNABLES"]
 
 TUNABLES = Registry(
     "tunable",
-    {},
+    {
+        "norms": "densevl.encoders.tuning.norms:Norms",
+        "singular-values": "densevl.encoders.tuning.singular_values:SingularValues",
+        "weights": "densevl.encoders.tuning.weights:Weights",
+    },
 )

@@ -6,5 +6,10 @@ __all__ = ["TUNABLES"]
 
 TUNABLES = Registry(
     "tunable",
-    {},
+    {
+        "conditional-context": "densevl.encoders.tuning.conditional_context:ConditionalContext",
+        "context": "densevl.encoders.tuning.context:Context",
+        "deep-prompts": "densevl.encoders.tuning.deep_prompts:DeepPrompts",
+        "visual-tokens": "densevl.encoders.tuning.visual_tokens:VisualTokens",
+    },
 )

@@ -317,6 +317,11 @@ class CLIPEncoder(WholeImageEncoder):
             maps.update({name: self._on_grid(pieces[tap], grid) for name, tap in wanted[index]})
         if count in states:
             states[count] = x
+        if any(state.shape[1] != x.shape[1] for state in states.values()):
+            raise UsageError(
+                "tokens between blocks were asked of a tower in which tuning adds tokens from block to block, so that "
+                "they cannot be set beside each other; take a readout of the last block alone, such as maskclip"
+            )
         return x, blocks, grid, maps
 
     def _wanted(self, names: Sequence[str]) -> dict[int, list[tuple[str, str]]]:
@@ -326,7 +331,7 @@ class CLIPEncoder(WholeImageEncoder):
 
     def _on_grid(self, tokens: Float[Tensor, "b n c"], grid: Size) -> Float[Tensor, "b c h w"]:
         """The patches among the tokens, on their grid."""
-        return tokens[:, self.image.prefix :].mT.unflatten(2, grid)
+        return tokens[:, tokens.shape[1] - grid[0] * grid[1] :].mT.unflatten(2, grid)
 
 
 def _joint_width(model: Any) -> int:

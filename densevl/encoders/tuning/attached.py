@@ -73,8 +73,7 @@ def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
     encoder.text_cache = None  # what it keeps under the identity of the images is of the texts as they were
     if found.images:
         encoder.model_id = f"{found.model_id}+{found.digest}"
-    modules: list[Any] = list(tunables)
-    encoder.tuned = nn.ModuleList(modules)
+    encoder.tuned = nn.ModuleList(tunables)  # type: ignore[arg-type]
     return encoder.eval().requires_grad_(False)
 
 

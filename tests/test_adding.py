@@ -29,9 +29,9 @@ PLACES = {
         "tests/encoders/towers/test_timm.py",
     ],
     "hardest, a lens": [
-        "densevl/benchmarks/lenses/hardest.py",
-        "densevl/benchmarks/lenses/__init__.py: hardest",
-        "tests/benchmarks/lenses/test_hardest.py",
+        "densevl/benchmarks/lenses/answers/hardest.py",
+        "densevl/benchmarks/lenses/answers/__init__.py: hardest",
+        "tests/benchmarks/lenses/answers/test_hardest.py",
     ],
     "GDA, a few-shot classifier": [
         "densevl/classifiers/gda.py",

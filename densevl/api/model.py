@@ -107,6 +107,11 @@ class Model(TeachableModel):
         return self._segmentor.value
 
     @property
+    def labels_pixels(self) -> bool:
+        """True where the model has a segmentor; nothing is built for it."""
+        return not self._segmentor.made or self._segmentor.value is not None
+
+    @property
     def grounder(self) -> Grounder:
         """The grounder, which finds the regions that expressions refer to.
 

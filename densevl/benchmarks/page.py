@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from densevl.benchmarks.lenses.figures import figure_of
+from densevl.benchmarks.lenses.answers.figures import figure_of
 from densevl.benchmarks.per_image import gathered
 from densevl.benchmarks.report import Report
 from densevl.core.drawing.page import Item, Legend, Page, Table, write_labels, write_picture

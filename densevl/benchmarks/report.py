@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from densevl.benchmarks.lenses.contracts import Section
+from densevl.benchmarks.lenses.answers.contracts import Section
 from densevl.benchmarks.protocols import Scores
 from densevl.core.failures import Failure
 from densevl.core.files import atomic_write

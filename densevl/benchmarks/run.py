@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from densevl.benchmarks.confusion import write_confusion
-from densevl.benchmarks.lenses.hook import LensHook
-from densevl.benchmarks.lenses.images import PerImage, write_images
+from densevl.benchmarks.lenses.answers.hook import LensHook
+from densevl.benchmarks.lenses.answers.images import PerImage, write_images
 from densevl.benchmarks.page import PageHook
 from densevl.benchmarks.presets import Preset
 from densevl.benchmarks.progress import Progress
@@ -80,8 +80,8 @@ def evaluate(
         limit: use the first images only, for a quick look.
         options: dotted config keys, or :data:`SHORT_NAMES`, and their new values.
         launcher: ``"pytorch"`` under ``torchrun``; the figures are those of one process.
-        lenses: further sections of the report: names of :data:`~densevl.benchmarks.lenses.LENSES`, configs with the
-            name as ``type``, or built ones. They change no figure.
+        lenses: further sections of the report: names of :data:`~densevl.benchmarks.lenses.answers.ANSWER_LENSES`,
+            configs with the name as ``type``, or built ones. They change no figure.
         confusion: a ``.csv`` or ``.json`` of the pixels by true and given class; their picture is written beside it.
         per_image: a ``.csv`` or ``.json`` of the scores of every image that could be used.
         html: folder for a page of the results.

@@ -18,7 +18,7 @@ def mean_percent(values: Sequence[int | float]) -> float:
     return 100 * sum(values) / len(values) if values else float("nan")
 
 
-def or_none(value: float) -> float | None:
+def or_none(value: int | float) -> int | float | None:
     """The figure for a JSON file: None for nan."""
     return None if value != value else value
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densevl.benchmarks.lenses import LENSES
-from densevl.benchmarks.lenses.contracts import Section
+from densevl.benchmarks.lenses.answers import ANSWER_LENSES
+from densevl.benchmarks.lenses.answers.contracts import Section
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Examples, LinearClassifier
 from densevl.core.features import DenseFeatures, TextEmbeddings
@@ -204,7 +204,7 @@ class ToyCentre(nn.Module, RegionEmbedder):
         return RegionEmbeddings(self.encoder.embed_images(torch.stack(crops)), self.encoder.model_id)
 
 
-@LENSES.register_module("toy-count")
+@ANSWER_LENSES.register_module("toy-count")
 @dataclass(frozen=True)
 class ToyCount:
     """The number of images that could be used."""

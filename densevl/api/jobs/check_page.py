@@ -58,6 +58,7 @@ def write_check_page(out: Path, classes: Classes, found: Mapping[str, Checked], 
     test, own = data["test"], data["classes"]
     body = "\n".join(_head(out, one, data["heads"][name], classes) for name, one in found.items())
     parts = {
+        "over": "Taught classes, checked",
         "title": escape(f"{len(classes)} classes of {Path(own['file']).name}"),
         "note": escape(
             f"{test['examples']} labelled examples of {test['source']}, answered by the model {data['model']}"

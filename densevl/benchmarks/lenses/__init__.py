@@ -1,4 +1,7 @@
-"""Further sections of a benchmark's report; one file a lens."""
+"""Lenses: questions that a model is asked by themselves, each a section of the report of ``densevl check --lens``.
+
+The lenses of :mod:`densevl.benchmarks.lenses.answers` look at the answers that a benchmark asks for anyway.
+"""
 
 from densevl.core.registry import Registry
 
@@ -7,7 +10,6 @@ __all__ = ["LENSES"]
 LENSES = Registry(
     "lens",
     {
-        "hardest": "densevl.benchmarks.lenses.hardest:Hardest",
-        "per-image": "densevl.benchmarks.lenses.images:PerImage",
+        "calibration": "densevl.benchmarks.lenses.calibration:Calibration",
     },
 )

@@ -1,51 +1,100 @@
-"""The contract of a lens: what it keeps of each image, and its section of the report."""
+"""The contract of a lens: what it asks a model, and what it found."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-__all__ = ["Lens", "Section"]
+import numpy as np
+from jaxtyping import UInt8
+
+from densevl.benchmarks.lenses.source import Source
+from densevl.benchmarks.lenses.subject import Subject
+
+__all__ = ["Finding", "Lens", "Plot", "Table"]
 
 
-class Section(NamedTuple):
-    """A section of a report.
+class Plot(NamedTuple):
+    """A picture of a finding.
 
     Attributes:
-        values: for a JSON file: full precision, None where a figure is undefined.
-        lines: the same for people.
+        name: of its file below ``page/``, without the suffix, such as ``regions-reliability``.
+        image: RGB, as the functions of :mod:`densevl.core.drawing` draw it.
+        said: what it shows, below it.
+    """
+
+    name: str
+    image: UInt8[np.ndarray, "H W 3"]
+    said: str
+
+
+class Table(NamedTuple):
+    """A table of a finding.
+
+    Attributes:
+        title: above it.
+        columns: names.
+        rows: a value for each column; numbers are printed with three digits behind the point, None as a dash.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | int | float | None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What a lens found.
+
+    Attributes:
+        values: for ``check.json``: JSON values only, full precision, None where a figure is undefined.
+        lines: the figures of most weight for people; the command prints them, and the page begins with them.
+        plots: pictures.
+        tables: tables.
     """
 
     values: Mapping[str, Any]
     lines: Sequence[str]
+    plots: Sequence[Plot] = ()
+    tables: Sequence[Table] = ()
 
 
 @runtime_checkable
 class Lens(Protocol):
-    """A further view of the answers that the metric of a benchmark scores; it changes no figure of the metric."""
+    """A question that a model is asked.
+
+    Its settings are the arguments of its constructor; ``--set NAME.SETTING=VALUE`` changes one.
+
+    Attributes:
+        name: as it is registered.
+        title: heading of its section.
+    """
 
     @property
-    def name(self) -> str:
-        """Heading of the section, and key of its values in ``results.json``."""
-        ...
+    def name(self) -> str: ...
 
-    def measure(self, sample: Mapping[str, Any]) -> Any:
-        """Keep what the section needs of an image that could be used.
+    @property
+    def title(self) -> str: ...
+
+    def gather(self, subject: Subject, source: Source) -> Any:
+        """Read or draw the data; called for every lens before any of them examines, and before the model is built.
 
         Args:
-            sample: the answered sample as the metric of the task gets it; it must not be changed.
+            subject: who will be asked; of it only ``heads``, ``require`` and ``vocabulary`` cost nothing.
+            source: where labelled images, captions and scenes come from.
 
         Returns:
-            A small value that can be pickled: those of all images and processes are held together.
+            What :meth:`examine` wants.
 
         Raises:
-            UsageError: where the lens does not know the task.
+            UsageError: where the data or the model lack what the lens needs.
         """
         ...
 
-    def section(self, found: Sequence[Any], facts: Mapping[str, Any]) -> Section:
-        """The section; called on every process.
+    def examine(self, subject: Subject, data: Any) -> Finding:
+        """Ask.
 
         Args:
-            found: what was kept of each image of all processes, in the order of the data set; one or more.
-            facts: of the data set, such as its ``classes``.
+            subject: who is asked.
+            data: what :meth:`gather` gave.
         """
         ...

@@ -6,6 +6,7 @@ else to the ground at its centre; the edges are anti-aliased in the image only.
 Convention: boxes are half-open xyxy in pixels, masks and labels are (H, W), sizes are (height, width).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -19,16 +20,23 @@ from densevl.datasets.scenes.grounds import GROUNDS, ground_patch, rgb
 from densevl.datasets.scenes.shapes import NEW_SHAPES, SHAPES, warped_distance
 
 __all__ = [
+    "ALL_CLASSES",
     "CLASSES",
     "COLOURS",
+    "CROWDED",
     "HELD_OUT",
     "NEW_CLASSES",
     "NEW_COLOURS",
     "NEW_SHAPE_CLASSES",
+    "PAIRS",
     "SIZES",
+    "TIDY",
+    "Layout",
     "Scene",
     "SceneObject",
     "class_index",
+    "compose",
+    "draw_ground",
     "render",
 ]
 
@@ -62,9 +70,38 @@ NEW_PAIRS = tuple((colour, shape) for colour in NEW_COLOURS for shape in SHAPES)
 NEW_SHAPE_PAIRS = tuple((colour, shape) for colour in COLOURS for shape in NEW_SHAPES)
 NEW_SHAPE_CLASSES = (*CLASSES, *(f"{colour} {shape}" for colour, shape in NEW_SHAPE_PAIRS))
 """Class names of scenes with :data:`densevl.datasets.scenes.shapes.NEW_SHAPES`: the new ones after the others."""
+ALL_PAIRS = (*PAIRS, *NEW_SHAPE_PAIRS, *((colour, shape) for colour in NEW_COLOURS for shape in (*SHAPES, *NEW_SHAPES)))
+ALL_CLASSES = (*GROUNDS, *(f"{colour} {shape}" for colour, shape in ALL_PAIRS))
+"""Class names of scenes whose things are given: the grounds, then every colour with every shape, the new ones last."""
 TRAIN_PAIRS = tuple(pair for pair in PAIRS if pair not in HELD_OUT)
 SPLITS = ("train", "val")
+MOST_TRIES, MOST_OF_GIVEN = 1000, 50
+"""Arrangements of the objects that are drawn until one is as its layout asks for, and of objects that are given."""
 Split = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How objects may lie.
+
+    Attributes:
+        apart: least distance of two centres, as a fraction of the sum of both radii.
+        inside: least distance of a centre from the border of the image, as a fraction of the radius; below 0.98, some
+            objects are cut by the border.
+        visible: least fraction of an object that no other one hides.
+        uncut: least fraction of an object that lies inside the image.
+    """
+
+    apart: float = 0.8
+    inside: float = 0.98
+    visible: float = 0.6
+    uncut: float = 1.0
+
+
+TIDY = Layout()
+"""Objects lie in the image as a whole and overlap a little at most."""
+CROWDED = Layout(apart=0.35, inside=-0.2, visible=0.25, uncut=0.25)
+"""Objects are hidden by others and cut by the border of the image, up to three quarters of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +115,8 @@ class SceneObject:
         settled: whether the whole object lies on that ground.
         mask: visible pixels, (H, W) bool.
         box: tight box of the visible pixels.
-        visible: fraction of the object's pixels that no other object hides.
+        visible: fraction of the object's pixels inside the image that no other object hides.
+        uncut: fraction of the object that lies inside the image.
     """
 
     shape: str
@@ -92,6 +130,7 @@ class SceneObject:
     box: tuple[int, int, int, int]
     visible: float
     settled: bool
+    uncut: float = 1.0
 
     @property
     def name(self) -> str:
@@ -105,7 +144,8 @@ class Scene:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         labels: (H, W) uint8, index into :data:`CLASSES`; of a scene in new colours, into :data:`NEW_CLASSES`, and
-            of one with new shapes, into :data:`NEW_SHAPE_CLASSES`.
+            of one with new shapes, into :data:`NEW_SHAPE_CLASSES`; of one whose things were given, into
+            :data:`ALL_CLASSES`.
         instances: (H, W) uint8, 0 for ground and i + 1 for ``objects[i]``.
         grounds: names of the grounds that can be seen, the larger one first.
     """
@@ -136,6 +176,8 @@ def render(
     zoom: int | float = 1.0,
     new_colours: bool = False,
     new_shapes: bool = False,
+    things: Sequence[tuple[str, str]] | None = None,
+    layout: Layout = TIDY,
 ) -> Scene:
     """Draw scene ``index`` of a seed.
 
@@ -148,9 +190,13 @@ def render(
         zoom: scale of objects and textures relative to the short side; above 1 is a close view.
         new_colours: draw the objects in :data:`NEW_COLOURS`, all pairs alike in both splits.
         new_shapes: draw every second object, on average, in a new shape, all pairs alike in both splits.
+        things: colour and shape of each object, known or new, all of which are in the scene; ``count`` does not matter
+            then. None to draw them at random.
+        layout: how the objects may lie.
 
     Raises:
-        UsageError: for an unknown split, an empty size or a count that runs backwards.
+        UsageError: for an unknown split, an empty size, a count that runs backwards, an unknown thing, or more things
+            than there is room for.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if split not in SPLITS:
@@ -162,19 +208,64 @@ def render(
         )
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     unit = float(min(height, width) * zoom)
-    image, ground = _draw_grounds(rng, (height, width), unit)
-    names = [GROUNDS[i] for i in np.argsort(-np.bincount(ground.ravel(), minlength=len(GROUNDS)), kind="stable")]
+    image, ground = draw_ground(rng, (height, width), unit)
     before = image.copy()
+    pairs: Sequence[tuple[str, str]]
     pairs, classes = (NEW_PAIRS, NEW_CLASSES) if new_colours else (PAIRS if split == "val" else TRAIN_PAIRS, CLASSES)
     if new_shapes:
         pairs, classes = (*PAIRS, *(len(SHAPES) // len(NEW_SHAPES) * NEW_SHAPE_PAIRS)), NEW_SHAPE_CLASSES
-    while True:
-        placed = _place(rng, (height, width), unit, count, pairs)
+    if things is not None:
+        pairs, classes, count = _known(things), ALL_CLASSES, (len(things), len(things))
+    for _ in range(MOST_TRIES if things is None else MOST_OF_GIVEN):
+        placed = _place(rng, (height, width), unit, count, pairs, layout, in_order=things is not None)
+        if things is not None and len(placed) < len(things):
+            continue
         image, instances, areas = _draw_objects(rng, before.copy(), placed)
         visible = np.bincount(instances.ravel(), minlength=len(placed) + 1)[1:] / np.maximum(areas, 1)
-        if (visible >= 0.6).all():
+        uncut = (
+            [float(area) / _whole_area(o) for o, area in zip(placed, areas, strict=True)] if layout.uncut < 1 else []
+        )
+        if (visible >= layout.visible).all() and all(fraction >= layout.uncut for fraction in uncut):
             break
+    else:
+        raise UsageError(f"a scene of size {height}x{width} at zoom {zoom} has no room for {count[1]} objects")
+    return _finished(rng, image, instances, ground, placed, visible, classes, uncut)
+
+
+def compose(
+    rng: np.random.Generator,
+    image: NDArray[np.float32],
+    ground: NDArray[np.uint8],
+    placed: Sequence[SceneObject],
+) -> Scene:
+    """A scene of objects at given places; later ones lie over earlier ones, and each must show.
+
+    Args:
+        rng: of paint, light and noise.
+        image: of the ground, as :func:`draw_ground` gives it; it is not changed.
+        ground: index into :data:`GROUNDS` of each pixel.
+        placed: shape, colour, centre, radius and angle of each object; the rest is found.
+    """
+    drawn, instances, areas = _draw_objects(rng, image.copy(), placed)
+    visible = np.bincount(instances.ravel(), minlength=len(placed) + 1)[1:] / np.maximum(areas, 1)
+    return _finished(rng, drawn, instances, ground, placed, visible, CLASSES)
+
+
+def _finished(
+    rng: np.random.Generator,
+    image: NDArray[np.float32],
+    instances: NDArray[np.uint8],
+    ground: NDArray[np.uint8],
+    placed: Sequence[SceneObject],
+    visible: NDArray[np.float64],
+    classes: tuple[str, ...],
+    uncut: Sequence[float] = (),
+) -> Scene:
+    """The scene of objects that were drawn: what is known of each, the labels, and the light."""
+    names = [GROUNDS[i] for i in np.argsort(-np.bincount(ground.ravel(), minlength=len(GROUNDS)), kind="stable")]
     objects = tuple(_finish(item, instances == i + 1, ground, float(visible[i])) for i, item in enumerate(placed))
+    if uncut:
+        objects = tuple(replace(item, uncut=fraction) for item, fraction in zip(objects, uncut, strict=True))
     lookup = np.array([0, *(classes.index(item.name) for item in objects)], np.uint8)
     labels = np.where(instances > 0, lookup[instances], ground)
     pixels = np.bincount(labels.ravel(), minlength=len(classes))
@@ -182,10 +273,24 @@ def render(
     return Scene(_light(rng, image), labels, instances, objects, seen)
 
 
-def _draw_grounds(
+def _known(things: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """The things, each of a colour and a shape that can be drawn."""
+    wrong = next((thing for thing in things if tuple(thing) not in ALL_PAIRS), None)
+    if wrong is not None or len(things) > 200:
+        raise UsageError(f"cannot draw {len(things)} things, of which {wrong!r} is unknown; expected (colour, shape)")
+    return things
+
+
+def draw_ground(
     rng: np.random.Generator, size: tuple[int, int], unit: float
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """One ground, or two that meet along a gently bent line."""
+    """One ground, or two that meet along a gently bent line: the image, and the index in GROUNDS of each pixel.
+
+    Args:
+        rng: that decides everything.
+        size: (height, width).
+        unit: pixels of the short side at zoom 1.
+    """
     height, width = size
     first, second = rng.permutation(len(GROUNDS))[:2]
     scale = _texture_scale(unit * float(rng.choice([0.85, 1.0, 1.2])))
@@ -218,21 +323,23 @@ def _place(
     size: tuple[int, int],
     unit: float,
     count: tuple[int, int],
-    pairs: tuple[tuple[str, str], ...],
+    pairs: Sequence[tuple[str, str]],
+    layout: Layout,
+    in_order: bool,
 ) -> list[SceneObject]:
-    """Objects inside the image that overlap a little at most; fewer than wanted where there is no room."""
+    """Objects of pairs drawn at random or taken in order; fewer than wanted where there is no room."""
     height, width = size
     placed: list[SceneObject] = []
-    for _ in range(rng.integers(count[0], count[1] + 1)):
-        colour, shape = pairs[rng.integers(len(pairs))]
+    for number in range(int(rng.integers(count[0], count[1] + 1))):
+        colour, shape = pairs[number if in_order else int(rng.integers(len(pairs)))]
         word = list(SIZES)[rng.integers(3)]
         radius = unit * rng.uniform(*SIZES[word])
         angle = rng.uniform(-0.35, 0.35)
-        margin_x, margin_y = min(0.98 * radius, width / 2), min(0.98 * radius, height / 2)
+        margin_x, margin_y = (min(layout.inside * radius, side / 2) for side in (width, height))
         for _ in range(12):
             x, y = rng.uniform(margin_x, width - margin_x), rng.uniform(margin_y, height - margin_y)
             gaps = [np.hypot(x - o.centre[0], y - o.centre[1]) / (radius + o.radius) for o in placed]
-            if min(gaps, default=1) > 0.8:
+            if min(gaps, default=1) > layout.apart:
                 empty = np.zeros((0, 0), bool)
                 item = SceneObject(shape, colour, word, (x, y), radius, angle, "", empty, (0, 0, 0, 0), 1.0, True)
                 placed.append(item)
@@ -241,7 +348,7 @@ def _place(
 
 
 def _draw_objects(
-    rng: np.random.Generator, image: NDArray[np.float32], placed: list[SceneObject]
+    rng: np.random.Generator, image: NDArray[np.float32], placed: Sequence[SceneObject]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
     """Paint the objects in order over the image; also the instance map and each object's whole area in pixels."""
     height, width = image.shape[:2]
@@ -263,6 +370,13 @@ def _draw_objects(
         areas[i] = inside.sum()
         instances[cut][inside] = i + 1
     return image, instances, areas
+
+
+def _whole_area(item: SceneObject) -> int:
+    """Pixels that an object would have if neither the border nor another object hid any."""
+    (x, y), reach = item.centre, 1.28 * item.radius
+    window = int(x - reach) - 1, int(y - reach) - 1, int(x + reach) + 2, int(y + reach) + 2
+    return int((warped_distance(item.shape, item.centre, item.radius, item.angle, window) > 0).sum())
 
 
 def _paint(
@@ -305,6 +419,7 @@ def _finish(item: SceneObject, mask: NDArray[np.bool_], ground: NDArray[np.uint8
     """The object with its mask, its box and the ground under its centre."""
     columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
     box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    under = GROUNDS[ground[int(item.centre[1]), int(item.centre[0])]]
+    x, y = (min(max(int(place), 0), side - 1) for place, side in zip(item.centre, ground.shape[::-1], strict=True))
+    under = GROUNDS[ground[y, x]]
     settled = bool(np.all(ground[mask] == GROUNDS.index(under)))
     return replace(item, mask=mask, box=box, visible=visible, ground=under, settled=settled)

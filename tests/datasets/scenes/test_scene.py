@@ -8,6 +8,7 @@ import pytest
 
 from densevl.core.errors import UsageError
 from densevl.datasets.scenes import CLASSES, COLOURS, GROUNDS, HELD_OUT, SHAPES, render
+from densevl.datasets.scenes.scene import ALL_CLASSES, CROWDED
 from densevl.datasets.scenes.shapes import warped_distance
 
 
@@ -96,3 +97,42 @@ def test_the_shipped_vocabulary_is_the_class_list():
 def test_bad_arguments(arguments, message):
     with pytest.raises(UsageError, match=message):
         render(0, 0, **{"size": 32, **arguments})
+
+
+def test_given_things_are_all_in_the_scene():
+    things = [("red", "circle"), ("pink", "star"), ("blue", "bolt")]
+    scene = render(5, 0, 96, things=things)
+    assert [(item.colour, item.shape) for item in scene.objects] == things
+    for item in scene.objects:
+        assert ALL_CLASSES[scene.labels[item.mask][0]] == item.name
+    assert ALL_CLASSES[: len(CLASSES)] == CLASSES
+    assert len(set(ALL_CLASSES)) == 6 + 12 * 10
+    assert np.array_equal(render(5, 0, 96, things=things).image, scene.image)
+
+
+def test_things_that_cannot_be_drawn():
+    with pytest.raises(UsageError, match="'plaid'"):
+        render(5, 0, 96, things=[("red", "circle"), ("plaid", "star")])
+    with pytest.raises(UsageError, match="no room for 20 objects"):
+        render(5, 0, 32, things=[("red", "circle")] * 20)
+
+
+def test_crowded_scenes_say_how_much_is_hidden_and_cut():
+    items = [item for index in range(12) for item in render(6, index, 96, "val", (3, 6), layout=CROWDED).objects]
+    assert min(item.visible for item in items) < 0.6
+    assert min(item.uncut for item in items) < 0.6
+    for item in items:
+        reach = round(1.28 * item.radius) + 2
+        x, y = round(item.centre[0]), round(item.centre[1])
+        window = (x - reach, y - reach, x + reach, y + reach)
+        inside = warped_distance(item.shape, item.centre, item.radius, item.angle, window) > 0
+        rows, columns = np.nonzero(inside)
+        own = (
+            (rows + y - reach >= 0) & (rows + y - reach < 96) & (columns + x - reach >= 0) & (columns + x - reach < 96)
+        )
+        assert item.uncut == pytest.approx(own.mean(), abs=0.01)
+        assert item.visible == pytest.approx(item.mask.sum() / own.sum(), abs=0.02)
+
+
+def test_tidy_scenes_are_never_cut():
+    assert all(item.uncut == 1 for index in range(5) for item in render(6, index, 96).objects)

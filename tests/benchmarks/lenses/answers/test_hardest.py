@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from densevl.benchmarks.lenses.hardest import Hardest
+from densevl.benchmarks.lenses.answers.hardest import Hardest
 from densevl.core.errors import UsageError
 from densevl.datasets.referring.annotations import Reference
 from densevl.datasets.regions.annotations import AnnotatedRegion

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from densevl.benchmarks.lenses.contracts import Section
-from densevl.benchmarks.lenses.figures import Figure, figure_of
+from densevl.benchmarks.lenses.answers.contracts import Section
+from densevl.benchmarks.lenses.answers.figures import Figure, figure_of
 from densevl.core.errors import UsageError
 
 __all__ = ["Hardest"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from densevl.benchmarks.lenses.contracts import Section
-from densevl.benchmarks.lenses.figures import Figure, figure_of
+from densevl.benchmarks.lenses.answers.contracts import Section
+from densevl.benchmarks.lenses.answers.figures import Figure, figure_of
 from densevl.core.files import atomic_write
 from densevl.core.labelmap import IGNORED
 from densevl.metrics.confusion import confusion_matrix, scores_of

@@ -5,8 +5,8 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from densevl.benchmarks.lenses import LENSES
-from densevl.benchmarks.lenses.contracts import Lens, Section
+from densevl.benchmarks.lenses.answers import ANSWER_LENSES
+from densevl.benchmarks.lenses.answers.contracts import Lens, Section
 from densevl.benchmarks.per_image import gathered
 from densevl.core.errors import UsageError
 from densevl.core.registry import build
@@ -27,7 +27,7 @@ class LensHook(Hook):
     def __init__(self, lenses: Iterable[Any]) -> None:
         self.lenses: dict[str, Lens] = {}
         for given in lenses:
-            lens = build(LENSES, given)
+            lens = build(ANSWER_LENSES, given)
             if not isinstance(lens, Lens):
                 raise UsageError(f"{given!r} is no lens: it needs name, measure and section, see {Lens.__module__}")
             if lens.name in self.lenses:

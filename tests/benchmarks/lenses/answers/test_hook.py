@@ -9,10 +9,10 @@ import pytest
 from mmengine.structures import BaseDataElement
 from toys.pages import ROOT, blocks
 
-from densevl.benchmarks.lenses import LENSES, hook
-from densevl.benchmarks.lenses.contracts import Section
-from densevl.benchmarks.lenses.hardest import Hardest
-from densevl.benchmarks.lenses.hook import LensHook
+from densevl.benchmarks.lenses.answers import ANSWER_LENSES, hook
+from densevl.benchmarks.lenses.answers.contracts import Section
+from densevl.benchmarks.lenses.answers.hardest import Hardest
+from densevl.benchmarks.lenses.answers.hook import LensHook
 from densevl.benchmarks.run import evaluate
 from densevl.cli import main
 from densevl.core.config_files import parse_options
@@ -105,7 +105,9 @@ def test_a_lens_that_fails_leaves_the_scores(tmp_path):
 
 def test_an_unknown_lens_of_the_command_line(capsys):
     assert main(["test", "maskclip_scenes", "--lens", "hardest", "--lens", "none-such"]) == 2
-    assert capsys.readouterr().err == f"error: lens 'none-such' is unknown; there are {', '.join(LENSES.names)}\n"
+    assert (
+        capsys.readouterr().err == f"error: lens 'none-such' is unknown; there are {', '.join(ANSWER_LENSES.names)}\n"
+    )
 
 
 def test_the_command_line_takes_shipped_lenses_and_the_plug_in_of_the_page(root, tmp_path):

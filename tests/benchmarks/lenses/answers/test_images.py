@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from densevl.benchmarks.lenses.images import PerImage, write_images
+from densevl.benchmarks.lenses.answers.images import PerImage, write_images
 from densevl.core.errors import UsageError
 
 

@@ -1,0 +1,175 @@
+"""Questions with one right answer: which class is this region, and which class is this pixel?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from tqdm import tqdm
+
+from densevl.benchmarks.lenses.source import NOTHING, LabelledImage, Source
+from densevl.benchmarks.lenses.subject import Subject
+from densevl.core.errors import UsageError
+from densevl.core.vocabulary import Vocabulary, normalised
+from densevl.datasets.scenes.grounds import GROUNDS
+from densevl.datasets.scenes.scene import CLASSES
+
+__all__ = ["PIXELS", "Asked", "Question", "ask", "question"]
+
+PIXELS = 100_000
+"""Pixels that are kept of all images together, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a subject shall be asked.
+
+    Attributes:
+        images: with named regions.
+        vocabularies: classes to tell apart, by head.
+    """
+
+    images: Sequence[LabelledImage]
+    vocabularies: Mapping[str, Vocabulary]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a subject says of regions, or of a sample of pixels.
+
+    Attributes:
+        logits: whose softmax are the probabilities of the classes.
+        labels: true class of each; −1 for a stranger, which is none of them.
+        images: index of the image of each.
+        weights: of each; pixels count as the area that they stand for.
+        names: of the classes.
+    """
+
+    logits: Float[np.ndarray, "n k"]
+    labels: Int[np.ndarray, " n"]
+    images: Int[np.ndarray, " n"]
+    weights: Float[np.ndarray, " n"]
+    names: Sequence[str]
+
+    @property
+    def probabilities(self) -> Float[np.ndarray, "n k"]:
+        """Of each class for each."""
+        return torch.from_numpy(self.logits).softmax(1).numpy()
+
+    @property
+    def right(self) -> np.ndarray:
+        """True where the likeliest class is the true one; never for a stranger."""
+        return np.asarray(self.logits.argmax(1) == self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the known that is right; nan where there is none."""
+        known = self.labels >= 0
+        return float(np.average(self.right[known], weights=self.weights[known])) if known.any() else float("nan")
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the classes of intersection over union, of what is labelled; nan where nothing is."""
+        known, count = self.labels >= 0, len(self.names)
+        places = self.labels[known] * count + self.logits[known].argmax(1)
+        matrix = np.bincount(places, self.weights[known], count * count).reshape(count, count)
+        occurs, right = matrix.sum(1) > 0, matrix.diagonal()
+        unions = matrix.sum(0) + matrix.sum(1) - right
+        return float((right[occurs] / unions[occurs]).mean()) if occurs.any() else float("nan")
+
+    def chosen(self, kept: np.ndarray) -> "Asked":
+        """Those where it is true."""
+        return Asked(self.logits[kept], self.labels[kept], self.images[kept], self.weights[kept], self.names)
+
+
+def question(lens: str, subject: Subject, source: Source, **drawing: Any) -> Question:
+    """What a subject can be asked about the data of a source: regions, and pixels where there are masks.
+
+    A model is asked by all the names of the data but those of strangers; of scenes, by all that scenes can show.
+
+    Args:
+        lens: that asks, for errors.
+        subject: who is asked.
+        source: of the data.
+        drawing: settings of the scenes, where they are drawn.
+
+    Raises:
+        UsageError: where nothing can be asked, or nothing in the data is of a class.
+    """
+    images = source.labelled(lens, masks="regions" not in subject.heads, **drawing)
+    heads = [head for head in subject.heads if head == "regions" or all(image.masked for image in images)]
+    strangers = {normalised(name) for name in source.strangers}
+    drawn = source.file is None
+    found = {name for image in images for name in image.names}
+    named = {"regions": CLASSES[len(GROUNDS) :], "pixels": CLASSES} if drawn else dict.fromkeys(heads, sorted(found))
+    vocabularies = {
+        head: subject.vocabulary([name for name in named[head] if normalised(name) not in strangers]) for head in heads
+    }
+    if all((subject.labels(one, sorted(found)) < 0).all() for one in vocabularies.values()):
+        raise UsageError(
+            f"nothing in {source} is of a class: there are {', '.join(sorted(found)[:8])}, and the classes are "
+            f"{', '.join(next(iter(vocabularies.values())).names[:8])}; give data of these classes"
+        )
+    return Question(images, vocabularies)
+
+
+def ask(subject: Subject, asked: Question, head: str, most: int = PIXELS, change: Any = None) -> Asked:
+    """Ask for the class of each region, or of a sample of the labelled pixels.
+
+    Args:
+        subject: who is asked.
+        asked: images and classes.
+        head: ``"regions"`` or ``"pixels"``.
+        most: pixels of all images together.
+        change: from the image and its index to what is shown in its place; None to show it as it is.
+    """
+    vocabulary, rng = asked.vocabularies[head], np.random.default_rng(0)
+    each = max(1, most // max(len(asked.images), 1))
+    logits, labels, owners, weights = [], [], [], []
+    for index, image in enumerate(tqdm(asked.images, desc=head, unit="image", delay=2, disable=None)):
+        pixels = image.read() if change is None else change(image.read(), index)
+        if head == "regions":
+            answers, truths, weight = _regions(subject, image, pixels, vocabulary)
+        else:
+            answers, truths, weight = _pixels(subject, image, pixels, vocabulary, each, rng)
+        logits.append(answers)
+        labels.append(truths)
+        owners.append(np.full(len(truths), index))
+        weights.append(np.full(len(truths), weight))
+    return Asked(
+        np.concatenate(logits),
+        np.concatenate(labels),
+        np.concatenate(owners),
+        np.concatenate(weights),
+        vocabulary.names,
+    )
+
+
+Answers = tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"], float]
+
+
+def _regions(
+    subject: Subject, image: LabelledImage, pixels: UInt8[np.ndarray, "H W 3"], vocabulary: Vocabulary
+) -> Answers:
+    regions = image.place((pixels.shape[0], pixels.shape[1]))
+    embedded = next(iter(subject.vectors([pixels], [regions])))
+    logits = subject.region_logits(embedded, vocabulary).double().numpy()
+    return logits, subject.labels(vocabulary, image.names), 1.0
+
+
+def _pixels(
+    subject: Subject,
+    image: LabelledImage,
+    pixels: UInt8[np.ndarray, "H W 3"],
+    vocabulary: Vocabulary,
+    most: int,
+    rng: np.random.Generator,
+) -> Answers:
+    truth, names = image.pixels((pixels.shape[0], pixels.shape[1]))
+    places = np.flatnonzero(truth.ravel() != NOTHING)
+    chosen = np.sort(rng.permutation(places)[:most])
+    shares = subject.pixels(pixels, vocabulary).flatten(1)[:, torch.from_numpy(chosen)].T.double()
+    labels = subject.labels(vocabulary, names)[truth.ravel()[chosen]]
+    return shares.clamp(min=1e-12).log().numpy(), labels, len(places) / max(len(chosen), 1)

@@ -72,7 +72,7 @@ def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
     encoder.text_cache = None  # what it keeps under the identity of the images is of the texts as they were
     if found.images:
         encoder.model_id = f"{found.model_id}+{found.digest}"
-    encoder.tuned = nn.ModuleList(tunables)  # type: ignore[arg-type]  (a tunable is a module)
+    encoder.tuned = nn.ModuleList(tunables)  # type: ignore[arg-type]
     return encoder.eval().requires_grad_(False)
 
 

@@ -78,19 +78,21 @@ class Looks(Protocol):
     """
 
     frozen: bool
-    space: str | None
+
+    @property
+    def space(self) -> str | None: ...
 
     def __len__(self) -> int: ...
 
     def look(
-        self, places: Sequence[int], generator: torch.Generator, strong: bool = False, states: bool = False
+        self, places: Sequence[int], seeds: Sequence[int | None], view: str | None = None, states: bool = False
     ) -> Look:
         """Look at some of the examples, with gradients where the image tower is tuned.
 
         Args:
             places: of the examples.
-            generator: draws crops and other changes of the images.
-            strong: change the images more.
+            seeds: of each, draws what is changed in its image; None for nothing.
+            view: how images are changed; None for the crops and mirror images of the method.
             states: give the tokens behind each block, too.
         """
         ...

@@ -7,6 +7,7 @@ __all__ = ["LOSSES"]
 LOSSES = Registry(
     "loss",
     {
+        "cross-entropy": "densevl.training.tuning.losses.cross_entropy:CrossEntropy",
         "info-nce": "densevl.training.tuning.losses.info_nce:InfoNCE",
         "masked-cross-entropy": "densevl.training.tuning.losses.masked_cross_entropy:MaskedCrossEntropy",
         "mod-x": "densevl.training.tuning.losses.mod_x:ModX",

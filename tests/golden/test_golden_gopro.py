@@ -27,7 +27,7 @@ def test_the_learnt_tokens_of_each_image():
     outputs = adapters_golden("gopro")
     layers, wanted = torch.from_numpy(outputs["layers"]).float(), outputs["context"]
     depth, _, _, width = layers.shape
-    shift = StyleShift(depth, width, wanted.shape[2], seed=0)
+    shift = StyleShift(depth, width, wanted.shape[2])
     for name, parameter in shift.named_parameters():
         path = name.replace("style.", "style.linear.").replace("content.", "content.linear.")
         parameter.data.copy_(by_rule(f"gopro.{path}", tuple(parameter.shape)))

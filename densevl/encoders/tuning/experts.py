@@ -8,7 +8,7 @@ takes the two experts with the highest ``a_g``; the text of class k is ``Σ over
 unit vector and is not made one.
 
 Where we differ: the groups, which the released configs do not name as the code reads them, are ours; the reference adds
-noise to a buffer that nothing reads, and here there is none; the draw of the gate has a seed.
+noise to a buffer that nothing reads, and here there is none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,7 +78,6 @@ class Experts(nn.Module):
         groups: of each expert the templates, each with ``{}`` where the name goes; the first is what its tokens begin
             as.
         chosen: experts that an image takes.
-        seed: of the draw of the gate.
 
     Attributes:
         vectors: learnt tokens of each expert, those before the name first.
@@ -94,11 +93,9 @@ class Experts(nn.Module):
     towers: tuple[str, ...] = ("text",)
     conditional, reads_states = True, False
 
-    def __init__(
-        self, encoder: CLIPEncoder, groups: Sequence[Sequence[str]] = GROUPS, chosen: int = 2, seed: int = 0
-    ) -> None:
+    def __init__(self, encoder: CLIPEncoder, groups: Sequence[Sequence[str]] = GROUPS, chosen: int = 2) -> None:
         super().__init__()
-        self.groups, self.chosen, self.seed = tuple(map(tuple, groups)), chosen, seed
+        self.groups, self.chosen = tuple(map(tuple, groups)), chosen
         _check_groups(self.groups, chosen)
         tower = causal(encoder.text)
         self.vectors, self.texts = nn.ParameterList(), []
@@ -110,9 +107,7 @@ class Experts(nn.Module):
             tokens = LearntTokens(partial(self._learnt, place), sum(map(len, around)))
             self.texts.append(PromptedTexts(tower, tokens, ending="", place=before))
         self.offset = nn.Parameter(torch.zeros(encoder.dim, device=encoder.device))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.gate = nn.Linear(encoder.dim, len(self.groups)).to(encoder.device)
+        self.gate = nn.Linear(encoder.dim, len(self.groups)).to(encoder.device)
         self.last: Mixture | None = None
         self._prototypes: tuple[tuple[str, ...], Tensor] | None = None
 
@@ -123,7 +118,7 @@ class Experts(nn.Module):
     @property
     def settings(self) -> Mapping[str, Any]:
         """Every setting."""
-        return {"groups": [list(group) for group in self.groups], "chosen": self.chosen, "seed": self.seed}
+        return {"groups": [list(group) for group in self.groups], "chosen": self.chosen}
 
     def soft(self, names: Sequence[str]) -> Float32[Tensor, "g k d"]:
         """Unit vectors of classes by each expert.

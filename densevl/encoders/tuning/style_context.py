@@ -6,7 +6,8 @@ image tower, class token included, with mean μ_l and standard deviation σ_l ov
 ``½ (S_l μ_l + S_l σ_l)`` and content ``C_l μ_l``, S_l and C_l linear with biases. The shift of an image is
 ``Σ over l of ρ_l ½ (style_l + content_l) + ρ_0``, and all tokens get the same one: ``v_i(x) = v_i + shift(x)``.
 
-Where we differ: many images are taken at once; the draws have a seed.
+Where we differ: many images are taken at once. Vectors whose tokens nobody has, as those of dense features and of
+regions pooled of them, get the mean of the shifts that learning saw.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,9 @@ from densevl.encoders.tuning.prompted_texts import PromptedTexts
 
 __all__ = ["StyleContext", "StyleShift"]
 
+MEMORY = 100
+"""Steps of which the usual shift is about the mean."""
+
 
 class StyleShift(nn.Module):
     """From the tokens of an image behind each block to one shift of its learnt tokens.
@@ -33,7 +37,6 @@ class StyleShift(nn.Module):
         depth: blocks of the image tower.
         width: of its tokens.
         text_width: of tokens of the text tower.
-        seed: of the draw.
 
     Attributes:
         style: of each block, from means and from deviations of tokens.
@@ -41,13 +44,11 @@ class StyleShift(nn.Module):
         rho: factors of the blocks.
     """
 
-    def __init__(self, depth: int, width: int, text_width: int, seed: int) -> None:
+    def __init__(self, depth: int, width: int, text_width: int) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.style = nn.ModuleList(nn.Linear(width, text_width) for _ in range(depth))
-            self.content = nn.ModuleList(nn.Linear(width, text_width) for _ in range(depth))
-            self.rho = nn.Linear(depth, 1)
+        self.style = nn.ModuleList(nn.Linear(width, text_width) for _ in range(depth))
+        self.content = nn.ModuleList(nn.Linear(width, text_width) for _ in range(depth))
+        self.rho = nn.Linear(depth, 1)
 
     def forward(self, states: Float[Tensor, "b layers n c"]) -> Float[Tensor, "b w"]:
         """The shift of each image.
@@ -71,11 +72,11 @@ class StyleContext(nn.Module):
         words: what the tokens begin as; empty to draw them.
         count: number of tokens; None for those of the words, or 16 where they are drawn. Words beyond them stay.
         ending: what follows the name.
-        seed: of the draws.
 
     Attributes:
         vectors: the learnt tokens, "m c".
         shift: of an image.
+        usual: mean of the shifts that learning saw, in which later ones count more.
 
     Raises:
         UsageError: where the encoder has a text tower of another kind, or the words do not have so many tokens.
@@ -85,52 +86,47 @@ class StyleContext(nn.Module):
     conditional, reads_states = True, True
 
     def __init__(
-        self,
-        encoder: CLIPEncoder,
-        words: str = "a photo of a",
-        count: int | None = None,
-        ending: str = ".",
-        seed: int = 0,
+        self, encoder: CLIPEncoder, words: str = "a photo of a", count: int | None = None, ending: str = "."
     ) -> None:
         super().__init__()
-        self.words, self.count, self.ending, self.seed = words, count, ending, seed
-        first, rest = first_tokens(encoder, words, count, seed)
+        self.words, self.count, self.ending = words, count, ending
+        first, rest = first_tokens(encoder, words, count)
         self.vectors = nn.Parameter(first)
-        self.shift = StyleShift(encoder.depth, encoder.width, first.shape[1], seed).to(first.device)
+        self.shift = StyleShift(encoder.depth, encoder.width, first.shape[1]).to(first.device)
+        # Parameters, since a delta holds these alone; no gradient ever reaches them.
+        self.usual, self.seen = nn.Parameter(torch.zeros_like(first[0])), nn.Parameter(first.new_zeros(()))
         self.texts = PromptedTexts(encoder.text, LearntTokens(lambda _: self.vectors, len(first)), rest, ending)
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Every setting."""
-        return {"words": self.words, "count": self.count, "ending": self.ending, "seed": self.seed}
-
-    def context(self, look: Look | None) -> Float[Tensor, "b m w"]:
-        """The learnt tokens of each image.
-
-        Args:
-            look: at the images, with the tokens behind each block.
-
-        Raises:
-            UsageError: where there is no look, or no tokens in it.
-        """
-        if look is None or look.states is None:
-            raise UsageError(
-                "style-context: class texts depend on the tokens of whole images or crops, and none are there; tune "
-                "and use it --for pictures or --for regions with a region embedder that crops"
-            )
-        return self.vectors + self.shift(look.states.to(self.vectors.dtype))[:, None]
+        return {"words": self.words, "count": self.count, "ending": self.ending}
 
     def class_vectors(self, names: Sequence[str], look: Look | None = None) -> Float32[Tensor, "b k d"]:
         """Unit vectors of classes, of each image by itself.
 
         Args:
             names: of the classes, new ones too.
-            look: at the images, with the tokens behind each block.
+            look: at the images; without the tokens behind each block, all have the usual shift.
 
         Raises:
-            UsageError: where there is no name, one is too long, or there are no tokens to look at.
+            UsageError: where there is no name, one is too long, or there is no look.
         """
-        return self.texts.units_each(names, self.context(look))
+        if look is None:
+            raise UsageError("style-context: class texts depend on images, and none is looked at")
+        if look.states is None:
+            alike = self.texts.units_each(names, (self.vectors + self.usual)[None])
+            return alike.expand(len(look.vectors), -1, -1)
+        shift = self.shift(look.states.to(self.vectors.dtype))
+        if torch.is_grad_enabled():
+            self._remember(shift.detach().mean(dim=0))
+        return self.texts.units_each(names, self.vectors + shift[:, None])
+
+    @torch.no_grad()
+    def _remember(self, shift: Float[Tensor, " w"]) -> None:
+        """Take a shift into the mean: of all at first, later as one part in :data:`MEMORY`."""
+        self.seen += self.seen < MEMORY
+        self.usual.lerp_(shift, 1 / float(self.seen))
 
     def attach(self, encoder: CLIPEncoder) -> None:
         """Leave free texts as they were: they are compared with no image of their own."""

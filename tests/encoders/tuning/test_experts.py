@@ -58,6 +58,7 @@ def test_words_gate_and_offset_learn_and_nothing_else(small_clip, look):
 
 def test_settings_build_it_again(small_clip, experts, look):
     again = Experts(small_clip, **experts.settings)
+    again.load_state_dict(experts.state_dict())
     torch.testing.assert_close(again.class_vectors(NAMES, look), experts.class_vectors(NAMES, look))
 
 

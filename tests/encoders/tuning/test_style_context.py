@@ -40,10 +40,26 @@ def test_without_a_shift_the_text_is_that_of_its_words(small_clip, look):
 
 def test_settings_build_it_again(small_clip, texts, look):
     again = StyleContext(small_clip, **texts.settings)
+    again.load_state_dict(texts.state_dict())
     torch.testing.assert_close(again.class_vectors(NAMES, look), texts.class_vectors(NAMES, look))
 
 
-def test_a_look_without_tokens_is_refused(texts, look):
-    for given in (None, Look(look.vectors)):
-        with pytest.raises(UsageError, match="depend on the tokens of whole images or crops"):
-            texts.class_vectors(NAMES, given)
+def test_vectors_without_tokens_have_the_mean_shift_of_those_that_were_learnt_of(small_clip, look):
+    texts = StyleContext(small_clip)
+    before = texts.usual.clone()
+    with torch.no_grad():
+        texts.class_vectors(NAMES, look)
+    assert torch.equal(texts.usual, before)
+    for rows in (slice(0, 1), slice(1, 3)):
+        texts.class_vectors(NAMES, Look(look.vectors[rows], look.states[rows])).sum().backward()
+    shifts = texts.shift(look.states).detach()
+    torch.testing.assert_close(texts.usual.detach(), (shifts[0] + shifts[1:].mean(0)) / 2)
+    assert texts.usual.grad is None
+    found = texts.class_vectors(NAMES, Look(look.vectors))
+    shifted = texts.texts.units_each(NAMES, (texts.vectors + texts.usual).expand(3, -1, -1))
+    torch.testing.assert_close(found, shifted)
+
+
+def test_no_look_at_all_is_refused(texts):
+    with pytest.raises(UsageError, match="depend on images, and none is looked at"):
+        texts.class_vectors(NAMES)

@@ -50,7 +50,6 @@ class ViewContrast(nn.Module):
         views: how the two are changed; of :data:`densevl.training.tuning.views.VIEWS`.
         temperature: what cosines are divided by.
         weight: factor of the term.
-        seed: of the projector.
 
     Raises:
         UsageError: where there are not two views, one is unknown, or the temperature is not positive.
@@ -62,7 +61,6 @@ class ViewContrast(nn.Module):
         views: Sequence[str] = ("moco", "augmix"),
         temperature: float = 0.1,
         weight: float = 0.1,
-        seed: int = 0,
     ) -> None:
         super().__init__()
         if len(views) != 2 or temperature <= 0:
@@ -70,11 +68,9 @@ class ViewContrast(nn.Module):
                 f"view-contrast compares two views at a temperature above 0; got {list(views)} and {temperature}"
             )
         self.width, self.views, self.temperature = width, tuple(map(check_view, views)), temperature
-        self.weight, self.seed = weight, seed
+        self.weight = weight
         self.needs = tuple(f"view:{view}" for view in dict.fromkeys(self.views))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.projector = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width))
+        self.projector = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width))
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -84,7 +80,6 @@ class ViewContrast(nn.Module):
             "views": list(self.views),
             "temperature": self.temperature,
             "weight": self.weight,
-            "seed": self.seed,
         }
 
     def forward(self, step: Step) -> Float[Tensor, ""]:

@@ -61,7 +61,7 @@ def _class_texts(delta: Delta | None, encoder: Any) -> ClassTexts:
             "load the model that was tuned"
         )
     tunables = clip.tuned if delta.images else restored(clip, delta)
-    found = [one for one in tunables if isinstance(one, ClassTexts) and one.conditional and not one.reads_states]
+    found = [one for one in tunables if isinstance(one, ClassTexts) and one.conditional]
     if len(found) != 1:
         raise UsageError(f"the delta of these classes makes {len(found)} kinds of texts of images; it must be one")
     return found[0]

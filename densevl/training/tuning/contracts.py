@@ -28,6 +28,7 @@ class Step(NamedTuple):
         class_texts: what makes the texts; None for the encoder's own.
         encoder: the encoder that is tuned.
         progress: part of the steps that are done, in [0, 1).
+        old: number of the classes of earlier sessions, which come first.
     """
 
     look: Look
@@ -40,6 +41,7 @@ class Step(NamedTuple):
     class_texts: ClassTexts | None = None
     encoder: CLIPEncoder | None = None
     progress: float = 0.0
+    old: int = 0
 
     @property
     def logits(self) -> Float[Tensor, "b k"]:
@@ -51,6 +53,8 @@ class Step(NamedTuple):
 @runtime_checkable
 class Loss(Protocol):
     """A term that tuning makes small; an ``nn.Module`` where it learns numbers of its own, which no delta keeps.
+
+    One with a method ``start(encoder)`` is told of the encoder before it is tuned, and at the start of every session.
 
     Attributes:
         settings: every setting, JSON values only; ``weight`` is its factor.

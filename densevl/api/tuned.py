@@ -3,6 +3,7 @@
 The model itself stays as it was: what is tuned is a copy of its region embedder.
 """
 
+import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +14,23 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from mmengine.dist import is_main_process
 from torch import Tensor
 
 from densevl.api.teaching import TeachableModel
 from densevl.api.tuning_kinds import KINDS, PICTURES
 from densevl.classifiers.classes import Classes
+from densevl.classifiers.conditional import ConditionalClassifier
 from densevl.classifiers.contracts import Classifier, LinearClassifier
 from densevl.classifiers.contracts import Examples as LabelledVectors
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.files import atomic_write, read_json
 from densevl.core.images import read_image
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.examples import Example, ExamplesLike, given_examples
 from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.tuning.contracts import Look
 from densevl.regions.embedders.embedder import RegionEmbedder, space_of
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
@@ -123,8 +128,12 @@ def tuned(
         _task(owner, kind, model, looks, _of(shown, learnt), [labels[number] for number in learnt], vocabulary)
     )
     shots = max(Counter(labels[number] for number in learnt).values())
+    steps = chosen.length(len(learnt), shots)
+    if work_dir is not None:
+        about_run = {"settings": chosen.facts, "steps": steps, "seed": seed, "encoder": encoder.model_id, "kind": kind}
+        check_same_run(Path(work_dir), {**about_run, **step_facts(given), "held_out": len(out)}, resume)
     began = time.monotonic()
-    run_tuning(model, chosen.length(len(learnt), shots), work_dir=work_dir, resume=resume, amp=amp)
+    run_tuning(model, steps, work_dir=work_dir, resume=resume, amp=amp)
     seconds = time.monotonic() - began
     delta = model.delta()
     if delta.images:
@@ -223,6 +232,31 @@ def held_out_numbers(examples: Sequence[Example], labels: Sequence[int], part: f
     return tuple(sorted(found))
 
 
+def check_same_run(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
+    """Note what a run is about in its work folder; refuse to go on from a run of something else.
+
+    Args:
+        folder: the work folder.
+        about: JSON values.
+        resume: whether an earlier run is gone on from.
+
+    Raises:
+        UsageError: where it was of something else.
+        OutputError: where the folder cannot be written.
+    """
+    note = folder / "tuning.json"
+    if resume and note.is_file():
+        earlier, now = read_json(note), json.loads(json.dumps(about))
+        others = sorted(name for name in {*earlier, *now} if earlier.get(name) != now.get(name))
+        if others:
+            raise UsageError(
+                f"the run in {folder} had other {', '.join(others)}; give the same again, or leave --resume out"
+            )
+    elif is_main_process():
+        with atomic_write(note) as temporary:
+            temporary.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def check_foldable(model: TunedCLIP, method: str) -> None:
     """Refuse to fold what no weights of the encoder can say.
 
@@ -290,7 +324,7 @@ def _vectors(looks: Looks) -> Float[Tensor, "n d"]:
 def _classifiers(model: TunedCLIP, vocabulary: Vocabulary, model_id: str, space: str | None) -> Any:
     """What makes the classifier of a factor of cosines."""
     if model.class_texts is not None and model.class_texts.conditional:
-        raise UsageError("the texts of this method depend on the image, and no classifier knows such")
+        return lambda temperature: ConditionalClassifier(temperature, vocabulary, model_id, space, _making(model))
     with torch.no_grad():
         texts = model.texts(vocabulary.names).detach().float().cpu()
 
@@ -298,3 +332,14 @@ def _classifiers(model: TunedCLIP, vocabulary: Vocabulary, model_id: str, space:
         return LinearClassifier(temperature * texts, torch.zeros(len(texts)), vocabulary, model_id, space)
 
     return make
+
+
+def _making(model: TunedCLIP) -> Any:
+    """From vectors to the class texts of each."""
+    names = () if model.task is None else model.task.names
+
+    @torch.no_grad()
+    def texts(vectors: Tensor) -> Tensor:
+        return model.texts(names, Look(vectors.to(model.encoder.device))).detach().to(vectors)
+
+    return texts

@@ -153,7 +153,7 @@ class Subject:
         """
         encoder = self.model.embedder.encoder
         if self.classes is not None:
-            head = self.classes.head("regions")
+            head = self.model.bound(self.classes).head("regions")
             check_classifier(head, encoder.model_id, space_of(self.model.embedder))
             return head
         if vocabulary not in self._texts:

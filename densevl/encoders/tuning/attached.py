@@ -14,7 +14,7 @@ from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.tuning import TUNABLES
 from densevl.encoders.tuning.contracts import Tunable
 
-__all__ = ["attached", "built", "delta_of"]
+__all__ = ["attached", "built", "delta_of", "restored"]
 
 
 def built(encoder: CLIPEncoder, parts: Sequence[Mapping[str, Any]], seed: int = 0) -> list[Tunable]:
@@ -65,9 +65,8 @@ def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
             f"the delta was tuned in {found.model_id!r} and this encoder is {encoder.model_id!r}; load the model that "
             "was tuned"
         )
-    tunables = built(encoder, found.parts)
-    for tunable, own in zip(tunables, found.tensors, strict=True):
-        _fill(tunable, own)
+    tunables = restored(encoder, found)
+    for tunable in tunables:
         # What plain weights can say costs nothing then; prompts have to stay beside them.
         tunable.fold(encoder) if getattr(tunable, "foldable", False) else tunable.attach(encoder)
     encoder.text_cache = None  # what it keeps under the identity of the images is of the texts as they were
@@ -75,6 +74,22 @@ def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
         encoder.model_id = f"{found.model_id}+{found.digest}"
     encoder.tuned = nn.ModuleList(tunables)  # type: ignore[arg-type]
     return encoder.eval().requires_grad_(False)
+
+
+def restored(encoder: CLIPEncoder, delta: Delta) -> list[Tunable]:
+    """Tunables of an encoder that hold what was learnt, not attached yet.
+
+    Args:
+        encoder: the one that was tuned.
+        delta: what was learnt.
+
+    Raises:
+        WeightsError: where its tensors do not fit.
+    """
+    tunables = built(encoder, delta.parts)
+    for tunable, own in zip(tunables, delta.tensors, strict=True):
+        _fill(tunable, own)
+    return tunables
 
 
 def _fill(tunable: Tunable, tensors: Mapping[str, Tensor]) -> None:

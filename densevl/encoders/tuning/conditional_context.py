@@ -5,13 +5,12 @@ https://arxiv.org/abs/2203.05557; as released in muzairkhattak/multimodal-prompt
 Of the unit vector x of an image a small network makes one shift, which all tokens get: ``v_i(x) = v_i + h(x)`` with
 ``h(x) = W₂ relu(W₁ x + b₁) + b₂`` of d/16 hidden units. Each image takes a pass of the text tower for each class.
 
-Where we differ: many images are taken at once; the draw of the network has a seed.
+Where we differ: many images are taken at once.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
@@ -33,16 +32,13 @@ class Shift(nn.Module):
         dim: width of the vectors.
         width: of tokens of the text tower.
         reduction: the hidden layer is so many times narrower than the vectors.
-        seed: of the draw.
     """
 
-    def __init__(self, dim: int, width: int, reduction: int, seed: int) -> None:
+    def __init__(self, dim: int, width: int, reduction: int) -> None:
         super().__init__()
         if not 1 <= reduction <= dim:
             raise UsageError(f"conditional-context: reduction is 1 to {dim}, the width of the vectors; got {reduction}")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.linear1, self.linear2 = nn.Linear(dim, dim // reduction), nn.Linear(dim // reduction, width)
+        self.linear1, self.linear2 = nn.Linear(dim, dim // reduction), nn.Linear(dim // reduction, width)
 
     def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
         """The shift of each image."""
@@ -59,7 +55,6 @@ class ConditionalContext(nn.Module):
         place: where the name stands among them: at the ``"end"``, in the ``"middle"``, or at the ``"front"``.
         ending: what follows the name.
         reduction: the hidden layer of the network is so many times narrower than the vectors of images.
-        seed: of the draws.
 
     Attributes:
         vectors: the learnt tokens, "m c".
@@ -80,14 +75,13 @@ class ConditionalContext(nn.Module):
         place: str = "end",
         ending: str = ".",
         reduction: int = 16,
-        seed: int = 0,
     ) -> None:
         super().__init__()
-        self.words, self.count, self.place, self.ending, self.seed = words, count, place, ending, seed
+        self.words, self.count, self.place, self.ending = words, count, place, ending
         self.reduction = reduction
-        first, rest = first_tokens(encoder, words, count, seed)
+        first, rest = first_tokens(encoder, words, count)
         self.vectors = nn.Parameter(first)
-        self.shift = Shift(encoder.dim, first.shape[1], reduction, seed).to(first.device)
+        self.shift = Shift(encoder.dim, first.shape[1], reduction).to(first.device)
         self.texts = PromptedTexts(encoder.text, LearntTokens(lambda _: self.vectors, len(first)), rest, ending, place)
 
     @property
@@ -99,7 +93,6 @@ class ConditionalContext(nn.Module):
             "place": self.place,
             "ending": self.ending,
             "reduction": self.reduction,
-            "seed": self.seed,
         }
 
     def class_vectors(self, names: Sequence[str], look: Look | None = None) -> Float32[Tensor, "b k d"]:

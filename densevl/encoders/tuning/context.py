@@ -5,7 +5,7 @@ released in muzairkhattak/multimodal-prompt-learning at commit 69bce21 (MIT). A 
 ``start, v_1 … v_m, NAME, ".", end`` with learnt v, shared by all classes or of each by itself; they begin as the words
 of a text, or are drawn from N(0, 0.02²).
 
-Where we differ: whatever follows the longest name is not computed, which changes nothing; the draw has a seed.
+Where we differ: whatever follows the longest name is not computed, which changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from densevl.encoders.tuning.contracts import Look
 from densevl.encoders.tuning.learnt_tokens import LearntTokens, drawn
 from densevl.encoders.tuning.prompted_texts import PromptedTexts, causal, opening
 
-__all__ = ["Context", "fixed"]
+__all__ = ["Context", "first_tokens", "fixed"]
 
 COUNT = 16
 """Learnt tokens where they are drawn and no number is given, as published."""
@@ -37,7 +37,6 @@ class Context(nn.Module):
         place: where the name stands among them: at the ``"end"``, in the ``"middle"``, or at the ``"front"``.
         ending: what follows the name.
         names: classes of which each learns tokens of its own; None for tokens that all share, and new names too.
-        seed: of the draw.
 
     Attributes:
         vectors: the learnt tokens, "m c" or "k m c".
@@ -57,17 +56,16 @@ class Context(nn.Module):
         place: str = "end",
         ending: str = ".",
         names: Sequence[str] | None = None,
-        seed: int = 0,
     ) -> None:
         super().__init__()
-        self.words, self.count, self.place, self.ending, self.seed = words, count, place, ending, seed
+        self.words, self.count, self.place, self.ending = words, count, place, ending
         self.names = None if names is None else tuple(names)
-        first, rest = first_tokens(encoder, words, count, seed)
+        first, rest = first_tokens(encoder, words, count)
         if self.names is not None:
             if not self.names or len({*self.names}) < len(self.names):
                 raise UsageError(f"context: names are those of at least one class, each once; got {list(self.names)}")
             alike = first.expand(len(self.names), -1, -1).clone()
-            first = alike if words else drawn(seed, *alike.shape).to(alike)
+            first = alike if words else drawn(*alike.shape).to(alike)
         self.vectors = nn.Parameter(first)
         self.texts = PromptedTexts(
             encoder.text, LearntTokens(lambda _: self.vectors, first.shape[-2]), rest, ending, place
@@ -83,7 +81,6 @@ class Context(nn.Module):
             "place": self.place,
             "ending": self.ending,
             "names": names,
-            "seed": self.seed,
         }
 
     def class_vectors(self, names: Sequence[str], look: Look | None = None) -> Float32[Tensor, "k d"]:
@@ -124,14 +121,13 @@ class Context(nn.Module):
         raise fixed("a learnt context")
 
 
-def first_tokens(encoder: CLIPEncoder, words: str, count: int | None, seed: int) -> tuple[Float[Tensor, "m c"], str]:
+def first_tokens(encoder: CLIPEncoder, words: str, count: int | None) -> tuple[Float[Tensor, "m c"], str]:
     """Learnt tokens as learning begins with them, and the words that stay.
 
     Args:
         encoder: whose text tower they are for.
         words: what the tokens begin as; empty to draw them.
         count: number of tokens; None for those of the words, or 16 where they are drawn.
-        seed: of the draw.
 
     Raises:
         UsageError: where there are fewer than one, or the words do not have them.
@@ -142,7 +138,7 @@ def first_tokens(encoder: CLIPEncoder, words: str, count: int | None, seed: int)
     if words:
         return opening(tower, words, count)
     width = tower.tower.token_embedding.weight.shape[1]
-    return drawn(seed, COUNT if count is None else count, width).to(tower.device), ""
+    return drawn(COUNT if count is None else count, width).to(tower.device), ""
 
 
 def fixed(what: str) -> UsageError:

@@ -7,14 +7,13 @@ commit 9309631 (MIT). Before block i < depth the text tower gets the tokens p_i 
 ``F_i(p_i)``, F_i linear: one of each block (MaPLe), or one for all (CPE-CLIP). They replace those of the block before,
 or join them.
 
-The image tokens are the last of the prefix; see :mod:`densevl.encoders.tuning.prompted_images`. Where we differ: the
-draws have a seed, and CPE-CLIP's tokens are drawn from N(0, 0.02²), about as wide as the uniform draw of its code.
+The image tokens are the last of the prefix; see :mod:`densevl.encoders.tuning.prompted_images`. Where we differ:
+CPE-CLIP's tokens are drawn from N(0, 0.02²), about as wide as the uniform draw of its code.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,7 +39,6 @@ class DeepPrompts(nn.Module):
             :data:`densevl.encoders.tuning.learnt_tokens.MODES`.
         images: what becomes of the tokens before, in the image tower.
         ending: what follows a text.
-        seed: of the draws.
 
     Attributes:
         prompts: of each block, "m c" as wide as the text tower.
@@ -62,17 +60,14 @@ class DeepPrompts(nn.Module):
         texts: str = "replace",
         images: str = "replace",
         ending: str = ".",
-        seed: int = 0,
     ) -> None:
         super().__init__()
         self.words, self.count, self.depth, self.shared = words, count, depth, shared
-        self.modes, self.ending, self.seed = {"texts": texts, "images": images}, ending, seed
-        first, rest = first_tokens(encoder, words, count, seed)
-        deep = drawn(seed + 1, max(depth - 1, 0), *first.shape).to(first)
+        self.modes, self.ending = {"texts": texts, "images": images}, ending
+        first, rest = first_tokens(encoder, words, count)
+        deep = drawn(max(depth - 1, 0), *first.shape).to(first)
         self.prompts = nn.ParameterList([nn.Parameter(first), *map(nn.Parameter, deep.unbind())])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            matrices = [nn.Linear(first.shape[1], encoder.width) for _ in range(1 if shared else max(depth, 1))]
+        matrices = (nn.Linear(first.shape[1], encoder.width) for _ in range(1 if shared else max(depth, 1)))
         self.couplings = nn.ModuleList(matrices).to(first.device)
         self.of_texts = PromptedTexts(
             encoder.text, LearntTokens(lambda place: self.prompts[place], count, depth, texts), rest, ending
@@ -89,7 +84,6 @@ class DeepPrompts(nn.Module):
             "shared": self.shared,
             **self.modes,
             "ending": self.ending,
-            "seed": self.seed,
         }
 
     def coupled(self, place: int) -> Float[Tensor, "m c"]:

@@ -65,14 +65,9 @@ class LearntTokens:
         return torch.cat([x[:, :kept], learnt, x[:, end:]], dim=1)
 
 
-def drawn(seed: int, *shape: int) -> Float[Tensor, "*shape"]:
-    """Tokens as learning begins with them: normally distributed, of standard deviation 0.02.
-
-    Args:
-        seed: of the draw.
-        shape: of the tokens.
-    """
-    return SPREAD * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def drawn(*shape: int) -> Float[Tensor, "*shape"]:
+    """Tokens as learning begins with them: normally distributed, of standard deviation 0.02."""
+    return SPREAD * torch.randn(shape)
 
 
 def check_depth(depth: int, blocks: int, tower: str) -> None:

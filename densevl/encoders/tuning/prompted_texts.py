@@ -181,7 +181,8 @@ class PromptedTexts:
                 raise UsageError(f"class texts want at least one name, and none that is blank; got {list(names)!r}")
             while len(self._kept) >= LISTS_KEPT:
                 self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = self.tokenize([name.replace("_", " ") for name in names])
+            with torch.inference_mode(False):  # so that what asks for gradients later can use them
+                self._kept[key] = self.tokenize([name.replace("_", " ") for name in names])
         return self._kept[key].to(self.device)
 
 

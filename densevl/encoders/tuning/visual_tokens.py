@@ -2,7 +2,7 @@
 
 Sources: Jia et al., Visual Prompt Tuning, ECCV 2022, https://arxiv.org/abs/2203.12119, its shallow variant; as NoLA has
 them (Imam et al., CLIP meets DINO for Tuning Zero-Shot Classifier using Unlabeled Image Collections, 2024,
-https://arxiv.org/abs/2411.19346), 16 of them. Where we differ: they are drawn from N(0, 0.02²), with a seed.
+https://arxiv.org/abs/2411.19346), 16 of them. Where we differ: they are drawn from N(0, 0.02²).
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,6 @@ class VisualTokens(nn.Module):
     Args:
         encoder: its image tower is a transformer that does not pool by attention.
         count: number of tokens.
-        seed: of the draw.
 
     Attributes:
         vectors: the learnt tokens, "m c".
@@ -36,18 +35,18 @@ class VisualTokens(nn.Module):
 
     towers: tuple[str, ...] = ("image",)
 
-    def __init__(self, encoder: CLIPEncoder, count: int = 16, seed: int = 0) -> None:
+    def __init__(self, encoder: CLIPEncoder, count: int = 16) -> None:
         super().__init__()
         if count < 1:
             raise UsageError(f"count={count}: learn at least one token")
-        self.count, self.seed = count, seed
-        self.vectors = nn.Parameter(drawn(seed, count, encoder.width).to(encoder.device))
+        self.count = count
+        self.vectors = nn.Parameter(drawn(count, encoder.width).to(encoder.device))
         self.of_images = PromptedImages(encoder.image, LearntTokens(lambda _: self.vectors, count))
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Every setting."""
-        return {"count": self.count, "seed": self.seed}
+        return {"count": self.count}
 
     def attach(self, encoder: CLIPEncoder) -> None:
         """Encode every image with the learnt tokens."""

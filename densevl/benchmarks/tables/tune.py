@@ -106,9 +106,7 @@ def _run(name: str, scenes: int, seed: int) -> dict[str, float]:
     seconds = time.process_time() - began
     right, error = _measured(few, held_out, NAMES)
     classes = taught(shots_of(of_names(training, BASE), SHOTS, seed))
-    base, new = (
-        _measured(classes, of_names(held_out, some), some, own=some is BASE or name in ALONE)[0] for some in (BASE, NEW)
-    )
+    base, new = (_measured(classes, of_names(held_out, some), some, own=some is BASE)[0] for some in (BASE, NEW))
     numbers = 0 if few is None else few.heads["regions"].facts.get("parameters", 0)
     figures = (right, error, base, new, harmonic_mean([base, new]), seconds, float(numbers))
     return dict(zip(HEAD[1:], figures, strict=True))
@@ -127,7 +125,7 @@ def _measured(
     """
     delta = None if classes is None else classes.delta
     with tempfile.TemporaryDirectory() as folder:
-        changes = {}
+        changes: dict[str, Any] = {}
         if classes is not None and delta is not None and (delta.images or not own):
             changes["encoder.delta"] = str(Path(folder, "classes.safetensors"))
             classes.save(changes["encoder.delta"])

@@ -196,11 +196,8 @@ class TunedCLIP(BaseModel):
             encoder=self.encoder,
             progress=self.progress,
             old=task.old,
-            **{
-                name: value
-                for name, value in (("views", seen), ("descriptions", task.descriptions))
-                if name in Step._fields
-            },
+            views=seen,
+            descriptions=task.descriptions,
         )
 
     def texts(self, names: Sequence[str], look: Look | None = None) -> Float[Tensor, "k d"] | Float[Tensor, "b k d"]:

@@ -31,7 +31,7 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.contracts import Needs
 from densevl.encoders.images import fit
-from densevl.encoders.tuning.contracts import Look
+from densevl.encoders.tuning.contracts import Look, moments
 from densevl.regions.embedders.embedder import RegionEmbedder, on_device, space_of
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.visual_prompts import canvas, marked_by_each
@@ -180,15 +180,15 @@ class CropLooks:
 
 def _embedded(
     encoder: CLIPEncoder, images: Float[Tensor, "b 3 H W"], states: bool
-) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b layers n c"] | None]:
-    """Unit vectors of images of the native size and, where they are wanted, tokens behind each block."""
+) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b layers 2 c"] | None]:
+    """Unit vectors of images of the native size and, where they are wanted, moments of tokens behind each block."""
     if not states:
         return encoder.embed_images(images, "squash"), None
     last = encoder.last_block(images, Needs(states=tuple(range(1, encoder.depth))))
     out = run_block(last.block, last.tokens)["out"]
     assert last.pool is not None
-    tokens = torch.stack([*(last.states[place] for place in range(1, encoder.depth)), out], dim=1)
-    return F.normalize(last.pool(out).float(), dim=1), tokens
+    states = torch.stack([moments(one) for one in (*(last.states[n] for n in range(1, encoder.depth)), out)], dim=1)
+    return F.normalize(last.pool(out).float(), dim=1), states
 
 
 class RegionLooks:

@@ -11,5 +11,8 @@ LENSES = Registry(
     "lens",
     {
         "calibration": "densevl.benchmarks.lenses.calibration:Calibration",
+        "corruptions": "densevl.benchmarks.lenses.corruptions:Corruptions",
+        "matching": "densevl.benchmarks.lenses.matching:Matching",
+        "ood": "densevl.benchmarks.lenses.ood:OutOfDistribution",
     },
 )

@@ -124,7 +124,8 @@ class StyleContext(nn.Module):
     @torch.no_grad()
     def _remember(self, shift: Float[Tensor, " w"]) -> None:
         """Take a shift into the mean: of all at first, later as one part in :data:`MEMORY`."""
-        self.seen += self.seen < MEMORY
+        if self.seen < MEMORY:
+            self.seen.add_(1)
         self.usual.lerp_(shift, 1 / float(self.seen))
 
     def attach(self, encoder: CLIPEncoder) -> None:

@@ -33,6 +33,7 @@ class Step(NamedTuple):
             asks for them; see :data:`densevl.training.tuning.views.VIEWS`.
         descriptions: unit vectors of texts that describe each class, equally many of each, by the encoder before it was
             tuned, where a loss asks for them.
+        old: number of the classes of earlier sessions, which come first.
     """
 
     look: Look
@@ -47,6 +48,7 @@ class Step(NamedTuple):
     progress: float = 0.0
     views: Mapping[str, Look] = MappingProxyType({})
     descriptions: Float[Tensor, "k m d"] | None = None
+    old: int = 0
 
     @property
     def logits(self) -> Float[Tensor, "b k"]:
@@ -58,6 +60,8 @@ class Step(NamedTuple):
 @runtime_checkable
 class Loss(Protocol):
     """A term that tuning makes small; an ``nn.Module`` where it learns numbers of its own, which no delta keeps.
+
+    One with a method ``start(encoder)`` is told of the encoder before it is tuned, and at the start of every session.
 
     Attributes:
         settings: every setting, JSON values only; ``weight`` is its factor.

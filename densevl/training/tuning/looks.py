@@ -150,10 +150,12 @@ class CropLooks:
             raise UsageError(f"images cannot be changed by {view!r}")
         parts, tokens = {}, []
         for name in self.embedder.weights:
-            images = torch.stack(
-                [self._seen(self.marked[place][name], seed) for place, seed in zip(places, seeds, strict=True)]
-            )
-            images = images.to(self.encoder.device)
+            seen = [self._seen(self.marked[place][name], seed) for place, seed in zip(places, seeds, strict=True)]
+            if len({one.shape for one in seen}) > 1:
+                raise UsageError(
+                    f"{name} marks images of several sizes, which mode=keep does not make one; leave it out"
+                )
+            images = torch.stack(seen).to(self.encoder.device)
             vectors, found = _embedded(self.encoder, images, states)
             parts[name] = vectors
             tokens.append(found)
@@ -162,8 +164,8 @@ class CropLooks:
 
     def _seen(self, image: Shaped[Tensor, "3 h w"], seed: int | None) -> Float[Tensor, "3 H W"]:
         """What is seen of a marked image, at the size of the encoder."""
-        size = self.encoder.image_size
         pixels = on_device(image, torch.device("cpu"))
+        size = (pixels.shape[1], pixels.shape[2]) if self.embedder.mode == "keep" else self.encoder.image_size
         if seed is None:
             return fit(pixels[None], size, "squash", self.encoder.interpolation)[0]
         with torch.random.fork_rng(devices=[]):
@@ -183,7 +185,7 @@ def _embedded(
 ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b layers 2 c"] | None]:
     """Unit vectors of images of the native size and, where they are wanted, moments of tokens behind each block."""
     if not states:
-        return encoder.embed_images(images, "squash"), None
+        return encoder.embed_images(images, "squash" if images.shape[2:] == encoder.image_size else "keep"), None
     last = encoder.last_block(images, Needs(states=tuple(range(1, encoder.depth))))
     out = run_block(last.block, last.tokens)["out"]
     assert last.pool is not None

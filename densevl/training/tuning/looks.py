@@ -142,6 +142,12 @@ class CropLooks:
     def __len__(self) -> int:
         return len(self.marked)
 
+    def images(self, places: Sequence[int]) -> Float[Tensor, "b 3 H W"]:
+        """Examples as the first way to mark them shows them, unchanged, at the size of the encoder."""
+        name, size = next(iter(self.embedder.weights)), self.encoder.image_size
+        pixels = [on_device(self.marked[place][name], torch.device("cpu"))[None] for place in places]
+        return torch.cat([fit(one, size, "squash", self.encoder.interpolation) for one in pixels])
+
     def look(
         self, places: Sequence[int], seeds: Sequence[int | None], view: str | None = None, states: bool = False
     ) -> Look:

@@ -82,7 +82,7 @@ def tuned(
     kind: str,
     settings: Mapping[str, Any] | None,
     seed: int,
-    held_out: float,
+    held_out: int | float,
     work_dir: str | Path | None,
     resume: bool,
     amp: bool,
@@ -224,7 +224,9 @@ def _model_facts(owner: TeachableModel, kind: str, loaded: Mapping[str, Any] | N
     return facts
 
 
-def held_out_numbers(examples: Sequence[Example], labels: Sequence[int], part: float, seed: int) -> tuple[int, ...]:
+def held_out_numbers(
+    examples: Sequence[Example], labels: Sequence[int], part: int | float, seed: int
+) -> tuple[int, ...]:
     """Numbers of examples to hold out, all of an image together, as far as each class keeps enough to learn from.
 
     Args:

@@ -48,7 +48,7 @@ class TunableModel(TeachableModel):
         kind: str = "regions",
         settings: Mapping[str, Any] | None = None,
         seed: int = 0,
-        held_out: float = HELD_OUT,
+        held_out: int | float = HELD_OUT,
         work_dir: str | Path | None = None,
         resume: bool = False,
         amp: bool = False,

@@ -36,6 +36,7 @@ from densevl.regions.embedders.embedder import RegionEmbedder, on_device, space_
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.visual_prompts import canvas, marked_by_each
 from densevl.training.tuning.contracts import Looks
+from densevl.training.tuning.views import changed
 
 __all__ = ["CropLooks", "FrozenLooks", "RegionLooks", "Shown", "clip_of", "looks_of"]
 
@@ -152,11 +153,9 @@ class CropLooks:
         self, places: Sequence[int], seeds: Sequence[int | None], view: str | None = None, states: bool = False
     ) -> Look:
         """Look at some of the examples; see :class:`densevl.training.tuning.contracts.Looks`."""
-        if view is not None:
-            raise UsageError(f"images cannot be changed by {view!r}")
         parts, tokens = {}, []
         for name in self.embedder.weights:
-            seen = [self._seen(self.marked[place][name], seed) for place, seed in zip(places, seeds, strict=True)]
+            seen = [self._seen(self.marked[place][name], seed, view) for place, seed in zip(places, seeds, strict=True)]
             if len({one.shape for one in seen}) > 1:
                 raise UsageError(
                     f"{name} marks images of several sizes, which mode=keep does not make one; leave it out"
@@ -168,12 +167,17 @@ class CropLooks:
         vectors = RegionEmbeddings.of_parts(parts, self.encoder.model_id, self.embedder.weights).vectors
         return Look(vectors, tokens[0])
 
-    def _seen(self, image: Shaped[Tensor, "3 h w"], seed: int | None) -> Float[Tensor, "3 H W"]:
+    def _seen(self, image: Shaped[Tensor, "3 h w"], seed: int | None, view: str | None) -> Float[Tensor, "3 H W"]:
         """What is seen of a marked image, at the size of the encoder."""
         pixels = on_device(image, torch.device("cpu"))
         size = (pixels.shape[1], pixels.shape[2]) if self.embedder.mode == "keep" else self.encoder.image_size
-        if seed is None:
-            return fit(pixels[None], size, "squash", self.encoder.interpolation)[0]
+        if seed is None or view is not None:
+            whole = fit(pixels[None], size, "squash", self.encoder.interpolation)
+            return (
+                whole[0]
+                if seed is None or view is None
+                else changed(whole, view, torch.Generator().manual_seed(seed))[0]
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             top, left, height, width = 0, 0, pixels.shape[1], pixels.shape[2]

@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--names",
         metavar="NAMES",
-        help="of the classes, comma-separated or a file of one a line, for methods that read no labels (nola); EXAMPLES "
+        help="of the classes, with commas or a file of one a line, for methods that read no labels (nola); EXAMPLES "
         "may then be a folder of images",
     )
     parser.add_argument("--steps", type=positive, metavar="N", help="how many (default: as the method says)")

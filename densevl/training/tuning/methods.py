@@ -15,7 +15,7 @@ from typing import Any
 from densevl.core.errors import UsageError, shortened, suggestion
 from densevl.core.files import parse_json
 
-__all__ = ["Settings", "changed", "method_settings", "methods"]
+__all__ = ["Settings", "changed", "method_settings", "methods", "with_sessions"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Settings:
         flip: show the mirror image half of the time.
         views: looks at each example that are made once, where the image tower is not tuned; the first is unchanged.
         temperature: factor of cosines while tuning; None for the model's own.
+        sessions: how it goes on with new classes; None for a method that cannot. ``scaled`` are the beginnings of the
+            names of parameters whose gradients are multiplied by the share of new classes, from the second session on.
     """
 
     tunables: tuple[Mapping[str, Any], ...] = ()
@@ -54,6 +56,7 @@ class Settings:
     flip: bool = True
     views: int = 8
     temperature: int | float | None = None
+    sessions: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -86,6 +89,11 @@ LENGTHS = ("steps", "epochs", "steps_per_shot")
 def methods() -> Mapping[str, Mapping[str, Any]]:
     """The entries by name."""
     return parse_json((files("densevl") / "data" / "tuning.json").read_text(encoding="utf-8"))
+
+
+def with_sessions() -> list[str]:
+    """Names of the methods that go on with new classes, in sessions."""
+    return sorted(name for name, entry in methods().items() if entry["settings"].get("sessions") is not None)
 
 
 def method_settings(name: str, model_id: str = "", changes: Mapping[str, Any] | None = None) -> Settings:

@@ -40,6 +40,7 @@ class Task:
         texts_before: unit vectors of the names by the encoder as it was.
         descriptions: unit vectors of texts that describe each class, by the encoder as it was, for losses that read
             them.
+        old: number of the classes of earlier sessions, which come first.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class Task:
         before: Looks | None = None,
         texts_before: Float[Tensor, "k d"] | None = None,
         descriptions: Float[Tensor, "k m d"] | None = None,
+        old: int = 0,
     ) -> None:
+        self.old = old
         self.looks, self.names, self.before, self.texts_before = looks, tuple(names), before, texts_before
         self.labels: Int[Tensor, " n"] | None = None if labels is None else torch.tensor(list(labels))
         self.descriptions = descriptions
@@ -130,6 +133,12 @@ class TunedCLIP(BaseModel):
             if need in self.needs and there is None:
                 raise UsageError(f"a loss of the method needs {WANTED[need]}, and there are none")
         self.task, self._texts = task, None
+        for loss in self._losses:
+            if hasattr(loss, "start"):
+                loss.start(self.encoder)
+
+    def init_weights(self) -> None:
+        """Leave what was tuned as it is, in every session."""
 
     def forward(self, drawn: Sequence[tuple[int, int]], mode: str = "loss") -> dict[str, Tensor]:
         """The losses of a step.
@@ -186,11 +195,9 @@ class TunedCLIP(BaseModel):
             class_texts=self.class_texts,
             encoder=self.encoder,
             progress=self.progress,
-            **{
-                name: value
-                for name, value in (("views", seen), ("descriptions", task.descriptions))
-                if name in Step._fields
-            },
+            old=task.old,
+            views=seen,
+            descriptions=task.descriptions,
         )
 
     def texts(self, names: Sequence[str], look: Look | None = None) -> Float[Tensor, "k d"] | Float[Tensor, "b k d"]:

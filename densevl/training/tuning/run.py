@@ -1,11 +1,13 @@
 """Running the steps of tuning: examples in an endless order, checkpoints, and the progress bar."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
@@ -21,7 +23,7 @@ from densevl.training.train import AutocastOptimWrapper
 from densevl.training.tuning.methods import Settings
 from densevl.training.tuning.model import TunedCLIP
 
-__all__ = ["run_tuning"]
+__all__ = ["run_tuning", "several_processes"]
 
 CHECKPOINTS = 10
 """Checkpoints of a run; the last two are kept."""
@@ -217,3 +219,24 @@ def _same_chance() -> Iterator[None]:
         yield
     finally:
         set_random_state(before)
+
+
+@contextmanager
+def several_processes() -> Iterator[tuple[int, str | None]]:
+    """Join the processes that ``torchrun`` started, where it did.
+
+    Yields:
+        The rank of this process, 0 where it is the only one, and the device that is its own; None for any.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
+        yield 0, None
+        return
+    accelerated = torch.cuda.is_available()
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if accelerated else None
+    if accelerated:
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("nccl" if accelerated else "gloo")
+    try:
+        yield int(os.environ["RANK"]), device
+    finally:
+        torch.distributed.destroy_process_group()

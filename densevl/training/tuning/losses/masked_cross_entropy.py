@@ -44,26 +44,17 @@ class MaskedCrossEntropy:
     """Cross-entropy of the classes of the current session.
 
     Attributes:
-        old: number of the classes of earlier sessions, which come first.
         weight: factor of the term.
-
-    Raises:
-        UsageError: where the number is negative.
     """
 
-    old: int = 0
     weight: float = 1.0
 
     needs = ("labels",)
 
-    def __post_init__(self) -> None:
-        if self.old < 0:
-            raise UsageError(f"masked-cross-entropy: old counts earlier classes, 0 or more; got {self.old}")
-
     @property
     def settings(self) -> Mapping[str, Any]:
         """The settings of the term."""
-        return {"old": self.old, "weight": self.weight}
+        return {"weight": self.weight}
 
     def __call__(self, step: Step, /) -> Float[Tensor, ""]:
         """The term of a step.
@@ -73,4 +64,4 @@ class MaskedCrossEntropy:
         """
         if step.labels is None:
             raise UsageError("masked-cross-entropy compares with the classes of examples, and these have none")
-        return self.weight * masked_cross_entropy(step.logits, step.labels, self.old)
+        return self.weight * masked_cross_entropy(step.logits, step.labels, step.old)

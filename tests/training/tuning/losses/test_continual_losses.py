@@ -41,6 +41,8 @@ def test_earlier_classes_get_no_gradient():
     assert (logits.grad[:, :2] == 0).all()
     assert (logits.grad[:, 2:] != 0).all()
     torch.testing.assert_close(masked_cross_entropy(logits, labels, 0), F.cross_entropy(logits, labels))
+    step, masked = a_step(labels=torch.tensor([2, 3, 2, 3, 2, 3])), build(LOSSES, "masked-cross-entropy")
+    assert float(masked(step._replace(old=2))) < float(masked(step))
 
 
 def test_equal_texts_are_one_text():
@@ -113,8 +115,6 @@ def test_a_step_that_lacks_something_is_refused(name, change, says):
 
 
 def test_settings_that_mean_nothing_are_refused():
-    with pytest.raises(UsageError, match="old counts"):
-        build(LOSSES, {"type": "masked-cross-entropy", "old": -1})
     with pytest.raises(UsageError, match="strings=1"):
         build(LOSSES, {"type": "vr-lwf", "strings": 1})
     with pytest.raises(UsageError, match="up to 22 tokens"):

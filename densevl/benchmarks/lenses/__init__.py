@@ -10,6 +10,10 @@ __all__ = ["LENSES"]
 LENSES = Registry(
     "lens",
     {
+        "association": "densevl.benchmarks.lenses.association:Association",
         "calibration": "densevl.benchmarks.lenses.calibration:Calibration",
+        "cues": "densevl.benchmarks.lenses.cues:Cues",
+        "factors": "densevl.benchmarks.lenses.factors:Factors",
+        "frequency": "densevl.benchmarks.lenses.frequency:Frequency",
     },
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 from densevl.api.heads import BENCHMARKS, USUAL, Head, heads
 from densevl.api.models import model_entry
+from densevl.metrics.table import said
 
 DOCS = Path(__file__).resolve().parent
 SCENE = {"seed": 21, "index": 4}
@@ -77,7 +78,7 @@ def on_scenes(head: Head, measured: dict[str, Any] | None) -> list[str]:
         parts = [f"![A scene](../images/heads/scene.jpg) ![{about}](../images/heads/{head.name}.png)"]
     if measured is None or measured["all"] is None:
         return [*parts, f"`{head.mini}` was not measured yet."]
-    cells = " | ".join(written(measured[name]) for name in MEASURED)
+    cells = " | ".join(said(measured[name]) for name in MEASURED)
     shows = measured["shows here"]
     gain = f" The published gain, {head.gain:+.1f}, shows here: {shows}." if shows and head.gain is not None else ""
     return [
@@ -95,7 +96,7 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
     ]
     for name, head in heads().items():
         row = figures.get(head.mini, {})
-        scenes = [written(row.get(column)) for column in ("all", "gain over MaskCLIP", "ms")]
+        scenes = [said(row.get(column)) for column in ("all", "gain over MaskCLIP", "ms")]
         lines.append(f"| [{head.title}]({name}.md) | {head.needs} | {best_known(head)} | {' | '.join(scenes)} |")
     return "\n".join(lines)
 
@@ -107,13 +108,6 @@ def best_known(head: Head) -> str:
         if len(row) == len(BENCHMARKS):
             return f"{fmean(row.values()):.1f}" + ("" if encoder == USUAL else f" (`{encoder}`)")
     return ""
-
-
-def written(cell: Any) -> str:
-    """A figure of the table's JSON."""
-    if isinstance(cell, dict):
-        return f"{written(cell['mean'])} ± {cell['deviation']:.1f}" if cell["mean"] is not None else "–"
-    return cell if isinstance(cell, str) else "–" if cell is None else f"{cell:.1f}"
 
 
 def draw(names: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from densevl.api.models import models
-from densevl.api.teaching import ImageSource, TeachableModel, file_name
+from densevl.api.teaching import ImageSource, file_name
+from densevl.api.tuning import TunableModel
 from densevl.classifiers.classes import Classes
 from densevl.classifiers.contracts import Classifier
 from densevl.classifiers.familiarity import Familiarity
@@ -52,7 +53,7 @@ Later = Lazy[Any] | Callable[[], Any]
 """A function that builds a component of a model when it is first used; it may return None."""
 
 
-class Model(TeachableModel):
+class Model(TunableModel):
     """A segmentor, a grounder, a region embedder or several of them, with the conveniences of reading images and words.
 
     Each component is built, or a :class:`densevl.core.lazy.Lazy` or a function without arguments that builds it when

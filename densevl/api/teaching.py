@@ -11,6 +11,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from densevl.classifiers.classes import Classes, Head
+from densevl.classifiers.conditional import conditional_parts
 from densevl.classifiers.contracts import check_classifier
 from densevl.classifiers.text import region_probabilities
 from densevl.core.images import as_image
@@ -208,13 +209,25 @@ class TeachableModel(ABC):
         )
         return with_cell_evidence(made, held, before), held
 
+    def bound(self, classes: Classes) -> Classes:
+        """Taught classes with this model at hand, where it makes their texts for what they are compared with.
+
+        Raises:
+            UsageError: where they were tuned in another model.
+        """
+        if not any(any(conditional_parts(head.classifier)) for head in classes.heads.values()):
+            return classes
+        from densevl.encoders.tuning.bound import bound  # loads open_clip
+
+        return bound(classes, lambda head: self.embedder.encoder if head == "regions" else self.dense.dense.encoder)
+
     def taught_nouns(self, classes: Classes) -> TaughtNouns:
         """Taught classes as a grounder uses them.
 
         Raises:
             UsageError: where they were not taught for regions, or for another model.
         """
-        return TaughtNouns(classes, self.pipeline)
+        return TaughtNouns(self.bound(classes), self.pipeline)
 
     def read_classes(self, classes: Classes, background: Any = None) -> TaughtLabels:
         """Taught classes as :meth:`segment` uses them: by their head for pixels, or else by that for regions.
@@ -227,9 +240,9 @@ class TeachableModel(ABC):
         Raises:
             UsageError: where they were taught for another model, or the background cannot be used.
         """
-        dense = self.dense
+        dense, classes = self.dense, self.bound(classes)
         if "pixels" in classes.heads:
-            return label_by_pixels(classes, background, dense.encoder)
+            return label_by_pixels(classes, background, dense)
         return label_by_regions(classes, background, dense, self.embedder, self.mask_maker)
 
     @torch.inference_mode()
@@ -246,7 +259,7 @@ class TeachableModel(ABC):
             ImageError: where the image cannot be read.
             UsageError: where the classes were taught for another model, or the regions do not fit the image.
         """
-        head = classes.head("regions")
+        head = self.bound(classes).head("regions")
         check_classifier(head, self.embedder.encoder.model_id, space_of(self.embedder))
         pixels = as_image(image)
         found = self.propose(pixels) if regions is None else as_regions(regions, pixels.shape[:2], file_name(image))
@@ -270,6 +283,7 @@ class TeachableModel(ABC):
             ImageError: where the image cannot be read.
             UsageError: where the classes were taught for another model, or the regions do not fit the image.
         """
+        classes = self.bound(classes)
         check_classifier(classes.head("regions"), self.embedder.encoder.model_id, space_of(self.embedder))
         pixels = as_image(image)
         vectors = self.pipeline.embed([pixels], [as_regions(regions, pixels.shape[:2], file_name(image))])[0].vectors

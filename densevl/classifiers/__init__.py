@@ -31,6 +31,7 @@ KINDS = Registry(
     {
         "cache": "densevl.classifiers.cache:CacheClassifier",
         "closed-set": "densevl.classifiers.closed_set:ClosedSetClassifier",
+        "conditional": "densevl.classifiers.conditional:ConditionalClassifier",
         "cooked": "densevl.classifiers.cooked:CookedClassifier",
         "divergences": "densevl.classifiers.cache:Divergences",
         "known-classes": "densevl.core.features:ClosedSet",

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from densevl.classifiers.conditional import conditional_parts
 from densevl.classifiers.contracts import Classifier
 from densevl.classifiers.evidence import Evidence
 from densevl.classifiers.stored import restored, stored
@@ -295,7 +296,8 @@ def _read(cls: type[Classes], texts: Mapping[str, str], tensors: Mapping[str, Te
     for name, head in heads.items():
         own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
         classifier = restored(head["classifier"], own, vocabulary, head["model_id"], head["space"])
-        probe = classifier(torch.zeros(1, head["dim"]))
+        complete = not any(conditional_parts(classifier))  # others give no logits without a model
+        probe = classifier(torch.zeros(1, head["dim"])) if complete else torch.zeros(1, len(vocabulary))
         if probe.shape != (1, len(vocabulary)):
             raise UsageError(f"the head {name!r} gives {probe.shape[-1]} scores for {len(vocabulary)} classes")
         sums = None

@@ -5,6 +5,7 @@ A *kind* is a row of :data:`densevl.classifiers.KINDS`: a dataclass. Its fields 
 * ``vocabulary``, ``model_id`` and ``space`` are those of the whole classifier, which the file holds once;
 * a tensor is stored under the name of its field, one of a mapping under ``field.key``;
 * a value of a kind, or a sequence of such values, is stored the same way, under the name of its field;
+* a field whose metadata has ``stored`` false is left out, and has its default when the value is read;
 * everything else is a value that JSON knows.
 
 So a new kind of classifier is a dataclass and a row, and nothing else has to be written for it.
@@ -38,7 +39,7 @@ def stored(value: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     described: dict[str, Any] = {"kind": _kind(value)}
     tensors: dict[str, Tensor] = {}
     for field in fields(value):
-        if field.name in SHARED:
+        if field.name in SHARED or not field.metadata.get("stored", True):
             continue
         described[field.name] = _described(getattr(value, field.name), field.name, tensors)
     return described, tensors

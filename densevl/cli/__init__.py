@@ -27,6 +27,7 @@ from densevl.cli import (
     teach,
     test,
     train,
+    tune,
     words,
 )
 from densevl.cli.environment import package_version
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         embed,
         search,
         teach,
+        tune,
         check,
         label_regions,
         test,

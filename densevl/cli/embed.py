@@ -114,5 +114,5 @@ def _name(out: Path, classes: Any, model: Any) -> list[str]:
     from densevl.regions.embedders.embedder import space_of
     from densevl.tasks.search import RegionIndex
 
-    counts = write_named_regions(RegionIndex.open(out), classes, space_of(model.embedder), out / NAMED)
+    counts = write_named_regions(RegionIndex.open(out), model.bound(classes), space_of(model.embedder), out / NAMED)
     return [*(f"{count:7}  {name}" for name, count in counts.items()), str(out / NAMED)]

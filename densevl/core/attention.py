@@ -48,6 +48,7 @@ class Block(Protocol):
     """One residual block of a transformer; towers adapt the blocks of their library to it.
 
     A block whose attention is not added to its input, as one that pools, says so by an attribute ``residual = False``.
+    One behind which tokens are replaced or added has a method ``behind``, from its output to what enters the next.
     """
 
     def norm_1(self, x: Float[Tensor, "b n c"], /) -> Float[Tensor, "b n c"]:
@@ -107,8 +108,10 @@ def project(block: Block, mixed: Float[Tensor, "b heads n e"]) -> Float[Tensor, 
     return getattr(block, "project", block.out)(mixed)
 
 
-def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) -> dict[str, Float[Tensor, "b n c"]]:
+def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) -> dict[str, Float[Tensor, "b _ c"]]:
     """Run a block; return the output of each of its pieces (:data:`TAPS`), and of the whole as ``"out"``.
+
+    A block with a method ``behind`` may put out more tokens than enter it.
 
     Args:
         block: the block, self-attention only; :class:`NoAttention` gives back its input as ``"out"`` and nothing else.
@@ -122,10 +125,12 @@ def run_block(block: Block, x: Float[Tensor, "b n c"], *, causal: bool = False) 
     x = x + attended if is_residual(block) else attended
     normed_again = block.norm_2(x)
     hidden = block.mlp(normed_again)
-    return {"ln_1": normed, "attn": attended, "ln_2": normed_again, "mlp": hidden, "out": x + hidden}
+    behind = getattr(block, "behind", None)
+    out = x + hidden if behind is None else behind(x + hidden)
+    return {"ln_1": normed, "attn": attended, "ln_2": normed_again, "mlp": hidden, "out": out}
 
 
-def run_blocks(blocks: Iterable[Block], x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+def run_blocks(blocks: Iterable[Block], x: Float[Tensor, "b n c"]) -> Float[Tensor, "b _ c"]:
     """Tokens behind blocks that are run one after the other."""
     for block in blocks:
         x = run_block(block, x)["out"]

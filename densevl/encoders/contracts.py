@@ -27,10 +27,12 @@ __all__ = [
     "POSITIONS",
     "ConvolutionalTower",
     "Encoder",
+    "ExtensibleTower",
     "FrozenTexts",
     "ImageTower",
     "KnowsClasses",
     "LastBlock",
+    "LearntTemplate",
     "Needs",
     "TextSpace",
     "TextTower",
@@ -252,6 +254,19 @@ class ImageTower(Protocol):
 
 
 @runtime_checkable
+class ExtensibleTower(ImageTower, Protocol):
+    """An image tower that takes further tokens beside its own."""
+
+    def entering(self, tokens: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
+        """Further tokens, as they enter the first block.
+
+        Raises:
+            UsageError: where the tower pools by an attention of its own.
+        """
+        ...
+
+
+@runtime_checkable
 class ConvolutionalTower(ImageTower, Protocol):
     """An image tower of convolutions: its blocks put out maps, each on a grid of its own, and none is left to read.
 
@@ -328,6 +343,18 @@ class FrozenTexts(TextTower, Protocol):
     def adapt(self, vectors: Float[Tensor, "q c"]) -> Float[Tensor, "q d"]:
         """The joint space, from the output of the first part; not normalised."""
         ...
+
+
+@runtime_checkable
+class LearntTemplate(TextTower, Protocol):
+    """A text tower that sets each text among learnt tokens, which take the place of any template.
+
+    Attributes:
+        templates: what texts are set into before the tower gets them, whatever was asked for.
+    """
+
+    @property
+    def templates(self) -> Sequence[str]: ...
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
-__all__ = ["Cell", "Spread", "Table", "mean_percent", "or_none", "percent"]
+__all__ = ["Cell", "Spread", "Table", "mean_percent", "or_none", "percent", "said"]
 
 
 def percent(value: float) -> str:
@@ -98,3 +98,10 @@ def _recorded(cell: Cell) -> Any:
         mean, deviation = round(cell.mean, 4), round(cell.deviation, 4)
         return {"mean": or_none(mean), "deviation": or_none(deviation), "values": values}
     return cell if isinstance(cell, str) else or_none(round(cell, 4))
+
+
+def said(cell: Any) -> str:
+    """A figure of a table's record as the table writes it."""
+    if isinstance(cell, dict):
+        return f"{said(cell['mean'])} ± {cell['deviation']:.1f}" if cell["mean"] is not None else "–"
+    return cell if isinstance(cell, str) else "–" if cell is None else f"{cell:.1f}"

@@ -52,11 +52,3 @@ def test_a_mean_of_some_benchmarks_is_none(script):
     assert cells == ["50.0", "", "", "", "", "", "", "20.0", ""]
     assert script["best_known"](heads()["dinoiser"]) == "40.3 (`clip-vit-b16-laion2b`)"
     assert script["best_known"](heads()["maskclip-reduced"]) == ""
-
-
-@pytest.mark.parametrize(
-    ("cell", "text"),
-    [({"mean": 1.25, "deviation": 0.5, "values": [1, 1.5]}, "1.2 ± 0.5"), (None, "–"), ("", ""), (3.0, "3.0")],
-)
-def test_figures_as_they_are_written(script, cell, text):
-    assert script["written"](cell) == text

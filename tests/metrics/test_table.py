@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from densevl.metrics.table import Spread, Table
+from densevl.metrics.table import Spread, Table, said
 
 NONE = float("nan")
 
@@ -39,3 +39,11 @@ def test_the_record_has_every_value_by_the_name_of_its_column() -> None:
 def test_a_row_has_a_cell_for_each_column() -> None:
     with pytest.raises(ValueError, match="shorter"):
         _ = Table(("head", "figure", "other"), [("row", (1.0,))], "note").record
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [({"mean": 1.25, "deviation": 0.5, "values": [1, 1.5]}, "1.2 ± 0.5"), (None, "–"), ("", ""), (3.0, "3.0")],
+)
+def test_figures_of_a_record_as_they_are_written(cell: object, text: str) -> None:
+    assert said(cell) == text

@@ -36,7 +36,8 @@ class CheckJob:
     """
 
     def __init__(self, model: Model, classes: Classes, source: Path, report: Path, share: float = SHARE) -> None:
-        self.model, self.classes, self.source, self.report, self.share = model, classes, source, report, share
+        self.model, self.classes = model, model.bound(classes)
+        self.source, self.report, self.share = source, report, share
         check_share(share)
 
     def run(self, examples: Sequence[Example], test: str) -> dict[str, Checked]:

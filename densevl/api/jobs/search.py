@@ -95,7 +95,8 @@ class SearchJob:
     def __init__(
         self, index: RegionIndex, model: Model, ranker: Ranker | None = None, classes: Classes | None = None
     ) -> None:
-        self.index, self.model, self.ranker, self.classes = index, model, ranker, classes
+        self.index, self.model, self.ranker = index, model, ranker
+        self.classes = None if classes is None else model.bound(classes)
         own = model.embedder.encoder.model_id
         if own != index.model_id:
             raise UsageError(

@@ -22,6 +22,7 @@ from densevl.benchmarks.tables.teach import teach_table
 from densevl.benchmarks.tables.teach_flips import teach_flips_table
 from densevl.benchmarks.tables.teach_methods import methods_table
 from densevl.benchmarks.tables.teach_pixels import teach_pixels_table
+from densevl.benchmarks.tables.tune import tune_table
 from densevl.core.errors import UsageError, suggestion
 from densevl.metrics.table import Table
 
@@ -46,6 +47,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "teach-flips": teach_flips_table,
     "teach-methods": methods_table,
     "teach-pixels": teach_pixels_table,
+    "tune": tune_table,
 }
 """Functions that measure the tables, by name."""
 
@@ -68,6 +70,7 @@ DESCRIPTIONS = {
     "teach-flips": "views and mirror images of 4 and 8 examples, on scenes, clean and in new colours",
     "teach-methods": "every method of teaching on regions of new colours and of shifted scenes",
     "teach-pixels": "pixels taught with masks: new colours on held-out scenes and, with --data, pictures of Cityscapes",
+    "tune": "methods of tuning on noisy crops of scenes: few shots, base to new classes, time; --models names methods",
 }
 
 TRAINED = ("cloc", "frequency", "shrink")
@@ -77,10 +80,14 @@ PICTURES = ("benchmarks", "encoders", "photo-masks", "photo-regions", "photo-sea
 """Tables that also measure on pictures of a folder."""
 
 
-COMPARED = ("benchmarks", "dense", "encoders")
-"""Tables whose rows are models that somebody names."""
+COMPARED = ("benchmarks", "dense", "encoders", "tune")
+"""Tables whose rows are models that somebody names; those of ``tune`` are methods."""
 
-FURTHER = {"benchmarks": ("protocol", "sets", "weights", "limit", "out"), "frequency": ("out",)}
+FURTHER = {
+    "benchmarks": ("protocol", "sets", "weights", "limit", "out"),
+    "frequency": ("out",),
+    "tune": ("out",),
+}
 """Further settings that a table takes, by its name."""
 
 

@@ -28,12 +28,15 @@ __all__ = [
     "NEW_CLASSES",
     "NEW_COLOURS",
     "NEW_SHAPE_CLASSES",
+    "PAIRS",
     "SIZES",
     "TIDY",
     "Layout",
     "Scene",
     "SceneObject",
     "class_index",
+    "compose",
+    "draw_ground",
     "render",
 ]
 
@@ -212,8 +215,7 @@ def render(
         )
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     unit = float(min(height, width) * zoom)
-    image, ground = _draw_grounds(rng, (height, width), unit)
-    names = [GROUNDS[i] for i in np.argsort(-np.bincount(ground.ravel(), minlength=len(GROUNDS)), kind="stable")]
+    image, ground = draw_ground(rng, (height, width), unit)
     before = image.copy()
     pairs: Sequence[tuple[str, str]]
     pairs, classes = (NEW_PAIRS, NEW_CLASSES) if new_colours else (PAIRS if split == "val" else TRAIN_PAIRS, CLASSES)
@@ -234,6 +236,40 @@ def render(
             break
     else:
         raise UsageError(f"a scene of size {height}x{width} at zoom {zoom} has no room for {count[1]} objects")
+    return _finished(rng, image, instances, ground, placed, visible, classes, uncut)
+
+
+def compose(
+    rng: np.random.Generator,
+    image: NDArray[np.float32],
+    ground: NDArray[np.uint8],
+    placed: Sequence[SceneObject],
+) -> Scene:
+    """A scene of objects at given places; later ones lie over earlier ones, and each must show.
+
+    Args:
+        rng: of paint, light and noise.
+        image: of the ground, as :func:`draw_ground` gives it; it is not changed.
+        ground: index into :data:`GROUNDS` of each pixel.
+        placed: shape, colour, centre, radius and angle of each object; the rest is found.
+    """
+    drawn, instances, areas = _draw_objects(rng, image.copy(), placed)
+    visible = np.bincount(instances.ravel(), minlength=len(placed) + 1)[1:] / np.maximum(areas, 1)
+    return _finished(rng, drawn, instances, ground, placed, visible, CLASSES)
+
+
+def _finished(
+    rng: np.random.Generator,
+    image: NDArray[np.float32],
+    instances: NDArray[np.uint8],
+    ground: NDArray[np.uint8],
+    placed: Sequence[SceneObject],
+    visible: NDArray[np.float64],
+    classes: tuple[str, ...],
+    uncut: Sequence[float] = (),
+) -> Scene:
+    """The scene of objects that were drawn: what is known of each, the labels, and the light."""
+    names = [GROUNDS[i] for i in np.argsort(-np.bincount(ground.ravel(), minlength=len(GROUNDS)), kind="stable")]
     objects = tuple(_finish(item, instances == i + 1, ground, float(visible[i])) for i, item in enumerate(placed))
     if uncut:
         objects = tuple(replace(item, uncut=fraction) for item, fraction in zip(objects, uncut, strict=True))
@@ -252,10 +288,16 @@ def _known(things: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
     return things
 
 
-def _draw_grounds(
+def draw_ground(
     rng: np.random.Generator, size: tuple[int, int], unit: float
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """One ground, or two that meet along a gently bent line."""
+    """One ground, or two that meet along a gently bent line: the image, and the index in GROUNDS of each pixel.
+
+    Args:
+        rng: that decides everything.
+        size: (height, width).
+        unit: pixels of the short side at zoom 1.
+    """
     height, width = size
     first, second = rng.permutation(len(GROUNDS))[:2]
     scale = _texture_scale(unit * float(rng.choice([0.85, 1.0, 1.2])))
@@ -313,7 +355,7 @@ def _place(
 
 
 def _draw_objects(
-    rng: np.random.Generator, image: NDArray[np.float32], placed: list[SceneObject]
+    rng: np.random.Generator, image: NDArray[np.float32], placed: Sequence[SceneObject]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
     """Paint the objects in order over the image; also the instance map and each object's whole area in pixels."""
     height, width = image.shape[:2]

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from densevl.core.errors import UsageError
-from densevl.encoders.contracts import FrozenTexts, TextTower
+from densevl.encoders.contracts import FrozenTexts, LearntTemplate, TextTower
 from densevl.encoders.texts.cache import TextCache
 
 __all__ = ["embed_texts"]
@@ -29,7 +29,8 @@ def embed_texts(
 
     Args:
         tower: the text tower. Of a :class:`densevl.encoders.contracts.FrozenTexts` the output of the first part is
-            kept in place of the embeddings.
+            kept in place of the embeddings. A :class:`densevl.encoders.contracts.LearntTemplate` takes the place of
+            the templates.
         texts: class names or other texts; equal ones are embedded once.
         templates: texts that hold ``{}`` where the text goes.
         model_id: identity of the model in the cache.
@@ -40,6 +41,8 @@ def embed_texts(
             or a template has no ``{}``.
     """
     _check_texts(texts, templates)
+    if isinstance(tower, LearntTemplate):
+        templates = tower.templates
     if isinstance(tower, FrozenTexts):
         sentences = _sentences(texts, templates)
         states = _states(tower, sentences, cache).split(SENTENCES_AT_ONCE)

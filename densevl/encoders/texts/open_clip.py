@@ -5,7 +5,7 @@ full context (77 tokens, where a class name in a template has about ten) therefo
 out. Towers that look ahead or read elsewhere (CoCa, CLIPA, Hugging Face text models) get the full context.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -95,11 +95,38 @@ class OpenClipTexts:
         """Embeddings of tokenised texts, not normalised; equal to ``model.encode_text(tokens)``."""
         if not self.short_context:
             return self.model.encode_text(tokens)
-        ends = tokens.argmax(dim=1) if self.pool_type == "argmax" else (tokens == self._end).int().argmax(dim=1)
+        ends = self.ends(tokens)
         tokens = tokens[:, : int(ends.max()) + 1]
+        return self.run(self.embedded(tokens), ends)
+
+    def ends(self, tokens: Int[Tensor, "q n"]) -> Int[Tensor, " q"]:
+        """Place of the token that each text is read at, where nothing behind it is read."""
+        return tokens.argmax(dim=1) if self.pool_type == "argmax" else (tokens == self._end).int().argmax(dim=1)
+
+    def embedded(self, tokens: Int[Tensor, "*q n"]) -> Float[Tensor, "*q n c"]:
+        """Vectors of tokens, without those of their places."""
+        return self.tower.token_embedding(tokens).to(self.dtype)
+
+    def run(
+        self,
+        x: Float[Tensor, "q n c"],
+        ends: Int[Tensor, " q"],
+        between: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> Float[Tensor, "q d"]:
+        """Embeddings of texts whose tokens are vectors already, not normalised; of a tower that reads nothing behind.
+
+        Args:
+            x: vectors of tokens, without those of their places.
+            ends: place of the token that each text is read at.
+            between: changes the tokens before a block other than the first, given the place of the block; tokens
+                that it adds lie before the ends.
+        """
         tower = self.tower
-        x = tower.token_embedding(tokens).to(self.dtype) + tower.positional_embedding[: tokens.shape[1]].to(self.dtype)
-        for block in tower.transformer.resblocks:
+        ends = ends - x.shape[1]
+        x = x + tower.positional_embedding[: x.shape[1]].to(x.dtype)
+        for place, block in enumerate(tower.transformer.resblocks):
+            if place and between is not None:
+                x = between(place, x)
             x = run_block(block_view(block), x, causal=True)["out"]
         x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
         projection = tower.text_projection

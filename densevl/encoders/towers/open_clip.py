@@ -122,6 +122,15 @@ class OpenClipTower:
         x = torch.cat([first, patches.flatten(2).mT + embedding[1:]], dim=1)
         return self.visual.ln_pre(x), grid
 
+    def entering(self, tokens: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
+        """Further tokens, as they enter the first block.
+
+        Raises:
+            UsageError: where the model pools by an attention of its own.
+        """
+        self._check_pooling()
+        return self.visual.ln_pre(tokens)
+
     def to_joint(self, tokens: Float[Tensor, "*b c"]) -> Float[Tensor, "*b d"]:
         """Each token by itself in the joint space: last normalisation and projection.
 

@@ -145,6 +145,19 @@ class TimmTower:
         x = torch.cat([*first, x + embedding], 1) if trunk.no_embed_class else torch.cat([*first, x], 1) + embedding
         return trunk.norm_pre(x), grid
 
+    def entering(self, tokens: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
+        """Further tokens, as they enter the first block.
+
+        Raises:
+            UsageError: where the model pools by an attention of its own.
+        """
+        if self.trunk.attn_pool is not None:
+            raise UsageError(
+                "this image tower pools its patches by an attention of its own, which learnt tokens cannot join; take "
+                "one that reads a class token or a mean, such as ViT-B-16"
+            )
+        return self.trunk.norm_pre(tokens)
+
     def to_joint(self, tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
         """Each token by itself in the joint space: last normalisation, the pooling attention on it alone, head."""
         trunk = self.trunk

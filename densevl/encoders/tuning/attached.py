@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from densevl.core.delta import Delta
@@ -12,7 +14,23 @@ from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.tuning import TUNABLES
 from densevl.encoders.tuning.contracts import Tunable
 
-__all__ = ["attached", "delta_of"]
+__all__ = ["attached", "built", "delta_of", "restored"]
+
+
+def built(encoder: CLIPEncoder, parts: Sequence[Mapping[str, Any]], seed: int = 0) -> list[Tunable]:
+    """Tunables of an encoder, not attached yet; what is drawn is drawn by a seed.
+
+    Args:
+        encoder: whose numbers they are.
+        parts: the config of each.
+        seed: of prompts.
+
+    Raises:
+        UsageError: where one is unknown, or not of a kind that the encoder can be tuned by.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return [build(TUNABLES, {**part, "encoder": encoder}) for part in parts]
 
 
 def delta_of(tunables: Sequence[Tunable], model_id: str) -> Delta:
@@ -47,15 +65,31 @@ def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
             f"the delta was tuned in {found.model_id!r} and this encoder is {encoder.model_id!r}; load the model that "
             "was tuned"
         )
-    tunables = [build(TUNABLES, {**part, "encoder": encoder}) for part in found.parts]
-    for tunable, own in zip(tunables, found.tensors, strict=True):
-        _fill(tunable, own)
-        tunable.attach(encoder)
+    tunables = restored(encoder, found)
+    for tunable in tunables:
+        # What plain weights can say costs nothing then; prompts have to stay beside them.
+        tunable.fold(encoder) if getattr(tunable, "foldable", False) else tunable.attach(encoder)
     encoder.text_cache = None  # what it keeps under the identity of the images is of the texts as they were
     if found.images:
         encoder.model_id = f"{found.model_id}+{found.digest}"
-    encoder.tuned = nn.ModuleList(tunables)
+    encoder.tuned = nn.ModuleList(tunables)  # type: ignore[arg-type]
     return encoder.eval().requires_grad_(False)
+
+
+def restored(encoder: CLIPEncoder, delta: Delta) -> list[Tunable]:
+    """Tunables of an encoder that hold what was learnt, not attached yet.
+
+    Args:
+        encoder: the one that was tuned.
+        delta: what was learnt.
+
+    Raises:
+        WeightsError: where its tensors do not fit.
+    """
+    tunables = built(encoder, delta.parts)
+    for tunable, own in zip(tunables, delta.tensors, strict=True):
+        _fill(tunable, own)
+    return tunables
 
 
 def _fill(tunable: Tunable, tensors: Mapping[str, Tensor]) -> None:

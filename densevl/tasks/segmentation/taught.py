@@ -14,7 +14,6 @@ from densevl.classifiers.contracts import Classifier, check_classifier
 from densevl.core.background import Background
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
-from densevl.encoders.contracts import Encoder
 from densevl.regions.embedders.embedder import RegionEmbedder, space_of
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.segmentation.contracts import LabelMaker
@@ -136,17 +135,18 @@ def label_by_regions(
     return TaughtLabels(segmentor, with_background(head, mode), classes.digest)
 
 
-def label_by_pixels(classes: Classes, background: Any, encoder: Encoder) -> TaughtLabels:
+def label_by_pixels(classes: Classes, background: Any, dense: Segmentor) -> TaughtLabels:
     """Taught classes of pixels: each cell of a feature stack is told its class, and pixels are labelled as with texts.
 
     Args:
-        classes: with a head for pixels.
+        classes: with a head for pixels; one of the joint space is asked about the features that texts are.
         background: a background mode; None for ``none``.
-        encoder: a built one, which is shared.
+        dense: the segmentor of the model.
 
     Raises:
         UsageError: where the head is for another model, or the mode cannot be used.
     """
     head, mode = classes.head("pixels"), Background.parse("none" if background is None else background)
-    check_classifier(head, encoder.model_id, head.space)
-    return TaughtLabels(segmentor_of_space(encoder, head.space), with_background(head, mode), classes.digest)
+    check_classifier(head, dense.encoder.model_id, head.space)
+    segmentor = dense if head.space is None else segmentor_of_space(dense.encoder, head.space)
+    return TaughtLabels(segmentor, with_background(head, mode), classes.digest)

@@ -1,6 +1,7 @@
 """The contracts of tuning: how examples are looked at, one step as losses see it, and a loss."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -28,6 +29,11 @@ class Step(NamedTuple):
         class_texts: what makes the texts; None for the encoder's own.
         encoder: the encoder that is tuned.
         progress: part of the steps that are done, in [0, 1).
+        views: further looks at the same examples, each differently changed, by the names of the changes, where a loss
+            asks for them; see :data:`densevl.training.tuning.views.VIEWS`.
+        descriptions: unit vectors of texts that describe each class, equally many of each, by the encoder before it was
+            tuned, where a loss asks for them.
+        old: number of the classes of earlier sessions, which come first.
     """
 
     look: Look
@@ -40,6 +46,9 @@ class Step(NamedTuple):
     class_texts: ClassTexts | None = None
     encoder: CLIPEncoder | None = None
     progress: float = 0.0
+    views: Mapping[str, Look] = MappingProxyType({})
+    descriptions: Float[Tensor, "k m d"] | None = None
+    old: int = 0
 
     @property
     def logits(self) -> Float[Tensor, "b k"]:
@@ -52,10 +61,12 @@ class Step(NamedTuple):
 class Loss(Protocol):
     """A term that tuning makes small; an ``nn.Module`` where it learns numbers of its own, which no delta keeps.
 
+    One with a method ``start(encoder)`` is told of the encoder before it is tuned, and at the start of every session.
+
     Attributes:
         settings: every setting, JSON values only; ``weight`` is its factor.
         needs: fields of :class:`Step` that cost something and that it reads: of ``"labels"``, ``"strong"``,
-            ``"before"``.
+            ``"before"``, ``"descriptions"``, and ``"view:NAME"`` for each view.
     """
 
     needs: tuple[str, ...]
@@ -78,19 +89,21 @@ class Looks(Protocol):
     """
 
     frozen: bool
-    space: str | None
+
+    @property
+    def space(self) -> str | None: ...
 
     def __len__(self) -> int: ...
 
     def look(
-        self, places: Sequence[int], generator: torch.Generator, strong: bool = False, states: bool = False
+        self, places: Sequence[int], seeds: Sequence[int | None], view: str | None = None, states: bool = False
     ) -> Look:
         """Look at some of the examples, with gradients where the image tower is tuned.
 
         Args:
             places: of the examples.
-            generator: draws crops and other changes of the images.
-            strong: change the images more.
+            seeds: of each, draws what is changed in its image; None for nothing.
+            view: how images are changed; None for the crops and mirror images of the method.
             states: give the tokens behind each block, too.
         """
         ...

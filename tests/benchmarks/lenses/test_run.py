@@ -44,7 +44,7 @@ def test_the_report_holds_what_the_lens_found(mini, scenes, tmp_path):
         == {"echo": dict(found["echo"].values)}
         == {"echo": {"images": values["lenses"]["echo"]["images"]}}
     )
-    assert values["data"] == "4 scenes of 128×128 pixels, seed 3"
+    assert values["data"] == "3 scenes of 128×128 pixels, seed 3"
     page = (tmp_path / "report" / "index.html").read_text()
     assert "What it was &lt;given&gt;" in page
     assert "a &lt;b&gt;" in page

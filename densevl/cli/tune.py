@@ -1,0 +1,122 @@
+"""``densevl tune``: a few numbers inside the encoder are fitted to examples, for every command to use."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from densevl.cli.embed import loaded_with
+from densevl.cli.options import Change, add_command, add_model_options, load_model, natural, positive
+
+__all__ = ["add"]
+
+EXAMPLES = """\
+  densevl tune annotations.json --out classes.safetensors --model mini          CLIP-SVD, on the regions
+  densevl tune folders/ --for pictures --method coop --out classes.safetensors  whole images, learnt words around names
+  densevl tune boxes.json --embedder marked-images --set optimizer.lr=0.01 --out classes.safetensors
+  densevl tune boxes.json --out classes.safetensors --fold tuned.safetensors    also as plain weights, for --weights
+  torchrun --nproc-per-node 2 -m densevl tune boxes.json --out classes.safetensors
+  densevl segment photos/ --classes classes.safetensors
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the parser of the command."""
+    parser = add_command(
+        commands,
+        "tune",
+        _tune,
+        "tune a few numbers inside the encoder, by a few examples",
+        "Tune a few numbers inside the encoder by examples: where teaching ends, this goes on, and takes minutes.",
+        EXAMPLES,
+    )
+    parser.add_argument("examples", type=Path, metavar="EXAMPLES", help="as for `densevl teach`")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the classes are written")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="of the images (default: as in EXAMPLES)")
+    parser.add_argument(
+        "--method", default="clip-svd", metavar="NAME", help="what is tuned, and how (default: clip-svd)"
+    )
+    parser.add_argument(
+        "--for",
+        dest="kind",
+        choices=["regions", "pictures", "pixels"],
+        default="regions",
+        help="what the classes are told apart by: regions, whole pictures, or pixels (default: regions)",
+    )
+    parser.add_argument("--steps", type=positive, metavar="N", help="how many (default: as the method says)")
+    parser.add_argument("--batch", type=positive, metavar="N", help="examples a step (default: as the method says)")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of all that is drawn (default: 0)")
+    parser.add_argument(
+        "--held-out",
+        type=_part,
+        metavar="PART",
+        help="of the images, kept out to judge and to calibrate by, as far as each class keeps four examples "
+        "(default: 0.1)",
+    )
+    parser.add_argument(
+        "--work-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="checkpoints and logs (default: FILE.tuning, which is removed when all is done)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the work folder")
+    parser.add_argument("--amp", action="store_true", help="compute in bfloat16 where that is safe")
+    parser.add_argument(
+        "--fold", type=Path, metavar="FILE", help="also write the tuned encoder as plain weights, which --weights loads"
+    )
+    parser.add_argument(
+        "--embedder",
+        action=Change,
+        metavar="NAME",
+        help="what makes vectors of regions: marked-images, mask-pooling or another one (default: the model's)",
+    )
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="also draw examples, confusion and calibration")
+    add_model_options(parser, "segmentor", out=None, early=False)
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from densevl.datasets.examples import read_examples
+    from densevl.training.tuning.methods import Settings, method_settings
+
+    # What cannot be used is said before a model is loaded.
+    own = {
+        path: value for path, value in options.changes.items() if path.split(".")[0] in Settings.__dataclass_fields__
+    }
+    options.changes = {path: value for path, value in options.changes.items() if path not in own}
+    for name in ("steps", "batch"):
+        if (value := getattr(options, name)) is not None:
+            own[name] = value
+    method_settings(options.method, "", own)
+    examples = read_examples(options.examples, options.images)
+
+    from densevl.api.jobs.tune import TuneJob, check_writable
+    from densevl.api.tuning_kinds import HELD_OUT
+    from densevl.training.tuning.run import several_processes
+
+    check_writable(options.out)
+    with several_processes() as (rank, device):
+        if device is not None and options.device is None:
+            options.device = device
+        job = TuneJob(load_model(options, lazy=True), options.out, options.report, loaded_with(options))
+        taught = job.run(
+            examples,
+            method=options.method,
+            kind=options.kind,
+            settings=own,
+            seed=options.seed,
+            held_out=HELD_OUT if options.held_out is None else options.held_out,
+            work_dir=options.work_dir,
+            resume=options.resume,
+            amp=options.amp,
+            fold=options.fold,
+        )
+        if rank == 0:
+            print("\n".join(job.lines(taught)))
+    return 0
+
+
+def _part(text: str) -> float:
+    """A part of all, as a type of arguments."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"expected a part from 0 on and below 1; got {text}")
+    return value

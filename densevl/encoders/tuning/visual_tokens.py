@@ -1,0 +1,61 @@
+"""Visual tokens: learnt tokens behind the class token of the image tower.
+
+Sources: Jia et al., Visual Prompt Tuning, ECCV 2022, https://arxiv.org/abs/2203.12119, its shallow variant; as NoLA has
+them (Imam et al., CLIP meets DINO for Tuning Zero-Shot Classifier using Unlabeled Image Collections, 2024,
+https://arxiv.org/abs/2411.19346), 16 of them. Where we differ: they are drawn from N(0, 0.02²).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from densevl.core.errors import UsageError
+from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.tuning.context import fixed
+from densevl.encoders.tuning.learnt_tokens import LearntTokens, drawn
+from densevl.encoders.tuning.prompted_images import PromptedImages
+
+__all__ = ["VisualTokens"]
+
+
+class VisualTokens(nn.Module):
+    """Learnt tokens that enter the image tower with its own.
+
+    Args:
+        encoder: its image tower is a transformer that does not pool by attention.
+        count: number of tokens.
+
+    Attributes:
+        vectors: the learnt tokens, "m c".
+
+    Raises:
+        UsageError: where the image tower is of another kind, or there are fewer than one token.
+    """
+
+    towers: tuple[str, ...] = ("image",)
+
+    def __init__(self, encoder: CLIPEncoder, count: int = 16) -> None:
+        super().__init__()
+        if count < 1:
+            raise UsageError(f"count={count}: learn at least one token")
+        self.count = count
+        self.vectors = nn.Parameter(drawn(count, encoder.width).to(encoder.device))
+        self.of_images = PromptedImages(encoder.image, LearntTokens(lambda _: self.vectors, count))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Every setting."""
+        return {"count": self.count}
+
+    def attach(self, encoder: CLIPEncoder) -> None:
+        """Encode every image with the learnt tokens."""
+        encoder.image = self.of_images
+
+    def fold(self, encoder: CLIPEncoder) -> None:
+        """Refuse: no weights say it.
+
+        Raises:
+            UsageError: always.
+        """
+        raise fixed("a learnt token")

@@ -15,7 +15,7 @@ EXAMPLES = """\
   densevl tune boxes.json --embedder marked-images --set optimizer.lr=0.01 --out classes.safetensors
   densevl tune boxes.json --out classes.safetensors --fold tuned.safetensors    also as plain weights, for --weights
   densevl tune images/ --method nola --names "cat, dog" --out classes.safetensors  images that nobody labelled
-  torchrun --nproc-per-node 2 -m densevl tune boxes.json --out classes.safetensors
+  torchrun --nproc-per-node 2 --no-python densevl tune boxes.json --out classes.safetensors
   densevl segment photos/ --classes classes.safetensors
 """
 

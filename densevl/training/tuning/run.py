@@ -147,8 +147,8 @@ def _runner(model: TunedCLIP, steps: int, folder: Path, resume: bool, amp: bool,
     processes, settings = get_world_size(), model.settings
     assert model.task is not None
     count = len(model.task.looks)
-    batch = min(settings.batch, count) if processes == 1 else settings.batch
-    if batch % processes:
+    batch = settings.batch if count >= settings.batch else count - count % processes
+    if batch % processes or not batch:
         raise UsageError(f"a batch of {batch} cannot be divided among {processes} processes; choose another --batch")
     places = Places(count)
     loader = DataLoader(

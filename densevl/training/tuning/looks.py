@@ -199,8 +199,8 @@ def _embedded(
     last = encoder.last_block(images, Needs(states=tuple(range(1, encoder.depth))))
     out = run_block(last.block, last.tokens)["out"]
     assert last.pool is not None
-    states = torch.stack([moments(one) for one in (*(last.states[n] for n in range(1, encoder.depth)), out)], dim=1)
-    return F.normalize(last.pool(out).float(), dim=1), states
+    found = torch.stack([moments(one) for one in (*(last.states[n] for n in range(1, encoder.depth)), out)], dim=1)
+    return F.normalize(last.pool(out).float(), dim=1), found
 
 
 class RegionLooks:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from densevl.benchmarks.lenses.contracts import Finding, Plot, Table
 from densevl.benchmarks.lenses.source import SIDE, Source
 from densevl.benchmarks.lenses.subject import Subject
-from densevl.core.drawing.chart import draw_chart
+from densevl.core.drawing.bars import draw_bars
 from densevl.core.images import read_image
 from densevl.core.regions import Regions
 from densevl.datasets.matching import MatchingRecord, read_matching
@@ -107,13 +107,11 @@ class Matching:
 
 
 def _plot(values: Mapping[str, Any], kinds: Sequence[str]) -> Plot:
-    """Group scores by kind, a line for each way."""
-    lines = {way: [(place, 100 * values[kind][way]["group"]) for place, kind in enumerate(kinds)] for way in WAYS}
-    lines["guessing"] = [(place, 100 * CHANCE["group"]) for place in range(len(kinds))]
-    names: dict[int | float, str] = dict(enumerate(kinds))
-    drawn = draw_chart(lines, "group score", "kind of the pairs", "%", names)
+    """Group scores by kind, a bar for each way."""
+    bars = {way: [100 * values[kind][way]["group"] for kind in kinds] for way in WAYS}
+    drawn = draw_bars(bars, kinds, "Group score", "%", 100 * CHANCE["group"], "guessing")
     return Plot(
-        "group", drawn, "Share of the pairs whose two images find their captions and whose captions find their images."
+        "group", drawn, "Share of the pairs whose images find their captions and whose captions find their images."
     )
 
 

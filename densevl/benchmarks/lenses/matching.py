@@ -19,6 +19,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
+from densevl.benchmarks.lenses.choosing import refuse_taught
 from densevl.benchmarks.lenses.contracts import Finding, Plot, Table
 from densevl.benchmarks.lenses.source import SIDE, Source
 from densevl.benchmarks.lenses.subject import Subject
@@ -72,7 +73,7 @@ class Matching:
         Raises:
             UsageError: where the subject is asked by taught classes, or the file is of another form.
         """
-        subject.require_texts(self.name)
+        refuse_taught(self.name, subject)
         if source.file is not None:
             return [_of_record(record) for record in read_matching(source.file, source.images)]
         each = max(1, source.scenes // len(SWAPS))

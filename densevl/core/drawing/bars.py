@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from densevl.core.drawing.figure import new_figure, pixels_of
 from densevl.core.errors import UsageError
 from densevl.core.palette import palette
 
@@ -42,10 +43,7 @@ def draw_bars(
     )
     if not values or not fine:
         raise UsageError(f"bars need values from 0 on, one for each of {list(groups)}; got {dict(series)!r}")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second, and few need charts
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, layout="constrained")
+    figure = new_figure(WIDTH, HEIGHT)
     axes, width = figure.add_subplot(), ROOM / len(series)
     for place, ((name, some), colour) in enumerate(zip(series.items(), palette(len(series)), strict=True)):
         left = np.arange(len(groups)) + (place - (len(series) - 1) / 2) * width
@@ -58,6 +56,4 @@ def draw_bars(
     axes.grid(axis="y", alpha=0.4)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)

@@ -120,10 +120,10 @@ def _of_one(scene: Scene) -> ChoiceImage:
 def _of_folder(folder: Path) -> list[ChoiceImage]:
     """Images that are named by the class of their shape and that of their texture, which differ."""
     named = [(path, CONFLICT.fullmatch(path.stem)) for path in sorted(folder.rglob("*.*"))] if folder.is_dir() else []
-    pairs = [(path, _word(found[1]), _word(found[2])) for path, found in named if found]
-    classes = sorted({name for _, shape, texture in pairs for name in (shape, texture)})
+    pairs = [(path, [word.strip(" _").replace("_", " ") for word in found.groups()]) for path, found in named if found]
+    classes = sorted({name for _, both in pairs for name in both})
     images = []
-    for path, shape, texture in pairs:
+    for path, (shape, texture) in pairs:
         if shape != texture:
             kinds = [SHAPE if name == shape else SECOND if name == texture else NEITHER for name in classes]
             images.append(ChoiceImage(partial(read_image, path), Regions.whole, [classes], [kinds]))
@@ -133,7 +133,3 @@ def _of_folder(folder: Path) -> list[ChoiceImage]:
             f"cat4-truck2.png is, and {folder} has none; leave TEST out to draw scenes"
         )
     return images
-
-
-def _word(name: str) -> str:
-    return name.strip(" _").replace("_", " ")

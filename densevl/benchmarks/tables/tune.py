@@ -8,7 +8,7 @@ crops, as ``mini-clip`` embeds regions, and no setting was chosen on these seeds
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import harmonic_mean
 from typing import Any
@@ -38,7 +38,7 @@ from densevl.training.tuning.methods import methods
 __all__ = ["tune_table"]
 
 MODEL, SHIFT, SHOTS, SEEDS = "mini-clip", "noise", 8, (0, 1, 2)
-CROPS = {"embedder.size": 64, "embedder.mode": "keep"}
+CROPS: Mapping[str, Any] = {"embedder.size": 64, "embedder.mode": "keep"}
 """Half of the side that the mini CLIP was trained with: a quarter of the time."""
 TRAINING, MEASURED = 300, 301
 """Collections of scenes: what shots are drawn from, and what is measured."""

@@ -29,7 +29,8 @@ class TunableModel(TeachableModel):
             examples: as for :meth:`teach`.
             method: one of the methods of tuning, such as ``"clip-svd"`` or ``"coop"``.
             kind: ``"regions"``, ``"pictures"`` for whole images, or ``"pixels"``.
-            options: of :meth:`tuned`: ``settings``, ``seed``, ``held_out``, ``work_dir``, ``resume``, ``amp``.
+            options: of :meth:`tuned`: ``settings``, ``seed``, ``held_out``, ``work_dir``, ``resume``, ``amp``,
+                ``sessions``.
 
         Raises:
             ImageError: where an image cannot be read.
@@ -52,6 +53,7 @@ class TunableModel(TeachableModel):
         amp: bool = False,
         fold: bool = False,
         loaded: Mapping[str, Any] | None = None,
+        sessions: Any = None,
     ) -> "Tuned":
         """As :meth:`tune`, with the tuned encoder and what the classes say of held-out examples.
 
@@ -68,13 +70,19 @@ class TunableModel(TeachableModel):
             amp: compute in bfloat16 where that is safe.
             fold: write what was learnt into the weights of the tuned encoder.
             loaded: further arguments that loaded the model, so that the classes say which model they are for.
+            sessions: where the classes come one group after the other, the number of groups, the classes of each, or a
+                JSON file of them; or a :class:`densevl.api.sessions.SessionRun`, which also measures. A run is resumed
+                behind its last session.
 
         Raises:
             ImageError: as :meth:`tune`, as are the others.
             UsageError: and where what was learnt cannot be said by plain weights, before anything is learnt.
         """
+        from densevl.api.sessions import SessionRun
         from densevl.api.tuned import tuned
 
+        if sessions is not None and not isinstance(sessions, SessionRun):
+            sessions = SessionRun(sessions, method)
         return tuned(
             self,
             examples,
@@ -88,4 +96,5 @@ class TunableModel(TeachableModel):
             amp=amp,
             fold=fold,
             loaded=loaded,
+            sessions=sessions,
         )

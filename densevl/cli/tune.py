@@ -1,11 +1,17 @@
 """``densevl tune``: a few numbers inside the encoder are fitted to examples, for every command to use."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from densevl.cli.embed import loaded_with
 from densevl.cli.options import Change, add_command, add_model_options, load_model, natural, positive
+from densevl.core.errors import UsageError
+
+if TYPE_CHECKING:  # the command line starts without them
+    from densevl.datasets.examples import Example
+    from densevl.training.tuning.methods import Settings
 
 __all__ = ["add"]
 
@@ -15,6 +21,7 @@ EXAMPLES = """\
   densevl tune boxes.json --embedder marked-images --set optimizer.lr=0.01 --out classes.safetensors
   densevl tune boxes.json --out classes.safetensors --fold tuned.safetensors    also as plain weights, for --weights
   torchrun --nproc-per-node 2 -m densevl tune boxes.json --out classes.safetensors
+  densevl tune boxes.json --method mod-x --sessions 5 --test held_out.json --report report --out classes.safetensors
   densevl segment photos/ --classes classes.safetensors
 """
 
@@ -69,6 +76,19 @@ def add(commands: Any) -> None:
         metavar="NAME",
         help="what makes vectors of regions: marked-images, mask-pooling or another one (default: the model's)",
     )
+    parser.add_argument(
+        "--sessions",
+        metavar="N|FILE",
+        help="classes come one group after the other: N groups in the order of EXAMPLES, or those of a JSON file such "
+        'as [["cat", "dog"], ["cow"]]; for methods that know sessions (cpe-clip, mod-x, plain, vr-lwf)',
+    )
+    parser.add_argument(
+        "--test",
+        type=Path,
+        metavar="TEST",
+        help="held-out examples, as EXAMPLES, which are asked after each session, beside plain tuning and Gaussian "
+        "classes: the accuracy of old, new and never-seen classes, and the retrieval of captions",
+    )
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="also draw examples, confusion and calibration")
     add_model_options(parser, "segmentor", out=None, early=False)
 
@@ -85,8 +105,9 @@ def _tune(options: argparse.Namespace) -> int:
     for name in ("steps", "batch"):
         if (value := getattr(options, name)) is not None:
             own[name] = value
-    method_settings(options.method, "", own)
+    settings = method_settings(options.method, "", own)
     examples = read_examples(options.examples, options.images)
+    sessions = _sessions(options, examples, settings)
 
     from densevl.api.jobs.tune import TuneJob, check_writable
     from densevl.api.tuning_kinds import HELD_OUT
@@ -108,10 +129,31 @@ def _tune(options: argparse.Namespace) -> int:
             resume=options.resume,
             amp=options.amp,
             fold=options.fold,
+            sessions=sessions,
         )
         if rank == 0:
             print("\n".join(job.lines(taught)))
     return 0
+
+
+def _sessions(options: argparse.Namespace, examples: Sequence["Example"], settings: "Settings") -> Any:
+    """The sessions that the options ask for; None for none.
+
+    Raises:
+        UsageError: where they are none, do not fit the examples, or the method knows none.
+    """
+    if options.sessions is None and options.test is None:
+        return None
+    if options.sessions is None:
+        raise UsageError("--test is asked after each session; give --sessions too, or use `densevl check`")
+    from densevl.api.sessions import SessionRun
+    from densevl.datasets.examples import read_examples
+    from densevl.tasks.teaching.teacher import vocabulary_of
+
+    test = None if options.test is None else read_examples(options.test, options.images)
+    run = SessionRun(options.sessions, options.method, test)
+    run.check(settings, vocabulary_of(examples)[0].names)
+    return run
 
 
 def _part(text: str) -> float:

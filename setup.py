@@ -40,6 +40,7 @@ SUPERVISION = ["supervision>=0.30"]
 GEOTIFF = ["tifffile>=2024.8.30"]
 SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
+LENSES = ["imagecorruptions-imaug>=1.1.5", "numba>=0.61", "scikit-image>=0.25"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
 DEV = [
     "tensorboard>=2.16",
@@ -51,6 +52,7 @@ DEV = [
     "pytest>=8",
     "pytest-xdist>=3.5",
     "rasterio>=1.4",
+    "torchmetrics>=1.6",
     "efficientnet-lite-pytorch>=0.1.0",
     "nltk>=3.9",
     "webdataset>=0.2.90",
@@ -107,6 +109,7 @@ setup(
         "supervision": SUPERVISION,
         "geotiff": GEOTIFF,
         "export": EXPORT,
+        "lenses": LENSES,
         "docs": DOCS,
         "dev": BENCH
         + DETECT
@@ -119,6 +122,7 @@ setup(
         + SUPERVISION
         + GEOTIFF
         + EXPORT
+        + LENSES
         + DOCS
         + DEV,
     },

@@ -20,6 +20,7 @@ EXAMPLES = """\
   densevl tune folders/ --for pictures --method coop --out classes.safetensors  whole images, learnt words around names
   densevl tune boxes.json --embedder marked-images --set optimizer.lr=0.01 --out classes.safetensors
   densevl tune boxes.json --out classes.safetensors --fold tuned.safetensors    also as plain weights, for --weights
+  densevl tune images/ --method nola --names "cat, dog" --out classes.safetensors  images that nobody labelled
   torchrun --nproc-per-node 2 -m densevl tune boxes.json --out classes.safetensors
   densevl tune boxes.json --method mod-x --sessions 5 --test held_out.json --report report --out classes.safetensors
   densevl segment photos/ --classes classes.safetensors
@@ -48,6 +49,18 @@ def add(commands: Any) -> None:
         choices=["regions", "pictures", "pixels"],
         default="regions",
         help="what the classes are told apart by: regions, whole pictures, or pixels (default: regions)",
+    )
+    parser.add_argument(
+        "--descriptions",
+        type=Path,
+        metavar="FILE",
+        help='texts that describe the classes, JSON {"name": ["a text", …]}, for methods that read some',
+    )
+    parser.add_argument(
+        "--names",
+        metavar="NAMES",
+        help="of the classes, with commas or a file of one a line, for methods that read no labels (nola); EXAMPLES "
+        "may then be a folder of images",
     )
     parser.add_argument("--steps", type=positive, metavar="N", help="how many (default: as the method says)")
     parser.add_argument("--batch", type=positive, metavar="N", help="examples a step (default: as the method says)")
@@ -105,14 +118,19 @@ def _tune(options: argparse.Namespace) -> int:
     for name in ("steps", "batch"):
         if (value := getattr(options, name)) is not None:
             own[name] = value
-    settings = method_settings(options.method, "", own)
-    examples = read_examples(options.examples, options.images)
-    sessions = _sessions(options, examples, settings)
+    chosen = method_settings(options.method, "", own)
+    names = None if options.names is None else _names(options.names)
 
     from densevl.api.jobs.tune import TuneJob, check_writable
     from densevl.api.tuning_kinds import HELD_OUT
+    from densevl.api.tuning_labels import described, taken_examples
     from densevl.training.tuning.run import several_processes
 
+    descriptions = described(options.descriptions)
+    unnamed = names is not None and options.images is None
+    wanted = options.examples if unnamed else read_examples(options.examples, options.images)
+    examples = taken_examples(wanted, options.method, chosen, names)
+    sessions = _sessions(options, examples, chosen)
     check_writable(options.out)
     with several_processes() as (rank, device):
         if device is not None and options.device is None:
@@ -129,6 +147,8 @@ def _tune(options: argparse.Namespace) -> int:
             resume=options.resume,
             amp=options.amp,
             fold=options.fold,
+            names=names,
+            descriptions=descriptions,
             sessions=sessions,
         )
         if rank == 0:
@@ -152,8 +172,15 @@ def _sessions(options: argparse.Namespace, examples: Sequence["Example"], settin
 
     test = None if options.test is None else read_examples(options.test, options.images)
     run = SessionRun(options.sessions, options.method, test)
-    run.check(settings, vocabulary_of(examples)[0].names)
+    run.check(settings, () if settings.sessions is None else vocabulary_of(examples)[0].names)
     return run
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names of classes, of a file or as they are written."""
+    from densevl.core.vocabulary import Vocabulary
+
+    return (Vocabulary.load(text) if Path(text).is_file() else Vocabulary.parse(text)).names
 
 
 def _part(text: str) -> float:

@@ -36,6 +36,7 @@ __all__ = [
     "architectures",
     "build_model",
     "filled",
+    "preparation_beside",
 ]
 
 MINI = "mini-clip"
@@ -119,23 +120,41 @@ def architecture_name(arch: Arch, path: Path) -> str:
     return f"{path.stem}-{digest[:8]}"
 
 
-def architecture_beside(path: Path) -> Mapping[str, Any] | None:
-    """The architecture in the JSON file beside a file of weights; None where there is none.
+def architecture_beside(path: Path) -> Arch | None:
+    """The architecture in the JSON file beside a file of weights, itself or by its name; None where there is none.
 
     Raises:
         WeightsError: where the file is damaged or no architecture.
     """
-    file = path.with_suffix(".json")
-    try:
-        found = parse_json(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{file} does not tell the architecture of {path.name}: {error}") from error
+    found = _beside(path)
+    if isinstance(found, Mapping) and isinstance(found.get("arch"), str):
+        return str(found["arch"])
     found = found.get("model_cfg", found) if isinstance(found, Mapping) else found
     if not isinstance(found, Mapping) or "vision_cfg" not in found:
         return None
     return found
+
+
+def preparation_beside(path: Path) -> Mapping[str, Any]:
+    """How images are prepared, as the JSON file beside a file of weights says under ``preparation``; else nothing.
+
+    Raises:
+        WeightsError: where the file is damaged.
+    """
+    found = _beside(path)
+    said = found.get("preparation", {}) if isinstance(found, Mapping) else {}
+    return said if isinstance(said, Mapping) else {}
+
+
+def _beside(path: Path) -> Any:
+    """The content of the JSON file beside a file of weights; None where there is none."""
+    file = path.with_suffix(".json")
+    try:
+        return parse_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{file} does not tell the architecture of {path.name}: {error}") from error
 
 
 def build_model(

@@ -96,17 +96,25 @@ class WholeImageEncoder(nn.Module):
 
         Args:
             images: RGB in [0, 1], any size; brought to the native size of the model.
-            mode: ``"crop"`` or ``"squash"``; None for the encoder's own way, its ``resize``.
+            mode: ``"crop"`` or ``"squash"``; ``"keep"`` for images whose sides are whole patches, as they are; None for
+                the encoder's own way, its ``resize``.
 
         Raises:
             UsageError: where the images have another layout or the mode is unknown.
         """
         check_images(images)
-        fitted = fit(images, self.image_size, mode or self.resize, self.interpolation)
+        if mode == "keep":
+            fitted = self._kept(images)
+        else:
+            fitted = fit(images, self.image_size, mode or self.resize, self.interpolation)
         return F.normalize(self._embed(normalise(fitted, self.mean, self.std)).float(), dim=1)
 
     def _embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         return self.model.encode_image(images.to(self.dtype))
+
+    def _kept(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
+        """Images that are embedded at the size that they have."""
+        raise UsageError(f"{self.model_id!r} takes images of one size; leave mode=keep out")
 
     @frozen
     def embed_texts(self, texts: Sequence[str], templates: Sequence[str] = ("{}",)) -> Float32[Tensor, "q d"]:
@@ -275,6 +283,19 @@ class CLIPEncoder(WholeImageEncoder):
 
     def _embed(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         return self.image.embed(images.to(self.image.dtype))
+
+    def _kept(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
+        height, width = images.shape[2:]
+        if (
+            height % self.patch_size
+            or width % self.patch_size
+            or getattr(self.model.visual, "attn_pool", None) is not None
+        ):
+            raise UsageError(
+                f"images of {height}×{width} cannot be embedded as they are by {self.model_id!r}: take a size of whole "
+                f"patches of {self.patch_size} pixels, or leave mode=keep out"
+            )
+        return images
 
     def _last_tokens(self, images: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b n c"], Size]:
         """Tokens behind the last block, and the patch grid."""

@@ -21,6 +21,7 @@ from densevl.encoders.architectures import (
     architecture_name,
     build_model,
     filled,
+    preparation_beside,
 )
 from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
 from densevl.encoders.faults import channels, check_activation, check_base, known_weights, likeness
@@ -93,6 +94,10 @@ def build_clip(
     mean, std = channels(mean, std)
     given = {"mean": mean, "std": std, "resize": resize, "interpolation": interpolation}
     opened = open_weights(weights, offline)
+    if opened.entry is None:
+        beside = preparation_beside(opened.path)
+        told = {name: tuple(value) if isinstance(value, list) else value for name, value in beside.items()}
+        given = {name: told.get(name) if value is None else value for name, value in given.items()}
     row, known = opened.entry, known_weights(opened)
     asked = weights_entry(like) if row is None and like else row
     similar = asked or known

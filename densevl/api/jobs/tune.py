@@ -23,9 +23,7 @@ from densevl.core.drawing.overlay import write_image
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.files import atomic_write
 from densevl.datasets.examples import Example
-from densevl.encoders.architectures import MINI, architecture
 from densevl.encoders.clip import CLIPEncoder
-from densevl.encoders.mini import mini_architecture
 from densevl.tasks.teaching.teacher import Taught
 
 __all__ = ["TuneJob", "check_writable", "write_weights"]
@@ -139,8 +137,9 @@ def write_weights(encoder: CLIPEncoder, path: Path) -> None:
         OutputError: where they cannot be written.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in encoder.model.state_dict().items()}
-    config = mini_architecture() if encoder.arch == MINI else architecture(encoder.arch)
+    prepared = {name: getattr(encoder, name) for name in ("mean", "std", "resize", "interpolation")}
+    said = {"arch": encoder.arch} if isinstance(encoder.arch, str) else {"model_cfg": encoder.arch}
     with atomic_write(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps({**said, "preparation": prepared}, indent=2) + "\n", encoding="utf-8")
     with atomic_write(path) as temporary:
         save_file({name: value.clone() for name, value in state.items()}, temporary, metadata={"format": "pt"})

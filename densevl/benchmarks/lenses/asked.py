@@ -1,7 +1,7 @@
 """Questions with one right answer: which class is this region, and which class is this pixel?"""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from densevl.datasets.scenes.grounds import GROUNDS
 from densevl.datasets.scenes.scene import CLASSES
 
 __all__ = ["PIXELS", "Asked", "Question", "ask", "question"]
+
+Change = Callable[[UInt8[np.ndarray, "H W 3"], int], UInt8[np.ndarray, "H W 3"]]
+"""From an image and its index to what is shown in its place."""
 
 PIXELS = 100_000
 """Pixels that are kept of all images together, at most."""
@@ -45,6 +48,8 @@ class Asked:
         images: index of the image of each.
         weights: of each; pixels count as the area that they stand for.
         names: of the classes.
+        head: that was asked.
+        doubts: further scores of how little known each is, by name, where they were wanted.
     """
 
     logits: Float[np.ndarray, "n k"]
@@ -52,6 +57,8 @@ class Asked:
     images: Int[np.ndarray, " n"]
     weights: Float[np.ndarray, " n"]
     names: Sequence[str]
+    head: str
+    doubts: Mapping[str, Float[np.ndarray, " n"]] = field(default_factory=dict)
 
     @property
     def probabilities(self) -> Float[np.ndarray, "n k"]:
@@ -81,7 +88,14 @@ class Asked:
 
     def chosen(self, kept: np.ndarray) -> "Asked":
         """Those where it is true."""
-        return Asked(self.logits[kept], self.labels[kept], self.images[kept], self.weights[kept], self.names)
+        return replace(
+            self,
+            logits=self.logits[kept],
+            labels=self.labels[kept],
+            images=self.images[kept],
+            weights=self.weights[kept],
+            doubts={name: values[kept] for name, values in self.doubts.items()},
+        )
 
 
 def question(lens: str, subject: Subject, source: Source, **drawing: Any) -> Question:
@@ -115,7 +129,15 @@ def question(lens: str, subject: Subject, source: Source, **drawing: Any) -> Que
     return Question(images, vocabularies)
 
 
-def ask(subject: Subject, asked: Question, head: str, most: int = PIXELS, change: Any = None) -> Asked:
+def ask(
+    subject: Subject,
+    asked: Question,
+    head: str,
+    most: int = PIXELS,
+    change: Change | None = None,
+    doubts: bool = False,
+    wanted: str = "asking",
+) -> Asked:
     """Ask for the class of each region, or of a sample of the labelled pixels.
 
     Args:
@@ -123,40 +145,47 @@ def ask(subject: Subject, asked: Question, head: str, most: int = PIXELS, change
         asked: images and classes.
         head: ``"regions"`` or ``"pixels"``.
         most: pixels of all images together.
-        change: from the image and its index to what is shown in its place; None to show it as it is.
+        change: from an image and its index to what is shown in its place; None to show it as it is.
+        doubts: also say how little known each is, by what probabilities do not tell.
+        wanted: what it is for, beside the bar of progress.
     """
     vocabulary, rng = asked.vocabularies[head], np.random.default_rng(0)
     each = max(1, most // max(len(asked.images), 1))
-    logits, labels, owners, weights = [], [], [], []
-    for index, image in enumerate(tqdm(asked.images, desc=head, unit="image", delay=2, disable=None)):
+    parts: list[Asked] = []
+    progress = tqdm(asked.images, desc=f"{wanted} {head}", unit="image", delay=2, disable=None)
+    for index, image in enumerate(progress):
         pixels = image.read() if change is None else change(image.read(), index)
         if head == "regions":
-            answers, truths, weight = _regions(subject, image, pixels, vocabulary)
+            part = _regions(subject, image, pixels, vocabulary, doubts)
         else:
-            answers, truths, weight = _pixels(subject, image, pixels, vocabulary, each, rng)
-        logits.append(answers)
-        labels.append(truths)
-        owners.append(np.full(len(truths), index))
-        weights.append(np.full(len(truths), weight))
+            part = _pixels(subject, image, pixels, vocabulary, each, rng, doubts)
+        parts.append(replace(part, images=np.full(len(part.labels), index)))
     return Asked(
-        np.concatenate(logits),
-        np.concatenate(labels),
-        np.concatenate(owners),
-        np.concatenate(weights),
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.weights for part in parts]),
         vocabulary.names,
+        head,
+        {name: np.concatenate([part.doubts[name] for part in parts]) for name in parts[0].doubts},
     )
 
 
-Answers = tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"], float]
-
-
 def _regions(
-    subject: Subject, image: LabelledImage, pixels: UInt8[np.ndarray, "H W 3"], vocabulary: Vocabulary
-) -> Answers:
+    subject: Subject, image: LabelledImage, pixels: UInt8[np.ndarray, "H W 3"], vocabulary: Vocabulary, doubts: bool
+) -> Asked:
     regions = image.place((pixels.shape[0], pixels.shape[1]))
     embedded = next(iter(subject.vectors([pixels], [regions])))
-    logits = subject.region_logits(embedded, vocabulary).double().numpy()
-    return logits, subject.labels(vocabulary, image.names), 1.0
+    labels = subject.labels(vocabulary, image.names)
+    return Asked(
+        subject.region_logits(embedded, vocabulary).double().numpy(),
+        labels,
+        labels,
+        np.ones(len(labels)),
+        vocabulary.names,
+        "regions",
+        {name: values.double().numpy() for name, values in subject.region_doubts(embedded).items()} if doubts else {},
+    )
 
 
 def _pixels(
@@ -166,10 +195,20 @@ def _pixels(
     vocabulary: Vocabulary,
     most: int,
     rng: np.random.Generator,
-) -> Answers:
+    doubts: bool,
+) -> Asked:
     truth, names = image.pixels((pixels.shape[0], pixels.shape[1]))
     places = np.flatnonzero(truth.ravel() != NOTHING)
     chosen = np.sort(rng.permutation(places)[:most])
     shares = subject.pixels(pixels, vocabulary).flatten(1)[:, torch.from_numpy(chosen)].T.double()
     labels = subject.labels(vocabulary, names)[truth.ravel()[chosen]]
-    return shares.clamp(min=1e-12).log().numpy(), labels, len(places) / max(len(chosen), 1)
+    found = subject.pixel_doubts(pixels, vocabulary) if doubts else {}
+    return Asked(
+        shares.clamp(min=1e-12).log().numpy(),
+        labels,
+        labels,
+        np.full(len(chosen), len(places) / max(len(chosen), 1)),
+        vocabulary.names,
+        "pixels",
+        {name: values.flatten().double().numpy()[chosen] for name, values in found.items()},
+    )

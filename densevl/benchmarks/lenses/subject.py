@@ -6,14 +6,16 @@ from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float32, Int, UInt8
 from torch import Tensor
 
 from densevl.api.model import Model
-from densevl.classifiers.classes import Classes
+from densevl.classifiers.classes import Classes, Head
 from densevl.classifiers.closed_set import ClosedSetClassifier
 from densevl.classifiers.contracts import Classifier, check_classifier
-from densevl.classifiers.text import TextClassifier, region_logits
+from densevl.classifiers.text import TextClassifier, grid_logits, region_logits
+from densevl.classifiers.unknown import Known
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.images import to_tensor
@@ -21,12 +23,21 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.core.vocabulary import Vocabulary, normalised
 from densevl.encoders.contracts import KnowsClasses
 from densevl.regions.embedders.embedder import device_of, space_of
+from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.taught import TaughtLabels
 
 __all__ = ["Subject"]
 
 TOGETHER = 8
 """Images whose regions are embedded at once."""
+
+
+def _known(head: Head) -> Known | None:
+    """Where what was taught lies; None where nothing was kept of it."""
+    try:
+        return head.known
+    except UsageError:
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +84,21 @@ class Subject:
                 f"teach them with --for {head}"
             )
         raise UsageError(f"the lens {lens!r} asks about {head}, and model {self.model.name!r} labels none; take mini")
+
+    def require_texts(self, lens: str) -> None:
+        """Refuse taught classes for a lens that asks by texts of its own.
+
+        Args:
+            lens: the lens.
+
+        Raises:
+            UsageError: where this is asked by classes that it was taught.
+        """
+        if self.classes is not None:
+            raise UsageError(
+                f"the lens {lens!r} asks by texts of its own, and taught classes know none; name the model, "
+                "with --set encoder.delta=FILE where it was tuned"
+            )
 
     def vocabulary(self, names: Sequence[str]) -> Vocabulary:
         """The classes that it is asked to tell apart: those that it was taught, or else these names, each once.
@@ -153,6 +179,45 @@ class Subject:
         ).scores
         assert scores is not None
         return torch.as_tensor(scores).float().cpu()
+
+    def region_doubts(self, embeddings: RegionEmbeddings) -> dict[str, Float32[Tensor, " n"]]:
+        """How far regions lie from everything that was taught, as ``distance``; nothing where nothing was taught.
+
+        Args:
+            embeddings: of n regions.
+        """
+        known = None if self.classes is None else _known(self.classes.heads["regions"])
+        return {} if known is None else {"distance": known.doubts(embeddings.vectors.double()).float().cpu()}
+
+    def pixel_doubts(
+        self, image: UInt8[np.ndarray, "H W 3"], vocabulary: Vocabulary
+    ) -> dict[str, Float32[Tensor, "H W"]]:
+        """What probabilities do not say of how little known pixels are: ``energy`` and ``distance``, where they exist.
+
+        Both are had at the patches, or the cells of a feature stack, and brought to the pixels as probabilities are.
+
+        Args:
+            image: RGB.
+            vocabulary: that :meth:`vocabulary` gave.
+        """
+        segmentor = self.model.segmentor if self.classes is None else self._pixel_labels.segmentor
+        if not isinstance(segmentor, Segmentor) or segmentor.stages.of_pixels:
+            return {}
+        texts, known = None, None
+        if self.classes is not None:
+            classifier, known = self._pixel_labels.classifier, _known(self.classes.heads["pixels"])
+        else:
+            texts = self.model.embed_classes(vocabulary, "none")
+            classifier = segmentor.classifier.fit(texts, temperature=segmentor.temperature)
+        encoded = segmentor.encode([image], texts if segmentor.encodes_for_texts else None)[0]
+        grid, asked = encoded.features.grid, classifier if texts is None else texts
+        maps = {"energy": -grid_logits(grid, classifier).logsumexp(1)}
+        if known is not None:
+            maps["distance"] = known.doubts(F.normalize(grid.double(), dim=1).movedim(1, -1)).float()
+        return {
+            name: segmentor.scoring.of_probabilities(encoded, values[:, None], asked)[0].cpu()
+            for name, values in maps.items()
+        }
 
     def wholes(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float32[Tensor, "n d"]:
         """Unit vectors of whole images, to be compared with those of :meth:`texts`."""

@@ -12,6 +12,7 @@ from densevl.benchmarks.tables.contrast import contrast_table
 from densevl.benchmarks.tables.dense import dense_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
 from densevl.benchmarks.tables.encoders import encoders_table
+from densevl.benchmarks.tables.frequency import frequency_table
 from densevl.benchmarks.tables.photo_masks import photo_masks_table
 from densevl.benchmarks.tables.photo_regions import photo_regions_table
 from densevl.benchmarks.tables.photo_search import photo_search_table
@@ -22,6 +23,7 @@ from densevl.benchmarks.tables.teach import teach_table
 from densevl.benchmarks.tables.teach_flips import teach_flips_table
 from densevl.benchmarks.tables.teach_methods import methods_table
 from densevl.benchmarks.tables.teach_pixels import teach_pixels_table
+from densevl.benchmarks.tables.tune import tune_table
 from densevl.core.errors import UsageError, suggestion
 from densevl.metrics.table import Table
 
@@ -36,6 +38,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "dense": dense_table,
     "dinoiser": dinoiser_table,
     "encoders": encoders_table,
+    "frequency": frequency_table,
     "photo-masks": photo_masks_table,
     "photo-regions": photo_regions_table,
     "photo-search": photo_search_table,
@@ -46,6 +49,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "teach-flips": teach_flips_table,
     "teach-methods": methods_table,
     "teach-pixels": teach_pixels_table,
+    "tune": tune_table,
 }
 """Functions that measure the tables, by name."""
 
@@ -58,6 +62,7 @@ DESCRIPTIONS = {
     "dense": "every dense head on the mini family: label maps of held-out scenes, time, and which published gain shows",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
     "encoders": "encoders side by side, those of --models: on held-out scenes or, with --data, on photos",
+    "frequency": "the mini CLIP shown new colours in 0 to 1000 images: how well each is known then",
     "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
     "photo-regions": "names of boxes on photos and expressions that mean one of them, with --data, by the model photo",
     "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
@@ -68,19 +73,25 @@ DESCRIPTIONS = {
     "teach-flips": "views and mirror images of 4 and 8 examples, on scenes, clean and in new colours",
     "teach-methods": "every method of teaching on regions of new colours and of shifted scenes",
     "teach-pixels": "pixels taught with masks: new colours on held-out scenes and, with --data, pictures of Cityscapes",
+    "tune": "methods of tuning on noisy crops of scenes: few shots, base to new classes, time; --models names methods",
 }
 
-TRAINED = ("cloc", "shrink")
+TRAINED = ("cloc", "frequency", "shrink")
 """Tables that train what they measure."""
 
 PICTURES = ("benchmarks", "encoders", "photo-masks", "photo-regions", "photo-search", "teach-pixels")
 """Tables that also measure on pictures of a folder."""
 
 
-COMPARED = ("benchmarks", "dense", "encoders")
-"""Tables whose rows are models that somebody names."""
+COMPARED = ("benchmarks", "dense", "encoders", "tune")
+"""Tables whose rows are models that somebody names; those of ``tune`` are methods."""
 
-FURTHER = {"benchmarks": ("protocol", "sets", "weights", "limit", "out"), "continual": ("out",)}
+FURTHER = {
+    "benchmarks": ("protocol", "sets", "weights", "limit", "out"),
+    "continual": ("out",),
+    "frequency": ("out",),
+    "tune": ("out",),
+}
 """Further settings that a table takes, by its name."""
 
 

@@ -1,7 +1,8 @@
 """Classes whose texts depend on what they are compared with, and the encoder that makes these texts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -32,11 +33,11 @@ def bound(classes: Classes, encoder_of: Callable[[str], Any]) -> Classes:
     for name, head in classes.heads.items():
         if any(part.making is None for part in conditional_parts(head.classifier)):
             made = _class_texts(classes.delta, encoder_of(name))
-            heads[name] = replace(head, classifier=with_texts(head.classifier, lambda part, made=made: _of(part, made)))
+            heads[name] = replace(head, classifier=with_texts(head.classifier, partial(_of, made)))
     return replace(classes, heads={**classes.heads, **heads}) if heads else classes
 
 
-def _of(part: ConditionalClassifier, made: ClassTexts) -> Callable[[Tensor], Tensor]:
+def _of(made: ClassTexts, part: ConditionalClassifier) -> Callable[[Tensor], Tensor]:
     names = part.vocabulary.names
 
     def texts(vectors: Tensor) -> Tensor:
@@ -60,8 +61,8 @@ def _class_texts(delta: Delta | None, encoder: Any) -> ClassTexts:
             f"the classes were tuned in {delta.model_id!r}, and this is {getattr(encoder, 'model_id', 'another')!r}; "
             "load the model that was tuned"
         )
-    tunables = clip.tuned if delta.images else restored(clip, delta)
-    found = [one for one in tunables if isinstance(one, ClassTexts) and one.conditional and not one.reads_states]
+    tunables: Iterable[Any] = clip.tuned if delta.images else restored(clip, delta)  # type: ignore[assignment]
+    found = [one for one in tunables if isinstance(one, ClassTexts) and one.conditional]
     if len(found) != 1:
         raise UsageError(f"the delta of these classes makes {len(found)} kinds of texts of images; it must be one")
     return found[0]

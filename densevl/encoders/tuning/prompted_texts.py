@@ -41,7 +41,8 @@ class PromptedTexts:
         learnt: the learnt tokens, as wide as those of the tower.
         before: words that stay, between the learnt tokens and the text.
         ending: what follows the text, such as a full stop.
-        place: where the text stands, one of :data:`PLACES`; other than at the end, no words may stay.
+        place: where the text stands, one of :data:`PLACES`, or the number of learnt tokens before it; other than at the
+            end, no words may stay.
 
     Attributes:
         templates: ``("{}",)``: the learnt tokens take the place of any template.
@@ -53,10 +54,17 @@ class PromptedTexts:
     templates = ("{}",)
 
     def __init__(
-        self, tower: TextTower, learnt: LearntTokens, before: str = "", ending: str = ".", place: str = "end"
+        self,
+        tower: TextTower,
+        learnt: LearntTokens,
+        before: str = "",
+        ending: str = ".",
+        place: str | int = "end",
     ) -> None:
         self.tower = causal(tower)
-        if place not in PLACES or (before and place != "end"):
+        named = {"end": learnt.count, "middle": learnt.count // 2, "front": 0}
+        early = named.get(place, -1) if isinstance(place, str) else place
+        if early not in range(learnt.count + 1) or (before and place != "end"):
             raise UsageError(
                 f"a name stands at the {', '.join(PLACES)} of the learnt tokens, and words that stay allow the end "
                 f"alone; got place={place!r} and the words {before!r}"
@@ -64,7 +72,7 @@ class PromptedTexts:
         check_depth(learnt.depth, len(self.tower.tower.transformer.resblocks), "text")
         assert self.tower.reader is not None
         self.reader, self.learnt = self.tower.reader, learnt
-        self.before, self.ending, self.place = before, ending, place
+        self.before, self.ending, self.early = before, ending, early
         self.start = 0 if self.reader.start is None else 1
         self.behind = len(self.reader.encode(ending)) if ending else 0
         self._kept: dict[tuple[str, ...], Tensor] = {}
@@ -139,10 +147,22 @@ class PromptedTexts:
         Raises:
             UsageError: where there is no name, or one is blank or too long.
         """
+        return F.normalize(self.raw(names, first).float(), dim=1)
+
+    def raw(self, names: Sequence[str], first: Float[Tensor, "k m c"] | None = None) -> Float[Tensor, "k d"]:
+        """Vectors of class names among learnt tokens, not normalised.
+
+        Args:
+            names: of the classes; an underscore in one is read as a space.
+            first: learnt tokens of each class by itself; None for those that the tower has.
+
+        Raises:
+            UsageError: where there is no name, or one is blank or too long.
+        """
         ids = self._ids(names)
         own = [None] * len(ids) if first is None else first.split(SENTENCES_AT_ONCE)
         pairs = zip(ids.split(SENTENCES_AT_ONCE), own, strict=False)
-        return F.normalize(torch.cat([self.encode(*pair) for pair in pairs]).float(), dim=1)
+        return torch.cat([self.encode(*pair) for pair in pairs])
 
     def units_each(self, names: Sequence[str], first: Float[Tensor, "b m c"]) -> Float32[Tensor, "b k d"]:
         """Unit vectors of class names among the learnt tokens of each image by itself.
@@ -163,8 +183,7 @@ class PromptedTexts:
 
     def _order(self, ends: Int[Tensor, " q"], length: int) -> Int[Tensor, "q m"]:
         """Places among learnt tokens and then those of the text, in the order in which they are read."""
-        count = self.learnt.count
-        early = {"end": count, "middle": count // 2, "front": 0}[self.place]
+        count, early = self.learnt.count, self.early
         keys = torch.arange(-count, length, device=ends.device, dtype=torch.float).repeat(len(ends), 1)
         keys[:, :early] = self.start - 0.5
         keys[:, early:count] = (ends - self.behind)[:, None] - 0.5

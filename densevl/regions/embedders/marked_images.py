@@ -43,7 +43,7 @@ class MarkedImages(nn.Module, RegionEmbedder):
         size: short side that images are brought to before they are drawn on; None for the encoder's.
         batch: marked images that are embedded at once; a ResNet takes fewer on a processor.
         mode: what becomes of marked images that have another size than the encoder's: ``"squash"`` brings them to it;
-            ``"keep"`` embeds them as they are, which an encoder of convolutions can do.
+            ``"keep"`` embeds them as they are, which takes whole patches of a vision transformer.
 
     Raises:
         UsageError: where a visual prompt or a colour is unknown, or the weights are not one for each.

@@ -1,6 +1,7 @@
 """The contracts of tuning: how examples are looked at, one step as losses see it, and a loss."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -28,6 +29,10 @@ class Step(NamedTuple):
         class_texts: what makes the texts; None for the encoder's own.
         encoder: the encoder that is tuned.
         progress: part of the steps that are done, in [0, 1).
+        views: further looks at the same examples, each differently changed, by the names of the changes, where a loss
+            asks for them; see :data:`densevl.training.tuning.views.VIEWS`.
+        descriptions: unit vectors of texts that describe each class, equally many of each, by the encoder before it was
+            tuned, where a loss asks for them.
         old: number of the classes of earlier sessions, which come first.
     """
 
@@ -41,6 +46,8 @@ class Step(NamedTuple):
     class_texts: ClassTexts | None = None
     encoder: CLIPEncoder | None = None
     progress: float = 0.0
+    views: Mapping[str, Look] = MappingProxyType({})
+    descriptions: Float[Tensor, "k m d"] | None = None
     old: int = 0
 
     @property
@@ -59,7 +66,7 @@ class Loss(Protocol):
     Attributes:
         settings: every setting, JSON values only; ``weight`` is its factor.
         needs: fields of :class:`Step` that cost something and that it reads: of ``"labels"``, ``"strong"``,
-            ``"before"``.
+            ``"before"``, ``"descriptions"``, and ``"view:NAME"`` for each view.
     """
 
     needs: tuple[str, ...]
@@ -97,6 +104,6 @@ class Looks(Protocol):
             places: of the examples.
             seeds: of each, draws what is changed in its image; None for nothing.
             view: how images are changed; None for the crops and mirror images of the method.
-            states: give the tokens behind each block, too.
+            states: give mean and standard deviation over the tokens behind each block, too.
         """
         ...

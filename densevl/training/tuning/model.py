@@ -173,7 +173,7 @@ class TunedCLIP(BaseModel):
         """
         task, needs = self._task(), self.needs
         states = self.class_texts is not None and self.class_texts.reads_states
-        look = task.looks.look(places, seeds, None, states)
+        look = task.looks.look(places, seeds, self.settings.view, states)
         before = None
         if "before" in needs:
             assert task.before is not None
@@ -196,11 +196,8 @@ class TunedCLIP(BaseModel):
             encoder=self.encoder,
             progress=self.progress,
             old=task.old,
-            **{
-                name: value
-                for name, value in (("views", seen), ("descriptions", task.descriptions))
-                if name in Step._fields
-            },
+            views=seen,
+            descriptions=task.descriptions,
         )
 
     def texts(self, names: Sequence[str], look: Look | None = None) -> Float[Tensor, "k d"] | Float[Tensor, "b k d"]:

@@ -7,6 +7,7 @@ from typing import Any
 from densevl.benchmarks.tables.benchmarks import benchmarks_table
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.compose import compose_table
+from densevl.benchmarks.tables.continual import continual_table
 from densevl.benchmarks.tables.contrast import contrast_table
 from densevl.benchmarks.tables.dense import dense_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
@@ -32,6 +33,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "benchmarks": benchmarks_table,
     "cloc": cloc_table,
     "compose": compose_table,
+    "continual": continual_table,
     "contrast": contrast_table,
     "dense": dense_table,
     "dinoiser": dinoiser_table,
@@ -55,6 +57,7 @@ DESCRIPTIONS = {
     "benchmarks": "models on the benchmarks of label maps below --data: measured beside published, and images a second",
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "compose": "captions and queries of two things, told from the same words the other way round",
+    "continual": "sessions of new colours: what tuning on and on forgets, by method, at equal accuracy on new classes",
     "contrast": "one class asked for alone, by what it is compared with, on held-out scenes of three seeds",
     "dense": "every dense head on the mini family: label maps of held-out scenes, time, and which published gain shows",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
@@ -85,6 +88,7 @@ COMPARED = ("benchmarks", "dense", "encoders", "tune")
 
 FURTHER = {
     "benchmarks": ("protocol", "sets", "weights", "limit", "out"),
+    "continual": ("out",),
     "frequency": ("out",),
     "tune": ("out",),
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 from densevl.cli.embed import loaded_with
 from densevl.cli.options import Change, add_command, add_model_options, load_model, natural, positive
+from densevl.core.errors import UsageError
 
 __all__ = ["add"]
 
@@ -14,6 +15,7 @@ EXAMPLES = """\
   densevl tune folders/ --for pictures --method coop --out classes.safetensors  whole images, learnt words around names
   densevl tune boxes.json --embedder marked-images --set optimizer.lr=0.01 --out classes.safetensors
   densevl tune boxes.json --out classes.safetensors --fold tuned.safetensors    also as plain weights, for --weights
+  densevl tune ranks.json --method ranking-adapter --out larger.safetensors     an order, for `densevl rank`
   torchrun --nproc-per-node 2 -m densevl tune boxes.json --out classes.safetensors
   densevl segment photos/ --classes classes.safetensors
 """
@@ -85,7 +87,9 @@ def _tune(options: argparse.Namespace) -> int:
     for name in ("steps", "batch"):
         if (value := getattr(options, name)) is not None:
             own[name] = value
-    method_settings(options.method, "", own)
+    chosen = method_settings(options.method, "", own)
+    if any(part["type"] == "rank-adapter" for part in chosen.tunables):
+        return _learn_ranking(options, own)
     examples = read_examples(options.examples, options.images)
 
     from densevl.api.jobs.tune import TuneJob, check_writable
@@ -111,6 +115,38 @@ def _tune(options: argparse.Namespace) -> int:
         )
         if rank == 0:
             print("\n".join(job.lines(taught)))
+    return 0
+
+
+def _learn_ranking(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    """Train an adapter that orders images, by examples with scores."""
+    from densevl.datasets.scored import read_scored
+
+    for name in ("fold", "report"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} is of classes, and {options.method} learns an order; leave it out")
+    examples = read_scored(options.examples, options.images)
+
+    from densevl.api.jobs.rank import LearnRankingJob
+    from densevl.api.tuning_kinds import HELD_OUT
+    from densevl.training.tuning.run import several_processes
+
+    with several_processes() as (rank, device):
+        if device is not None and options.device is None:
+            options.device = device
+        job = LearnRankingJob(load_model(options, lazy=True), options.out, loaded_with(options))
+        ranking = job.run(
+            examples,
+            method=options.method,
+            settings=settings,
+            seed=options.seed,
+            held_out=HELD_OUT if options.held_out is None else options.held_out,
+            work_dir=options.work_dir,
+            resume=options.resume,
+            amp=options.amp,
+        )
+        if rank == 0:
+            print("\n".join(job.lines(ranking)))
     return 0
 
 

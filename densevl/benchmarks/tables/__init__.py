@@ -7,6 +7,7 @@ from typing import Any
 from densevl.benchmarks.tables.benchmarks import benchmarks_table
 from densevl.benchmarks.tables.cloc import cloc_table
 from densevl.benchmarks.tables.compose import compose_table
+from densevl.benchmarks.tables.continual import continual_table
 from densevl.benchmarks.tables.contrast import contrast_table
 from densevl.benchmarks.tables.dense import dense_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
@@ -15,6 +16,7 @@ from densevl.benchmarks.tables.frequency import frequency_table
 from densevl.benchmarks.tables.photo_masks import photo_masks_table
 from densevl.benchmarks.tables.photo_regions import photo_regions_table
 from densevl.benchmarks.tables.photo_search import photo_search_table
+from densevl.benchmarks.tables.ranking import ranking_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
 from densevl.benchmarks.tables.shrink import shrink_table
@@ -32,6 +34,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "benchmarks": benchmarks_table,
     "cloc": cloc_table,
     "compose": compose_table,
+    "continual": continual_table,
     "contrast": contrast_table,
     "dense": dense_table,
     "dinoiser": dinoiser_table,
@@ -40,6 +43,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "photo-masks": photo_masks_table,
     "photo-regions": photo_regions_table,
     "photo-search": photo_search_table,
+    "ranking": ranking_table,
     "referring": referring_table,
     "search": search_table,
     "shrink": shrink_table,
@@ -55,6 +59,7 @@ DESCRIPTIONS = {
     "benchmarks": "models on the benchmarks of label maps below --data: measured beside published, and images a second",
     "cloc": "CLOC's ablation: prompter, RoIAlign, pooling and crops under true and noisy boxes, three seeds each",
     "compose": "captions and queries of two things, told from the same words the other way round",
+    "continual": "sessions of new colours: what tuning on and on forgets, by method, at equal accuracy on new classes",
     "contrast": "one class asked for alone, by what it is compared with, on held-out scenes of three seeds",
     "dense": "every dense head on the mini family: label maps of held-out scenes, time, and which published gain shows",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
@@ -63,6 +68,7 @@ DESCRIPTIONS = {
     "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
     "photo-regions": "names of boxes on photos and expressions that mean one of them, with --data, by the model photo",
     "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
+    "ranking": "images and regions ordered by a text, on held-out scenes: the ranking-aware adapter beside cosines",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
     "shrink": "the mini CLIP made smaller at once: label maps and time at several widths and depths",
@@ -85,7 +91,9 @@ COMPARED = ("benchmarks", "dense", "encoders", "tune")
 
 FURTHER = {
     "benchmarks": ("protocol", "sets", "weights", "limit", "out"),
+    "continual": ("out",),
     "frequency": ("out",),
+    "ranking": ("out",),
     "tune": ("out",),
 }
 """Further settings that a table takes, by its name."""

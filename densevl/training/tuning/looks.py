@@ -38,7 +38,7 @@ from densevl.regions.visual_prompts import canvas, marked_by_each
 from densevl.training.tuning.contracts import Looks
 from densevl.training.tuning.views import changed
 
-__all__ = ["CropLooks", "FrozenLooks", "RegionLooks", "Shown", "clip_of", "looks_of"]
+__all__ = ["CropLooks", "FrozenLooks", "RegionLooks", "Shown", "clip_of", "looks_of", "of_numbers"]
 
 RATIO = (3 / 4, 4 / 3)
 """Least and greatest ratio of the sides of what is seen of an image."""
@@ -79,6 +79,17 @@ def clip_of(embedder: RegionEmbedder) -> CLIPEncoder:
             "none; take a model such as clip or mini"
         )
     return inner
+
+
+def of_numbers(shown: Sequence[Shown], chosen: Sequence[int]) -> list[Shown]:
+    """The regions of some examples, which are numbered anew in the order in which they are chosen."""
+    new = {number: place for place, number in enumerate(chosen)}
+    found = []
+    for one in shown:
+        rows = [row for row, number in enumerate(one.numbers) if number in new]
+        if rows:
+            found.append(Shown(one.image, one.regions[rows], [new[one.numbers[row]] for row in rows]))
+    return found
 
 
 def looks_of(

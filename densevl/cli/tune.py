@@ -21,8 +21,10 @@ EXAMPLES = """\
   densevl tune boxes.json --embedder marked-images --set optimizer.lr=0.01 --out classes.safetensors
   densevl tune boxes.json --out classes.safetensors --fold tuned.safetensors    also as plain weights, for --weights
   densevl tune images/ --method nola --names "cat, dog" --out classes.safetensors  images that nobody labelled
-  torchrun --nproc-per-node 2 -m densevl tune boxes.json --out classes.safetensors
+  torchrun --nproc-per-node 2 --no-python densevl tune boxes.json --out classes.safetensors
   densevl tune boxes.json --method mod-x --sessions 5 --test held_out.json --report report --out classes.safetensors
+  densevl tune ranks.json --method ranking-adapter --out larger.safetensors     an order, for `densevl rank`
+  torchrun --nproc-per-node 2 -m densevl tune boxes.json --out classes.safetensors
   densevl segment photos/ --classes classes.safetensors
 """
 
@@ -119,6 +121,8 @@ def _tune(options: argparse.Namespace) -> int:
         if (value := getattr(options, name)) is not None:
             own[name] = value
     chosen = method_settings(options.method, "", own)
+    if any(part["type"] == "rank-adapter" for part in chosen.tunables):
+        return _learn_ranking(options, own)
     names = None if options.names is None else _names(options.names)
 
     from densevl.api.jobs.tune import TuneJob, check_writable
@@ -181,6 +185,38 @@ def _names(text: str) -> tuple[str, ...]:
     from densevl.core.vocabulary import Vocabulary
 
     return (Vocabulary.load(text) if Path(text).is_file() else Vocabulary.parse(text)).names
+
+
+def _learn_ranking(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    """Train an adapter that orders images, by examples with scores."""
+    from densevl.datasets.scored import read_scored
+
+    for name in ("fold", "report", "sessions", "test", "names", "descriptions"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} is of classes, and {options.method} learns an order; leave it out")
+    examples = read_scored(options.examples, options.images)
+
+    from densevl.api.jobs.rank import LearnRankingJob
+    from densevl.api.tuning_kinds import HELD_OUT
+    from densevl.training.tuning.run import several_processes
+
+    with several_processes() as (rank, device):
+        if device is not None and options.device is None:
+            options.device = device
+        job = LearnRankingJob(load_model(options, lazy=True), options.out, loaded_with(options))
+        ranking = job.run(
+            examples,
+            method=options.method,
+            settings=settings,
+            seed=options.seed,
+            held_out=HELD_OUT if options.held_out is None else options.held_out,
+            work_dir=options.work_dir,
+            resume=options.resume,
+            amp=options.amp,
+        )
+        if rank == 0:
+            print("\n".join(job.lines(ranking)))
+    return 0
 
 
 def _part(text: str) -> float:

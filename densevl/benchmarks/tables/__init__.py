@@ -16,6 +16,7 @@ from densevl.benchmarks.tables.frequency import frequency_table
 from densevl.benchmarks.tables.photo_masks import photo_masks_table
 from densevl.benchmarks.tables.photo_regions import photo_regions_table
 from densevl.benchmarks.tables.photo_search import photo_search_table
+from densevl.benchmarks.tables.ranking import ranking_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
 from densevl.benchmarks.tables.shrink import shrink_table
@@ -42,6 +43,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "photo-masks": photo_masks_table,
     "photo-regions": photo_regions_table,
     "photo-search": photo_search_table,
+    "ranking": ranking_table,
     "referring": referring_table,
     "search": search_table,
     "shrink": shrink_table,
@@ -66,6 +68,7 @@ DESCRIPTIONS = {
     "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
     "photo-regions": "names of boxes on photos and expressions that mean one of them, with --data, by the model photo",
     "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
+    "ranking": "images and regions ordered by a text, on held-out scenes: the ranking-aware adapter beside cosines",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
     "shrink": "the mini CLIP made smaller at once: label maps and time at several widths and depths",
@@ -90,6 +93,7 @@ FURTHER = {
     "benchmarks": ("protocol", "sets", "weights", "limit", "out"),
     "continual": ("out",),
     "frequency": ("out",),
+    "ranking": ("out",),
     "tune": ("out",),
 }
 """Further settings that a table takes, by its name."""

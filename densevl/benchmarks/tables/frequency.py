@@ -7,7 +7,6 @@ with half of the shapes, so that pairs that never occur can be told from words t
 scenes are named by their pooled dense features, out of all pairs of thirteen colours and eight shapes.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from densevl.api.loading import load
-from densevl.core.files import atomic_write, read_json
+from densevl.benchmarks.tables.kept_runs import KeptRuns
 from densevl.core.regions import Regions
 from densevl.datasets.scenes import SHAPES, Scene, render
 from densevl.datasets.scenes.counted import UNKNOWN_COLOURS, CountedPlan, draw_counted
@@ -41,10 +40,13 @@ STEPS, BATCH, RATE = 120, 24, 3e-4
 SIDE, SHORT, COLLECTION = 96, 128, 9000
 """Sides in pixels of held-out scenes, as drawn and as encoded; number that is added to the seed for them."""
 
+ONCE = len((*UNKNOWN_COLOURS, *COLOURS)) * len(SHAPES)
+"""Scenes that have each pair once; these alone are looked at before the training, whose model is that of all seeds."""
+
 NAMES = tuple(f"{colour} {shape}" for colour in ALL_COLOURS for shape in SHAPES)
 
 Run = dict[str, Any]
-"""What is kept of a run: its settings, and every answer."""
+"""What is kept of a run: its plan, and every answer."""
 
 
 def frequency_table(scenes: int, steps: int = STEPS, out: Path | None = None) -> Table:
@@ -109,38 +111,30 @@ def _row(level: int, runs: Sequence[Run]) -> tuple[str, Sequence[Cell]]:
 
 
 def _right(run: Run, when: str) -> np.ndarray:
-    return np.array(run["truths"]) == np.array(run[when])
+    return np.array(run["truths"])[: len(run[when])] == np.array(run[when])
 
 
 def _percent(run: Run, when: str, colours: Sequence[str] | Mapping[str, Any], shown: bool | None = None) -> float:
     """Share of the objects of some colours that get their name, of pairs that were shown, never shown, or all."""
     pairs = {f"{colour} {shape}" for colour, shapes in run["plan"]["shown"].items() for shape in shapes}
     kept = [truth.split()[0] in colours and (shown is None or (truth in pairs) == shown) for truth in run["truths"]]
-    return mean_percent(_right(run, when)[np.array(kept)].tolist())
+    right = _right(run, when)
+    return mean_percent(right[np.array(kept[: len(right)])].tolist())
 
 
 def _colour(run: Run, when: str, colours: Sequence[str] | Mapping[str, Any]) -> float:
     """Share of the objects of some colours that get a name with their colour."""
-    pairs = zip(run["truths"], run[when], strict=True)
+    pairs = zip(run["truths"], run[when], strict=False)
     return mean_percent([truth.split()[0] == given.split()[0] for truth, given in pairs if truth.split()[0] in colours])
 
 
 def _run(seed: int, scenes: int, steps: int, out: Path | None) -> Run:
     """A run, read where it was kept with the same settings."""
     settings = {
-        "seed": seed, "scenes": scenes, "steps": steps, "batch": BATCH, "rate": RATE, "levels": list(LEVELS),
+        "seed": seed, "scenes": scenes, "steps": steps, "batch": BATCH, "rate": RATE, "levels": LEVELS,
         "shapes": SHOWN, "known": KNOWN,
     }  # fmt: skip
-    file = None if out is None else out / f"frequency-{seed}.json"
-    if file is not None and file.is_file():
-        kept: Run = read_json(file)
-        if isinstance(kept, dict) and kept.get("settings") == settings:
-            return kept
-    run = {"settings": settings, **_measured(seed, scenes, steps)}
-    if file is not None:
-        with atomic_write(file) as temporary:
-            temporary.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    return run
+    return KeptRuns(out)(f"frequency-{seed}", settings, lambda: _measured(seed, scenes, steps))
 
 
 def _measured(seed: int, scenes: int, steps: int) -> Run:
@@ -150,7 +144,7 @@ def _measured(seed: int, scenes: int, steps: int) -> Run:
     training = ContrastiveCLIP(cover_patches=4, weights=(0.5, 1.0, 1.0), ramp=(0, 1), balance=0.5, seed=seed)
     training.clip.load_state_dict(encoder.model.state_dict())
     held_out = _held_out(seed, scenes)
-    before = _named(training, held_out, f"{encoder.model_id}, before")
+    before = _named(training, held_out[:ONCE], f"{encoder.model_id}, before")
     _train(training, plan, seed, steps)
     shown: dict[str, list[str]] = {colour: [] for colour in plan.counts}
     for colour, shape in plan.pairs:
@@ -191,7 +185,7 @@ def _held_out(seed: int, scenes: int) -> list[Scene]:
     rng = np.random.default_rng([seed, 3])
     colours = [*UNKNOWN_COLOURS, *COLOURS]
     found = []
-    for index in range(max(scenes, len(colours) * len(SHAPES))):
+    for index in range(max(scenes, ONCE)):
         colour, shape = colours[index % len(colours)], SHAPES[index // len(colours) % len(SHAPES)]
         beside = next(
             (str(one), str(two))

@@ -28,7 +28,7 @@ def test_two_things_are_asked_for_their_colours(mini):
 
 
 def test_regions_are_less_biased_than_whole_images(mini, tmp_path):
-    found = examine(mini, [LENS], Source(scenes=3, seed=101), tmp_path)["association"]
+    found = examine(mini, [LENS], Source(scenes=3, seed=101), tmp_path).findings["association"]
     assert found.values["regions"]["bias"] < found.values["image"]["bias"]
     assert found.values["regions"]["right"] > found.values["image"]["right"]
     assert json.loads((tmp_path / "check.json").read_text())["lenses"]["association"] == found.values

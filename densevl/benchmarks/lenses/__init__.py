@@ -14,5 +14,6 @@ LENSES = Registry(
         "corruptions": "densevl.benchmarks.lenses.corruptions:Corruptions",
         "matching": "densevl.benchmarks.lenses.matching:Matching",
         "ood": "densevl.benchmarks.lenses.ood:OutOfDistribution",
+        "probes": "densevl.benchmarks.lenses.probes:Probes",
     },
 )

@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from densevl.dense.refiners.dinoiser_weights import build_dinoiser
     from densevl.encoders.clip import CLIPEncoder
     from densevl.encoders.loading import build_clip
+    from densevl.encoders.ranking.ranking import Ranking
     from densevl.regions.mask_makers.cache import CachedMasks
     from densevl.regions.mask_makers.sam import build_sam
     from densevl.regions.visual_prompts.draw import draw
     from densevl.regions.visual_prompts.table import Style
     from densevl.tasks.grounding.grounder import Grounder
     from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
+    from densevl.tasks.ranking import Order
     from densevl.tasks.search.index import RegionIndex
     from densevl.tasks.segmentation.encoded import EncodedImage
     from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
@@ -66,7 +68,9 @@ __all__ = [
     "ImageError",
     "LabelMap",
     "Model",
+    "Order",
     "OutputError",
+    "Ranking",
     "Recognition",
     "RegionEmbeddings",
     "RegionIndex",
@@ -111,7 +115,9 @@ _HOMES = {
     "ImageError": "core.errors",
     "LabelMap": "core.labelmap",
     "Model": "api.model",
+    "Order": "tasks.ranking",
     "OutputError": "core.errors",
+    "Ranking": "encoders.ranking.ranking",
     "Recognition": "tasks.teaching.recognition",
     "RegionEmbeddings": "core.regions",
     "RegionIndex": "tasks.search.index",

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from densevl.api.models import models
+from densevl.api.ranking import RankableModel
 from densevl.api.teaching import ImageSource, file_name
 from densevl.api.tuning import TunableModel
 from densevl.classifiers.classes import Classes
@@ -55,7 +56,7 @@ Later = Lazy[Any] | Callable[[], Any]
 """A function that builds a component of a model when it is first used; it may return None."""
 
 
-class Model(TunableModel):
+class Model(TunableModel, RankableModel):
     """A segmentor, a grounder, a region embedder or several of them, with the conveniences of reading images and words.
 
     Each component is built, or a :class:`densevl.core.lazy.Lazy` or a function without arguments that builds it when

@@ -1,6 +1,7 @@
 """``densevl check``: taught classes on labelled examples, and what a model does not know, by lenses."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,11 @@ def _examine(options: argparse.Namespace) -> int:
 
     from densevl.benchmarks.lenses.subject import Subject
 
-    for name, finding in examine(
-        Subject(load_model(options, lazy=True), classes), lenses, source, options.report
-    ).items():
+    found = examine(Subject(load_model(options, lazy=True), classes), lenses, source, options.report)
+    for name, finding in found.findings.items():
         print(f"{name}:", *finding.lines, sep="\n  ")
+    if found.note:
+        print(f"densevl: {found.note}", file=sys.stderr)
     print(options.report / "index.html")
     return 0
 

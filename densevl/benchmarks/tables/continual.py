@@ -40,7 +40,7 @@ from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.training.tuning.continual.course import lessons_of, run_course
 from densevl.training.tuning.continual.exam import Exam
 from densevl.training.tuning.continual.learners import IncrementalGDA, Learner, TunedLearner
-from densevl.training.tuning.looks import Shown
+from densevl.training.tuning.looks import Shown, of_numbers
 from densevl.training.tuning.methods import method_settings
 from densevl.weights import cache_dir
 
@@ -88,16 +88,6 @@ class Things:
     names: Sequence[str]
     texts: Sequence[str]
 
-    def only(self, chosen: Sequence[int]) -> list[Shown]:
-        """Some of them, numbered anew in their order."""
-        numbers = {number: place for place, number in enumerate(chosen)}
-        found = []
-        for one in self.shown:
-            rows = [row for row, number in enumerate(one.numbers) if number in numbers]
-            if rows:
-                found.append(Shown(one.image, one.regions[rows], [numbers[one.numbers[row]] for row in rows]))
-        return found
-
 
 def things(collection: int, scenes: int, folder: Path) -> Things:
     """The objects of scenes in known and in new colours, without those of colours that are not asked about.
@@ -139,10 +129,10 @@ def continual_table(
     training, held_out = collections or (TRAINING, HELD_OUT_SCENES)
     folder = cache_dir() / "tables" / "continual"
     taught, asked = things(training, ENOUGH, folder), things(held_out, max(1, scenes // 5), folder)
-    exam = Exam(asked.only(range(len(asked.names))), asked.names, asked.texts, SESSIONS)
+    exam = Exam(asked.shown, asked.names, asked.texts, SESSIONS)
     embedder = _embedder()
     found: dict[str, list[Course]] = {}
-    ways = {"text alone": None, "incremental GDA": None, **PLAIN, **WAYS, "plain tuning of CPE-CLIP's tokens": None}
+    ways = ("text alone", "incremental GDA", *PLAIN, *WAYS)
     for name in tqdm(ways, desc="ways to learn", disable=None):
         found[name] = [_course(name, seed, embedder, taught, exam, out) for seed in seeds]
     line = [found[name] for name in ("text alone", *PLAIN)]
@@ -208,9 +198,8 @@ def _learner(name: str, seed: int, embedder: MarkedImages) -> Learner:
     model_id = embedder.encoder.model_id
     if name in WAYS:
         return TunedLearner.of(embedder, method_settings(WAYS[name], model_id), seed=seed)
-    of = "mod-x" if name in PLAIN else "cpe-clip"
-    plain = {"losses": [{"type": "cross-entropy"}], "sessions": {}, **PLAIN.get(name, {})}
-    return TunedLearner.of(embedder, method_settings(of, model_id, plain), seed=seed)
+    plain = {"losses": [{"type": "cross-entropy"}], **PLAIN[name]}
+    return TunedLearner.of(embedder, method_settings(WAYS["Mod-X"], model_id, plain), seed=seed)
 
 
 def _course(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: Exam, out: Path | None) -> Course:
@@ -234,7 +223,7 @@ def _course(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: 
     lessons = lessons_of(
         [taught.names[place] for place in chosen],
         SESSIONS,
-        lambda places: taught.only([chosen[place] for place in places]),
+        lambda places: of_numbers(taught.shown, [chosen[place] for place in places]),
     )
     course = run_course(learner, lessons, exam)
     assert course is not None

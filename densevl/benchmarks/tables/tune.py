@@ -8,7 +8,7 @@ crops, as ``mini-clip`` embeds regions, and no setting was chosen on these seeds
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import harmonic_mean
 from typing import Any
@@ -26,6 +26,7 @@ from densevl.core.errors import UsageError, suggestion
 from densevl.datasets.examples import Example
 from densevl.datasets.scenes import HELD_OUT
 from densevl.datasets.scenes.grounds import GROUNDS
+from densevl.datasets.scenes.language import class_descriptions
 from densevl.datasets.scenes.scene import CLASSES, COLOURS
 from densevl.datasets.scenes.shapes import SHAPES
 from densevl.encoders.tuning.bound import bound
@@ -38,7 +39,7 @@ from densevl.training.tuning.methods import methods
 __all__ = ["tune_table"]
 
 MODEL, SHIFT, SHOTS, SEEDS = "mini-clip", "noise", 8, (0, 1, 2)
-CROPS = {"embedder.size": 64, "embedder.mode": "keep"}
+CROPS: Mapping[str, Any] = {"embedder.size": 64, "embedder.mode": "keep"}
 """Half of the side that the mini CLIP was trained with: a quarter of the time."""
 TRAINING, MEASURED = 300, 301
 """Collections of scenes: what shots are drawn from, and what is measured."""
@@ -70,7 +71,7 @@ def tune_table(
     Raises:
         UsageError: where a method is unknown.
     """
-    names = tuple(models) or tuple(name for name, entry in methods().items() if "command" not in entry)
+    names = tuple(models) or tuple(name for name, entry in methods().items() if _is_row(entry["settings"]))
     for name in names:
         if name not in methods():
             raise UsageError(f"method {name!r} is unknown; {suggestion(name, methods())}")
@@ -102,7 +103,7 @@ def _run(name: str, scenes: int, seed: int) -> dict[str, float]:
             return None
         if name in ALONE:
             return model.teach(examples, method=name)
-        return model.tune(examples, method=name, seed=seed)
+        return model.tune(examples, method=name, seed=seed, descriptions=_descriptions(name, examples))
 
     began = time.process_time()
     few = taught(shots_of(training, SHOTS, seed))
@@ -113,6 +114,19 @@ def _run(name: str, scenes: int, seed: int) -> dict[str, float]:
     numbers = 0 if few is None else few.heads["regions"].facts.get("parameters", 0)
     figures = (right, error, base, new, harmonic_mean([base, new]), seconds, float(numbers))
     return dict(zip(HEAD[1:], figures, strict=True))
+
+
+def _is_row(settings: Mapping[str, Any]) -> bool:
+    """Whether a method tunes for classes that come at once, by examples of them; ``plain`` is what it is beside."""
+    return "sessions" not in settings or settings["losses"] == [{"type": "cross-entropy"}]
+
+
+def _descriptions(name: str, examples: Sequence[Example]) -> dict[str, tuple[str, ...]] | None:
+    """Texts of the classes for a method that reads some, in the language of scenes."""
+    entry = str(methods()[name]["settings"])
+    if "descri" not in entry and "given" not in entry:
+        return None
+    return {label: class_descriptions(label) for label in sorted({example.name for example in examples})}
 
 
 def _measured(

@@ -11,6 +11,8 @@ tokens. The score of an image is regressed from the sum of its normalised tokens
 Beside the text stand learnt tokens. In the reference, and here, each is one number repeated over all channels. The
 layer norm of the attention makes zero of such a token, so that it says the same whatever was learnt: it is a place for
 patches to look at nothing.
+
+Ours are a ``width`` of its own, and ``places``: where each patch lies, which the features of many encoders do not say.
 """
 
 from collections.abc import Mapping
@@ -38,6 +40,7 @@ class RankAdapter(nn.Module):
         queries: of the attention over pairs.
         blocks: of patches that attend to the text, and again as many after them.
         heads: of every attention.
+        places: numbers that say where a patch lies, which a linear layer adds to it; 0 for none.
 
     Attributes:
         settings: every setting, JSON values only.
@@ -47,7 +50,14 @@ class RankAdapter(nn.Module):
     """
 
     def __init__(
-        self, dim: int, width: int | None = None, texts: int = 32, queries: int = 16, blocks: int = 2, heads: int = 8
+        self,
+        dim: int,
+        width: int | None = None,
+        texts: int = 32,
+        queries: int = 16,
+        blocks: int = 2,
+        heads: int = 8,
+        places: int = 0,
     ) -> None:
         super().__init__()
         inner = width or dim
@@ -56,17 +66,19 @@ class RankAdapter(nn.Module):
                 f"a ranking adapter of width {inner} cannot have {heads} heads, {blocks} blocks, {queries} queries and "
                 f"{texts} learnt tokens; the width is a multiple of the heads, and no number is below 1"
             )
-        named = (
-            ("dim", dim),
-            ("width", width),
-            ("texts", texts),
-            ("queries", queries),
-            ("blocks", blocks),
-            ("heads", heads),
-        )
-        self.settings: Mapping[str, Any] = dict(named)
+        self.settings: Mapping[str, Any] = {
+            "dim": dim,
+            "width": width,
+            "texts": texts,
+            "queries": queries,
+            "blocks": blocks,
+            "heads": heads,
+            "places": places,
+        }
         if inner != dim:
-            self.image_in, self.text_in = nn.Linear(dim, inner), nn.Linear(dim, inner)
+            self.image_in, self.text_in = nn.Linear(dim, inner, bias=False), nn.Linear(dim, inner)
+        if places:
+            self.place_in = nn.Linear(places, inner, bias=False)
         self.learnable_text_tokens = nn.Parameter(0.02 * torch.randn(1, texts))
         self.reg_tokens = nn.Parameter(torch.randn(queries, inner) * inner**-0.5)
         self.crossmodal_block = _CrossModal(inner, blocks, heads)
@@ -77,15 +89,23 @@ class RankAdapter(nn.Module):
         self.reg_ln = nn.LayerNorm(inner)
         self.regressor = _Regressor(*(part for _ in range(2) for part in _step(inner)))
 
-    def forward(self, patches: Float[Tensor, "n p d"], texts: Float[Tensor, "n t d"]) -> Float[Tensor, "n p c"]:
+    def forward(
+        self,
+        patches: Float[Tensor, "n p d"],
+        texts: Float[Tensor, "n t d"],
+        places: Float[Tensor, "n p f"] | None = None,
+    ) -> Float[Tensor, "n p c"]:
         """Tokens that hold what the text asks of each image.
 
         Args:
             patches: of each image; zeros are patches that show nothing.
             texts: tokens of the text of each image, at least one.
+            places: where each patch lies, for an adapter that reads it; zeros for patches that show nothing.
         """
         if hasattr(self, "image_in"):
             patches, texts = self.image_in(patches), self.text_in(texts)
+        if hasattr(self, "place_in"):
+            patches = patches + self.place_in(places)
         learnt = self.learnable_text_tokens[..., None].expand(len(texts), -1, texts.shape[2])
         return self.post_fuse_block(self.crossmodal_block(patches, torch.cat([texts, learnt], 1)))
 

@@ -26,7 +26,7 @@ from densevl.training.tuning.contracts import Looks, Loss, Step
 from densevl.training.tuning.losses import LOSSES
 from densevl.training.tuning.methods import Settings
 
-__all__ = ["Task", "TunedCLIP", "copied"]
+__all__ = ["Task", "TunedCLIP", "copied", "optimizer_of"]
 
 
 class Task:
@@ -123,6 +123,11 @@ class TunedCLIP(BaseModel):
         """What the losses need beside looks and texts."""
         return {need for loss in self._losses for need in loss.needs}
 
+    @property
+    def examples(self) -> int:
+        """Number of examples of the task."""
+        return len(self._task().looks)
+
     def turn_to(self, task: Task) -> None:
         """Take up a task, in the place of an earlier one; what was tuned stays.
 
@@ -173,7 +178,7 @@ class TunedCLIP(BaseModel):
         """
         task, needs = self._task(), self.needs
         states = self.class_texts is not None and self.class_texts.reads_states
-        look = task.looks.look(places, seeds, None, states)
+        look = task.looks.look(places, seeds, self.settings.view, states)
         before = None
         if "before" in needs:
             assert task.before is not None
@@ -222,21 +227,13 @@ class TunedCLIP(BaseModel):
         Raises:
             UsageError: where its type or one of its arguments is unknown.
         """
-        arguments = dict(self.settings.optimizer)
-        kind = OPTIMIZERS.get(arguments.pop("type", "AdamW"))
-        if kind is None:
-            raise UsageError(
-                f"optimizer.type of tuning is one of {', '.join(OPTIMIZERS)}; got {self.settings.optimizer}"
-            )
-        groups = [
-            {"params": list(one.parameters()), "lr": arguments["lr"] * rate}
+        lr = self.settings.optimizer["lr"]
+        groups: list[dict[str, Any]] = [
+            {"params": list(one.parameters()), "lr": lr * rate}
             for one, rate in zip(self.tunables, self.rates, strict=True)
         ]
         groups.append({"params": list(self.learning_losses.parameters())})
-        try:
-            return kind([group for group in groups if group["params"]], **arguments)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"optimizer of tuning: {error}") from None
+        return optimizer_of(self.settings, groups)
 
     def delta(self) -> Delta:
         """What the tunables have learnt."""
@@ -263,6 +260,27 @@ class TunedCLIP(BaseModel):
 
 
 OPTIMIZERS = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
+
+
+def optimizer_of(settings: Settings, groups: Sequence[Mapping[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer of settings.
+
+    Args:
+        settings: of a method.
+        groups: of parameters, as torch takes them; empty ones are left out.
+
+    Raises:
+        UsageError: where its type or one of its arguments is unknown.
+    """
+    arguments = dict(settings.optimizer)
+    kind = OPTIMIZERS.get(arguments.pop("type", "AdamW"))
+    if kind is None:
+        raise UsageError(f"optimizer.type of tuning is one of {', '.join(OPTIMIZERS)}; got {settings.optimizer}")
+    try:
+        return kind([dict(group) for group in groups if group["params"]], **arguments)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"optimizer of tuning: {error}") from None
+
 
 WANTED = {
     "labels": "examples with names",

@@ -22,6 +22,7 @@ from densevl.training.runner import SafeRunner
 from densevl.training.train import AutocastOptimWrapper
 from densevl.training.tuning.methods import Settings
 from densevl.training.tuning.model import TunedCLIP
+from densevl.training.tuning.ranking import RankingModel
 
 __all__ = ["run_tuning", "several_processes"]
 
@@ -102,7 +103,7 @@ class Progress(Hook):
 
 
 def run_tuning(
-    model: TunedCLIP,
+    model: TunedCLIP | RankingModel,
     steps: int,
     *,
     work_dir: str | Path | None = None,
@@ -143,12 +144,13 @@ def run_tuning(
             raise type(error)(f"{error}{'' if kept is None else f'; the last good checkpoint is {kept}'}") from None
 
 
-def _runner(model: TunedCLIP, steps: int, folder: Path, resume: bool, amp: bool, checkpoints: bool) -> SafeRunner:
+def _runner(
+    model: TunedCLIP | RankingModel, steps: int, folder: Path, resume: bool, amp: bool, checkpoints: bool
+) -> SafeRunner:
     processes, settings = get_world_size(), model.settings
-    assert model.task is not None
-    count = len(model.task.looks)
-    batch = min(settings.batch, count) if processes == 1 else settings.batch
-    if batch % processes:
+    count = model.examples
+    batch = settings.batch if count >= settings.batch else count - count % processes
+    if batch % processes or not batch:
         raise UsageError(f"a batch of {batch} cannot be divided among {processes} processes; choose another --batch")
     places = Places(count)
     loader = DataLoader(

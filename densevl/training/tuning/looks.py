@@ -184,11 +184,7 @@ class CropLooks:
         size = (pixels.shape[1], pixels.shape[2]) if self.embedder.mode == "keep" else self.encoder.image_size
         if seed is None or view is not None:
             whole = fit(pixels[None], size, "squash", self.encoder.interpolation)
-            return (
-                whole[0]
-                if seed is None or view is None
-                else changed(whole, view, torch.Generator().manual_seed(seed))[0]
-            )
+            return (whole if view is None else changed(whole, view, torch.Generator().manual_seed(seed or 0)))[0]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             top, left, height, width = 0, 0, pixels.shape[1], pixels.shape[2]

@@ -33,7 +33,7 @@ from densevl.metrics.table import or_none
 
 __all__ = ["Cues"]
 
-CONFLICT = re.compile(r"([a-z_ ]+)\d*-([a-z_ ]+)\d*", re.IGNORECASE)
+CONFLICT = re.compile(r"([a-z_ ]+)\d*-([a-z_ ]+)\d*\.(?:png|jpe?g)", re.IGNORECASE)
 """Name of a file of Geirhos et al.: the class of the shape, then that of the texture, each with a number."""
 
 
@@ -119,7 +119,7 @@ def _of_one(scene: Scene) -> ChoiceImage:
 
 def _of_folder(folder: Path) -> list[ChoiceImage]:
     """Images that are named by the class of their shape and that of their texture, which differ."""
-    named = [(path, CONFLICT.fullmatch(path.stem)) for path in sorted(folder.rglob("*.*"))] if folder.is_dir() else []
+    named = [(path, CONFLICT.fullmatch(path.name)) for path in sorted(folder.rglob("*.*"))] if folder.is_dir() else []
     pairs = [(path, [word.strip(" _").replace("_", " ") for word in found.groups()]) for path, found in named if found]
     classes = sorted({name for _, both in pairs for name in both})
     images = []

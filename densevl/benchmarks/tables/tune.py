@@ -147,9 +147,9 @@ def _measured(
             changes["encoder.delta"] = str(Path(folder, "classes.safetensors"))
             classes.save(changes["encoder.delta"])
         model = load(MODEL, device="cpu", lazy=True, **changes)
+        encoder: Any = model.embedder.encoder  # built while the file is there
     labels = [names.index(example.name) for example in examples]
     vectors = region_vectors(examples, labels, model.pipeline).vectors
-    encoder: Any = model.embedder.encoder
     if classes is not None and own:
         logits = bound(classes, lambda _: encoder).head("regions")(vectors)
         order = [classes.names.index(name) for name in names]

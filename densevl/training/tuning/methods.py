@@ -40,8 +40,9 @@ class Settings:
         temperature: factor of cosines while tuning; None for the model's own.
         view: how images are changed in a step, one of :data:`densevl.training.tuning.views.VIEWS`; None for parts and
             mirror images of them.
-        unlabelled: where labels are made and none is read, the ``guide`` that makes them, and ``epochs``; None where
-            the names of examples are read.
+        unlabelled: where labels are made and none is read, the ``guide`` that makes them, ``epochs``, and whether
+            logits are ``centred`` first, the mean of each class over the examples taken away; None where names are
+            read.
         sessions: how it goes on with new classes; None for a method that cannot. ``scaled`` are the beginnings of the
             names of parameters whose gradients are multiplied by the share of new classes, from the second session on.
     """

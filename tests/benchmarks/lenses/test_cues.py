@@ -33,7 +33,7 @@ def test_images_named_by_their_shape_and_their_texture(mini, tmp_path):
     scene = unlike_things(101, 0, 1)
     shape, colour = scene.objects[0].shape, scene.objects[0].colour
     other = "grass"
-    for name in (f"{shape}1-{colour}2.png", f"{shape}3-{shape}4.png", f"{other}1-{colour}1.png", "notes.txt"):
+    for name in (f"{shape}1-{colour}2.png", f"{shape}3-{shape}4.png", f"{other}1-{colour}1.png", "cat1-dog2.txt"):
         if name.endswith(".png"):
             write_image(tmp_path / shape / name, scene.image)
         else:

@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", metavar="CONFIG", help="benchmarks: data sets (default: the usual eight)")
     parser.add_argument("--weights", metavar="NAME", help="benchmarks: of all encoders, such as random:0")
     parser.add_argument("--limit", type=int, metavar="N", help="benchmarks: the first N images of each set alone")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="benchmarks: files, and where a run goes on")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="files, and where a run goes on, for tables that keep some"
+    )
     args = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     target = args.pop("json", None)
     try:

@@ -17,8 +17,10 @@ from jaxtyping import Float
 from mmengine.dist import is_main_process
 from torch import Tensor
 
+from densevl.api.sessions import SessionRun
 from densevl.api.teaching import TeachableModel
 from densevl.api.tuning_kinds import KINDS, PICTURES
+from densevl.api.tuning_labels import Descriptions, asked_classes, described, filled, made_labels, taken_examples
 from densevl.classifiers.classes import Classes
 from densevl.classifiers.conditional import ConditionalClassifier
 from densevl.classifiers.contracts import Classifier, LinearClassifier
@@ -28,7 +30,7 @@ from densevl.core.files import atomic_write, read_json
 from densevl.core.images import read_image
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
-from densevl.datasets.examples import Example, ExamplesLike, given_examples
+from densevl.datasets.examples import Example, ExamplesLike
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.tuning.contracts import Look
 from densevl.regions.embedders.embedder import RegionEmbedder, space_of
@@ -40,7 +42,8 @@ from densevl.tasks.teaching.supporting import with_evidence
 from densevl.tasks.teaching.teacher import Taught, step_facts, vocabulary_of
 from densevl.tasks.teaching.tuned_head import tuned_head
 from densevl.training.tuning.contracts import Looks
-from densevl.training.tuning.looks import Shown, clip_of, looks_of
+from densevl.training.tuning.descriptions import description_vectors
+from densevl.training.tuning.looks import Shown, clip_of, looks_of, of_numbers
 from densevl.training.tuning.methods import method_settings
 from densevl.training.tuning.model import Task, TunedCLIP, copied
 from densevl.training.tuning.run import run_tuning
@@ -80,12 +83,15 @@ def tuned(
     kind: str,
     settings: Mapping[str, Any] | None,
     seed: int,
-    held_out: float,
+    held_out: int | float,
     work_dir: str | Path | None,
     resume: bool,
     amp: bool,
     fold: bool,
     loaded: Mapping[str, Any] | None,
+    names: Sequence[str] | None = None,
+    descriptions: Descriptions | None = None,
+    sessions: SessionRun | None = None,
 ) -> Tuned:
     """Tune a copy of what makes the vectors of a model; see :meth:`densevl.Model.tuned`.
 
@@ -102,38 +108,62 @@ def tuned(
         amp: compute in bfloat16 where that is safe.
         fold: write what was learnt into the weights of the tuned encoder.
         loaded: further arguments that loaded the model.
+        names: of the classes, for methods that read no labels; None for those of the examples.
+        descriptions: texts by the names of classes, for methods that read some.
+        sessions: in which the classes come; None for all at once.
     """
     if kind not in KINDS:
         raise UsageError(f"classes are tuned for {', '.join(KINDS)}; {suggestion(kind, KINDS)}")
     if not 0 <= held_out < 1:
         raise UsageError(f"held_out is the part of the images that is kept out, in [0, 1); got {held_out}")
-    given = given_examples(examples)
-    vocabulary, labels = vocabulary_of(given)
     embedder = _embedder_for(owner, kind)
     encoder = clip_of(embedder)
     if getattr(encoder, "tuned", None) is not None:
         raise UsageError(f"{encoder.model_id!r} was tuned before; load the model without its delta, and tune anew")
-    chosen = method_settings(method, encoder.model_id, settings)
+    chosen, texts = method_settings(method, encoder.model_id, settings), described(descriptions)
+    given = taken_examples(examples, method, chosen, names)
+    pipeline = RegionPipeline(embedder, owner.mask_maker if embedder.needs_masks else None)
+    shown = list(_shown(given, kind, pipeline))
+    if chosen.unlabelled is None:
+        vocabulary, labels = vocabulary_of(given)
+    else:
+        vocabulary, untuned = asked_classes(given, names), _vectors(looks_of(embedder, shown, True))
+    chosen = filled(chosen, vocabulary, texts)
+    known = None if texts is None else description_vectors(encoder, vocabulary.names, texts)
     temperature = float(getattr(embedder.encoder, "temperature", encoder.temperature))
     model = TunedCLIP(encoder, chosen, owner.query_templates, temperature, seed)
     if fold:
         check_foldable(model, method)
-    shown = list(_shown(given, kind, RegionPipeline(embedder, owner.mask_maker if embedder.needs_masks else None)))
+    if sessions is not None:
+        sessions.check(chosen, vocabulary.names)
+    if chosen.unlabelled is not None:
+        labels = tuple(made_labels(model, untuned, shown, vocabulary))
+        given = tuple(replace(one, name=vocabulary.names[label]) for one, label in zip(given, labels, strict=True))
     out = held_out_numbers(given, labels, held_out, seed)
     learnt = [number for number in range(len(given)) if number not in out]
-    looks = looks_of(
-        embedder, _of(shown, learnt), "image" in model.tuned_towers, chosen.crop, chosen.flip, chosen.views
-    )
-    model.turn_to(
-        _task(owner, kind, model, looks, _of(shown, learnt), [labels[number] for number in learnt], vocabulary)
-    )
-    shots = max(Counter(labels[number] for number in learnt).values())
-    steps = chosen.length(len(learnt), shots)
-    if work_dir is not None:
-        about_run = {"settings": chosen.facts, "steps": steps, "seed": seed, "encoder": encoder.model_id, "kind": kind}
-        check_same_run(Path(work_dir), {**about_run, **step_facts(given), "held_out": len(out)}, resume)
+    seen, classes_of = of_numbers(shown, learnt), [labels[number] for number in learnt]
+    about = {"seed": seed, "encoder": encoder.model_id, "kind": kind, **step_facts(given), "held_out": len(out)}
     began = time.monotonic()
-    run_tuning(model, steps, work_dir=work_dir, resume=resume, amp=amp)
+    if sessions is None:
+        looks = looks_of(embedder, seen, "image" in model.tuned_towers, chosen.crop, chosen.flip, chosen.views)
+        model.turn_to(_task(owner, kind, model, looks, seen, classes_of, vocabulary, known))
+        steps = chosen.length(len(learnt), max(Counter(classes_of).values()))
+        if work_dir is not None:
+            check_same_run(Path(work_dir), {"settings": chosen.facts, "steps": steps, **about}, resume)
+        run_tuning(model, steps, work_dir=work_dir, resume=resume, amp=amp)
+    else:
+        sessions.learn(
+            model,
+            embedder,
+            _embedder_for(owner, kind),
+            seen,
+            [vocabulary.names[label] for label in classes_of],
+            lambda asked: list(_shown(asked, kind, pipeline)),
+            about,
+            None if work_dir is None else Path(work_dir) / "sessions",
+            resume,
+            amp,
+        )
     seconds = time.monotonic() - began
     delta = model.delta()
     if delta.images:
@@ -144,12 +174,14 @@ def tuned(
     make = _classifiers(model, vocabulary, str(embedder.encoder.model_id), space)
     head, held = tuned_head(make, vectors, torch.tensor(labels), torch.tensor(out).long(), model.temperature)
     held_facts = {"held_out_images": len({given[number].image for number in out})}
-    about = {"seconds": round(seconds, 1), **model.facts(), **held_facts, "settings": chosen.facts}
+    facts = {"seconds": round(seconds, 1), **model.facts(), **held_facts, "settings": chosen.facts}
+    if sessions is not None:
+        facts["sessions"] = [list(group) for group in sessions.groups]
     step = {
         **step_facts(given, seed=seed, views=0),
         **({} if held is None else {"held_out": head.facts["held_out"]}),
     }
-    head = replace(head, facts={"method": method, **about, **head.facts, "taught": [step]})
+    head = replace(head, facts={"method": method, **facts, **head.facts, "taught": [step]})
     name = "pixels" if kind == "pixels" else "regions"
     labelled = LabelledVectors(vectors, torch.tensor(labels), head.classifier.model_id, space)
     head = with_evidence(head, held, labelled, given)
@@ -189,6 +221,7 @@ def _task(
     shown: Sequence[Shown],
     labels: Sequence[int],
     vocabulary: Vocabulary,
+    descriptions: Float[Tensor, "k m d"] | None,
 ) -> Task:
     """What the encoder is tuned for; the encoder as it was is at hand where a loss compares with it."""
     before: Looks | None = None
@@ -198,7 +231,7 @@ def _task(
         before = looks if looks.frozen else looks_of(as_it_was, shown, True, model.settings.crop, model.settings.flip)
         with torch.no_grad():
             texts = clip_of(as_it_was).embed_texts(vocabulary.names, model.templates)
-    return Task(looks, labels if "labels" in model.needs else None, vocabulary.names, before, texts)
+    return Task(looks, labels if "labels" in model.needs else None, vocabulary.names, before, texts, descriptions)
 
 
 def _model_facts(owner: TeachableModel, kind: str, loaded: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -209,7 +242,9 @@ def _model_facts(owner: TeachableModel, kind: str, loaded: Mapping[str, Any] | N
     return facts
 
 
-def held_out_numbers(examples: Sequence[Example], labels: Sequence[int], part: float, seed: int) -> tuple[int, ...]:
+def held_out_numbers(
+    examples: Sequence[Example], labels: Sequence[int], part: int | float, seed: int
+) -> tuple[int, ...]:
     """Numbers of examples to hold out, all of an image together, as far as each class keeps enough to learn from.
 
     Args:
@@ -298,17 +333,6 @@ def _shown(examples: Sequence[Example], kind: str, pipeline: RegionPipeline) -> 
                     f"{members[0][1].place}: the mask maker finds nothing in a box of this image; give masks"
                 )
             yield Shown(path, prepared, numbers)
-
-
-def _of(shown: Sequence[Shown], learnt: Sequence[int]) -> list[Shown]:
-    """The regions of some examples, which are numbered anew in their order."""
-    new = {number: place for place, number in enumerate(learnt)}
-    found = []
-    for one in shown:
-        rows = [row for row, number in enumerate(one.numbers) if number in new]
-        if rows:
-            found.append(Shown(one.image, one.regions[rows], [new[one.numbers[row]] for row in rows]))
-    return found
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """What a model does to be tuned: a few numbers inside its encoder are fitted to examples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from densevl.datasets.examples import ExamplesLike
 
 if TYPE_CHECKING:  # what trains is imported when something is tuned
     from densevl.api.tuned import Tuned
+    from densevl.api.tuning_labels import Descriptions
 
 __all__ = ["TunableModel"]
 
@@ -29,7 +30,8 @@ class TunableModel(TeachableModel):
             examples: as for :meth:`teach`.
             method: one of the methods of tuning, such as ``"clip-svd"`` or ``"coop"``.
             kind: ``"regions"``, ``"pictures"`` for whole images, or ``"pixels"``.
-            options: of :meth:`tuned`: ``settings``, ``seed``, ``held_out``, ``work_dir``, ``resume``, ``amp``.
+            options: of :meth:`tuned`: ``settings``, ``seed``, ``held_out``, ``work_dir``, ``resume``, ``amp``,
+                ``names``, ``descriptions``, ``sessions``.
 
         Raises:
             ImageError: where an image cannot be read.
@@ -46,12 +48,15 @@ class TunableModel(TeachableModel):
         kind: str = "regions",
         settings: Mapping[str, Any] | None = None,
         seed: int = 0,
-        held_out: float = HELD_OUT,
+        held_out: int | float = HELD_OUT,
         work_dir: str | Path | None = None,
         resume: bool = False,
         amp: bool = False,
         fold: bool = False,
         loaded: Mapping[str, Any] | None = None,
+        sessions: Any = None,
+        names: Sequence[str] | None = None,
+        descriptions: "Descriptions | None" = None,
     ) -> "Tuned":
         """As :meth:`tune`, with the tuned encoder and what the classes say of held-out examples.
 
@@ -68,13 +73,22 @@ class TunableModel(TeachableModel):
             amp: compute in bfloat16 where that is safe.
             fold: write what was learnt into the weights of the tuned encoder.
             loaded: further arguments that loaded the model, so that the classes say which model they are for.
+            sessions: where the classes come one group after the other, the number of groups, the classes of each, or a
+                JSON file of them; or a :class:`densevl.api.sessions.SessionRun`, which also measures. A run is resumed
+                behind its last session.
+            names: of the classes, for methods that read no labels (NoLA); examples may then be a folder of images. None
+                for the names that the examples have.
+            descriptions: texts by the names of classes, or a JSON file of them, for methods that read some.
 
         Raises:
             ImageError: as :meth:`tune`, as are the others.
             UsageError: and where what was learnt cannot be said by plain weights, before anything is learnt.
         """
+        from densevl.api.sessions import SessionRun
         from densevl.api.tuned import tuned
 
+        if sessions is not None and not isinstance(sessions, SessionRun):
+            sessions = SessionRun(sessions, method)
         return tuned(
             self,
             examples,
@@ -88,4 +102,7 @@ class TunableModel(TeachableModel):
             amp=amp,
             fold=fold,
             loaded=loaded,
+            sessions=sessions,
+            names=names,
+            descriptions=descriptions,
         )

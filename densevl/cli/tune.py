@@ -1,12 +1,17 @@
 """``densevl tune``: a few numbers inside the encoder are fitted to examples, for every command to use."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from densevl.cli.embed import loaded_with
 from densevl.cli.options import Change, add_command, add_model_options, load_model, natural, positive
 from densevl.core.errors import UsageError
+
+if TYPE_CHECKING:  # the command line starts without them
+    from densevl.datasets.examples import Example
+    from densevl.training.tuning.methods import Settings
 
 __all__ = ["add"]
 
@@ -15,6 +20,9 @@ EXAMPLES = """\
   densevl tune folders/ --for pictures --method coop --out classes.safetensors  whole images, learnt words around names
   densevl tune boxes.json --embedder marked-images --set optimizer.lr=0.01 --out classes.safetensors
   densevl tune boxes.json --out classes.safetensors --fold tuned.safetensors    also as plain weights, for --weights
+  densevl tune images/ --method nola --names "cat, dog" --out classes.safetensors  images that nobody labelled
+  torchrun --nproc-per-node 2 --no-python densevl tune boxes.json --out classes.safetensors
+  densevl tune boxes.json --method mod-x --sessions 5 --test held_out.json --report report --out classes.safetensors
   densevl tune ranks.json --method ranking-adapter --out larger.safetensors     an order, for `densevl rank`
   torchrun --nproc-per-node 2 -m densevl tune boxes.json --out classes.safetensors
   densevl segment photos/ --classes classes.safetensors
@@ -44,6 +52,18 @@ def add(commands: Any) -> None:
         default="regions",
         help="what the classes are told apart by: regions, whole pictures, or pixels (default: regions)",
     )
+    parser.add_argument(
+        "--descriptions",
+        type=Path,
+        metavar="FILE",
+        help='texts that describe the classes, JSON {"name": ["a text", …]}, for methods that read some',
+    )
+    parser.add_argument(
+        "--names",
+        metavar="NAMES",
+        help="of the classes, with commas or a file of one a line, for methods that read no labels (nola); EXAMPLES "
+        "may then be a folder of images",
+    )
     parser.add_argument("--steps", type=positive, metavar="N", help="how many (default: as the method says)")
     parser.add_argument("--batch", type=positive, metavar="N", help="examples a step (default: as the method says)")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of all that is drawn (default: 0)")
@@ -71,6 +91,19 @@ def add(commands: Any) -> None:
         metavar="NAME",
         help="what makes vectors of regions: marked-images, mask-pooling or another one (default: the model's)",
     )
+    parser.add_argument(
+        "--sessions",
+        metavar="N|FILE",
+        help="classes come one group after the other: N groups in the order of EXAMPLES, or those of a JSON file such "
+        'as [["cat", "dog"], ["cow"]]; for methods that know sessions (cpe-clip, mod-x, plain, vr-lwf)',
+    )
+    parser.add_argument(
+        "--test",
+        type=Path,
+        metavar="TEST",
+        help="held-out examples, as EXAMPLES, which are asked after each session, beside plain tuning and Gaussian "
+        "classes: the accuracy of old, new and never-seen classes, and the retrieval of captions",
+    )
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="also draw examples, confusion and calibration")
     add_model_options(parser, "segmentor", out=None, early=False)
 
@@ -90,12 +123,18 @@ def _tune(options: argparse.Namespace) -> int:
     chosen = method_settings(options.method, "", own)
     if any(part["type"] == "rank-adapter" for part in chosen.tunables):
         return _learn_ranking(options, own)
-    examples = read_examples(options.examples, options.images)
+    names = None if options.names is None else _names(options.names)
 
     from densevl.api.jobs.tune import TuneJob, check_writable
     from densevl.api.tuning_kinds import HELD_OUT
+    from densevl.api.tuning_labels import described, taken_examples
     from densevl.training.tuning.run import several_processes
 
+    descriptions = described(options.descriptions)
+    unnamed = names is not None and options.images is None
+    wanted = options.examples if unnamed else read_examples(options.examples, options.images)
+    examples = taken_examples(wanted, options.method, chosen, names)
+    sessions = _sessions(options, examples, chosen)
     check_writable(options.out)
     with several_processes() as (rank, device):
         if device is not None and options.device is None:
@@ -112,17 +151,47 @@ def _tune(options: argparse.Namespace) -> int:
             resume=options.resume,
             amp=options.amp,
             fold=options.fold,
+            names=names,
+            descriptions=descriptions,
+            sessions=sessions,
         )
         if rank == 0:
             print("\n".join(job.lines(taught)))
     return 0
 
 
+def _sessions(options: argparse.Namespace, examples: Sequence["Example"], settings: "Settings") -> Any:
+    """The sessions that the options ask for; None for none.
+
+    Raises:
+        UsageError: where they are none, do not fit the examples, or the method knows none.
+    """
+    if options.sessions is None and options.test is None:
+        return None
+    if options.sessions is None:
+        raise UsageError("--test is asked after each session; give --sessions too, or use `densevl check`")
+    from densevl.api.sessions import SessionRun
+    from densevl.datasets.examples import read_examples
+    from densevl.tasks.teaching.teacher import vocabulary_of
+
+    test = None if options.test is None else read_examples(options.test, options.images)
+    run = SessionRun(options.sessions, options.method, test)
+    run.check(settings, () if settings.sessions is None else vocabulary_of(examples)[0].names)
+    return run
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names of classes, of a file or as they are written."""
+    from densevl.core.vocabulary import Vocabulary
+
+    return (Vocabulary.load(text) if Path(text).is_file() else Vocabulary.parse(text)).names
+
+
 def _learn_ranking(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Train an adapter that orders images, by examples with scores."""
     from densevl.datasets.scored import read_scored
 
-    for name in ("fold", "report"):
+    for name in ("fold", "report", "sessions", "test", "names", "descriptions"):
         if getattr(options, name) is not None:
             raise UsageError(f"--{name} is of classes, and {options.method} learns an order; leave it out")
     examples = read_scored(options.examples, options.images)

@@ -101,4 +101,4 @@ def corrupt(image: UInt8[np.ndarray, "H W 3"], name: str, severity: int, number:
         spoilt = imagecorruptions.corrupt(image, severity, chosen.replace("-", "_"), **own)
     finally:
         np.random.set_state(before)  # noqa: NPY002
-    return np.ascontiguousarray(spoilt, dtype=np.uint8)
+    return np.array(spoilt, dtype=np.uint8)  # some come in memory that cannot be written

@@ -20,6 +20,7 @@ from densevl.datasets.scenes import render
 from densevl.encoders.tuning.attached import delta_of
 from densevl.encoders.tuning.conditional_context import ConditionalContext
 from densevl.encoders.tuning.contracts import Look
+from densevl.encoders.tuning.style_context import StyleContext
 from densevl.regions.embedders.embedder import space_of
 from densevl.tasks.search import RegionIndex
 
@@ -142,3 +143,15 @@ def test_classes_without_such_texts_stay_the_same_value(model):
     words = Vocabulary.from_classes(NAMES)
     plain = Classes(words, {"regions": Head(LinearClassifier(torch.eye(3), torch.zeros(3), words, "any@1"), 3)})
     assert model.bound(plain) is plain
+
+
+def test_texts_that_read_tokens_have_the_usual_shift_where_there_are_none(model):
+    encoder = model.embedder.encoder
+    made = StyleContext(encoder, words="", count=2)
+    made.usual.data += 0.3
+    words = Vocabulary.from_classes(NAMES)
+    head = Head(ConditionalClassifier(20.0, words, encoder.model_id, space_of(model.embedder)), encoder.dim)
+    classes = Classes(words, {"regions": head}, {"name": "mini"}, delta_of([made], encoder.model_id))
+    vectors = F.normalize(torch.rand(4, encoder.dim), dim=1)
+    texts = made.texts.units(NAMES, (made.vectors + made.usual).expand(len(NAMES), -1, -1))
+    torch.testing.assert_close(model.bound(classes).head("regions")(vectors), 20 * vectors @ texts.detach().mT)

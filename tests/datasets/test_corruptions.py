@@ -26,6 +26,7 @@ def test_each_is_the_same_each_time_and_worse_with_severity(image, name):
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
     assert spoilt[0].shape == image.shape
     assert spoilt[0].dtype == np.uint8
+    assert all(one.flags.writeable for one in spoilt)
     assert np.array_equal(corrupt(image, name, 5), spoilt[1])
     changes = [np.abs(one.astype(float) - image).mean() for one in spoilt]
     assert 0 < changes[0] < changes[1]

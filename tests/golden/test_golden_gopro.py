@@ -5,6 +5,7 @@ from torch.nn.functional import cross_entropy
 from toys.golden import assert_agrees
 from toys.small_clip import adapters_golden, by_rule
 
+from densevl.encoders.tuning.contracts import moments
 from densevl.encoders.tuning.style_context import StyleShift
 from densevl.training.tuning.losses.view_contrast import view_cross_entropy
 from densevl.training.tuning.losses.view_texts import text_distance
@@ -32,4 +33,4 @@ def test_the_learnt_tokens_of_each_image():
         path = name.replace("style.", "style.linear.").replace("content.", "content.linear.")
         parameter.data.copy_(by_rule(f"gopro.{path}", tuple(parameter.shape)))
     learnt = by_rule("gopro.ctx", wanted.shape[1:])
-    assert_agrees((learnt + shift(layers.transpose(0, 1))[:, None]).detach(), wanted)
+    assert_agrees((learnt + shift(moments(layers.transpose(0, 1)))[:, None]).detach(), wanted)

@@ -24,6 +24,8 @@ from densevl.encoders.importance import best_parts, image_importance, text_impor
 from densevl.encoders.inheritance import Parts, check_size, first_parts, inherit, shape_of
 from densevl.encoders.mini import mini_architecture
 from densevl.encoders.texts.open_clip import OpenClipTexts
+from densevl.encoders.tuning.prompted_images import PromptedImages
+from densevl.encoders.tuning.prompted_texts import PromptedTexts
 
 __all__ = ["WHOLE", "Shrunk", "Size", "check_target", "shrink", "write_shrunk"]
 
@@ -191,6 +193,8 @@ def _config(encoder: Any) -> dict[str, Any]:
             f"{type(encoder).__name__} is no CLIP of known architecture, so it cannot be shrunk; take a model on a "
             "CLIP with a ViT of open_clip, such as maskclip"
         )
+    if isinstance(encoder.image, PromptedImages) or isinstance(encoder.text, PromptedTexts):
+        raise UsageError("this CLIP has learnt tokens, which no smaller weights can say; shrink it without its delta")
     config = mini_architecture() if arch == MINI else architecture(arch)
     vision = config["vision_cfg"]
     plain = "timm_model_name" not in vision and not isinstance(vision.get("layers"), list)

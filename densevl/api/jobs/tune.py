@@ -1,6 +1,10 @@
 """Tuning a model and writing what was learnt: the classes with the delta inside, plain weights, pictures for people.
 
-With a report folder it writes what :mod:`densevl.api.jobs.teach` does.
+With a report folder it writes what :mod:`densevl.api.jobs.teach` does and, where classes came in sessions and held-out
+examples were asked after each,
+
+* ``sessions.json``: every figure after each session, of the method and of what stands beside it;
+* ``sessions.png``: the same as small charts.
 """
 
 import json
@@ -14,6 +18,7 @@ from safetensors.torch import save_file
 
 from densevl.api.jobs.shrink import check_target
 from densevl.api.jobs.teach import TeachJob
+from densevl.api.sessions import SessionRun
 from densevl.core.drawing.overlay import write_image
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.files import atomic_write
@@ -27,13 +32,16 @@ __all__ = ["TuneJob", "check_writable", "write_weights"]
 class TuneJob(TeachJob):
     """Tunes a model and writes what it learnt."""
 
+    sessions: SessionRun | None = None
+
     def run(self, examples: Sequence[Example], **settings: Any) -> Taught:
         """Tune and write; nothing is written where tuning fails, but for checkpoints in the work folder.
 
         Args:
             examples: what to learn from.
             settings: of :meth:`densevl.Model.tuned`; ``fold`` names the file of the plain weights, or is None, and
-                ``work_dir`` may be None for a folder that is removed when all is done.
+                ``work_dir`` may be None for a folder that is removed when all is done, and ``sessions`` is a
+                :class:`densevl.api.sessions.SessionRun` or None.
 
         Raises:
             ImageError: where an image cannot be read.
@@ -46,7 +54,10 @@ class TuneJob(TeachJob):
             if fold is not None:
                 check_target(fold)
                 check_writable(fold)
-        folder = self.out.with_suffix(".tuning") if work_dir is None else work_dir
+        folder, self.sessions = (
+            self.out.with_suffix(".tuning") if work_dir is None else work_dir,
+            settings.get("sessions"),
+        )
         tuned = self.model.tuned(examples, **settings, work_dir=folder, fold=fold is not None, loaded=self.loaded)
         if is_main_process():
             tuned.classes.save(self.out)
@@ -54,10 +65,20 @@ class TuneJob(TeachJob):
                 write_weights(tuned.encoder, fold)
             for path, picture in self._pictures(tuned.taught).items():
                 write_image(path, picture)
+            self._write_sessions()
             if work_dir is None:
                 shutil.rmtree(folder, ignore_errors=True)
         barrier()
         return tuned.taught
+
+    def _write_sessions(self) -> None:
+        """The figures after each session, where some were measured."""
+        if self.report is None or self.sessions is None or not self.sessions.courses:
+            return
+        write_image(self.report / "sessions.png", self.sessions.picture())
+        text = json.dumps(self.sessions.as_dict(self.model.name), indent=1, ensure_ascii=False, allow_nan=False)
+        with atomic_write(self.report / "sessions.json") as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
     def lines(self, taught: Taught) -> list[str]:
         """What was learnt, for people."""
@@ -77,9 +98,13 @@ class TuneJob(TeachJob):
                     f"  {held['accuracy']:.1%} of {held['examples']} examples of {facts['held_out_images']} held-out "
                     f"images are right (ECE {held['ece']:.3f}); they chose the temperature, and nothing else"
                 )
+        if self.sessions is not None:
+            lines += self.sessions.lines()
         lines.append(f"{self.out}")
         if self.report is not None:
             lines.append(f"{self.report / 'examples.png'}")
+        if self.report is not None and self.sessions is not None and self.sessions.courses:
+            lines.append(f"{self.report / 'sessions.png'}")
         return lines
 
 

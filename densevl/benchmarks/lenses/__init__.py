@@ -10,9 +10,14 @@ __all__ = ["LENSES"]
 LENSES = Registry(
     "lens",
     {
+        "association": "densevl.benchmarks.lenses.association:Association",
         "calibration": "densevl.benchmarks.lenses.calibration:Calibration",
         "corruptions": "densevl.benchmarks.lenses.corruptions:Corruptions",
+        "cues": "densevl.benchmarks.lenses.cues:Cues",
+        "factors": "densevl.benchmarks.lenses.factors:Factors",
+        "frequency": "densevl.benchmarks.lenses.frequency:Frequency",
         "matching": "densevl.benchmarks.lenses.matching:Matching",
         "ood": "densevl.benchmarks.lenses.ood:OutOfDistribution",
+        "probes": "densevl.benchmarks.lenses.probes:Probes",
     },
 )

@@ -96,7 +96,6 @@ class Corruptions:
 
     def _plots(self, head: str, clean: float, scores: Scores) -> list[Plot]:
         """A curve of each group and their mean, and one of each corruption."""
-        places = [0, *self.severities]
         names: dict[int | float, str] = {0: "clean", **{one: str(one) for one in self.severities}}
 
         def chart(series: dict[str, np.ndarray], what: str) -> UInt8[np.ndarray, "H W 3"]:
@@ -110,13 +109,8 @@ class Corruptions:
         groups = {group: [every[kind] for kind in kinds if kind in every] for group, kinds in GROUPS.items()}
         means = {group: np.mean(lines, 0) for group, lines in groups.items() if lines}
         shown = {"mean": np.mean(list(every.values()), 0), **means}
-        plots = [
-            Plot(
-                f"{head}-groups",
-                chart(shown, "means of kinds of corruptions"),
-                f"{head.capitalize()}: {len(places)} severities, clean images first.",
-            )
-        ]
+        said = f"{head.capitalize()}: mean of each kind of corruption, and of all; clean images first."
+        plots = [Plot(f"{head}-groups", chart(shown, "kinds of corruptions"), said)]
         if len(every) > 1:
             plots.append(
                 Plot(f"{head}-kinds", chart(every, "each corruption"), f"{head.capitalize()}: each corruption.")

@@ -19,10 +19,11 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
+from densevl.benchmarks.lenses.choosing import refuse_taught
 from densevl.benchmarks.lenses.contracts import Finding, Plot, Table
 from densevl.benchmarks.lenses.source import SIDE, Source
 from densevl.benchmarks.lenses.subject import Subject
-from densevl.core.drawing.chart import draw_chart
+from densevl.core.drawing.bars import draw_bars
 from densevl.core.images import read_image
 from densevl.core.regions import Regions
 from densevl.datasets.matching import MatchingRecord, read_matching
@@ -72,7 +73,7 @@ class Matching:
         Raises:
             UsageError: where the subject is asked by taught classes, or the file is of another form.
         """
-        subject.require_texts(self.name)
+        refuse_taught(self.name, subject)
         if source.file is not None:
             return [_of_record(record) for record in read_matching(source.file, source.images)]
         each = max(1, source.scenes // len(SWAPS))
@@ -107,13 +108,11 @@ class Matching:
 
 
 def _plot(values: Mapping[str, Any], kinds: Sequence[str]) -> Plot:
-    """Group scores by kind, a line for each way."""
-    lines = {way: [(place, 100 * values[kind][way]["group"]) for place, kind in enumerate(kinds)] for way in WAYS}
-    lines["guessing"] = [(place, 100 * CHANCE["group"]) for place in range(len(kinds))]
-    names: dict[int | float, str] = dict(enumerate(kinds))
-    drawn = draw_chart(lines, "group score", "kind of the pairs", "%", names)
+    """Group scores by kind, a bar for each way."""
+    bars = {way: [100 * values[kind][way]["group"] for kind in kinds] for way in WAYS}
+    drawn = draw_bars(bars, kinds, "Group score", "%", 100 * CHANCE["group"], "guessing")
     return Plot(
-        "group", drawn, "Share of the pairs whose two images find their captions and whose captions find their images."
+        "group", drawn, "Share of the pairs whose images find their captions and whose captions find their images."
     )
 
 

@@ -15,6 +15,9 @@ from densevl.core.files import atomic_write
 
 __all__ = ["write_page"]
 
+GRID = "grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr))"
+"""Pictures stand side by side where each is wide enough to be read."""
+
 TEMPLATE = Path(__file__).parents[2] / "data" / "report"
 
 
@@ -53,7 +56,7 @@ def _section(report: Path, name: str, heading: str, finding: Finding) -> str:
     tables = "".join(map(_table, finding.tables))
     return (
         f'<h2 id="{escape(name)}">{escape(heading)}</h2>\n<p class="verdict">{said}</p>\n'
-        f'<div class="plots">{plots}</div>\n{tables}'
+        f'<div class="plots" style="{GRID}">{plots}</div>\n{tables}'
     )
 
 
@@ -61,19 +64,20 @@ def _plot(report: Path, lens: str, plot: Plot) -> str:
     place = f"page/{lens}/{plot.name}.png"
     write_image(report / place, plot.image)
     return (
-        f'<section class="panel"><img src="{quote(place)}" alt="{escape(plot.said)}" style="width:100%">'
-        f"<p>{escape(plot.said)}</p></section>"
+        f'<section class="panel"><img src="{quote(place)}" alt="{escape(plot.said)}" '
+        f'style="width:100%;max-width:50rem"><p>{escape(plot.said)}</p></section>'
     )
 
 
 def _table(table: Table) -> str:
     def row(values: Iterable[str | int | float | None], cell: str) -> str:
         cells = (
-            f"<{cell}{' class=figure' * bool(index)}>{escape(_said(value))}</{cell}>"
-            for index, value in enumerate(values)
+            f"<{cell}{' class=figure' * figure}>{escape(_said(value))}</{cell}>"
+            for figure, value in zip(figures, values, strict=True)
         )
         return f"<tr>{''.join(cells)}</tr>"
 
+    figures = [not any(isinstance(own[index], str) for own in table.rows) for index in range(len(table.columns))]
     body = "".join(row(values, "td") for values in table.rows)
     return (
         f'<h3 style="margin-top:1.6rem">{escape(table.title)}</h3>\n'

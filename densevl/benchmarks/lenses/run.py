@@ -7,7 +7,7 @@ holds every figure of the page, written last.
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from densevl.benchmarks.lenses import LENSES
 from densevl.benchmarks.lenses.contracts import Finding, Lens
@@ -18,7 +18,7 @@ from densevl.core.errors import UsageError
 from densevl.core.files import atomic_write
 from densevl.core.registry import build
 
-__all__ = ["build_lenses", "examine", "own_settings", "strangeness"]
+__all__ = ["Examined", "build_lenses", "examine", "own_settings", "strangeness"]
 
 SHOWN = 20
 """Images that are looked at to say whether a model knows such images."""
@@ -58,7 +58,19 @@ def build_lenses(names: Iterable[str], settings: Mapping[str, Any] | None = None
     return list(made.values())
 
 
-def examine(subject: Subject, lenses: Iterable[Lens], source: Source, report: Path) -> dict[str, Finding]:
+class Examined(NamedTuple):
+    """What lenses found.
+
+    Attributes:
+        findings: by the name of the lens.
+        note: see :func:`strangeness`.
+    """
+
+    findings: Mapping[str, Finding]
+    note: str | None
+
+
+def examine(subject: Subject, lenses: Iterable[Lens], source: Source, report: Path) -> Examined:
     """Ask what the lenses ask, and write the report.
 
     Args:
@@ -88,7 +100,7 @@ def examine(subject: Subject, lenses: Iterable[Lens], source: Source, report: Pa
         text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
         write_page(report, subject.name, note, {lens.name: (lens.title, found[lens.name]) for lens, _ in gathered})
         temporary.write_text(text + "\n", encoding="utf-8")
-    return found
+    return Examined(found, strange)
 
 
 def strangeness(subject: Subject, source: Source) -> str | None:

@@ -85,21 +85,6 @@ class Subject:
             )
         raise UsageError(f"the lens {lens!r} asks about {head}, and model {self.model.name!r} labels none; take mini")
 
-    def require_texts(self, lens: str) -> None:
-        """Refuse taught classes for a lens that asks by texts of its own.
-
-        Args:
-            lens: the lens.
-
-        Raises:
-            UsageError: where this is asked by classes that it was taught.
-        """
-        if self.classes is not None:
-            raise UsageError(
-                f"the lens {lens!r} asks by texts of its own, and taught classes know none; name the model, "
-                "with --set encoder.delta=FILE where it was tuned"
-            )
-
     def vocabulary(self, names: Sequence[str]) -> Vocabulary:
         """The classes that it is asked to tell apart: those that it was taught, or else these names, each once.
 

@@ -40,11 +40,11 @@ from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.training.tuning.continual.course import lessons_of, run_course
 from densevl.training.tuning.continual.exam import Exam
 from densevl.training.tuning.continual.learners import IncrementalGDA, Learner, TunedLearner
-from densevl.training.tuning.looks import Shown
+from densevl.training.tuning.looks import Shown, of_numbers
 from densevl.training.tuning.methods import method_settings
 from densevl.weights import cache_dir
 
-__all__ = ["PLAIN", "WAYS", "Things", "continual_table", "drop_at", "things"]
+__all__ = ["PLAIN", "WAYS", "Things", "continual_table", "course_of", "drop_at", "embedder_of_crops", "things"]
 
 SEEDS = (0, 1, 2)
 TRAINING, HELD_OUT_SCENES = 320, 321
@@ -88,16 +88,6 @@ class Things:
     names: Sequence[str]
     texts: Sequence[str]
 
-    def only(self, chosen: Sequence[int]) -> list[Shown]:
-        """Some of them, numbered anew in their order."""
-        numbers = {number: place for place, number in enumerate(chosen)}
-        found = []
-        for one in self.shown:
-            rows = [row for row, number in enumerate(one.numbers) if number in numbers]
-            if rows:
-                found.append(Shown(one.image, one.regions[rows], [numbers[one.numbers[row]] for row in rows]))
-        return found
-
 
 def things(collection: int, scenes: int, folder: Path) -> Things:
     """The objects of scenes in known and in new colours, without those of colours that are not asked about.
@@ -139,12 +129,12 @@ def continual_table(
     training, held_out = collections or (TRAINING, HELD_OUT_SCENES)
     folder = cache_dir() / "tables" / "continual"
     taught, asked = things(training, ENOUGH, folder), things(held_out, max(1, scenes // 5), folder)
-    exam = Exam(asked.only(range(len(asked.names))), asked.names, asked.texts, SESSIONS)
-    embedder = _embedder()
+    exam = Exam(asked.shown, asked.names, asked.texts, SESSIONS)
+    embedder = embedder_of_crops()
     found: dict[str, list[Course]] = {}
-    ways = {"text alone": None, "incremental GDA": None, **PLAIN, **WAYS, "plain tuning of CPE-CLIP's tokens": None}
+    ways = ("text alone", "incremental GDA", *PLAIN, *WAYS)
     for name in tqdm(ways, desc="ways to learn", disable=None):
-        found[name] = [_course(name, seed, embedder, taught, exam, out) for seed in seeds]
+        found[name] = [course_of(name, seed, embedder, taught, exam, out) for seed in seeds]
     line = [found[name] for name in ("text alone", *PLAIN)]
     rows: list[tuple[str, Sequence[float | Spread]]] = [(name, _row(courses, line)) for name, courses in found.items()]
     head = (
@@ -208,13 +198,21 @@ def _learner(name: str, seed: int, embedder: MarkedImages) -> Learner:
     model_id = embedder.encoder.model_id
     if name in WAYS:
         return TunedLearner.of(embedder, method_settings(WAYS[name], model_id), seed=seed)
-    of = "mod-x" if name in PLAIN else "cpe-clip"
-    plain = {"losses": [{"type": "cross-entropy"}], "sessions": {}, **PLAIN.get(name, {})}
-    return TunedLearner.of(embedder, method_settings(of, model_id, plain), seed=seed)
+    plain = {"losses": [{"type": "cross-entropy"}], **PLAIN[name]}
+    return TunedLearner.of(embedder, method_settings(WAYS["Mod-X"], model_id, plain), seed=seed)
 
 
-def _course(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: Exam, out: Path | None) -> Course:
-    """The figures of one way for one draw of the shots, measured or as they were kept."""
+def course_of(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: Exam, out: Path | None) -> Course:
+    """The figures of one way for one draw of the shots, measured or as they were kept.
+
+    Args:
+        name: of the way: of :data:`PLAIN` or :data:`WAYS`, ``text alone`` or ``incremental GDA``.
+        seed: of shots, prompts and the order of examples.
+        embedder: of the encoder that learns; it stays as it is.
+        taught: what shots are drawn from.
+        exam: what is measured.
+        out: where figures are kept; None for nowhere.
+    """
     learner = _learner(name, seed, embedder)
     said = {
         "way": name,
@@ -234,7 +232,7 @@ def _course(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: 
     lessons = lessons_of(
         [taught.names[place] for place in chosen],
         SESSIONS,
-        lambda places: taught.only([chosen[place] for place in places]),
+        lambda places: of_numbers(taught.shown, [chosen[place] for place in places]),
     )
     course = run_course(learner, lessons, exam)
     assert course is not None
@@ -244,7 +242,8 @@ def _course(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: 
     return course
 
 
-def _embedder() -> MarkedImages:
+def embedder_of_crops() -> MarkedImages:
+    """The mini CLIP, which looks at crops of regions of a quarter of the side that it was made for."""
     encoder = load("mini-maskclip", device="cpu", lazy=True).segmentor.encoder
     assert isinstance(encoder, CLIPEncoder)
     encoder.image_size = (SIDE, SIDE)

@@ -7,7 +7,7 @@ from densevl.core.errors import UsageError
 from densevl.core.files import expand_argument
 from densevl.datasets.examples.example import Example, checked_name
 
-__all__ = ["read_folders"]
+__all__ = ["read_folders", "read_unnamed"]
 
 
 def read_folders(path: Path) -> Iterator[Example]:
@@ -27,3 +27,18 @@ def read_folders(path: Path) -> Iterator[Example]:
             raise UsageError(f"the folder {folder} of a class has no image; put some there, or remove it")
         name = checked_name(folder.name.replace("_", " "), str(folder))
         yield from (Example(image, name, str(image)) for image in images)
+
+
+def read_unnamed(path: Path) -> tuple[Example, ...]:
+    """All images in a folder and the folders inside it, of which nothing is known; their names are empty.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        UsageError: where it has no image.
+    """
+    images = [image for _, image in expand_argument(str(path))]
+    if not images:
+        raise UsageError(f"the folder {path} has no image; put some there")
+    return tuple(Example(image, "", str(image)) for image in images)

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from densevl.datasets.scenes.scene import Scene, SceneObject
+from densevl.datasets.scenes.grounds import GROUNDS
+from densevl.datasets.scenes.scene import COLOURS, SIZES, Scene, SceneObject
+from densevl.datasets.scenes.shapes import SHAPES
 
 __all__ = [
     "RELATIONS",
     "Description",
     "Expression",
     "caption",
+    "class_descriptions",
     "expressions",
     "nearness",
     "region_text",
@@ -89,6 +92,35 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         phrases.append(_article(str(Description(item.shape, item.colour, size))))
     grounds = " and ".join(scene.grounds)
     return f"{_listed(phrases)} on {grounds}" if phrases else grounds
+
+
+def class_descriptions(name: str) -> tuple[str, ...]:
+    """Fifty texts that are true of things of a class, in sizes and places that it may have.
+
+    Args:
+        name: of a ground, or a colour and a shape such as "red circle".
+    """
+    sizes = [f"{size} " if size != "medium" else "" for size in SIZES]
+    if name in GROUNDS:
+        found = [name, f"the ground is {name}", f"a ground of {name}", f"{name} fills the scene", f"{name} and shapes"]
+        found += [f"{_article(f'{size}{shape}')} on {name}" for size in sizes for shape in SHAPES]
+        found += [f"{name} around {_article(f'{colour} shape')}" for colour in COLOURS]
+        found += [f"{name} behind {_article(shape)}" for shape in SHAPES]
+        found += [f"{name} under {_article(f'{size}shape')}" for size in sizes] + [f"{name} in a scene", f"only {name}"]
+        return tuple(found)
+    colour, _, shape = name.rpartition(" ")
+    found = [_article(f"{size}{name}") for size in sizes]
+    found += [f"{_article(f'{size}{name}')} on {ground}" for size in sizes for ground in GROUNDS]
+    found += [f"the {size}{shape} on {ground} is {colour}" for size in sizes for ground in GROUNDS]
+    found += [f"{_article(f'{size}{shape}')} that is {colour}" for size in sizes]
+    found += [f"there is {_article(name)}", f"a drawing of {_article(name)}", f"one {name}", f"the {name} in the scene"]
+    return (
+        *found,
+        f"{_article(shape)} in {colour}",
+        f"a shape: {name}",
+        f"this {shape} is {colour}",
+        f"{name} on ground",
+    )
 
 
 def _article(phrase: str) -> str:

@@ -57,6 +57,8 @@ NEW_COLOURS: dict[str, tuple[int, int, int]] = {
     "olive": (128, 132, 36),
 }
 """Colours that no scene has unless it is asked for: neither their look nor their words are known to the mini models."""
+LATER_COLOURS: dict[str, tuple[int, int, int]] = {"lime": (168, 226, 44)}
+"""Colours of given things alone, beside :data:`NEW_COLOURS`: scenes in new colours do not have them."""
 SIZES: dict[str, tuple[float, float]] = {"small": (0.095, 0.12), "medium": (0.145, 0.175), "large": (0.21, 0.26)}
 """Radius of an object by its size word, as a fraction of the short side at zoom 1."""
 HELD_OUT = frozenset((colour, SHAPES[(3 * i + 1) % 8]) for i, colour in enumerate(COLOURS))
@@ -70,7 +72,12 @@ NEW_PAIRS = tuple((colour, shape) for colour in NEW_COLOURS for shape in SHAPES)
 NEW_SHAPE_PAIRS = tuple((colour, shape) for colour in COLOURS for shape in NEW_SHAPES)
 NEW_SHAPE_CLASSES = (*CLASSES, *(f"{colour} {shape}" for colour, shape in NEW_SHAPE_PAIRS))
 """Class names of scenes with :data:`densevl.datasets.scenes.shapes.NEW_SHAPES`: the new ones after the others."""
-ALL_PAIRS = (*PAIRS, *NEW_SHAPE_PAIRS, *((colour, shape) for colour in NEW_COLOURS for shape in (*SHAPES, *NEW_SHAPES)))
+ALL_COLOURS = {**COLOURS, **NEW_COLOURS, **LATER_COLOURS}
+ALL_PAIRS = tuple(
+    dict.fromkeys(
+        [*PAIRS, *NEW_SHAPE_PAIRS, *((colour, shape) for colour in ALL_COLOURS for shape in (*SHAPES, *NEW_SHAPES))]
+    )
+)
 ALL_CLASSES = (*GROUNDS, *(f"{colour} {shape}" for colour, shape in ALL_PAIRS))
 """Class names of scenes whose things are given: the grounds, then every colour with every shape, the new ones last."""
 TRAIN_PAIRS = tuple(pair for pair in PAIRS if pair not in HELD_OUT)
@@ -383,9 +390,7 @@ def _paint(
     rng: np.random.Generator, item: SceneObject, distance: NDArray[np.float32], window: tuple[int, int, int, int]
 ) -> NDArray[np.float32]:
     """The object's colour in its window: jitter, light from the upper left and a darker rim."""
-    colour = rgb(*{**COLOURS, **NEW_COLOURS}[item.colour]) * rng.uniform(0.9, 1.06) + rng.uniform(-8, 8, 3).astype(
-        np.float32
-    )
+    colour = rgb(*ALL_COLOURS[item.colour]) * rng.uniform(0.9, 1.06) + rng.uniform(-8, 8, 3).astype(np.float32)
     x = (np.arange(window[0], window[2], dtype=np.float32) + 0.5 - item.centre[0]) / item.radius
     y = (np.arange(window[1], window[3], dtype=np.float32)[:, None] + 0.5 - item.centre[1]) / item.radius
     light = 1.02 - 0.1 * (x + y)

@@ -7,12 +7,23 @@ What it learnt is a *delta* (:mod:`densevl.core.delta`): its parameters, and the
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from densevl.encoders.clip import CLIPEncoder
 
-__all__ = ["ClassTexts", "Look", "Tunable"]
+__all__ = ["ClassTexts", "Look", "Tunable", "moments"]
+
+
+def moments(tokens: Float[Tensor, "*b n c"]) -> Float[Tensor, "*b 2 c"]:
+    """Mean and standard deviation over tokens.
+
+    Args:
+        tokens: of each image, and of each block where there are several.
+    """
+    deviations, means = torch.std_mean(tokens, dim=-2, correction=0)
+    return torch.stack([means, deviations], dim=-2)
 
 
 class Look(NamedTuple):
@@ -20,11 +31,12 @@ class Look(NamedTuple):
 
     Attributes:
         vectors: of each image or region, of unit length.
-        states: tokens behind each block, prefix first, where the class texts ask for them; None otherwise.
+        states: mean and standard deviation over the tokens behind each block, the class token included, where the class
+            texts ask for them; None otherwise.
     """
 
     vectors: Float[Tensor, "b d"]
-    states: Float[Tensor, "b layers n c"] | None = None
+    states: Float[Tensor, "b layers 2 c"] | None = None
 
 
 @runtime_checkable
@@ -71,7 +83,7 @@ class ClassTexts(Tunable, Protocol):
 
     Attributes:
         conditional: the texts depend on the image that they are compared with (CoCoOp, GOPro, MoCoOp).
-        reads_states: they depend on tokens of the image tower, not on its vector alone.
+        reads_states: they depend on the tokens of the image tower, not on its vector alone.
     """
 
     conditional: bool

@@ -31,7 +31,7 @@ MEMORY = 100
 
 
 class StyleShift(nn.Module):
-    """From the tokens of an image behind each block to one shift of its learnt tokens.
+    """From the tokens behind each block, by their moments, to one shift of the learnt tokens of an image.
 
     Args:
         depth: blocks of the image tower.
@@ -50,16 +50,15 @@ class StyleShift(nn.Module):
         self.content = nn.ModuleList(nn.Linear(width, text_width) for _ in range(depth))
         self.rho = nn.Linear(depth, 1)
 
-    def forward(self, states: Float[Tensor, "b layers n c"]) -> Float[Tensor, "b w"]:
+    def forward(self, states: Float[Tensor, "b layers 2 c"]) -> Float[Tensor, "b w"]:
         """The shift of each image.
 
         Args:
-            states: tokens behind each block.
+            states: mean and standard deviation over the tokens behind each block.
         """
-        deviations, means = torch.std_mean(states, dim=2, correction=0)
         layers = []
         for place, (style, content) in enumerate(zip(self.style, self.content, strict=True)):
-            mean, deviation = means[:, place], deviations[:, place]
+            mean, deviation = states[:, place].unbind(1)
             layers.append(((style(mean) + style(deviation)) / 2 + content(mean)) / 2)
         return self.rho(torch.stack(layers, dim=-1))[..., 0]
 
@@ -107,7 +106,7 @@ class StyleContext(nn.Module):
 
         Args:
             names: of the classes, new ones too.
-            look: at the images; without the tokens behind each block, all have the usual shift.
+            look: at the images; where it has no tokens, all images have the usual shift.
 
         Raises:
             UsageError: where there is no name, one is too long, or there is no look.

@@ -15,7 +15,7 @@ from functools import cache
 from densevl.core.vocabulary import normalised
 from densevl.weights.table import DATA
 
-__all__ = ["MOST_PHRASES", "Tagger", "chunks", "noun_phrases", "phrase_words"]
+__all__ = ["MOST_PHRASES", "Tagged", "Tagger", "chunks", "noun_phrases", "phrase_words"]
 
 Tagged = Sequence[tuple[str, str]]
 """Words and their Penn Treebank tags, in the order of the text."""

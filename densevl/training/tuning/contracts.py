@@ -104,6 +104,6 @@ class Looks(Protocol):
             places: of the examples.
             seeds: of each, draws what is changed in its image; None for nothing.
             view: how images are changed; None for the crops and mirror images of the method.
-            states: give the tokens behind each block, too.
+            states: give mean and standard deviation over the tokens behind each block, too.
         """
         ...

@@ -31,13 +31,14 @@ from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.contracts import Needs
 from densevl.encoders.images import fit
-from densevl.encoders.tuning.contracts import Look
+from densevl.encoders.tuning.contracts import Look, moments
 from densevl.regions.embedders.embedder import RegionEmbedder, on_device, space_of
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.visual_prompts import canvas, marked_by_each
 from densevl.training.tuning.contracts import Looks
+from densevl.training.tuning.views import changed
 
-__all__ = ["CropLooks", "FrozenLooks", "RegionLooks", "Shown", "clip_of", "looks_of"]
+__all__ = ["CropLooks", "FrozenLooks", "RegionLooks", "Shown", "clip_of", "looks_of", "of_numbers"]
 
 RATIO = (3 / 4, 4 / 3)
 """Least and greatest ratio of the sides of what is seen of an image."""
@@ -78,6 +79,17 @@ def clip_of(embedder: RegionEmbedder) -> CLIPEncoder:
             "none; take a model such as clip or mini"
         )
     return inner
+
+
+def of_numbers(shown: Sequence[Shown], chosen: Sequence[int]) -> list[Shown]:
+    """The regions of some examples, which are numbered anew in the order in which they are chosen."""
+    new = {number: place for place, number in enumerate(chosen)}
+    found = []
+    for one in shown:
+        rows = [row for row, number in enumerate(one.numbers) if number in new]
+        if rows:
+            found.append(Shown(one.image, one.regions[rows], [new[one.numbers[row]] for row in rows]))
+    return found
 
 
 def looks_of(
@@ -142,15 +154,19 @@ class CropLooks:
     def __len__(self) -> int:
         return len(self.marked)
 
+    def images(self, places: Sequence[int]) -> Float[Tensor, "b 3 H W"]:
+        """Examples as the first way to mark them shows them, unchanged, at the size of the encoder."""
+        name, size = next(iter(self.embedder.weights)), self.encoder.image_size
+        pixels = [on_device(self.marked[place][name], torch.device("cpu"))[None] for place in places]
+        return torch.cat([fit(one, size, "squash", self.encoder.interpolation) for one in pixels])
+
     def look(
         self, places: Sequence[int], seeds: Sequence[int | None], view: str | None = None, states: bool = False
     ) -> Look:
         """Look at some of the examples; see :class:`densevl.training.tuning.contracts.Looks`."""
-        if view is not None:
-            raise UsageError(f"images cannot be changed by {view!r}")
         parts, tokens = {}, []
         for name in self.embedder.weights:
-            seen = [self._seen(self.marked[place][name], seed) for place, seed in zip(places, seeds, strict=True)]
+            seen = [self._seen(self.marked[place][name], seed, view) for place, seed in zip(places, seeds, strict=True)]
             if len({one.shape for one in seen}) > 1:
                 raise UsageError(
                     f"{name} marks images of several sizes, which mode=keep does not make one; leave it out"
@@ -162,12 +178,17 @@ class CropLooks:
         vectors = RegionEmbeddings.of_parts(parts, self.encoder.model_id, self.embedder.weights).vectors
         return Look(vectors, tokens[0])
 
-    def _seen(self, image: Shaped[Tensor, "3 h w"], seed: int | None) -> Float[Tensor, "3 H W"]:
+    def _seen(self, image: Shaped[Tensor, "3 h w"], seed: int | None, view: str | None) -> Float[Tensor, "3 H W"]:
         """What is seen of a marked image, at the size of the encoder."""
         pixels = on_device(image, torch.device("cpu"))
         size = (pixels.shape[1], pixels.shape[2]) if self.embedder.mode == "keep" else self.encoder.image_size
-        if seed is None:
-            return fit(pixels[None], size, "squash", self.encoder.interpolation)[0]
+        if seed is None or view is not None:
+            whole = fit(pixels[None], size, "squash", self.encoder.interpolation)
+            return (
+                whole[0]
+                if seed is None or view is None
+                else changed(whole, view, torch.Generator().manual_seed(seed))[0]
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             top, left, height, width = 0, 0, pixels.shape[1], pixels.shape[2]
@@ -182,15 +203,15 @@ class CropLooks:
 
 def _embedded(
     encoder: CLIPEncoder, images: Float[Tensor, "b 3 H W"], states: bool
-) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b layers n c"] | None]:
-    """Unit vectors of images of the native size and, where they are wanted, tokens behind each block."""
+) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b layers 2 c"] | None]:
+    """Unit vectors of images of the native size and, where they are wanted, moments of tokens behind each block."""
     if not states:
         return encoder.embed_images(images, "squash" if images.shape[2:] == encoder.image_size else "keep"), None
     last = encoder.last_block(images, Needs(states=tuple(range(1, encoder.depth))))
     out = run_block(last.block, last.tokens)["out"]
     assert last.pool is not None
-    tokens = torch.stack([*(last.states[place] for place in range(1, encoder.depth)), out], dim=1)
-    return F.normalize(last.pool(out).float(), dim=1), tokens
+    found = torch.stack([moments(one) for one in (*(last.states[n] for n in range(1, encoder.depth)), out)], dim=1)
+    return F.normalize(last.pool(out).float(), dim=1), found
 
 
 class RegionLooks:

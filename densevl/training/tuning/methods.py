@@ -38,6 +38,11 @@ class Settings:
         flip: show the mirror image half of the time.
         views: looks at each example that are made once, where the image tower is not tuned; the first is unchanged.
         temperature: factor of cosines while tuning; None for the model's own.
+        view: how images are changed in a step, one of :data:`densevl.training.tuning.views.VIEWS`; None for parts and
+            mirror images of them.
+        unlabelled: where labels are made and none is read, the ``guide`` that makes them, ``epochs``, and whether
+            logits are ``centred`` first, the mean of each class over the examples taken away; None where names are
+            read.
         sessions: how it goes on with new classes; None for a method that cannot. ``scaled`` are the beginnings of the
             names of parameters whose gradients are multiplied by the share of new classes, from the second session on.
     """
@@ -56,6 +61,8 @@ class Settings:
     flip: bool = True
     views: int = 8
     temperature: int | float | None = None
+    view: str | None = None
+    unlabelled: Mapping[str, Any] | None = None
     sessions: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:

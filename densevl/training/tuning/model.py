@@ -178,7 +178,7 @@ class TunedCLIP(BaseModel):
         """
         task, needs = self._task(), self.needs
         states = self.class_texts is not None and self.class_texts.reads_states
-        look = task.looks.look(places, seeds, None, states)
+        look = task.looks.look(places, seeds, self.settings.view, states)
         before = None
         if "before" in needs:
             assert task.before is not None

@@ -149,8 +149,8 @@ def _runner(
 ) -> SafeRunner:
     processes, settings = get_world_size(), model.settings
     count = model.examples
-    batch = min(settings.batch, count) if processes == 1 else settings.batch
-    if batch % processes:
+    batch = settings.batch if count >= settings.batch else count - count % processes
+    if batch % processes or not batch:
         raise UsageError(f"a batch of {batch} cannot be divided among {processes} processes; choose another --batch")
     places = Places(count)
     loader = DataLoader(

@@ -15,6 +15,7 @@ from densevl.core.errors import UsageError
 from densevl.dense.readouts.maskclip import MaskCLIPReadout
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.loading import build_clip
+from densevl.encoders.tuning.visual_tokens import VisualTokens
 
 VISION = {"image_size": 32, "patch_size": 8, "width": 48, "layers": 4, "head_width": 16}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 3}
@@ -94,6 +95,10 @@ def test_all_of_it_is_the_same_model(mini, tmp_path):
 def test_what_cannot_be_shrunk_is_refused(plain, tmp_path):
     with pytest.raises(UsageError, match="nothing is taken away"):
         shrink(plain, Size())
+    tuned = build_clip("random:0", PLAIN)
+    VisualTokens(tuned, count=2).attach(tuned)
+    with pytest.raises(UsageError, match="shrink it without its delta"):
+        shrink(tuned, Size(32, 2), Size(16, 2))
     with pytest.raises(UsageError, match="no CLIP of known architecture"):
         shrink(CLIPEncoder(free_model(), SimpleTokenizer(), "m"), Size(16))
     resnet = CLIPEncoder(resnet_clip(), SimpleTokenizer(), "m")

@@ -37,7 +37,8 @@ def test_every_lens_keeps_the_contract():
 
 
 def test_the_report_holds_what_the_lens_found(mini, scenes, tmp_path):
-    found = examine(mini, [Echo()], scenes, tmp_path / "report")
+    found, note = examine(mini, [Echo()], scenes, tmp_path / "report")
+    assert note is None
     values = json.loads((tmp_path / "report" / "check.json").read_text())
     assert (
         values["lenses"]
@@ -106,3 +107,20 @@ def test_a_model_that_labels_no_pixels_says_so(mini):
     mini.require("echo", "pixels")
     with pytest.raises(UsageError, match="asks about poses"):
         mini.require("echo", "poses")
+
+
+def test_the_command_says_what_was_found_and_that_photos_mean_nothing(root, tmp_path, capsys):
+    photos = [
+        {"image": str(root / "demo" / "photos" / name), "name": name[:-4], "box": [10, 10, 90, 90]}
+        for name in ("cat.png", "coffee.png")
+    ]
+    (tmp_path / "photos.json").write_text(json.dumps(photos))
+    command = ["check", "mini", str(tmp_path / "photos.json"), "--lens", "calibration", "--device", "cpu"]
+    assert main([*command, "--report", str(tmp_path / "report")]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("calibration:\n  regions: ")
+    assert said.out.endswith(f"{tmp_path / 'report' / 'index.html'}\n")
+    assert "2 of 2 images look like nothing that model 'mini' knows" in said.err
+    values = json.loads((tmp_path / "report" / "check.json").read_text())
+    assert "these figures mean nothing" in values["note"]
+    assert set(values["lenses"]["calibration"]) == {"regions"}  # boxes say nothing of pixels

@@ -4,11 +4,12 @@ import re
 
 import numpy as np
 
-from densevl.datasets.scenes import COLOURS, GROUNDS, HELD_OUT, SHAPES, render
+from densevl.datasets.scenes import CLASSES, COLOURS, GROUNDS, HELD_OUT, SHAPES, render
 from densevl.datasets.scenes.language import (
     NEARNESS,
     RELATIONS,
     caption,
+    class_descriptions,
     expressions,
     nearness,
     region_text,
@@ -126,3 +127,12 @@ def test_the_nearest_is_clearly_nearest():
             assert pixels[second] - pixels[first] > 0.08 * min(scene.labels.shape)
             said += 1
     assert said > 10
+
+
+def test_a_class_has_fifty_texts_that_name_all_that_it_is():
+    for name in CLASSES:
+        found = class_descriptions(name)
+        assert len({*found}) == len(found) == 50
+        assert all(word in text.split() or f"{word}:" in text for text in found for word in name.split()), name
+    assert "an orange star" in class_descriptions("orange star")
+    assert "the large star on sand is orange" in class_descriptions("orange star")

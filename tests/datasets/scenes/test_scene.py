@@ -106,7 +106,7 @@ def test_given_things_are_all_in_the_scene():
     for item in scene.objects:
         assert ALL_CLASSES[scene.labels[item.mask][0]] == item.name
     assert ALL_CLASSES[: len(CLASSES)] == CLASSES
-    assert len(set(ALL_CLASSES)) == 6 + 12 * 10
+    assert len(set(ALL_CLASSES)) == 6 + 13 * 10
     assert np.array_equal(render(5, 0, 96, things=things).image, scene.image)
 
 

@@ -234,12 +234,12 @@ def kept_with(last, kept):
 
 
 def test_the_learnt_tokens_follow_the_encoder_to_its_device():
-    for make in KINDS.values():
-        encoder = mini()
-        tunable = make(encoder)
-        tunable.attach(encoder)
-        here = encoder.embed_images(images())
-        encoder.tuned = torch.nn.ModuleList([tunable])
-        with pretended_device():
-            away = encoder.to(DEVICE).embed_images(images().to(DEVICE))
-            torch.testing.assert_close(away.cpu(), here)
+    encoder = mini()
+    tunable = KINDS["deep"](encoder)
+    tunable.attach(encoder)
+    here, texts = encoder.embed_images(images()), encoder.embed_texts(["red ring"])
+    encoder.tuned = torch.nn.ModuleList([tunable])
+    with pretended_device():
+        away = encoder.to(DEVICE)
+        torch.testing.assert_close(away.embed_images(images().to(DEVICE)).cpu(), here)
+        torch.testing.assert_close(away.embed_texts(["red ring"]).cpu(), texts)

@@ -18,7 +18,7 @@ def texts(small_clip):
 @pytest.fixture(scope="module")
 def look(small_clip):
     draw = torch.Generator().manual_seed(0)
-    return Look(torch.randn(3, 64, generator=draw), torch.randn(3, 3, 5, 768, generator=draw))
+    return Look(torch.randn(3, 64, generator=draw), torch.rand(3, 3, 2, 768, generator=draw))
 
 
 def test_each_image_has_texts_of_its_own_as_if_it_were_alone(texts, look):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+from mmengine.dist import is_main_process
 from torch import Tensor
 
 from densevl.core.errors import UsageError, WeightsError
@@ -87,7 +88,7 @@ def run_course(
     for number in range(len(found), len(lessons)):
         learner.learn(lessons[number])
         found.append(None if paper is None else paper.scores(number))
-        if folder is not None:
+        if folder is not None and is_main_process():
             _keep(_file(folder, number), identity, found[-1], learner.state())
         if told is not None:
             told(number, found[-1])

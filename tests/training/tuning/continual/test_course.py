@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from toys.clip import tiny_clip
+from toys.sessions import NAMES, SESSIONS, colour_images
 
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.regions import Regions
@@ -16,10 +15,6 @@ from densevl.training.tuning.continual.exam import Exam
 from densevl.training.tuning.continual.learners import IncrementalGDA, TunedLearner, scaled_gradients
 from densevl.training.tuning.looks import Shown
 from densevl.training.tuning.methods import Settings
-
-SESSIONS = (("red", "blue"), ("green", "white"))
-COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 200, 30), "white": (240, 240, 240)}
-NAMES = [name for name in COLOURS for _ in range(4)]
 
 PLAIN = Settings(
     tunables=({"type": "norms"},),
@@ -37,13 +32,8 @@ CPE = replace(PLAIN, losses=({"type": "masked-cross-entropy"},), sessions={"scal
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """Four images of each colour, with noise by a seed."""
-    folder, rng, found = tmp_path_factory.mktemp("colours"), np.random.default_rng(0), []
-    for number, name in enumerate(NAMES):
-        pixels = np.clip(rng.normal(COLOURS[name], 25, (24, 24, 3)), 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-        found.append(Shown(folder / f"{number}.png", Regions.whole((24, 24)), [number]))
-    return found
+    files = colour_images(tmp_path_factory.mktemp("colours"))
+    return [Shown(file, Regions.whole((24, 24)), [number]) for number, file in enumerate(files)]
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+"""``densevl tune --sessions``: what cannot be used is said in one line, before a model is loaded."""
+
+import json
+
+import pytest
+from toys.sessions import NAMES, colour_images
+
+from densevl.cli import main
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("colours")
+    files = colour_images(folder)
+    records = [{"image": str(file), "name": name} for file, name in zip(files, NAMES, strict=True)]
+    (folder / "examples.json").write_text(json.dumps(records))
+    (folder / "twice.json").write_text(json.dumps([["red", "blue"], ["blue", "green", "white"]]))
+    (folder / "empty.json").write_text(json.dumps([["red", "blue", "green", "white"], ["pink"]]))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--method", "clip-svd", "--sessions", "2"], "knows no sessions"),
+        (["--method", "plain", "--sessions", "1"], "two sessions or more"),
+        (["--method", "plain", "--sessions", "5"], "4 classes cannot be cut into 5 sessions"),
+        (["--method", "plain", "--sessions", "twice.json"], "'blue' is in session 1 and in session 2"),
+        (["--method", "plain", "--sessions", "empty.json"], "session 2 has no examples"),
+        (["--method", "plain", "--test", "examples.json"], "give --sessions too"),
+    ],
+)
+def test_one_line_says_what_is_wrong(arguments, says, examples, capsys, monkeypatch):
+    monkeypatch.chdir(examples)
+    assert main(["tune", "examples.json", "--out", "classes.safetensors", *arguments]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1
+    assert says in errors[0]
+    assert not (examples / "classes.safetensors").exists()

@@ -129,6 +129,10 @@ def test_what_cannot_be_used_is_said(mini, scenes, adapter, capsys):
         mini.rank([], "larger")
     with pytest.raises(UsageError, match="give regions for each of the 1 images; got 2"):
         mini.rank([image], "larger", regions=[[[0, 0, 2, 2]], [[0, 0, 2, 2]]])
+    with pytest.raises(UsageError, match="'clip-svd' learns no order; there are ranking-adapter"):
+        mini.learn_ranking(scenes / "ranks.json", method="clip-svd")
+    with pytest.raises(UsageError, match="no classes; call learn_ranking"):
+        mini.tune([{"image": image, "name": name} for name in ("cat", "dog")][:1], method="ranking-adapter")
     assert main(["rank", "larger", *USE]) == 2
     assert main(["rank", image, " ", *USE]) == 2
     fold = ["--method", "ranking-adapter", "--out", str(scenes / "x.safetensors"), "--fold", str(scenes / "y")]

@@ -41,39 +41,31 @@ class Figure(NamedTuple):
     paths: tuple[str, str, str]
 
 
+def _heads(path: str) -> tuple[str, str, str]:
+    """Paths of regions and pixels."""
+    return "", path.format("regions"), path.format("pixels")
+
+
+def _ways(path: str) -> tuple[str, str, str]:
+    """Paths of whole images, regions and pixels."""
+    return path.format("image"), path.format("regions"), path.format("pixels")
+
+
 FIGURES = (
-    Figure("calibration", "accuracy", ("", "regions/before/accuracy", "pixels/before/accuracy")),
-    Figure("calibration", "calibration error", ("", "regions/before/ece", "pixels/before/ece")),
-    Figure("calibration", "the same after temperature scaling", ("", "regions/after/ece", "pixels/after/ece")),
+    Figure("calibration", "accuracy", _heads("{}/before/accuracy")),
+    Figure("calibration", "calibration error", _heads("{}/before/ece")),
+    Figure("calibration", "the same after temperature scaling", _heads("{}/after/ece")),
+    Figure("ood", "AUROC of new shapes, by entropy", _heads("new shapes/{}/scores/entropy/auroc")),
+    Figure("ood", "AUROC of new colours, by entropy", _heads("new colours/{}/scores/entropy/auroc")),
+    Figure("association", "its own attribute", _ways("{}/right")),
+    Figure("association", "another thing's attribute", _ways("{}/other")),
+    Figure("association", "concept association bias", _ways("{}/bias")),
+    Figure("cues", "decisions by shape, of those by shape or colour", _ways("{}/shape_share")),
+    Figure("corruptions", "clean images", _heads("{}/clean")),
+    Figure("corruptions", "corrupted images", _heads("{}/mean")),
+    Figure("corruptions", "steps of severity at which a score does not rise", _heads("{}/steps_that_do_not_rise")),
     Figure(
-        "ood",
-        "AUROC of new shapes, by entropy",
-        ("", *(f"new shapes/{head}/scores/entropy/auroc" for head in ("regions", "pixels"))),
-    ),
-    Figure(
-        "ood",
-        "AUROC of new colours, by entropy",
-        ("", *(f"new colours/{head}/scores/entropy/auroc" for head in ("regions", "pixels"))),
-    ),
-    Figure("association", "own attribute", ("image/right", "regions/right", "pixels/right")),
-    Figure("association", "another thing's attribute", ("image/other", "regions/other", "pixels/other")),
-    Figure("association", "concept association bias", ("image/bias", "regions/bias", "pixels/bias")),
-    Figure(
-        "cues",
-        "decisions by shape, of those by shape or colour",
-        ("image/shape_share", "regions/shape_share", "pixels/shape_share"),
-    ),
-    Figure("corruptions", "clean images", ("", "regions/clean", "pixels/clean")),
-    Figure("corruptions", "corrupted images", ("", "regions/mean", "pixels/mean")),
-    Figure(
-        "corruptions",
-        "steps of severity at which a score does not rise",
-        ("", *(f"{head}/steps_that_do_not_rise" for head in ("regions", "pixels"))),
-    ),
-    Figure(
-        "matching",
-        "both captions find their images, and both images their captions",
-        ("kinds/all/whole/group", "kinds/all/things/group", ""),
+        "matching", "captions and images that find each other", ("kinds/all/whole/group", "kinds/all/things/group", "")
     ),
 )
 """The rows."""

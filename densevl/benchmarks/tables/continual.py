@@ -154,8 +154,8 @@ def continual_table(
         f"{embedder.encoder.model_id}; mean ± standard deviation of seeds {', '.join(map(str, seeds))}. New: accuracy "
         "on the classes of a session right after it, among all so far, mean over the sessions; lost: how much of it is "
         "gone after the last session, over all sessions but this one; plain at equal new: what plain tuning of all "
-        "weights loses at this accuracy on new classes, read off the line through its rates, or at its own highest where "
-        "it learns less. Recall of the first answer, of known objects and their texts."
+        "weights loses at this accuracy on new classes, read off the line through its rates, or at its own highest "
+        "where it learns less. Recall of the first answer, of known objects and their texts."
     )
     return Table(head, rows, note)
 
@@ -163,8 +163,8 @@ def continual_table(
 def drop_at(new: float, line: Sequence[tuple[float, float]]) -> float:
     """What plain tuning loses at an accuracy on new classes.
 
-    Where it learns less at every rate, that is what it loses where it learns most: more cannot be had for less. Where it
-    learns more at every rate, and without any tuning, nothing can be compared, and it is nan.
+    Where it learns less at every rate, that is what it loses where it learns most: more cannot be had for less. Where
+    it learns more at every rate, and without any tuning, nothing can be compared, and it is nan.
 
     Args:
         new: the accuracy.

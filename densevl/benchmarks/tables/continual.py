@@ -154,14 +154,17 @@ def continual_table(
         f"{embedder.encoder.model_id}; mean ± standard deviation of seeds {', '.join(map(str, seeds))}. New: accuracy "
         "on the classes of a session right after it, among all so far, mean over the sessions; lost: how much of it is "
         "gone after the last session, over all sessions but this one; plain at equal new: what plain tuning of all "
-        "weights loses at this accuracy on new classes, read off the line through its rates. Recall of the first "
-        "answer, of known objects and their texts."
+        "weights loses at this accuracy on new classes, read off the line through its rates, or at its own highest "
+        "where it learns less. Recall of the first answer, of known objects and their texts."
     )
     return Table(head, rows, note)
 
 
 def drop_at(new: float, line: Sequence[tuple[float, float]]) -> float:
-    """What plain tuning loses at an accuracy on new classes; nan where it was measured at none as high.
+    """What plain tuning loses at an accuracy on new classes.
+
+    Where it learns less at every rate, that is what it loses where it learns most: more cannot be had for less. Where
+    it learns more at every rate, and without any tuning, nothing can be compared, and it is nan.
 
     Args:
         new: the accuracy.
@@ -169,7 +172,7 @@ def drop_at(new: float, line: Sequence[tuple[float, float]]) -> float:
     """
     ordered = sorted(line)
     xs, ys = zip(*ordered, strict=True)
-    return float(np.interp(new, xs, ys)) if xs[0] <= new <= xs[-1] else nan
+    return float(np.interp(new, xs, ys)) if xs[0] <= new else nan
 
 
 def _row(courses: Sequence[Course], line: Sequence[Sequence[Course]]) -> list[float | Spread]:

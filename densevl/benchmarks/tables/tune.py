@@ -34,7 +34,7 @@ from densevl.encoders.tuning.contracts import ClassTexts, Look
 from densevl.metrics.calibration import reliability
 from densevl.metrics.table import Spread, Table
 from densevl.tasks.teaching.region_vectors import region_vectors
-from densevl.training.tuning.methods import methods
+from densevl.training.tuning.methods import methods, of_orders
 
 __all__ = ["tune_table"]
 
@@ -71,7 +71,7 @@ def tune_table(
     Raises:
         UsageError: where a method is unknown.
     """
-    names = tuple(models) or tuple(name for name, entry in methods().items() if _is_row(entry["settings"]))
+    names = tuple(models) or tuple(name for name, entry in methods().items() if _is_row(name, entry["settings"]))
     for name in names:
         if name not in methods():
             raise UsageError(f"method {name!r} is unknown; {suggestion(name, methods())}")
@@ -116,8 +116,10 @@ def _run(name: str, scenes: int, seed: int) -> dict[str, float]:
     return dict(zip(HEAD[1:], figures, strict=True))
 
 
-def _is_row(settings: Mapping[str, Any]) -> bool:
+def _is_row(name: str, settings: Mapping[str, Any]) -> bool:
     """Whether a method tunes for classes that come at once, by examples of them; ``plain`` is what it is beside."""
+    if name in of_orders():
+        return False
     return "sessions" not in settings or settings["losses"] == [{"type": "cross-entropy"}]
 
 

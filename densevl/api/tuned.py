@@ -168,8 +168,7 @@ def tuned(
         )
     seconds = time.monotonic() - began
     delta = model.delta()
-    if delta.images:
-        encoder.model_id = f"{delta.model_id}+{delta.digest}"
+    encoder.model_id = delta.tuned_id
     space = None if kind == "pixels" else space_of(embedder)
     whole = looks_of(embedder, shown, True)
     vectors = _vectors(whole)

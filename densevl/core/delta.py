@@ -19,7 +19,15 @@ from densevl.core.errors import UsageError, WeightsError, shortened
 from densevl.core.files import parse_json
 from densevl.core.tensor_bytes import tensor_bytes
 
-__all__ = ["Delta"]
+__all__ = ["Delta", "before_tuning"]
+
+MARK = "+delta:"
+"""What stands in the identity of an encoder between that of the encoder before it was tuned and the delta."""
+
+
+def before_tuning(model_id: str) -> str:
+    """Identity of an encoder as it was before it was tuned; what was trained on it goes on reading the tuned one."""
+    return model_id.partition(MARK)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +51,11 @@ class Delta:
     def digest(self) -> str:
         """The beginning of a hash of all that it holds."""
         return hashlib.sha256(tensor_bytes(self.flat, {"delta": self.header})).hexdigest()[:12]
+
+    @property
+    def tuned_id(self) -> str:
+        """Identity of the vectors of images of the encoder with it."""
+        return f"{self.model_id}{MARK}{self.digest}" if self.images else self.model_id
 
     @property
     def header(self) -> str:

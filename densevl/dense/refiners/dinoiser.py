@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from densevl.core.delta import before_tuning
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.features import DenseFeatures
 from densevl.dense.refiners.affinity import pair_cosines, pool_by_cosine
@@ -142,7 +143,8 @@ class DinoiserRefiner(nn.Module):
         self._factor(encoder.patch_size)
 
     def _check(self, model_id: str, width: int) -> None:
-        known = (None, model_id, model_id.partition("@")[0])
+        encoder = before_tuning(model_id)
+        known = (None, encoder, encoder.partition("@")[0])
         if width != self.width or self.encoder_id not in known:
             raise WeightsError(
                 f"the heads {self.name} were made for {self.encoder_id or 'an encoder'} of width {self.width}, and the "

@@ -70,8 +70,7 @@ def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
         # What plain weights can say costs nothing then; prompts have to stay beside them.
         tunable.fold(encoder) if getattr(tunable, "foldable", False) else tunable.attach(encoder)
     encoder.text_cache = None  # what it keeps under the identity of the images is of the texts as they were
-    if found.images:
-        encoder.model_id = f"{found.model_id}+{found.digest}"
+    encoder.model_id = found.tuned_id
     encoder.delta = found.digest
     encoder.tuned = nn.ModuleList(tunables)  # type: ignore[arg-type]
     return encoder.eval().requires_grad_(False)

@@ -55,8 +55,7 @@ def _class_texts(delta: Delta | None, encoder: Any) -> ClassTexts:
     clip = encoder if isinstance(encoder, CLIPEncoder) else getattr(encoder, "encoder", None)
     if delta is None:
         raise UsageError("the texts of these classes depend on the image, and the file holds no delta that makes them")
-    own = f"{delta.model_id}+{delta.digest}" if delta.images else delta.model_id
-    if not isinstance(clip, CLIPEncoder) or clip.model_id != own:
+    if not isinstance(clip, CLIPEncoder) or clip.model_id != delta.tuned_id:
         raise UsageError(
             f"the classes were tuned in {delta.model_id!r}, and this is {getattr(encoder, 'model_id', 'another')!r}; "
             "load the model that was tuned"

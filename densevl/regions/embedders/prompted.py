@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from safetensors.torch import save
 from torch import nn
 
+from densevl.core.delta import before_tuning
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.files import atomic_write, parse_json
 from densevl.core.regions import RegionEmbeddings, Regions
@@ -112,7 +113,7 @@ def load_prompter(path: str | Path, encoder_id: str | None = None) -> Prompter:
 
     Args:
         path: a file of :func:`save_prompter`, or a name of the weights table.
-        encoder_id: identity of the encoder that it shall read; None to take it for any.
+        encoder_id: identity of the encoder that it shall read, tuned since or not; None to take it for any.
 
     Raises:
         UsageError: where it was trained on another encoder.
@@ -124,7 +125,7 @@ def load_prompter(path: str | Path, encoder_id: str | None = None) -> Prompter:
         prompter = Prompter(**parse_json(metadata["prompter"]))
     except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} does not say how its prompter is built ({error}): it is no prompter") from error
-    if encoder_id is not None and metadata.get("encoder") != encoder_id:
+    if encoder_id is not None and metadata.get("encoder") != before_tuning(encoder_id):
         raise UsageError(
             f"the prompter {path} was trained on {metadata.get('encoder')!r}, not on {encoder_id!r}; take that encoder"
         )

@@ -53,6 +53,7 @@ DEV = [
     "pytest-xdist>=3.5",
     "rasterio>=1.4",
     "torchmetrics>=1.6",
+    "gymnasium>=1.0",
     "efficientnet-lite-pytorch>=0.1.0",
     "nltk>=3.9",
     "webdataset>=0.2.90",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from densevl.core.labelmap import LabelMap
     from densevl.core.regions import RegionEmbeddings, Regions
     from densevl.core.vocabulary import Vocabulary
-    from densevl.datasets.examples import read_examples
+    from densevl.datasets.examples import read_examples, read_sequences
     from densevl.dense.encoder import DenseEncoder
     from densevl.dense.refiners.dinoiser_weights import build_dinoiser
     from densevl.encoders.clip import CLIPEncoder
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from densevl.tasks.segmentation.encoded import EncodedImage
     from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
     from densevl.tasks.segmentation.segmentor import Segmentor
+    from densevl.tasks.sequences.recognition import SequenceRecognition
     from densevl.tasks.teaching.recognition import Recognition
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "RegionSegmentor",
     "Regions",
     "Segmentor",
+    "SequenceRecognition",
     "Style",
     "TextEmbeddings",
     "TextVectors",
@@ -92,6 +94,7 @@ __all__ = [
     "rank_templates",
     "read_examples",
     "read_image",
+    "read_sequences",
 ]
 
 _HOMES = {
@@ -121,6 +124,7 @@ _HOMES = {
     "RegionSegmentor": "tasks.segmentation.region_segmentor",
     "Regions": "core.regions",
     "Segmentor": "tasks.segmentation.segmentor",
+    "SequenceRecognition": "tasks.sequences.recognition",
     "Style": "regions.visual_prompts.table",
     "TextEmbeddings": "core.features",
     "TextVectors": "core.features",
@@ -136,6 +140,7 @@ _HOMES = {
     "rank_templates": "api.templates",
     "read_examples": "datasets.examples",
     "read_image": "core.images",
+    "read_sequences": "datasets.examples",
 }
 """The module of each public name."""
 

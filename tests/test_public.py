@@ -35,6 +35,7 @@ PUBLIC = [
     "RegionSegmentor",
     "Regions",
     "Segmentor",
+    "SequenceRecognition",
     "Style",
     "TextEmbeddings",
     "TextVectors",
@@ -51,6 +52,7 @@ PUBLIC = [
     "rank_templates",
     "read_examples",
     "read_image",
+    "read_sequences",
 ]
 HEAVY = ("torch", "open_clip", "mmengine", "mmseg", "mmcv", "cv2", "PIL", "numpy")
 

@@ -7,7 +7,8 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from densevl.api.models import models
@@ -35,6 +36,7 @@ from densevl.tasks.grounding.grounder import Grounder
 from densevl.tasks.grounding.grounding import EncodedRegions, Grounding
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.encoded import EncodedImage
+from densevl.tasks.segmentation.pooling import pool_cells
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.taught import TaughtLabels
@@ -300,6 +302,35 @@ class Model(TunableModel, RankableModel):
         if not isinstance(images, list | tuple):
             return self.encode([images])[0]  # type: ignore[list-item]
         return list(self.segmentor.encode([as_image(image) for image in images]))
+
+    @overload
+    def grid(self, images: ImageSource, side: int = 3) -> Float32[np.ndarray, "d {side} {side}"]: ...  # type: ignore[overload-overlap]
+    @overload
+    def grid(self, images: Sequence[ImageSource], side: int = 3) -> Float32[np.ndarray, "n d {side} {side}"]: ...
+    @torch.inference_mode()
+    def grid(self, images: Any, side: int = 3) -> Any:
+        """Dense features of an image, or of each of a list, on a grid of one size whatever the size of the image.
+
+        Each cell has the mean of the unit vectors of its patches, so that numbers lie in [-1, 1]: an observation for a
+        policy, a probe or a recurrent network.
+
+        Args:
+            images: an image, or a list of images of any sizes.
+            side: rows and columns of the grid; cells that are smaller than patches have the vectors of these.
+
+        Raises:
+            ImageError: where an image cannot be read.
+            UsageError: where the side is below 1, or the model encodes images together with their classes.
+        """
+        if not isinstance(images, list | tuple):
+            return self.grid([images], side)[0]
+        if side < 1:
+            raise UsageError(f"side: a grid has at least one row and one column; got {side}")
+        dense = self.dense
+        encoded = dense.encode([as_image(image) for image in images])
+        pooled = [pool_cells(one, F.normalize(one.features.grid.float(), dim=1), (side, side)) for one in encoded]
+        shape = (0, dense.encoder.dim, side, side)
+        return torch.stack(pooled).cpu().numpy() if pooled else np.zeros(shape, np.float32)
 
     @overload
     def segment(  # type: ignore[overload-overlap]

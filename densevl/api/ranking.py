@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from densevl.api.teaching import ImageSource, TeachableModel
 from densevl.api.tuning_kinds import HELD_OUT
-from densevl.core.errors import ImageError, UsageError
+from densevl.core.errors import ImageError, UsageError, suggestion
 from densevl.core.files import parse_json
 from densevl.core.images import as_image
 from densevl.core.inputs.contracts import Input
@@ -186,12 +186,14 @@ class RankableModel(TeachableModel):
             OutputError: where the folder cannot be written.
         """
         from densevl.datasets.scored import given_scored
-        from densevl.training.tuning.methods import method_settings
+        from densevl.training.tuning.methods import method_settings, of_orders
         from densevl.training.tuning.ranking import RankingModel, encode_scored, held_out_images, ranking_of
         from densevl.training.tuning.run import run_tuning
 
         if not 0 <= held_out < 1:
             raise UsageError(f"held_out is the part of the images that is kept out, in [0, 1); got {held_out}")
+        if method not in of_orders():
+            raise UsageError(f"method {method!r} learns no order; {suggestion(method, of_orders())}")
         given, encoder = given_scored(examples), self.viewer.encoder
         chosen = method_settings(method, encoder.model_id, settings)
         config = chosen.tunables[0]

@@ -9,15 +9,24 @@ import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from densevl.classifiers.classes import Classes, Head
 from densevl.classifiers.conditional import conditional_parts
 from densevl.classifiers.contracts import check_classifier
 from densevl.classifiers.text import region_probabilities
+from densevl.core.errors import UsageError
 from densevl.core.images import as_image
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
-from densevl.datasets.examples import Example, ExamplesLike, given_examples
+from densevl.datasets.examples import (
+    Example,
+    ExamplesLike,
+    SequencesLike,
+    frames_of,
+    given_examples,
+    given_sequences,
+)
 from densevl.regions.embedders.embedder import RegionEmbedder, space_of
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.regions.pipeline import RegionPipeline
@@ -26,10 +35,13 @@ from densevl.tasks.grounding.taught import TaughtNouns
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.taught import TaughtLabels, label_by_pixels, label_by_regions
+from densevl.tasks.sequences.recognition import SequenceRecognition
+from densevl.tasks.sequences.vectors import SequenceEncoder
 from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.pixel_head import teach_pixel_head
 from densevl.tasks.teaching.recognition import Recognition
 from densevl.tasks.teaching.region_vectors import region_vectors
+from densevl.tasks.teaching.sequences import step_of, teach_sequences
 from densevl.tasks.teaching.supporting import with_cell_evidence, with_evidence
 from densevl.tasks.teaching.teacher import (
     Taught,
@@ -86,6 +98,16 @@ class TeachableModel(ABC):
         """Regions of an image, found without any words."""
 
     @property
+    def sequences(self) -> SequenceEncoder:
+        """What makes vectors of sequences of frames.
+
+        Raises:
+            UsageError: where the model tells no things from what they stand on.
+        """
+        dense = self.dense
+        return SequenceEncoder(dense, None if dense.dense.finds_foreground else self.mask_maker)
+
+    @property
     def dense(self) -> Segmentor:
         """What makes dense features of whole images."""
         viewer = self.viewer
@@ -93,7 +115,7 @@ class TeachableModel(ABC):
 
     def teach(
         self,
-        examples: ExamplesLike,
+        examples: ExamplesLike | SequencesLike,
         *,
         heads: str = "regions",
         method: Any = None,
@@ -101,31 +123,37 @@ class TeachableModel(ABC):
         views: int = VIEWS,
         seed: int = 0,
         flip: bool = False,
+        every: int = 1,
     ) -> Classes:
         """Classes taught by examples, which :meth:`segment`, :meth:`refer` and :meth:`recognise` take as names.
 
         Args:
             examples: a file or a folder as :func:`densevl.read_examples` reads it, or what it gave, or a list of
-                ``{"image": …, "name": …, "box" | "mask" | "point": …}``.
-            heads: ``"regions"``, ``"pixels"`` or ``"both"``: what they shall be told apart by.
+                ``{"image": …, "name": …, "box" | "mask" | "point": …}``; for sequences as
+                :func:`densevl.read_sequences` reads it, or what it gave.
+            heads: ``"regions"``, ``"pixels"`` or ``"both"``: what they shall be told apart by; or ``"sequences"``,
+                whose classes :meth:`recognise_sequences` takes.
             method: a classifier method, its config or its name, such as ``"gda"``; None for that of ``add_to``, or
                 Gaussian classes with the names as a prior.
             add_to: earlier classes, which the examples are added to as if all had been given at once.
             views: further regions of each example, moved and reshaped a little.
             seed: of the views.
             flip: learn from the mirror image of each image, too, at the cost of encoding it; each example and each of
-                its views is then seen twice. ``add_to`` must have been taught likewise.
+                its views is then seen twice. ``add_to`` must have been taught likewise. Not for sequences.
+            every: step between the frames of a sequence that are taken.
 
         Raises:
             ImageError: where an image cannot be read.
             UsageError: where the examples cannot be used, or not by this method.
         """
-        taught = self.taught(examples, heads=heads, method=method, add_to=add_to, views=views, seed=seed, flip=flip)
+        taught = self.taught(
+            examples, heads=heads, method=method, add_to=add_to, views=views, seed=seed, flip=flip, every=every
+        )
         return taught.classes
 
     def taught(
         self,
-        examples: ExamplesLike,
+        examples: ExamplesLike | SequencesLike,
         *,
         heads: str = "regions",
         method: Any = None,
@@ -133,6 +161,7 @@ class TeachableModel(ABC):
         views: int = VIEWS,
         seed: int = 0,
         flip: bool = False,
+        every: int = 1,
         loaded: Mapping[str, Any] | None = None,
     ) -> Taught:
         """As :meth:`teach`, with what the classes say of held-out examples.
@@ -145,14 +174,19 @@ class TeachableModel(ABC):
             views: see :meth:`teach`.
             seed: see :meth:`teach`.
             flip: see :meth:`teach`.
+            every: see :meth:`teach`.
             loaded: further arguments that loaded the model, so that the classes say which model they are for.
         """
-        given = given_examples(examples)
         wanted = wanted_heads(heads, add_to)
+        model = {"name": self.name, **(loaded or {})} if add_to is None else add_to.model
+        if wanted == ("sequences",):
+            if flip:
+                raise UsageError("sequences are not taught by mirror images; leave --flip (flip=True) out")
+            return teach_sequences(self.sequences, given_sequences(examples), method, add_to, model, every)  # type: ignore[arg-type]
+        given = given_examples(examples)  # type: ignore[arg-type]
         if add_to is not None:
             check_same_flip(add_to, flip)
         vocabulary, labels = vocabulary_of(given, add_to)
-        model = {"name": self.name, **(loaded or {})} if add_to is None else add_to.model
         facts = step_facts(given, views=views, seed=seed, flip=flip)
         made: dict[str, Head] = {}
         held: dict[str, HeldOut | None] = {}
@@ -265,6 +299,29 @@ class TeachableModel(ABC):
         found = self.propose(pixels) if regions is None else as_regions(regions, pixels.shape[:2], file_name(image))
         vectors = self.pipeline.embed([pixels], [found])[0]
         return Recognition(found, classes.vocabulary, region_probabilities(vectors, head).cpu())
+
+    def recognise_sequences(
+        self, sequences: Sequence[str | Path | Sequence[ImageSource]], classes: Classes
+    ) -> SequenceRecognition:
+        """Say which of taught classes each of several sequences is.
+
+        Args:
+            sequences: each a video, a folder of frames, or a list of images; one frame is enough.
+            classes: taught for sequences.
+
+        Raises:
+            ImageError: where a frame cannot be read.
+            UsageError: where a sequence has no frame, or the classes were taught for another model.
+        """
+        head, encoder = classes.head("sequences"), self.sequences
+        check_classifier(head, encoder.model_id, encoder.space)
+        every, vectors = step_of(classes), []
+        for one in tqdm(sequences, desc="sequences", unit="sequence", delay=2, disable=None):
+            files = isinstance(one, str | Path)
+            frames = (frame.read() for frame in frames_of(one, every)) if files else (as_image(image) for image in one)
+            vectors.append(encoder.encode(frames))
+        found = torch.stack(vectors) if vectors else torch.zeros(0, classes.heads["sequences"].dim)
+        return SequenceRecognition(classes.vocabulary, head(found).float().softmax(1))
 
     @torch.inference_mode()
     def trust(self, image: ImageSource, regions: Proposals, classes: Classes) -> dict[str, Any]:

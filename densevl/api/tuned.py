@@ -44,7 +44,7 @@ from densevl.tasks.teaching.tuned_head import tuned_head
 from densevl.training.tuning.contracts import Looks
 from densevl.training.tuning.descriptions import description_vectors
 from densevl.training.tuning.looks import Shown, clip_of, looks_of, of_numbers
-from densevl.training.tuning.methods import method_settings
+from densevl.training.tuning.methods import method_settings, of_orders
 from densevl.training.tuning.model import Task, TunedCLIP, copied
 from densevl.training.tuning.run import run_tuning
 
@@ -120,6 +120,8 @@ def tuned(
     encoder = clip_of(embedder)
     if getattr(encoder, "tuned", None) is not None:
         raise UsageError(f"{encoder.model_id!r} was tuned before; load the model without its delta, and tune anew")
+    if method in of_orders():
+        raise UsageError(f"{method} learns an order from scores, and no classes; call learn_ranking")
     chosen, texts = method_settings(method, encoder.model_id, settings), described(descriptions)
     given = taken_examples(examples, method, chosen, names)
     pipeline = RegionPipeline(embedder, owner.mask_maker if embedder.needs_masks else None)

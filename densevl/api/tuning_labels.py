@@ -122,13 +122,15 @@ def made_labels(
         )
     with torch.no_grad():
         texts = model.texts(vocabulary.names).detach().to(vectors)
-    probabilities = (model.temperature * vectors @ texts.mT).softmax(1)
+    logits = model.temperature * vectors @ texts.mT
+    if settings.pop("centred", False):
+        logits = logits - logits.mean(dim=0)
     features = _features(guide, CropLooks(MarkedImages(model.encoder, ["crop"]), shown))
-    return pseudo_labels(probabilities, features, vocabulary.names, seed=model.seed, **settings).tolist()
+    return pseudo_labels(logits.softmax(1), features, vocabulary.names, seed=model.seed, **settings).tolist()
 
 
 def _features(guide: Any, looks: CropLooks) -> Float[Tensor, "n f"]:
-    """What a second encoder makes of the crops of examples: the mean over its patches.
+    """What a second encoder makes of the crops of examples: mean, deviation and maximum over its patches.
 
     Raises:
         UsageError: where it gives none.
@@ -141,5 +143,6 @@ def _features(guide: Any, looks: CropLooks) -> Float[Tensor, "n f"]:
         grid = getattr(found, "grid", None)
         if grid is None:
             raise UsageError(f"the second encoder {getattr(encoder, 'name', guide)!r} gives no features of patches")
-        parts.append(grid.float().mean(dim=(2, 3)))
+        deviations, means = torch.std_mean(grid.float(), dim=(2, 3), correction=0)
+        parts.append(torch.cat([means, deviations, grid.float().amax(dim=(2, 3))], dim=1))
     return torch.cat(parts)

@@ -9,7 +9,7 @@ The file is safetensors: numbers by name, and a header that any text viewer show
     heads     of each head its kind, its space, its model_id; method, settings, shots, seed, examples, held-out figures
 
 A *head* tells the classes apart by one kind of vectors: ``regions`` by those of boxes and masks, ``pixels`` by those of
-dense features. Nothing in a file is executed.
+dense features, ``sequences`` by those of frames over time. Nothing in a file is executed.
 """
 
 import hashlib
@@ -40,8 +40,8 @@ from densevl.core.vocabulary import Vocabulary, normalised
 
 __all__ = ["HEADS", "Classes", "Head"]
 
-HEADS = ("regions", "pixels")
-"""The vectors that classes can be told apart by: those of regions, and those of dense features."""
+HEADS = ("regions", "pixels", "sequences")
+"""The vectors that classes can be told apart by: those of regions, of dense features, and of frames over time."""
 
 FORMAT, VERSION = "densevl classes", 1
 
@@ -147,7 +147,7 @@ class Classes:
         if name not in self.heads:
             raise UsageError(
                 f"the classes {shortened(', '.join(self.names), 60)} were taught for {', '.join(self.heads)} and not "
-                f"for {name}; teach them with --for both"
+                f"for {name}; teach them with --for {'sequences' if name == 'sequences' else 'both'}"
             )
         return self.heads[name].classifier
 

@@ -14,6 +14,7 @@ __all__ = ["add"]
 EXAMPLES = """\
   densevl check classes.safetensors test.json --report report/     open report/index.html
   densevl check classes.safetensors labelme/ --images photos/ --report report/ --unknown 0.01
+  densevl check near.safetensors clips/ --report report/           sequences, by classes that were taught for them
   densevl check mini --lens calibration --scenes 100 --report report/
   densevl check maskclip instances_val2017.json --images val2017/ --lens calibration --report report/
 """
@@ -69,12 +70,14 @@ def _check(options: argparse.Namespace) -> int:
     if options.test is None:
         raise UsageError("classes are checked on labelled examples: give them as TEST, or a question by --lens")
     from densevl.classifiers.evidence import check_share
-    from densevl.datasets.examples import read_examples
+    from densevl.datasets.examples import read_examples, read_sequences
     from densevl.tasks.teaching.checking import truths_of
 
     # What cannot be used is said before a model is loaded.
     check_share(options.unknown)
-    classes, examples = read_taught(options.classes), read_examples(options.test, options.images)
+    classes = read_taught(options.classes)
+    sequences = "sequences" in classes.heads
+    examples = read_sequences(options.test) if sequences else read_examples(options.test, options.images)
     truths_of(classes, examples)
 
     from densevl.api.jobs.check import CheckJob

@@ -110,7 +110,7 @@ def add(commands: Any) -> None:
 
 def _tune(options: argparse.Namespace) -> int:
     from densevl.datasets.examples import read_examples
-    from densevl.training.tuning.methods import Settings, method_settings
+    from densevl.training.tuning.methods import Settings, method_settings, of_orders
 
     # What cannot be used is said before a model is loaded.
     own = {
@@ -121,7 +121,7 @@ def _tune(options: argparse.Namespace) -> int:
         if (value := getattr(options, name)) is not None:
             own[name] = value
     chosen = method_settings(options.method, "", own)
-    if any(part["type"] == "rank-adapter" for part in chosen.tunables):
+    if options.method in of_orders():
         return _learn_ranking(options, own)
     names = None if options.names is None else _names(options.names)
 

@@ -50,6 +50,7 @@ class WholeImageEncoder(nn.Module):
 
     Attributes:
         arch: the architecture that it was built of, by name or as open_clip's JSON; None where nobody said.
+        delta: the hash of what tuning learnt in it; None where nothing was tuned.
         image_size: (height, width) of the images that the model was trained with.
         dim: width of the joint space.
         temperature: the factor of cosines that the model was trained with.
@@ -75,6 +76,7 @@ class WholeImageEncoder(nn.Module):
         self.text_cache = text_cache
         self.resize, self.interpolation = resize, interpolation
         self.arch: Any = None
+        self.delta: str | None = None
         size = getattr(model.visual, "image_size", None) or model.visual.size
         self.image_size: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.dim: int = _joint_width(model)

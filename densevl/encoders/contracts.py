@@ -7,7 +7,7 @@ needs beside the tokens it says in its :class:`Needs`, and nobody reaches throug
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float32, Int
@@ -38,6 +38,7 @@ __all__ = [
     "TextTower",
     "Window",
     "join_needs",
+    "tuned_by",
     "understand",
 ]
 
@@ -96,6 +97,15 @@ class Needs(NamedTuple):
 
 NOTHING = Needs()
 """No needs."""
+
+
+def tuned_by(encoder: Any) -> dict[str, str]:
+    """The hash of the delta that an encoder, or the one inside of it, computes with, for fingerprints; else nothing.
+
+    A delta of texts alone leaves the identity of images as it was, so that it has to be said beside it.
+    """
+    found = getattr(encoder, "delta", None) or getattr(getattr(encoder, "encoder", None), "delta", None)
+    return {} if found is None else {"delta": str(found)}
 
 
 def join_needs(needs: Sequence[Needs]) -> Needs:

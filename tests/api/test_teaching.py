@@ -181,7 +181,7 @@ def test_one_class_is_nothing_to_tell_apart(model, records):
     alike = [{**record, "name": "thing"} for record in records[:4]]
     with pytest.raises(UsageError, match="all examples are of 'thing'"):
         model.teach(alike)
-    with pytest.raises(UsageError, match="regions, pixels or both; got 'images'"):
+    with pytest.raises(UsageError, match="regions, pixels, sequences or both; got 'images'"):
         model.teach(records, heads="images")
 
 

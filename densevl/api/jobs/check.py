@@ -15,8 +15,9 @@ from densevl.api.model import Model
 from densevl.classifiers.classes import Classes
 from densevl.classifiers.evidence import SHARE, check_share
 from densevl.core.files import atomic_write
-from densevl.datasets.examples import Example
+from densevl.datasets.examples import Example, SequenceExample
 from densevl.tasks.teaching.checking import Checked, check_pixels, check_regions
+from densevl.tasks.teaching.sequences import check_sequences
 
 __all__ = ["CheckJob"]
 
@@ -40,11 +41,11 @@ class CheckJob:
         self.source, self.report, self.share = source, report, share
         check_share(share)
 
-    def run(self, examples: Sequence[Example], test: str) -> dict[str, Checked]:
+    def run(self, examples: Sequence[Example] | Sequence[SequenceExample], test: str) -> dict[str, Checked]:
         """Check and write.
 
         Args:
-            examples: labelled regions that the classes were not taught by.
+            examples: labelled regions, or sequences, that the classes were not taught by.
             test: where they were read, for the report.
 
         Raises:
@@ -60,7 +61,11 @@ class CheckJob:
             temporary.write_text(text + "\n", encoding="utf-8")
         return found
 
-    def _check(self, head: str, examples: Sequence[Example]) -> Checked:
+    def _check(self, head: str, given: Sequence[Example] | Sequence[SequenceExample]) -> Checked:
+        if head == "sequences":
+            sequences = [one for one in given if isinstance(one, SequenceExample)]
+            return check_sequences(self.classes, sequences, self.model.sequences, self.share)
+        examples = [one for one in given if isinstance(one, Example)]
         if head == "regions":
             return check_regions(self.classes, examples, self.model.pipeline, self.share)
         labels = self.model.read_classes(replace(self.classes, heads={head: self.classes.heads[head]}), "none")
@@ -86,8 +91,8 @@ class CheckJob:
         lines = []
         for name, one in found.items():
             figures = one.as_dict(self.share)
-            counted = f"{figures['known']} examples" if name == "regions" else "the pixels"
-            overlap = "" if name == "regions" else f", mIoU {figures['mIoU']:.1%}"
+            counted = "the pixels" if name == "pixels" else f"{figures['known']} examples"
+            overlap = f", mIoU {figures['mIoU']:.1%}" if name == "pixels" else ""
             lines.append(
                 f"{name}: {figures['accuracy']:.1%} of {counted} are right{overlap} (ECE {figures['ece']:.3f})"
             )
@@ -97,7 +102,7 @@ class CheckJob:
                     f"  sets that promise {sets['coverage']:.0%} hold the true class in {sets['covered']:.1%}, with "
                     f"{sets['classes']:.2f} classes on average"
                 )
-            if name == "regions" and called is None:
+            if name != "pixels" and called is None:
                 lines.append(f"  too few held-out examples to say what is unknown at {self.share:g}: teach with more")
             if called and called["known_called_unknown"] is not None:
                 lines.append(f"  {called['known_called_unknown']:.1%} of the known are called unknown")

@@ -18,11 +18,12 @@ from densevl.classifiers.evidence import Neighbour
 from densevl.core.drawing.crops import draw_crop
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.plots import confusion_plot, histogram_plot, reliability_plot
-from densevl.core.errors import ImageError
+from densevl.core.errors import ImageError, UsageError
 from densevl.core.files import atomic_write
 from densevl.core.geometry import Box
 from densevl.core.images import read_image
-from densevl.datasets.examples import Example
+from densevl.datasets.examples import Example, SequenceExample, is_sequence
+from densevl.tasks.sequences.pictures import strip
 from densevl.tasks.teaching.checking import Checked
 from densevl.tasks.teaching.supporting import box_of
 
@@ -76,7 +77,7 @@ def write_check_page(out: Path, classes: Classes, found: Mapping[str, Checked], 
 
 def _head(out: Path, checked: Checked, figures: Mapping[str, Any], classes: Classes) -> str:
     """The sections of one head."""
-    title = "Regions" if checked.head == "regions" else "Pixels"
+    title = checked.head.capitalize()
     return "\n".join(
         [
             f"<h2>{title}</h2>" * (len(classes.heads) > 1),
@@ -91,7 +92,7 @@ def _head(out: Path, checked: Checked, figures: Mapping[str, Any], classes: Clas
 
 
 def _tiles(checked: Checked, figures: Mapping[str, Any]) -> Iterable[str]:
-    regions = checked.head == "regions"
+    regions = checked.head != "pixels"
     counted = f"{figures['known']} examples of these classes" if regions else "the pixels of masks of these classes"
     yield _tile("Right", _percent(figures["accuracy"]), f"of {counted}")
     if not regions:
@@ -174,7 +175,7 @@ def _key(colour: str) -> str:
 
 def _classes(checked: Checked, figures: Mapping[str, Any]) -> str:
     rows = "".join(_row(one, checked.head) for one in figures["classes"])
-    size = "examples" if checked.head == "regions" else "IoU"
+    size = "IoU" if checked.head == "pixels" else "examples"
     heads = ("class", size, "right", "", "confidence", "precision", "taken for")
     kinds = ("", "figure", "figure", "", "figure", "figure", "")
     head = "".join(
@@ -193,7 +194,7 @@ def _classes(checked: Checked, figures: Mapping[str, Any]) -> str:
 
 
 def _row(one: Mapping[str, Any], head: str) -> str:
-    size = str(one["examples"]) if head == "regions" else _percent(one["iou"])
+    size = _percent(one["iou"]) if head == "pixels" else str(one["examples"])
     recall = one["recall"] or 0.0
     cells = [
         f"<td>{escape(one['name'])}</td>",
@@ -263,14 +264,18 @@ def _alike(out: Path, one: Neighbour, name: str, classes: Classes) -> str:
     return f'<figure title="{escape(one.image)}">{picture}<figcaption>{said}</figcaption></figure>'
 
 
-def _picture(out: Path, name: str, file: Path, place: Example | Box, side: int) -> str:
-    """The link of a picture of a region, which is written; empty where its image is not here any more."""
+def _picture(out: Path, name: str, file: Path, place: Example | SequenceExample | Box, side: int) -> str:
+    """The link of a picture of a region or a sequence, which is written; empty where it is not here any more."""
     try:
-        image = read_image(file)
-    except ImageError:
+        image = strip(file, side // 2) if is_sequence(file) else read_image(file)
+    except (ImageError, UsageError):
         return ""
-    box = box_of(place, (image.shape[0], image.shape[1])) if isinstance(place, Example) else place
-    write_image(out / "page" / f"{name}.jpg", draw_crop(image, box, side))
+    if not is_sequence(file):
+        size = (image.shape[0], image.shape[1])
+        whole = (0, 0, size[1], size[0])
+        box = box_of(place, size) if isinstance(place, Example) else place if isinstance(place, tuple) else whole
+        image = draw_crop(image, box, side)
+    write_image(out / "page" / f"{name}.jpg", image)
     return quote(f"page/{name}.jpg")
 
 

@@ -14,8 +14,12 @@ from typing import Any
 from densevl.api.model import Model
 from densevl.classifiers.classes import Head
 from densevl.core.drawing.overlay import write_image
-from densevl.datasets.examples import Example
-from densevl.tasks.teaching.pictures import confusion_picture, example_sheet, reliability_picture
+from densevl.tasks.teaching.pictures import (
+    confusion_picture,
+    example_sheet,
+    reliability_picture,
+    sequence_sheet,
+)
 from densevl.tasks.teaching.teacher import Taught
 
 __all__ = ["TeachJob"]
@@ -39,11 +43,11 @@ class TeachJob:
     ) -> None:
         self.model, self.out, self.report, self.loaded = model, out, report, dict(loaded or {})
 
-    def run(self, examples: Sequence[Example], **settings: Any) -> Taught:
+    def run(self, examples: Sequence[Any], **settings: Any) -> Taught:
         """Teach and write; nothing is written where teaching fails.
 
         Args:
-            examples: what to learn from.
+            examples: what to learn from: regions of images, or sequences.
             settings: of :meth:`Model.taught`.
 
         Raises:
@@ -60,7 +64,8 @@ class TeachJob:
     def _pictures(self, taught: Taught) -> dict[Path, Any]:
         if self.report is None:
             return {}
-        made = {self.report / "examples.png": example_sheet(taught)}
+        sheet = sequence_sheet if "sequences" in taught.classes.heads else example_sheet
+        made = {self.report / "examples.png": sheet(taught)}
         for name, held in taught.held_out.items():
             if held is not None:
                 made[self.report / f"{name}.confusion.png"] = confusion_picture(held, taught.classes.names)
@@ -85,12 +90,14 @@ class TeachJob:
             if held is None:
                 lines.append(
                     f"{method}; nothing could be held out, so probabilities are not calibrated and nothing can be "
-                    "called unknown: give examples of each class from two images"
+                    "called unknown: give examples of each class from two "
+                    f"{'sequences' if name == 'sequences' else 'images'}"
                 )
             else:
+                shown = "sequences" if name == "sequences" else "images"
                 judged = f"{held['examples']} examples" if "examples" in held else "pixels"
                 calibration = f" (ECE {held['ece']:.3f})" if "ece" in held else ""
-                lines.append(f"{method}; {held['accuracy']:.1%} of {judged} of held-out images are right{calibration}")
+                lines.append(f"{method}; {held['accuracy']:.1%} of {judged} of held-out {shown} are right{calibration}")
                 lines += self._advice(name, head)
         lines.append(f"{self.out}")
         if self.report is not None:

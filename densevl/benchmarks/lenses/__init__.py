@@ -18,5 +18,6 @@ LENSES = Registry(
         "frequency": "densevl.benchmarks.lenses.frequency:Frequency",
         "matching": "densevl.benchmarks.lenses.matching:Matching",
         "ood": "densevl.benchmarks.lenses.ood:OutOfDistribution",
+        "probes": "densevl.benchmarks.lenses.probes:Probes",
     },
 )

@@ -13,12 +13,15 @@ from densevl.benchmarks.tables.dense import dense_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
 from densevl.benchmarks.tables.encoders import encoders_table
 from densevl.benchmarks.tables.frequency import frequency_table
+from densevl.benchmarks.tables.lenses import lenses_table
 from densevl.benchmarks.tables.photo_masks import photo_masks_table
 from densevl.benchmarks.tables.photo_regions import photo_regions_table
 from densevl.benchmarks.tables.photo_search import photo_search_table
+from densevl.benchmarks.tables.probes import probes_table
 from densevl.benchmarks.tables.ranking import ranking_table
 from densevl.benchmarks.tables.referring import referring_table
 from densevl.benchmarks.tables.search import search_table
+from densevl.benchmarks.tables.sequences import sequences_table
 from densevl.benchmarks.tables.shrink import shrink_table
 from densevl.benchmarks.tables.teach import teach_table
 from densevl.benchmarks.tables.teach_flips import teach_flips_table
@@ -40,12 +43,15 @@ TABLES: dict[str, Callable[..., Table]] = {
     "dinoiser": dinoiser_table,
     "encoders": encoders_table,
     "frequency": frequency_table,
+    "lenses": lenses_table,
     "photo-masks": photo_masks_table,
     "photo-regions": photo_regions_table,
     "photo-search": photo_search_table,
+    "probes": probes_table,
     "ranking": ranking_table,
     "referring": referring_table,
     "search": search_table,
+    "sequences": sequences_table,
     "shrink": shrink_table,
     "teach": teach_table,
     "teach-flips": teach_flips_table,
@@ -65,12 +71,15 @@ DESCRIPTIONS = {
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
     "encoders": "encoders side by side, those of --models: on held-out scenes or, with --data, on photos",
     "frequency": "the mini CLIP shown new colours in 0 to 1000 images: how well each is known then",
+    "lenses": "what the lenses find in the mini model: calibration, strangers, bias, cues, corruptions, matching",
     "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
     "photo-regions": "names of boxes on photos and expressions that mean one of them, with --data, by the model photo",
     "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
+    "probes": "linear probes of dense features on scenes: presence, localisation, count, free space, beside colours",
     "ranking": "images and regions ordered by a text, on held-out scenes: the ranking-aware adapter beside cosines",
     "referring": "visual prompts that the mini CLIP can read: referring expressions on held-out scenes",
     "search": "precision of the first region that a text or an example finds, on held-out scenes",
+    "sequences": "near misses among drawn sequences, taught by a few, beside one frame and colour histograms",
     "shrink": "the mini CLIP made smaller at once: label maps and time at several widths and depths",
     "teach": "classes taught by 1 to 16 regions of shifted scenes and of new colours, and what stays unknown",
     "teach-flips": "views and mirror images of 4 and 8 examples, on scenes, clean and in new colours",
@@ -93,6 +102,7 @@ FURTHER = {
     "benchmarks": ("protocol", "sets", "weights", "limit", "out"),
     "continual": ("out",),
     "frequency": ("out",),
+    "lenses": ("out",),
     "ranking": ("out",),
     "tune": ("out",),
 }

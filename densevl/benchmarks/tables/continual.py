@@ -44,7 +44,7 @@ from densevl.training.tuning.looks import Shown, of_numbers
 from densevl.training.tuning.methods import method_settings
 from densevl.weights import cache_dir
 
-__all__ = ["PLAIN", "WAYS", "Things", "continual_table", "drop_at", "things"]
+__all__ = ["PLAIN", "WAYS", "Things", "continual_table", "course_of", "drop_at", "embedder_of_crops", "things"]
 
 SEEDS = (0, 1, 2)
 TRAINING, HELD_OUT_SCENES = 320, 321
@@ -130,11 +130,11 @@ def continual_table(
     folder = cache_dir() / "tables" / "continual"
     taught, asked = things(training, ENOUGH, folder), things(held_out, max(1, scenes // 5), folder)
     exam = Exam(asked.shown, asked.names, asked.texts, SESSIONS)
-    embedder = _embedder()
+    embedder = embedder_of_crops()
     found: dict[str, list[Course]] = {}
     ways = ("text alone", "incremental GDA", *PLAIN, *WAYS)
     for name in tqdm(ways, desc="ways to learn", disable=None):
-        found[name] = [_course(name, seed, embedder, taught, exam, out) for seed in seeds]
+        found[name] = [course_of(name, seed, embedder, taught, exam, out) for seed in seeds]
     line = [found[name] for name in ("text alone", *PLAIN)]
     rows: list[tuple[str, Sequence[float | Spread]]] = [(name, _row(courses, line)) for name, courses in found.items()]
     head = (
@@ -202,8 +202,17 @@ def _learner(name: str, seed: int, embedder: MarkedImages) -> Learner:
     return TunedLearner.of(embedder, method_settings(WAYS["Mod-X"], model_id, plain), seed=seed)
 
 
-def _course(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: Exam, out: Path | None) -> Course:
-    """The figures of one way for one draw of the shots, measured or as they were kept."""
+def course_of(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: Exam, out: Path | None) -> Course:
+    """The figures of one way for one draw of the shots, measured or as they were kept.
+
+    Args:
+        name: of the way: of :data:`PLAIN` or :data:`WAYS`, ``text alone`` or ``incremental GDA``.
+        seed: of shots, prompts and the order of examples.
+        embedder: of the encoder that learns; it stays as it is.
+        taught: what shots are drawn from.
+        exam: what is measured.
+        out: where figures are kept; None for nowhere.
+    """
     learner = _learner(name, seed, embedder)
     said = {
         "way": name,
@@ -233,7 +242,8 @@ def _course(name: str, seed: int, embedder: MarkedImages, taught: Things, exam: 
     return course
 
 
-def _embedder() -> MarkedImages:
+def embedder_of_crops() -> MarkedImages:
+    """The mini CLIP, which looks at crops of regions of a quarter of the side that it was made for."""
     encoder = load("mini-maskclip", device="cpu", lazy=True).segmentor.encoder
     assert isinstance(encoder, CLIPEncoder)
     encoder.image_size = (SIDE, SIDE)

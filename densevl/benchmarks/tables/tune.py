@@ -34,7 +34,7 @@ from densevl.encoders.tuning.contracts import ClassTexts, Look
 from densevl.metrics.calibration import reliability
 from densevl.metrics.table import Spread, Table
 from densevl.tasks.teaching.region_vectors import region_vectors
-from densevl.training.tuning.methods import methods
+from densevl.training.tuning.methods import methods, of_orders
 
 __all__ = ["tune_table"]
 
@@ -71,7 +71,7 @@ def tune_table(
     Raises:
         UsageError: where a method is unknown.
     """
-    names = tuple(models) or tuple(name for name, entry in methods().items() if _is_row(entry["settings"]))
+    names = tuple(models) or tuple(name for name, entry in methods().items() if _is_row(name, entry["settings"]))
     for name in names:
         if name not in methods():
             raise UsageError(f"method {name!r} is unknown; {suggestion(name, methods())}")
@@ -116,8 +116,10 @@ def _run(name: str, scenes: int, seed: int) -> dict[str, float]:
     return dict(zip(HEAD[1:], figures, strict=True))
 
 
-def _is_row(settings: Mapping[str, Any]) -> bool:
+def _is_row(name: str, settings: Mapping[str, Any]) -> bool:
     """Whether a method tunes for classes that come at once, by examples of them; ``plain`` is what it is beside."""
+    if name in of_orders():
+        return False
     return "sessions" not in settings or settings["losses"] == [{"type": "cross-entropy"}]
 
 
@@ -147,9 +149,9 @@ def _measured(
             changes["encoder.delta"] = str(Path(folder, "classes.safetensors"))
             classes.save(changes["encoder.delta"])
         model = load(MODEL, device="cpu", lazy=True, **changes)
+        encoder: Any = model.embedder.encoder  # built while the file is there
     labels = [names.index(example.name) for example in examples]
     vectors = region_vectors(examples, labels, model.pipeline).vectors
-    encoder: Any = model.embedder.encoder
     if classes is not None and own:
         logits = bound(classes, lambda _: encoder).head("regions")(vectors)
         order = [classes.names.index(name) for name in names]

@@ -48,8 +48,8 @@ def delta_of(tunables: Sequence[Tunable], model_id: str) -> Delta:
 def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
     """An encoder that from now on computes with what tuning learnt.
 
-    Its ``tuned`` are the tunables, in their order. Vectors of images have another identity where the image tower is
-    changed, and texts are no longer kept on disk.
+    Its ``tuned`` are the tunables, in their order, and its ``delta`` is the hash of what was learnt. Vectors of images
+    have another identity where the image tower is changed, and texts are no longer kept on disk.
 
     Args:
         encoder: the one that was tuned; it is changed.
@@ -72,6 +72,7 @@ def attached(encoder: CLIPEncoder, delta: Delta | str | Path) -> CLIPEncoder:
     encoder.text_cache = None  # what it keeps under the identity of the images is of the texts as they were
     if found.images:
         encoder.model_id = f"{found.model_id}+{found.digest}"
+    encoder.delta = found.digest
     encoder.tuned = nn.ModuleList(tunables)  # type: ignore[arg-type]
     return encoder.eval().requires_grad_(False)
 

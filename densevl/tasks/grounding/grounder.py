@@ -24,6 +24,7 @@ from torchvision.ops import nms
 from densevl.core.errors import UsageError, shortened
 from densevl.core.regions import Regions
 from densevl.core.registry import build
+from densevl.encoders.contracts import tuned_by
 from densevl.regions.composition import composed_regions
 from densevl.regions.detectors import DETECTORS
 from densevl.regions.embedders import REGION_EMBEDDERS
@@ -129,7 +130,7 @@ class Grounder(nn.Module):
         """Everything that decides a ranking, for reports: JSON values only."""
         captions = "\n".join(self.bank.captions) if self.bank else ""
         return {
-            "embedders": [one.protocol for one in self.embedders],
+            "embedders": [{**one.protocol, **tuned_by(one.encoder)} for one in self.embedders],
             "mask_maker": None if self.mask_maker is None else self.mask_maker.model_id,
             "detector": None if self.detector is None else self.detector.name,
             "template": self.template,

@@ -35,7 +35,7 @@ from densevl.core.vocabulary import Vocabulary
 from densevl.dense.contracts import Readout
 from densevl.dense.encoder import DenseEncoder
 from densevl.dense.refiners.dinoiser import mark_background
-from densevl.encoders.contracts import Encoder, KnowsClasses, Needs, TextSpace
+from densevl.encoders.contracts import Encoder, KnowsClasses, Needs, TextSpace, tuned_by
 from densevl.tasks.segmentation.encoded import EncodedImage
 from densevl.tasks.segmentation.questions import Questions
 from densevl.tasks.segmentation.region_blend import RegionBlend
@@ -194,6 +194,7 @@ class Segmentor(nn.Module):
         """Everything that decides a label map, for reports: plain values only."""
         return {
             **self.dense.protocol,
+            **tuned_by(self.encoder),
             **self._blended,
             **({} if self.regions.name is None else {"mask_maker": self.regions.name}),
             "classifier": self.classifier.name,

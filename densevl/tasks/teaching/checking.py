@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
 from tqdm import tqdm
 
 from densevl.classifiers.classes import Classes
@@ -16,12 +17,12 @@ from densevl.classifiers.evidence import SHARE, Neighbour
 from densevl.core.errors import UsageError
 from densevl.core.images import read_image
 from densevl.core.labelmap import LabelMap
-from densevl.datasets.examples import Example
+from densevl.datasets.examples import Example, SequenceExample
 from densevl.metrics.taught import TaughtScores
 from densevl.regions.pipeline import RegionPipeline
 from densevl.tasks.teaching.region_vectors import region_vectors
 
-__all__ = ["COVERAGE", "Checked", "check_pixels", "check_regions", "truths_of"]
+__all__ = ["COVERAGE", "Checked", "check_pixels", "check_regions", "checked_vectors", "truths_of"]
 
 COVERAGE = 0.9
 """What the sets of classes that are checked promise."""
@@ -49,7 +50,7 @@ class Checked:
     """
 
     head: str
-    examples: Sequence[Example]
+    examples: Sequence[Example | SequenceExample]
     scores: TaughtScores
     each: TaughtScores
     limit: float | None
@@ -113,15 +114,37 @@ def check_regions(
         ImageError: where an image cannot be read.
         UsageError: where no example is of a class, or the classes were taught for another model.
     """
-    classifier, head, truths = classes.head("regions"), classes.heads["regions"], truths_of(classes, examples)
+    classifier, truths = classes.head("regions"), truths_of(classes, examples)
     vectors = region_vectors(examples, truths.tolist(), pipeline)
     check_classifier(classifier, vectors.model_id, vectors.space)
-    probabilities = classifier(vectors.vectors).double().softmax(1)
+    return checked_vectors(classes, "regions", examples, truths, vectors.vectors, share)
+
+
+def checked_vectors(
+    classes: Classes,
+    name: str,
+    examples: Sequence[Example | SequenceExample],
+    truths: Int[np.ndarray, " n"],
+    vectors: Float[Tensor, "n d"],
+    share: float,
+) -> Checked:
+    """What a head says of the vectors of examples.
+
+    Args:
+        classes: that have the head.
+        name: of the head.
+        examples: that the vectors are of.
+        truths: class of each, −1 for none.
+        vectors: of the space of the head.
+        share: of known things that may be called unknown, in (0, 0.5].
+    """
+    classifier, head = classes.head(name), classes.heads[name]
+    probabilities = classifier(vectors).double().softmax(1)
     evidence, limit, sets = head.evidence, None, None
     if evidence is None:
         doubts = 1 - probabilities.max(1).values
     else:
-        doubts = head.known.doubts(vectors.vectors.double())
+        doubts = head.known.doubts(vectors.double())
         limit = _allowed(lambda: evidence.limit(share))
         known = torch.from_numpy(truths >= 0)
         chosen = _allowed(lambda: evidence.sets(probabilities[known].float(), COVERAGE))
@@ -135,8 +158,8 @@ def check_regions(
                 "empty": float((chosen.sum(1) == 0).double().mean()),
             }
     scores = TaughtScores(probabilities.numpy(), truths, classes.names, doubts.double().numpy())
-    neighbours = [] if evidence is None else evidence.neighbours(vectors.vectors, NEIGHBOURS)
-    return Checked("regions", examples, scores, scores, limit, neighbours, sets)
+    neighbours = [] if evidence is None else evidence.neighbours(vectors, NEIGHBOURS)
+    return Checked(name, examples, scores, scores, limit, neighbours, sets)
 
 
 @torch.inference_mode()
@@ -186,7 +209,7 @@ def check_pixels(
     return Checked("pixels", examples, pixels, each, None, [], None)
 
 
-def truths_of(classes: Classes, examples: Sequence[Example]) -> Int[np.ndarray, " n"]:
+def truths_of(classes: Classes, examples: Sequence[Example | SequenceExample]) -> Int[np.ndarray, " n"]:
     """The class of each example; −1 for a name that is none of the classes.
 
     Raises:

@@ -1,6 +1,7 @@
 """Pictures of what was learnt: the examples class by class, and confusion and reliability of held-out examples."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,10 +13,11 @@ from densevl.core.drawing.sheets import Tile, tile_sheet
 from densevl.core.images import read_image
 from densevl.datasets.examples import Example
 from densevl.metrics.calibration import reliability
+from densevl.tasks.sequences.pictures import few_frames
 from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.teacher import Taught
 
-__all__ = ["confusion_picture", "example_sheet", "reliability_picture"]
+__all__ = ["confusion_picture", "example_sheet", "reliability_picture", "sequence_sheet"]
 
 SIDE, CONTEXT = 120, 1.35
 """Side of a tile in pixels, and how much more than the example it shows."""
@@ -36,12 +38,35 @@ def example_sheet(taught: Taught) -> UInt8[np.ndarray, "h w 3"]:
     for label, name in enumerate(names):
         own = [number for number, other in enumerate(taught.labels) if other == label]
         for number in own[:EACH]:
-            answer = answers.get(number, label)
-            note = taught.examples[number].image.name if answer == label else f"held out: {names[answer]}"
-            tiles.append(Tile(_tile(taught.examples[number]), name, note))
+            answer, example = answers.get(number, label), taught.examples[number]
+            note = example.image.name if answer == label else f"held out: {names[answer]}"
+            if isinstance(example, Example):
+                tiles.append(Tile(_tile(example), name, note))
     shown = tiles[:MOST]
     note = f"{len(taught.examples)} examples of {len(names)} classes; {len(shown)} are shown"
     return tile_sheet(shown, "What was shown", note, EACH)
+
+
+def sequence_sheet(taught: Taught) -> UInt8[np.ndarray, "h w 3"]:
+    """Sequences on one sheet, class by class, each as four of its frames in reading order."""
+    names, tiles = taught.classes.names, []
+    for label, name in enumerate(names):
+        own = [number for number, other in enumerate(taught.labels) if other == label]
+        for number in own[:EACH]:
+            path = taught.examples[number].image
+            tiles.append(Tile(_four(path), name, path.name))
+    shown = tiles[:MOST]
+    note = f"{len(taught.examples)} sequences of {len(names)} classes; {len(shown)} are shown"
+    return tile_sheet(shown, "What was shown", note, EACH)
+
+
+def _four(path: Path) -> UInt8[np.ndarray, "s s 3"]:
+    """Four frames of a sequence in a square, evenly from the first to the last; fewer where there are fewer."""
+    tile, half = np.full((SIDE, SIDE, 3), PAPER, np.uint8), SIDE // 2 - 1
+    for place, image in enumerate(few_frames(path, half)):
+        y, x = (half + 2) * (place // 2), (half + 2) * (place % 2)
+        tile[y : y + image.shape[0], x : x + image.shape[1]] = image
+    return tile
 
 
 def confusion_picture(held: HeldOut, names: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:

@@ -14,7 +14,7 @@ from densevl.core.images import encoded_size
 from densevl.datasets.examples import Example
 from densevl.tasks.teaching.fitting import HeldOut
 
-__all__ = ["box_of", "with_cell_evidence", "with_evidence"]
+__all__ = ["box_of", "supported", "with_cell_evidence", "with_evidence"]
 
 CELLS = 10_000
 """Held-out cells that are kept."""
@@ -37,9 +37,31 @@ def with_evidence(
         before: the head that it goes on from, whose evidence counts as well.
     """
     own = vectors.chosen(torch.arange(len(vectors.labels)) < len(examples))
-    images = tuple(dict.fromkeys(str(example.image) for example in examples))
-    sizes = {image: encoded_size(Path(image).read_bytes(), image) for image in images}
-    boxes = [box_of(example, sizes[str(example.image)]) for example in examples]
+    files = [str(example.image) for example in examples]
+    sizes = {file: encoded_size(Path(file).read_bytes(), file) for file in dict.fromkeys(files)}
+    boxes = [box_of(example, sizes[file]) for example, file in zip(examples, files, strict=True)]
+    return supported(head, held, own, boxes, files, before)
+
+
+def supported(
+    head: Head,
+    held: HeldOut | None,
+    own: LabelledVectors,
+    boxes: Sequence[Box],
+    files: Sequence[str],
+    before: Head | None = None,
+) -> Head:
+    """A head with its examples as evidence.
+
+    Args:
+        head: of all classes.
+        held: what it says of held-out examples; None where none could be held out.
+        own: vectors of the examples.
+        boxes: of each in its image.
+        files: the image of each, or where else it is from.
+        before: the head that it goes on from, whose evidence counts as well.
+    """
+    images = tuple(dict.fromkeys(files))
     numbers = {image: number for number, image in enumerate(images)}
     none = torch.zeros(0)
     scores, truths, doubts = none, none.long(), none
@@ -50,7 +72,7 @@ def with_evidence(
         own.vectors.half(),
         own.labels,
         torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-        torch.tensor([numbers[str(example.image)] for example in examples]),
+        torch.tensor([numbers[file] for file in files]),
         images,
         scores.float(),
         truths,

@@ -17,7 +17,7 @@ from densevl.classifiers.contracts import Examples as LabelledVectors
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary, normalised
-from densevl.datasets.examples import Example
+from densevl.datasets.examples import Example, SequenceExample
 from densevl.tasks.teaching.fitting import HeldOut, fit_head, method_of
 
 __all__ = [
@@ -31,6 +31,9 @@ __all__ = [
     "vocabulary_of",
     "wanted_heads",
 ]
+
+IMAGE_HEADS = ("regions", "pixels")
+"""The heads that examples of single images teach."""
 
 METHOD = "gda-prior"
 """The method where none is named."""
@@ -63,12 +66,14 @@ class Taught:
     """
 
     classes: Classes
-    examples: tuple[Example, ...]
+    examples: tuple[Example | SequenceExample, ...]
     labels: tuple[int, ...]
     held_out: Mapping[str, HeldOut | None]
 
 
-def vocabulary_of(examples: Sequence[Example], before: Classes | None = None) -> tuple[Vocabulary, tuple[int, ...]]:
+def vocabulary_of(
+    examples: Sequence[Example | SequenceExample], before: Classes | None = None
+) -> tuple[Vocabulary, tuple[int, ...]]:
     """The classes that examples name, those of earlier classes first, and the label of each example.
 
     Raises:
@@ -93,7 +98,7 @@ def wanted_heads(heads: str, before: Classes | None = None) -> tuple[str, ...]:
     """The heads that are to be taught; those of earlier classes where examples are added to them.
 
     Args:
-        heads: one of :data:`densevl.classifiers.classes.HEADS`, or ``both``.
+        heads: one of :data:`densevl.classifiers.classes.HEADS`, or ``both``, which are those of single images.
         before: earlier classes.
 
     Raises:
@@ -101,7 +106,15 @@ def wanted_heads(heads: str, before: Classes | None = None) -> tuple[str, ...]:
     """
     if heads not in (*HEADS, "both"):
         raise UsageError(f"classes are taught for {', '.join(HEADS)} or both; got {heads!r}")
-    return (HEADS if heads == "both" else (heads,)) if before is None else tuple(before.heads)
+    wanted = IMAGE_HEADS if heads == "both" else (heads,)
+    if before is None:
+        return wanted
+    if ("sequences" in before.heads) != (heads == "sequences"):
+        raise UsageError(
+            f"the earlier classes were taught for {', '.join(before.heads)}; give examples of these"
+            f"{', with --for sequences' if 'sequences' in before.heads else ''}"
+        )
+    return tuple(before.heads)
 
 
 def check_same_flip(before: Classes, flip: bool) -> None:

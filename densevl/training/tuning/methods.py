@@ -15,7 +15,7 @@ from typing import Any
 from densevl.core.errors import UsageError, shortened, suggestion
 from densevl.core.files import parse_json
 
-__all__ = ["Settings", "changed", "method_settings", "methods", "with_sessions"]
+__all__ = ["Settings", "changed", "method_settings", "methods", "of_orders", "with_sessions"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Settings:
         temperature: factor of cosines while tuning; None for the model's own.
         view: how images are changed in a step, one of :data:`densevl.training.tuning.views.VIEWS`; None for parts and
             mirror images of them.
-        unlabelled: where labels are made and none is read, the ``guide`` that makes them, and ``epochs``; None where
-            the names of examples are read.
+        unlabelled: where labels are made and none is read, the ``guide`` that makes them, ``epochs``, and whether
+            logits are ``centred`` first, the mean of each class over the examples taken away; None where names are
+            read.
         sessions: how it goes on with new classes; None for a method that cannot. ``scaled`` are the beginnings of the
             names of parameters whose gradients are multiplied by the share of new classes, from the second session on.
     """
@@ -100,6 +101,12 @@ def methods() -> Mapping[str, Mapping[str, Any]]:
 def with_sessions() -> list[str]:
     """Names of the methods that go on with new classes, in sessions."""
     return sorted(name for name, entry in methods().items() if entry["settings"].get("sessions") is not None)
+
+
+def of_orders() -> list[str]:
+    """Names of the methods that learn an order from scores, not classes."""
+    kinds = {name: {part["type"] for part in entry["settings"]["tunables"]} for name, entry in methods().items()}
+    return sorted(name for name, own in kinds.items() if "rank-adapter" in own)
 
 
 def method_settings(name: str, model_id: str = "", changes: Mapping[str, Any] | None = None) -> Settings:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from densevl.classifiers.contracts import Examples
 from densevl.classifiers.gda_prior import GDAPrior
 from densevl.classifiers.sums import Sums
+from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.vocabulary import Vocabulary
 from densevl.encoders.tuning.attached import attached
@@ -132,9 +133,16 @@ class TunedLearner:
         embedder: of this encoder.
         before: another embedder, of the encoder without tunables; it stays as it is.
         amp: compute in bfloat16 where that is safe.
+
+    Raises:
+        UsageError: where the texts of classes depend on the image.
     """
 
     def __init__(self, model: TunedCLIP, embedder: RegionEmbedder, before: RegionEmbedder, amp: bool = False) -> None:
+        if model.class_texts is not None and model.class_texts.conditional:
+            raise UsageError(
+                "texts of classes that depend on the image are not learnt in sessions; take another method"
+            )
         self.model, self.embedder, self.before, self.amp = model, embedder, before, amp
         self.tuned = "image" in model.tuned_towers
 

@@ -90,7 +90,10 @@ class ViewContrast(nn.Module):
         """
         first, second = (of_step(step, view).vectors for view in self.views)
         if first.shape[1] != self.width:
-            raise UsageError(f"view-contrast: images have vectors of {first.shape[1]} numbers, and width={self.width}")
+            raise UsageError(
+                f"view-contrast: images have vectors of {first.shape[1]} numbers, and width={self.width}; change it, "
+                f"as with --set losses.3.width={first.shape[1]}"
+            )
         if len(first) < 2:
             raise UsageError("view-contrast tells images of a batch apart; take batches of two or more")
         return self.weight * view_cross_entropy(self.projector(first), self.projector(second), self.temperature)

@@ -5,7 +5,10 @@ import json
 import pytest
 from toys.sessions import NAMES, colour_images
 
+from densevl.classifiers.classes import Classes
 from densevl.cli import main
+
+CROPS = 'embedder={"type": "marked-images", "visual_prompts": ["crop"], "size": 32, "mode": "keep"}'
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +40,22 @@ def test_one_line_says_what_is_wrong(arguments, says, examples, capsys, monkeypa
     assert len(errors) == 1
     assert says in errors[0]
     assert not (examples / "classes.safetensors").exists()
+
+
+def test_the_classes_of_all_sessions_come_in_one_file_with_figures_and_charts(examples, tmp_path, capsys):
+    out, report, test = tmp_path / "classes.safetensors", tmp_path / "report", str(examples / "examples.json")
+    arguments = ["tune", test, "--model", "mini-clip", "--set", CROPS, "--steps", "1", "--batch", "4"]
+    arguments += ["--method", "vr-lwf", "--set", 'losses=[{"type": "cross-entropy"}, {"type": "vr-lwf", "strings": 4}]']
+    arguments += ["--sessions", "2", "--test", test, "--report", str(report), "--out", str(out)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "2 sessions of 2, 2 classes" in printed
+    assert str(report / "sessions.png") in printed
+    assert (report / "sessions.png").is_file()
+    values = json.loads((report / "sessions.json").read_text())
+    assert list(values["ways"]) == ["vr-lwf", "plain tuning of the same numbers", "incremental GDA"]
+    assert not out.with_suffix(".tuning").exists()
+    classes = Classes.load(out)
+    assert classes.names == ("red", "blue", "green", "white")
+    assert classes.heads["regions"].facts["sessions"] == [["red", "blue"], ["green", "white"]]
+    assert main(["check", str(out), test, "--report", str(tmp_path / "check")]) == 0

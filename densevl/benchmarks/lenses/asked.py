@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from densevl.benchmarks.lenses.source import NOTHING, LabelledImage, Source
 from densevl.benchmarks.lenses.subject import Subject
-from densevl.core.errors import UsageError
+from densevl.core.errors import UsageError, suggestion
 from densevl.core.vocabulary import Vocabulary, normalised
 from densevl.datasets.scenes.grounds import GROUNDS
 from densevl.datasets.scenes.scene import CLASSES
@@ -118,6 +118,12 @@ def question(lens: str, subject: Subject, source: Source, **drawing: Any) -> Que
     drawn = source.file is None
     found = {name for image in images for name in image.names}
     named = {"regions": CLASSES[len(GROUNDS) :], "pixels": CLASSES} if drawn else dict.fromkeys(heads, sorted(found))
+    known = {normalised(name): name for name in [*found, *(name for names in named.values() for name in names)]}
+    missing = next((name for name in source.strangers if normalised(name) not in known), None)
+    if missing is not None:
+        raise UsageError(
+            f"the unknown name {missing!r} is none of {source}; {suggestion(missing, sorted(known.values()))}"
+        )
     vocabularies = {
         head: subject.vocabulary([name for name in named[head] if normalised(name) not in strangers]) for head in heads
     }

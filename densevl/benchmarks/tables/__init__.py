@@ -13,6 +13,7 @@ from densevl.benchmarks.tables.dense import dense_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
 from densevl.benchmarks.tables.encoders import encoders_table
 from densevl.benchmarks.tables.frequency import frequency_table
+from densevl.benchmarks.tables.lenses import lenses_table
 from densevl.benchmarks.tables.photo_masks import photo_masks_table
 from densevl.benchmarks.tables.photo_regions import photo_regions_table
 from densevl.benchmarks.tables.photo_search import photo_search_table
@@ -42,6 +43,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "dinoiser": dinoiser_table,
     "encoders": encoders_table,
     "frequency": frequency_table,
+    "lenses": lenses_table,
     "photo-masks": photo_masks_table,
     "photo-regions": photo_regions_table,
     "photo-search": photo_search_table,
@@ -69,6 +71,7 @@ DESCRIPTIONS = {
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
     "encoders": "encoders side by side, those of --models: on held-out scenes or, with --data, on photos",
     "frequency": "the mini CLIP shown new colours in 0 to 1000 images: how well each is known then",
+    "lenses": "what the lenses find in the mini model: calibration, strangers, bias, cues, corruptions, matching",
     "photo-masks": "label maps of photos, with --data, by the model photo: each step from its raw maps to what it does",
     "photo-regions": "names of boxes on photos and expressions that mean one of them, with --data, by the model photo",
     "photo-search": "precision at 10 of photos found by names and by examples, with --data, by the model photo",
@@ -99,6 +102,7 @@ FURTHER = {
     "benchmarks": ("protocol", "sets", "weights", "limit", "out"),
     "continual": ("out",),
     "frequency": ("out",),
+    "lenses": ("out",),
     "ranking": ("out",),
     "tune": ("out",),
 }

@@ -82,7 +82,7 @@ class ConditionalContext(nn.Module):
         first, rest = first_tokens(encoder, words, count)
         self.vectors = nn.Parameter(first)
         self.shift = Shift(encoder.dim, first.shape[1], reduction).to(first.device)
-        self.texts = PromptedTexts(encoder.text, LearntTokens(lambda _: self.vectors, len(first)), rest, ending, place)
+        self.texts = PromptedTexts(encoder.text, LearntTokens(self.learnt, len(first)), rest, ending, place)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -94,6 +94,10 @@ class ConditionalContext(nn.Module):
             "ending": self.ending,
             "reduction": self.reduction,
         }
+
+    def learnt(self, place: int) -> Float[Tensor, "m c"]:
+        """The learnt tokens of a block; bound, so that a copy of the encoder has those of the copy."""
+        return self.vectors
 
     def class_vectors(self, names: Sequence[str], look: Look | None = None) -> Float32[Tensor, "b k d"]:
         """Unit vectors of classes, of each image by itself.

@@ -67,9 +67,7 @@ class Context(nn.Module):
             alike = first.expand(len(self.names), -1, -1).clone()
             first = alike if words else drawn(*alike.shape).to(alike)
         self.vectors = nn.Parameter(first)
-        self.texts = PromptedTexts(
-            encoder.text, LearntTokens(lambda _: self.vectors, first.shape[-2]), rest, ending, place
-        )
+        self.texts = PromptedTexts(encoder.text, LearntTokens(self.learnt, first.shape[-2]), rest, ending, place)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -82,6 +80,10 @@ class Context(nn.Module):
             "ending": self.ending,
             "names": names,
         }
+
+    def learnt(self, place: int) -> Float[Tensor, "*k m c"]:
+        """The learnt tokens of a block; bound, so that a copy of the encoder has those of the copy."""
+        return self.vectors
 
     def class_vectors(self, names: Sequence[str], look: Look | None = None) -> Float32[Tensor, "k d"]:
         """Unit vectors of classes.

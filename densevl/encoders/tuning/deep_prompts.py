@@ -69,9 +69,7 @@ class DeepPrompts(nn.Module):
         self.prompts = nn.ParameterList([nn.Parameter(first), *map(nn.Parameter, deep.unbind())])
         matrices = (nn.Linear(first.shape[1], encoder.width) for _ in range(1 if shared else max(depth, 1)))
         self.couplings = nn.ModuleList(matrices).to(first.device)
-        self.of_texts = PromptedTexts(
-            encoder.text, LearntTokens(lambda place: self.prompts[place], count, depth, texts), rest, ending
-        )
+        self.of_texts = PromptedTexts(encoder.text, LearntTokens(self.learnt, count, depth, texts), rest, ending)
         self.of_images = PromptedImages(encoder.image, LearntTokens(self.coupled, count, depth, images))
 
     @property
@@ -85,6 +83,10 @@ class DeepPrompts(nn.Module):
             **self.modes,
             "ending": self.ending,
         }
+
+    def learnt(self, place: int) -> Float[Tensor, "m c"]:
+        """The learnt tokens of a block; bound, so that a copy of the encoder has those of the copy."""
+        return self.prompts[place]
 
     def coupled(self, place: int) -> Float[Tensor, "m c"]:
         """The image tokens of a block, made of those of texts."""

@@ -8,7 +8,8 @@ https://arxiv.org/abs/2411.19346), 16 of them. Where we differ: they are drawn f
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.encoders.clip import CLIPEncoder
@@ -41,12 +42,16 @@ class VisualTokens(nn.Module):
             raise UsageError(f"count={count}: learn at least one token")
         self.count = count
         self.vectors = nn.Parameter(drawn(count, encoder.width).to(encoder.device))
-        self.of_images = PromptedImages(encoder.image, LearntTokens(lambda _: self.vectors, count))
+        self.of_images = PromptedImages(encoder.image, LearntTokens(self.learnt, count))
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Every setting."""
         return {"count": self.count}
+
+    def learnt(self, place: int) -> Float[Tensor, "m c"]:
+        """The learnt tokens of a block; bound, so that a copy of the encoder has those of the copy."""
+        return self.vectors
 
     def attach(self, encoder: CLIPEncoder) -> None:
         """Encode every image with the learnt tokens."""

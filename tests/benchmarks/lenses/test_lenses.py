@@ -104,6 +104,8 @@ def test_strangers_are_told_of_scenes_and_of_taught_classes(mini, taught, scenes
 def test_strangers_are_named_or_missing(mini, records):
     with pytest.raises(UsageError, match=r"needs strangers.*--unknown-names 'arrow'"):
         found_by("ood", mini, Source(records))
+    with pytest.raises(UsageError, match=r"the unknown name 'arow' is none of .*; did you mean arrow\?"):
+        found_by("ood", mini, Source(records, strangers=("arow",)))
     named = found_by("ood", mini, Source(records, strangers=("Shape",)), pixels=500)
     assert set(named.values["strangers"]) == {"regions", "pixels"}
 

@@ -1,5 +1,7 @@
 """Towers with learnt tokens: everything that reads an encoder reads it with them."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -184,6 +186,15 @@ def test_a_class_with_tokens_of_its_own_has_them_wherever_it_is_listed(plain):
 def test_bad_settings_are_refused(plain, make, error):
     with pytest.raises(UsageError, match=error):
         make(plain)
+
+
+def test_a_copy_of_the_encoder_computes_with_tokens_of_its_own(prompted):
+    before, copy = prompted.embed_images(images()), deepcopy(prompted)
+    torch.testing.assert_close(copy.embed_images(images()), before)
+    for parameter in copy.tunable.parameters():
+        parameter.data.neg_()
+    assert not torch.allclose(copy.embed_images(images()), before, atol=1e-4, rtol=0)
+    torch.testing.assert_close(prompted.embed_images(images()), before)
 
 
 def test_an_encoder_that_has_learnt_tokens_gets_no_more(prompted):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from densevl.api.sessions import SessionRun
 from densevl.api.teaching import TeachableModel
-from densevl.api.tuning_kinds import KINDS, PICTURES
+from densevl.api.tuning_kinds import KINDS, WHOLE_IMAGES
 from densevl.api.tuning_labels import Descriptions, asked_classes, described, filled, made_labels, taken_examples
 from densevl.classifiers.classes import Classes
 from densevl.classifiers.conditional import ConditionalClassifier
@@ -198,8 +198,8 @@ def _embedder_for(owner: TeachableModel, kind: str) -> RegionEmbedder:
     """A copy of what makes the vectors that classes are told apart by, whose encoder may be changed."""
     if kind == "regions":
         made: Any = owner.embedder
-    elif kind == "pictures":
-        made = MarkedImages(clip_of(owner.embedder), PICTURES["visual_prompts"])
+    elif kind == "images":
+        made = MarkedImages(clip_of(owner.embedder), WHOLE_IMAGES["visual_prompts"])
     else:
         dense = owner.dense
         made = MaskPooling(
@@ -238,8 +238,8 @@ def _task(
 def _model_facts(owner: TeachableModel, kind: str, loaded: Mapping[str, Any] | None) -> dict[str, Any]:
     """What loads the model that was tuned."""
     facts = {"name": owner.name, **(loaded or {})}
-    if kind == "pictures":
-        facts["changes"] = {**facts.get("changes", {}), "embedder": dict(PICTURES)}
+    if kind == "images":
+        facts["changes"] = {**facts.get("changes", {}), "embedder": dict(WHOLE_IMAGES)}
     return facts
 
 
@@ -318,7 +318,7 @@ def _shown(examples: Sequence[Example], kind: str, pipeline: RegionPipeline) -> 
         of_image[example.image].append((number, example))
     for path, members in of_image.items():
         image = read_image(path)
-        if kind == "pictures":
+        if kind == "images":
             other = next((one for _, one in members if one.name != members[0][1].name), None)
             if other is not None:
                 raise UsageError(

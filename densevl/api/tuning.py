@@ -29,7 +29,7 @@ class TunableModel(TeachableModel):
         Args:
             examples: as for :meth:`teach`.
             method: one of the methods of tuning, such as ``"clip-svd"`` or ``"coop"``.
-            kind: ``"regions"``, ``"pictures"`` for whole images, or ``"pixels"``.
+            kind: ``"regions"``, ``"images"`` for whole images, or ``"pixels"``.
             options: of :meth:`tuned`: ``settings``, ``seed``, ``held_out``, ``work_dir``, ``resume``, ``amp``,
                 ``names``, ``descriptions``, ``sessions``.
 
@@ -63,7 +63,7 @@ class TunableModel(TeachableModel):
         Args:
             examples: as for :meth:`teach`.
             method: one of the methods of tuning.
-            kind: ``"regions"``, ``"pictures"`` for whole images, or ``"pixels"``.
+            kind: ``"regions"``, ``"images"`` for whole images, or ``"pixels"``.
             settings: dotted paths and their values, such as ``{"optimizer.lr": 0.01, "steps": 100}``.
             seed: of the order of the examples, of what is changed in them, and of what is drawn at first.
             held_out: part of the images that is kept out to judge and to calibrate by, as far as each class keeps four

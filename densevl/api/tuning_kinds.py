@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["HELD_OUT", "KINDS", "PICTURES"]
+__all__ = ["HELD_OUT", "KINDS", "WHOLE_IMAGES"]
 
-KINDS = ("regions", "pictures", "pixels")
+KINDS = ("regions", "images", "pixels")
 """What classes can be tuned for: regions of images, whole images, or the pixels of label maps."""
 
-PICTURES: Mapping[str, Any] = {"type": "marked-images", "visual_prompts": ["crop"]}
+WHOLE_IMAGES: Mapping[str, Any] = {"type": "marked-images", "visual_prompts": ["crop"]}
 """The region embedder by which whole images are seen: the crop of a whole image is the image."""
 
 HELD_OUT = 0.1

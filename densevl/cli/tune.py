@@ -17,7 +17,7 @@ __all__ = ["add"]
 
 EXAMPLES = """\
   densevl tune annotations.json --out classes.safetensors --model mini          CLIP-SVD, on the regions
-  densevl tune folders/ --for pictures --method coop --out classes.safetensors  whole images, learnt words around names
+  densevl tune folders/ --for images --method coop --out classes.safetensors  whole images, learnt words around names
   densevl tune boxes.json --embedder marked-images --set optimizer.lr=0.01 --out classes.safetensors
   densevl tune boxes.json --out classes.safetensors --fold tuned.safetensors    also as plain weights, for --weights
   densevl tune images/ --method nola --names "cat, dog" --out classes.safetensors  images that nobody labelled
@@ -48,9 +48,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--for",
         dest="kind",
-        choices=["regions", "pictures", "pixels"],
+        choices=["regions", "images", "pixels"],
         default="regions",
-        help="what the classes are told apart by: regions, whole pictures, or pixels (default: regions)",
+        help="what the classes are told apart by: regions, whole images, or pixels (default: regions)",
     )
     parser.add_argument(
         "--descriptions",

@@ -88,7 +88,7 @@ def test_a_delta_of_another_model_is_refused(tuned):
 
 def test_whole_images_are_seen_squashed(model, examples):
     shapes = [{"image": str(examples.parent / f"{n}.png"), "name": ("odd", "even")[n % 2]} for n in range(6)]
-    classes = model.tune(shapes, kind="pictures", settings={**QUICK, "crop": None}, held_out=0)
+    classes = model.tune(shapes, kind="images", settings={**QUICK, "crop": None}, held_out=0)
     assert classes.model["changes"]["embedder"]["visual_prompts"] == ["crop"]
     assert "held_out" not in classes.heads["regions"].facts
 
@@ -108,8 +108,8 @@ def test_pixels_are_tuned_through_dense_features(model, examples):
         ({"settings": {"tunables.3.rank": 1}}, "'tunables.3.rank' of tuning leads nowhere at '3'"),
         ({"settings": {"optimizer.type": "Adagrad"}}, "optimizer.type of tuning is one of SGD, Adam, AdamW"),
         ({"settings": {"schedule": {"type": "steps"}}}, "schedule of tuning is cosine or constant"),
-        ({"kind": "images"}, "classes are tuned for regions, pictures, pixels"),
-        ({"kind": "pictures"}, "'red square' and 'blue square'; tune --for regions"),
+        ({"kind": "boxes"}, "classes are tuned for regions, images, pixels"),
+        ({"kind": "images"}, "'red square' and 'blue square'; tune --for regions"),
         ({"held_out": 1.0}, "held_out is the part of the images that is kept out"),
     ],
 )

@@ -74,12 +74,12 @@ def test_labels_are_read_nowhere_where_none_are_asked_for(model, examples):
 
 def test_images_that_nobody_named_are_enough(model, folder, examples):
     settings = {**QUICK, **SMALL}
-    named = model.tune(examples, method="nola", settings=settings, kind="pictures")
-    unnamed = model.tune(str(folder), method="nola", settings=settings, kind="pictures", names=["blue", "red"])
+    named = model.tune(examples, method="nola", settings=settings, kind="images")
+    unnamed = model.tune(str(folder), method="nola", settings=settings, kind="images", names=["blue", "red"])
     assert unnamed.names == named.names == ("blue", "red")
     assert all(torch.equal(a, b) for a, b in zip(numbers(named), numbers(unnamed), strict=True))
     described = model.tune(
-        str(folder), method="nola", settings=settings, kind="pictures", names=["blue", "red"], descriptions=TEXTS
+        str(folder), method="nola", settings=settings, kind="images", names=["blue", "red"], descriptions=TEXTS
     )
     assert not all(torch.equal(a, b) for a, b in zip(numbers(named), numbers(described), strict=True))
 
@@ -88,7 +88,7 @@ def test_it_is_a_command_too(folder, tmp_path, capsys):
     (tmp_path / "texts.json").write_text(json.dumps(TEXTS))
     out = tmp_path / "c.safetensors"
     options = ["--steps", "1", "--batch", "2", "--set", "tunables.0.count=2", "--names", "red, blue", "--out", str(out)]
-    described = ["--descriptions", str(tmp_path / "texts.json"), "--for", "pictures", "--model", "mini-clip"]
+    described = ["--descriptions", str(tmp_path / "texts.json"), "--for", "images", "--model", "mini-clip"]
     assert main(["tune", str(folder), "--method", "nola", *options, *described]) == 0
     assert Classes.load(out).names == ("red", "blue")
     assert "nola" in capsys.readouterr().out

@@ -246,7 +246,7 @@ class RegionLooks:
         if view is not None or states:
             raise UsageError(
                 "the method looks at images in another light or at tokens of the encoder, which regions of dense "
-                "features have not; tune crops of regions: --embedder marked-images, or --for pictures"
+                "features have not; tune crops of regions: --embedder marked-images, or --for images"
             )
         groups: dict[tuple[int, bool], list[int]] = {}
         for order, (place, seed) in enumerate(zip(places, seeds, strict=True)):

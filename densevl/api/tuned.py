@@ -5,13 +5,12 @@ The model itself stays as it was: what is tuned is a copy of its region embedder
 
 import json
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from mmengine.dist import is_main_process
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from densevl.api.sessions import SessionRun
 from densevl.api.teaching import TeachableModel
+from densevl.api.tuning_examples import held_out_numbers, shown_regions
 from densevl.api.tuning_kinds import KINDS, WHOLE_IMAGES
 from densevl.api.tuning_labels import Descriptions, asked_classes, described, filled, made_labels, taken_examples
 from densevl.classifiers.classes import Classes
@@ -27,8 +27,6 @@ from densevl.classifiers.contracts import Classifier, LinearClassifier
 from densevl.classifiers.contracts import Examples as LabelledVectors
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.files import atomic_write, read_json
-from densevl.core.images import read_image
-from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.examples import Example, ExamplesLike
 from densevl.encoders.clip import CLIPEncoder
@@ -37,7 +35,7 @@ from densevl.regions.embedders.embedder import RegionEmbedder, space_of
 from densevl.regions.embedders.marked_images import MarkedImages
 from densevl.regions.embedders.mask_pooling import MaskPooling
 from densevl.regions.pipeline import RegionPipeline
-from densevl.tasks.teaching.region_vectors import regions_of
+from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.supporting import with_evidence
 from densevl.tasks.teaching.teacher import Taught, step_facts, vocabulary_of
 from densevl.tasks.teaching.tuned_head import tuned_head
@@ -48,10 +46,7 @@ from densevl.training.tuning.methods import method_settings, of_orders
 from densevl.training.tuning.model import Task, TunedCLIP, copied
 from densevl.training.tuning.run import run_tuning
 
-__all__ = ["Tuned", "check_foldable", "held_out_numbers", "tuned"]
-
-LEAST = 4
-"""Examples that each class keeps at least to learn from."""
+__all__ = ["Tuned", "check_foldable", "tuned"]
 
 TOGETHER = 32
 """Examples that are looked at together after tuning."""
@@ -116,82 +111,161 @@ def tuned(
         raise UsageError(f"classes are tuned for {', '.join(KINDS)}; {suggestion(kind, KINDS)}")
     if not 0 <= held_out < 1:
         raise UsageError(f"held_out is the part of the images that is kept out, in [0, 1); got {held_out}")
+    if method in of_orders():
+        raise UsageError(f"{method} learns an order from scores, and no classes; call learn_ranking")
+    work = _prepared(owner, examples, method, kind, settings, seed, names, descriptions)
+    if fold:
+        check_foldable(work.model, method)
+    if sessions is not None:
+        sessions.check(work.model.settings, work.vocabulary.names)
+    work = work.labelled()
+    out = held_out_numbers(work.given, work.labels, held_out, seed)
+    began = time.monotonic()
+    _learn(work, out, sessions, None if work_dir is None else Path(work_dir), resume, amp)
+    seconds = time.monotonic() - began
+    classes, held = _classes(work, out, method, round(seconds, 1), sessions, loaded)
+    encoder = work.model.encoder
+    if fold:
+        tunables: list[Any] = list(work.model.tunables)
+        for tunable in tunables:
+            tunable.fold(encoder)
+    return Tuned(Taught(classes, work.given, work.labels, {next(iter(classes.heads)): held}), encoder)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is tuned, and what by.
+
+    Attributes:
+        owner: the model, which stays as it was.
+        kind: one of :data:`densevl.api.tuning_kinds.KINDS`.
+        embedder: of vectors, a copy; its encoder is tuned.
+        pipeline: of the embedder.
+        model: the encoder with what is tuned in it.
+        given: the examples.
+        shown: their regions, image by image.
+        vocabulary: the classes.
+        labels: class of each example; none where they are still to be made.
+        untuned: vectors of the examples before anything is tuned, where labels are made of them.
+        descriptions: vectors of texts that describe the classes; None where there are none.
+    """
+
+    owner: TeachableModel
+    kind: str
+    embedder: RegionEmbedder
+    pipeline: RegionPipeline
+    model: TunedCLIP
+    given: tuple[Example, ...]
+    shown: Sequence[Shown]
+    vocabulary: Vocabulary
+    labels: tuple[int, ...]
+    untuned: Float[Tensor, "n d"] | None
+    descriptions: Float[Tensor, "k m d"] | None
+
+    def labelled(self) -> "_Work":
+        """The same with labels, made where the method reads none."""
+        if self.untuned is None:
+            return self
+        labels = tuple(made_labels(self.model, self.untuned, self.shown, self.vocabulary))
+        named = zip(self.given, labels, strict=True)
+        given = tuple(replace(one, name=self.vocabulary.names[label]) for one, label in named)
+        return replace(self, given=given, labels=labels)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What decides the result beside the settings: JSON values only."""
+        return {"seed": self.model.seed, "encoder": self.model.base_id, "kind": self.kind, **step_facts(self.given)}
+
+
+def _prepared(
+    owner: TeachableModel,
+    examples: ExamplesLike,
+    method: str,
+    kind: str,
+    settings: Mapping[str, Any] | None,
+    seed: int,
+    names: Sequence[str] | None,
+    descriptions: Descriptions | None,
+) -> _Work:
+    """A copy of what makes the vectors, with what is tuned in it, and the examples as it sees them."""
     embedder = _embedder_for(owner, kind)
     encoder = clip_of(embedder)
     if getattr(encoder, "tuned", None) is not None:
         raise UsageError(f"{encoder.model_id!r} was tuned before; load the model without its delta, and tune anew")
-    if method in of_orders():
-        raise UsageError(f"{method} learns an order from scores, and no classes; call learn_ranking")
     chosen, texts = method_settings(method, encoder.model_id, settings), described(descriptions)
     given = taken_examples(examples, method, chosen, names)
     pipeline = RegionPipeline(embedder, owner.mask_maker if embedder.needs_masks else None)
-    shown = list(_shown(given, kind, pipeline))
+    shown, untuned = list(shown_regions(given, kind, pipeline)), None
+    labels: tuple[int, ...] = ()
     if chosen.unlabelled is None:
         vocabulary, labels = vocabulary_of(given)
     else:
         vocabulary, untuned = asked_classes(given, names), _vectors(looks_of(embedder, shown, True))
-    chosen = filled(chosen, vocabulary, texts)
     known = None if texts is None else description_vectors(encoder, vocabulary.names, texts)
     temperature = float(getattr(embedder.encoder, "temperature", encoder.temperature))
-    model = TunedCLIP(encoder, chosen, owner.query_templates, temperature, seed)
-    if fold:
-        check_foldable(model, method)
-    if sessions is not None:
-        sessions.check(chosen, vocabulary.names)
-    if chosen.unlabelled is not None:
-        labels = tuple(made_labels(model, untuned, shown, vocabulary))
-        given = tuple(replace(one, name=vocabulary.names[label]) for one, label in zip(given, labels, strict=True))
-    out = held_out_numbers(given, labels, held_out, seed)
-    learnt = [number for number in range(len(given)) if number not in out]
-    seen, classes_of = of_numbers(shown, learnt), [labels[number] for number in learnt]
-    about = {"seed": seed, "encoder": encoder.model_id, "kind": kind, **step_facts(given), "held_out": len(out)}
-    began = time.monotonic()
+    model = TunedCLIP(encoder, filled(chosen, vocabulary, texts), owner.query_templates, temperature, seed)
+    return _Work(owner, kind, embedder, pipeline, model, given, shown, vocabulary, labels, untuned, known)
+
+
+def _learn(
+    work: _Work, out: Sequence[int], sessions: SessionRun | None, folder: Path | None, resume: bool, amp: bool
+) -> None:
+    """Tune by the examples that are not held out, at once or session by session."""
+    model, settings = work.model, work.model.settings
+    learnt = [number for number in range(len(work.given)) if number not in out]
+    shown, labels = of_numbers(work.shown, learnt), [work.labels[number] for number in learnt]
+    about = {**work.about, "held_out": len(out)}
     if sessions is None:
-        looks = looks_of(embedder, seen, "image" in model.tuned_towers, chosen.crop, chosen.flip, chosen.views)
-        model.turn_to(_task(owner, kind, model, looks, seen, classes_of, vocabulary, known))
-        steps = chosen.length(len(learnt), max(Counter(classes_of).values()))
-        if work_dir is not None:
-            check_same_run(Path(work_dir), {"settings": chosen.facts, "steps": steps, **about}, resume)
-        run_tuning(model, steps, work_dir=work_dir, resume=resume, amp=amp)
-    else:
-        sessions.learn(
-            model,
-            embedder,
-            _embedder_for(owner, kind),
-            seen,
-            [vocabulary.names[label] for label in classes_of],
-            lambda asked: list(_shown(asked, kind, pipeline)),
-            about,
-            None if work_dir is None else Path(work_dir) / "sessions",
-            resume,
-            amp,
-        )
-    seconds = time.monotonic() - began
+        tuned = "image" in model.tuned_towers
+        looks = looks_of(work.embedder, shown, tuned, settings.crop, settings.flip, settings.views)
+        model.turn_to(_task(work, looks, shown, labels))
+        steps = settings.length(len(learnt), max(Counter(labels).values()))
+        if folder is not None:
+            check_same_run(folder, {"settings": settings.facts, "steps": steps, **about}, resume)
+        run_tuning(model, steps, work_dir=folder, resume=resume, amp=amp)
+        return
+    sessions.learn(
+        model,
+        work.embedder,
+        _embedder_for(work.owner, work.kind),
+        shown,
+        [work.vocabulary.names[label] for label in labels],
+        lambda asked: list(shown_regions(asked, work.kind, work.pipeline)),
+        about,
+        None if folder is None else folder / "sessions",
+        resume,
+        amp,
+    )
+
+
+def _classes(
+    work: _Work,
+    out: Sequence[int],
+    method: str,
+    seconds: float,
+    sessions: SessionRun | None,
+    loaded: Mapping[str, Any] | None,
+) -> tuple[Classes, HeldOut | None]:
+    """The classes, with the delta inside, and what they say of held-out examples."""
+    model, vocabulary, labels = work.model, work.vocabulary, torch.tensor(work.labels)
     delta = model.delta()
-    encoder.model_id = delta.tuned_id
-    space = None if kind == "pixels" else space_of(embedder)
-    whole = looks_of(embedder, shown, True)
-    vectors = _vectors(whole)
-    make = _classifiers(model, vocabulary, str(embedder.encoder.model_id), space)
-    head, held = tuned_head(make, vectors, torch.tensor(labels), torch.tensor(out).long(), model.temperature)
-    held_facts = {"held_out_images": len({given[number].image for number in out})}
-    facts = {"seconds": round(seconds, 1), **model.facts(), **held_facts, "settings": chosen.facts}
+    model.encoder.model_id = delta.tuned_id
+    space = None if work.kind == "pixels" else space_of(work.embedder)
+    vectors = _vectors(looks_of(work.embedder, work.shown, True))
+    make = _classifiers(model, vocabulary, str(work.embedder.encoder.model_id), space)
+    head, held = tuned_head(make, vectors, labels, torch.tensor(out).long(), model.temperature)
+    facts = {"method": method, "seconds": seconds, **model.facts(), "settings": model.settings.facts}
+    facts["held_out_images"] = len({work.given[number].image for number in out})
     if sessions is not None:
         facts["sessions"] = [list(group) for group in sessions.groups]
-    step = {
-        **step_facts(given, seed=seed, views=0),
-        **({} if held is None else {"held_out": head.facts["held_out"]}),
-    }
-    head = replace(head, facts={"method": method, **facts, **head.facts, "taught": [step]})
-    name = "pixels" if kind == "pixels" else "regions"
-    labelled = LabelledVectors(vectors, torch.tensor(labels), head.classifier.model_id, space)
-    head = with_evidence(head, held, labelled, given)
-    classes = Classes(vocabulary, {name: head}, _model_facts(owner, kind, loaded), delta)
-    if fold:
-        tunables: list[Any] = list(model.tunables)
-        for tunable in tunables:
-            tunable.fold(encoder)
-    return Tuned(Taught(classes, given, labels, {name: held}), encoder)
+    step = step_facts(work.given, seed=model.seed, views=0)
+    if held is not None:
+        step["held_out"] = head.facts["held_out"]
+    head = replace(head, facts={**facts, **head.facts, "taught": [step]})
+    labelled = LabelledVectors(vectors, labels, head.classifier.model_id, space)
+    name = "pixels" if work.kind == "pixels" else "regions"
+    heads = {name: with_evidence(head, held, labelled, work.given)}
+    return Classes(vocabulary, heads, _model_facts(work.owner, work.kind, loaded), delta), held
 
 
 def _embedder_for(owner: TeachableModel, kind: str) -> RegionEmbedder:
@@ -214,25 +288,17 @@ def _embedder_for(owner: TeachableModel, kind: str) -> RegionEmbedder:
     return copied(made).eval()
 
 
-def _task(
-    owner: TeachableModel,
-    kind: str,
-    model: TunedCLIP,
-    looks: Looks,
-    shown: Sequence[Shown],
-    labels: Sequence[int],
-    vocabulary: Vocabulary,
-    descriptions: Float[Tensor, "k m d"] | None,
-) -> Task:
+def _task(work: _Work, looks: Looks, shown: Sequence[Shown], labels: Sequence[int]) -> Task:
     """What the encoder is tuned for; the encoder as it was is at hand where a loss compares with it."""
+    model, names = work.model, work.vocabulary.names
     before: Looks | None = None
     texts = None
     if "before" in model.needs:
-        as_it_was = _embedder_for(owner, kind)
+        as_it_was = _embedder_for(work.owner, work.kind)
         before = looks if looks.frozen else looks_of(as_it_was, shown, True, model.settings.crop, model.settings.flip)
         with torch.no_grad():
-            texts = clip_of(as_it_was).embed_texts(vocabulary.names, model.templates)
-    return Task(looks, labels if "labels" in model.needs else None, vocabulary.names, before, texts, descriptions)
+            texts = clip_of(as_it_was).embed_texts(names, model.templates)
+    return Task(looks, labels if "labels" in model.needs else None, names, before, texts, work.descriptions)
 
 
 def _model_facts(owner: TeachableModel, kind: str, loaded: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -241,31 +307,6 @@ def _model_facts(owner: TeachableModel, kind: str, loaded: Mapping[str, Any] | N
     if kind == "images":
         facts["changes"] = {**facts.get("changes", {}), "embedder": dict(WHOLE_IMAGES)}
     return facts
-
-
-def held_out_numbers(
-    examples: Sequence[Example], labels: Sequence[int], part: int | float, seed: int
-) -> tuple[int, ...]:
-    """Numbers of examples to hold out, all of an image together, as far as each class keeps enough to learn from.
-
-    Args:
-        examples: of any images.
-        labels: class of each.
-        part: of the images, at most.
-        seed: chooses the images.
-    """
-    of_image: dict[Path, list[int]] = defaultdict(list)
-    for number, example in enumerate(examples):
-        of_image[example.image].append(number)
-    images, left, found = list(of_image), Counter(labels), []
-    most = int(part * len(images))
-    for place in np.random.default_rng(seed).permutation(len(images)).tolist():
-        numbers = of_image[images[place]]
-        lost = Counter(labels[number] for number in numbers)
-        if most > 0 and all(left[label] - count >= LEAST for label, count in lost.items()):
-            left, most = left - lost, most - 1
-            found += numbers
-    return tuple(sorted(found))
 
 
 def check_same_run(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
@@ -304,36 +345,6 @@ def check_foldable(model: TunedCLIP, method: str) -> None:
             f"{method} learns tokens or texts that are no weights of the encoder, so nothing can be folded; leave "
             "--fold out: every command takes the file of the classes"
         )
-
-
-def _shown(examples: Sequence[Example], kind: str, pipeline: RegionPipeline) -> Iterator[Shown]:
-    """The regions of the examples, image by image.
-
-    Raises:
-        ImageError: where an image cannot be read.
-        UsageError: where a region does not fit its image, or a whole image is of two classes.
-    """
-    of_image: dict[Path, list[tuple[int, Example]]] = defaultdict(list)
-    for number, example in enumerate(examples):
-        of_image[example.image].append((number, example))
-    for path, members in of_image.items():
-        image = read_image(path)
-        if kind == "images":
-            other = next((one for _, one in members if one.name != members[0][1].name), None)
-            if other is not None:
-                raise UsageError(
-                    f"{other.place}: the image {path} is {members[0][1].name!r} and {other.name!r}; tune --for regions"
-                )
-            whole = Regions.whole((image.shape[0], image.shape[1]))
-            yield Shown(path, whole[[0] * len(members)], [number for number, _ in members])
-            continue
-        for numbers, regions in regions_of(image, members, pipeline):
-            prepared = pipeline.prepare(image, regions)
-            if prepared.masks is not None and not prepared.masks.flatten(1).any(1).all():
-                raise UsageError(
-                    f"{members[0][1].place}: the mask maker finds nothing in a box of this image; give masks"
-                )
-            yield Shown(path, prepared, numbers)
 
 
 @torch.no_grad()

@@ -47,9 +47,9 @@ def add(commands: Any) -> None:
         help="a question, such as calibration; may be repeated. --set NAME.SETTING=VALUE changes a setting of it",
     )
     parser.add_argument(
-        "--scenes", type=positive, default=100, metavar="N", help="scenes that are drawn without TEST (default: 100)"
+        "--scenes", type=positive, metavar="N", help="scenes that are drawn without TEST (default: 100)"
     )
-    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of these scenes (default: 0)")
+    parser.add_argument("--seed", type=natural, metavar="S", help="of these scenes (default: 0)")
     parser.add_argument(
         "--unknown-names", default="", metavar="NAMES", help="with --lens, names of TEST that are none of the classes"
     )
@@ -97,7 +97,10 @@ def _examine(options: argparse.Namespace) -> int:
     lenses = build_lenses(options.lenses, settings)
     options.changes = {path: value for path, value in options.changes.items() if path not in settings}
     strangers = tuple(name.strip() for name in options.unknown_names.split(",") if name.strip())
-    source = Source(options.test, options.images, options.scenes, options.seed, strangers)
+    drawn = {name: value for name in ("scenes", "seed") if (value := getattr(options, name)) is not None}
+    if drawn and options.test is not None:
+        raise UsageError(f"--{next(iter(drawn))} is of scenes that are drawn, and TEST is given; leave one of them out")
+    source = Source(options.test, options.images, strangers=strangers, **drawn)
     classes = _asked(options)
 
     from densevl.benchmarks.lenses.subject import Subject

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import densevl
-from densevl.api.tuned import held_out_numbers
+from densevl.api.tuning_examples import held_out_numbers
 from densevl.core.errors import UsageError
 from densevl.datasets.examples import read_examples
 

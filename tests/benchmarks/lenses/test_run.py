@@ -65,13 +65,14 @@ def test_settings_go_to_the_lens_that_they_name():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mini", "--lens", "calibratoin"], "lens 'calibratoin' is unknown; did you mean calibration?"),
+        (["mini", "--lens", "calibratoin"], "lens 'calibratoin' is unknown; did you mean calibration"),
         (["mini", "--lens", "calibration", "--lens", "calibration"], "the lens 'calibration' is given twice"),
         (["mini", "--lens", "calibration", "--set", "calibration.colour=1"], "lens 'calibration' cannot be built"),
         (["mini", "--lens", "calibration", "--set", "calibration.bins=many"], "bins must be int"),
         (["mini", "gone.json", "--lens", "calibration"], "there is no TEST at gone.json"),
         (["none.safetensors", "--lens", "calibration"], "none.safetensors"),
         (["mini", "--model", "photo", "--lens", "calibration"], "the model is named twice, mini and --model photo"),
+        (["mini", "gone.json", "--lens", "calibration", "--seed", "1"], "--seed is of scenes that are drawn"),
         (["minni", "--lens", "calibration"], "minni"),
         (["mini"], "give them as TEST, or a question by --lens"),
     ],

@@ -255,6 +255,7 @@ def _classes(
     make = _classifiers(model, vocabulary, str(work.embedder.encoder.model_id), space)
     head, held = tuned_head(make, vectors, labels, torch.tensor(out).long(), model.temperature)
     facts = {"method": method, "seconds": seconds, **model.facts(), "settings": model.settings.facts}
+    facts["labels"] = "given" if work.untuned is None else "made"
     facts["held_out_images"] = len({work.given[number].image for number in out})
     if sessions is not None:
         facts["sessions"] = [list(group) for group in sessions.groups]

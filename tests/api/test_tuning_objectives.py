@@ -64,6 +64,7 @@ def test_labels_are_read_nowhere_where_none_are_asked_for(model, examples):
     """Not even by way of the order of the classes, of held-out examples, or of the draws of a step."""
     settings = {**QUICK, **SMALL}
     first = model.tune(examples, method="nola", settings=settings, held_out=0.34)
+    assert first.heads["regions"].facts["labels"] == "made"
     other = [replace(one, name=NAMES[n // 3]) for n, one in enumerate(examples)]
     assert [one.name for one in other] != [one.name for one in examples]
     second = model.tune(other, method="nola", settings=settings, held_out=0.34)

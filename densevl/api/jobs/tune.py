@@ -94,9 +94,10 @@ class TuneJob(TeachJob):
                     "of each class, in several images"
                 )
             else:
+                what = "are right" if facts["labels"] == "given" else "agree with the labels that were made for them"
                 lines.append(
                     f"  {held['accuracy']:.1%} of {held['examples']} examples of {facts['held_out_images']} held-out "
-                    f"images are right (ECE {held['ece']:.3f}); they chose the temperature, and nothing else"
+                    f"images {what} (ECE {held['ece']:.3f}); they chose the temperature, and nothing else"
                 )
         if self.sessions is not None:
             lines += self.sessions.lines()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -64,15 +64,13 @@ class Loss(Protocol):
     One with a method ``start(encoder)`` is told of the encoder before it is tuned, and at the start of every session.
 
     Attributes:
-        settings: every setting, JSON values only; ``weight`` is its factor.
+        weight: factor of the term.
         needs: fields of :class:`Step` that cost something and that it reads: of ``"labels"``, ``"strong"``,
             ``"before"``, ``"descriptions"``, and ``"view:NAME"`` for each view.
     """
 
+    weight: float
     needs: tuple[str, ...]
-
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
 
     def __call__(self, step: Step, /) -> Float[Tensor, ""]:
         """The term of a step, its factor included."""

@@ -4,9 +4,6 @@ Smoothing: Szegedy et al., Rethinking the Inception Architecture for Computer Vi
 https://arxiv.org/abs/1512.00567: a fraction of the target is spread evenly over all classes.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -47,11 +44,6 @@ class CrossEntropy:
         if not 0 <= smoothing < 1:
             raise UsageError(f"cross-entropy: smoothing is a fraction of the target in [0, 1); got {smoothing}")
         self.weight, self.smoothing = weight, smoothing
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting."""
-        return {"weight": self.weight, "smoothing": self.smoothing}
 
     def __call__(self, step: Step) -> Float[Tensor, ""]:
         """The term of a step.

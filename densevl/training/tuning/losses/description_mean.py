@@ -6,9 +6,6 @@ https://arxiv.org/abs/2411.15232, its semantic consistency by contextual mapping
 ``ē_k`` the unit vector of ``mean over j of e_kj``.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -43,11 +40,6 @@ class DescriptionMean:
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting."""
-        return {"weight": self.weight}
 
     def __call__(self, step: Step) -> Float[Tensor, ""]:
         """The term of a step.

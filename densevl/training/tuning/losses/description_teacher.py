@@ -10,9 +10,6 @@ The reference calls its rule one of medians; a standardisation of scores that we
 out again, so that the plain standardisation is the same rule.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -78,11 +75,6 @@ class DescriptionTeacher:
         if limit < 1:  # of any numbers one is at most a standard deviation away from their mean
             raise UsageError(f"description-teacher: limit is 1 standard deviation or more; got {limit}")
         self.weight, self.limit = weight, limit
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting."""
-        return {"weight": self.weight, "limit": self.limit}
 
     def __call__(self, step: Step) -> Float[Tensor, ""]:
         """The term of a step.

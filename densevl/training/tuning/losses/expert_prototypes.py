@@ -8,9 +8,6 @@ vector of class k by expert g and ``h_gk`` the unit mean over the templates of i
 Where we differ: the term has the classes that are taught; in the reference those of the test are in it, too.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -45,11 +42,6 @@ class ExpertPrototypes:
 
     def __init__(self, weight: float = 5.0) -> None:
         self.weight = weight
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting."""
-        return {"weight": self.weight}
 
     def __call__(self, step: Step) -> Float[Tensor, ""]:
         """The term of a step.

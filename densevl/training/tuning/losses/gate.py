@@ -6,9 +6,6 @@ the image and of its class by the templates of group g: cross-entropy of the gat
 ``softmax over g of (c_g + 10 where g is among the two highest)``.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -61,11 +58,6 @@ class Gate:
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting."""
-        return {"weight": self.weight}
 
     def __call__(self, step: Step) -> Float[Tensor, ""]:
         """The term of a step.

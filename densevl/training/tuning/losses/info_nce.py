@@ -10,9 +10,7 @@ Where two images of a batch have one text, it is one text: each of the images fi
 With different texts this is the usual loss.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,11 +62,6 @@ class InfoNCE:
     weight: float = 1.0
 
     needs = ("labels",)
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings of the term."""
-        return {"weight": self.weight}
 
     def __call__(self, step: Step, /) -> Float[Tensor, ""]:
         """The term of a step.

@@ -10,9 +10,7 @@ example with label y, of which the first m are those of earlier classes::
 No gradient pushes the texts of earlier classes away, of which a session shows no example.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -50,11 +48,6 @@ class MaskedCrossEntropy:
     weight: float = 1.0
 
     needs = ("labels",)
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings of the term."""
-        return {"weight": self.weight}
 
     def __call__(self, step: Step, /) -> Float[Tensor, ""]:
         """The term of a step.

@@ -13,9 +13,7 @@ Where we differ: the texts are names of classes, and two images may have one tex
 a row of such a text is right where the nearest image is any of its own. With different texts nothing differs.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -71,11 +69,6 @@ class ModX:
     weight: float = 20.0
 
     needs = ("labels", "before")
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings of the term."""
-        return {"weight": self.weight}
 
     def __call__(self, step: Step, /) -> Float[Tensor, ""]:
         """The term of a step.

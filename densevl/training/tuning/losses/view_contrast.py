@@ -9,8 +9,7 @@ A projector, linear and normalised over the batch, comes first. It is learnt wit
 image tower stays as it is, as published, nothing else gets a gradient of this term.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -71,16 +70,6 @@ class ViewContrast(nn.Module):
         self.weight = weight
         self.needs = tuple(f"view:{view}" for view in dict.fromkeys(self.views))
         self.projector = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width))
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting."""
-        return {
-            "width": self.width,
-            "views": list(self.views),
-            "temperature": self.temperature,
-            "weight": self.weight,
-        }
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The term of a step.

@@ -7,9 +7,6 @@ vectors of the classes as an image and as a view of it write them.
 Where we differ: in the reference all AugMix views of a batch are of its first image; here each is of its own.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -44,11 +41,6 @@ class ViewTexts:
     def __init__(self, view: str = "augmix", weight: float = 1.0) -> None:
         self.view, self.weight = check_view(view), weight
         self.needs = (f"view:{view}",)
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting."""
-        return {"view": self.view, "weight": self.weight}
 
     def __call__(self, step: Step) -> Float[Tensor, ""]:
         """The term of a step.

@@ -13,9 +13,6 @@ The vocabulary is 1000 strings of 10 random tokens between the start and the end
 the model as it is, and as it was before it was tuned. Where we differ: the strings are drawn once, by a seed.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -106,17 +103,6 @@ class VRLwF(nn.Module):
         self.seed = seed
         self.register_buffer("old", torch.zeros(0), persistent=False)
         self._tokens: Tensor | None = None
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings of the term."""
-        return {
-            "weight": self.weight,
-            "strings": self.strings,
-            "length": self.length,
-            "temperature": self.temperature,
-            "seed": self.seed,
-        }
 
     def start(self, encoder: CLIPEncoder) -> None:
         """Read the vocabulary by the encoder as it is before it is tuned.

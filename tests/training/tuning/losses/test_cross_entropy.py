@@ -21,7 +21,6 @@ def test_it_is_the_mean_of_minus_log_probabilities_under_smoothed_targets(smooth
             target = smoothing / len(logits) + (1 - smoothing) * (name == label)
             expected -= target * (logit - total) / len(step.look.vectors)
     assert float(loss(step)) == pytest.approx(2 * expected, rel=1e-5)
-    assert loss.settings == {"weight": 2.0, "smoothing": smoothing}
 
 
 def test_texts_of_each_example_are_compared_with_it_alone():

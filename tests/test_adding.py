@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from toys import plugin
+from toys.tuning import NAMES, two_colours
 
 import densevl
 from densevl.cli import main
@@ -28,7 +29,18 @@ PLACES = {
         "densevl/encoders/towers/__init__.py: FastViTTower",
         "tests/encoders/towers/test_timm.py",
     ],
-    "hardest, a lens": [
+    "singular values, a tunable": [
+        "densevl/encoders/tuning/singular_values.py",
+        "densevl/encoders/tuning/__init__.py: singular-values",
+        "densevl/data/tuning.json: clip-svd",
+        "tests/golden/test_golden_clip_svd.py",
+    ],
+    "cues, a lens": [
+        "densevl/benchmarks/lenses/cues.py",
+        "densevl/benchmarks/lenses/__init__.py: cues",
+        "tests/benchmarks/lenses/test_cues.py",
+    ],
+    "hardest, a lens of answers": [
         "densevl/benchmarks/lenses/answers/hardest.py",
         "densevl/benchmarks/lenses/answers/__init__.py: hardest",
         "tests/benchmarks/lenses/answers/test_hardest.py",
@@ -129,6 +141,30 @@ def test_a_fitted_classifier_is_asked_like_a_vocabulary(scene):
     other = densevl.load("mini-maskclip", device="cpu", readout="naclip")
     with pytest.raises(densevl.UsageError, match="make them anew"):
         other.segment(scene.image, fitted)
+
+
+def test_a_tunable_and_a_loss_are_tuned_saved_and_loaded(tmp_path):
+    model = densevl.load("mini-clip", device="cpu", **{"embedder.size": 32, "embedder.mode": "keep"})
+    examples = [
+        {"image": str(path), "name": NAMES[number % 2]} for number, path in enumerate(two_colours(tmp_path, count=6))
+    ]
+    settings = {"tunables": [{"type": "toy-shift"}], "losses": [{"type": "toy-pull"}], "steps": 3, "flip": False}
+    classes = model.tune(examples, method="plain", settings=settings)
+    file = tmp_path / "classes.safetensors"
+    classes.save(file)
+    tuned = densevl.load("mini-clip", device="cpu", **{"encoder.delta": str(file)})
+    assert tuned.embedder.encoder.model_id == classes.delta.tuned_id
+    image = torch.rand(1, 3, 128, 128)
+    before, after = (one.embedder.encoder.embed_images(image) for one in (model, tuned))
+    assert 0 < float((before - after).abs().max()) < 0.5
+
+
+def test_a_lens_asks_from_outside(tmp_path, capsys):
+    command = ["check", "mini", "--lens", "toy-names", "--scenes", "2", "--device", "cpu"]
+    assert main([*command, "--report", str(tmp_path)]) == 0
+    assert "names" in capsys.readouterr().out
+    values = json.loads((tmp_path / "check.json").read_text())
+    assert values["lenses"]["toy-names"]["names"] > 0
 
 
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,10 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densevl.benchmarks.lenses import LENSES
 from densevl.benchmarks.lenses.answers import ANSWER_LENSES
 from densevl.benchmarks.lenses.answers.contracts import Section
+from densevl.benchmarks.lenses.contracts import Finding
 from densevl.classifiers import CLASSIFIERS
 from densevl.classifiers.contracts import Examples, LinearClassifier
+from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size
 from densevl.core.regions import RegionEmbeddings, Regions
@@ -23,8 +26,11 @@ from densevl.encoders import ENCODERS
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.contracts import LastBlock, Needs
 from densevl.encoders.loading import build_clip
+from densevl.encoders.tuning import TUNABLES
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.embedders.embedder import RegionEmbedder
+from densevl.training.tuning.contracts import Step
+from densevl.training.tuning.losses import LOSSES
 
 
 class Striped:
@@ -216,3 +222,50 @@ class ToyCount:
 
     def section(self, found: Sequence[int], facts: Mapping[str, Any]) -> Section:
         return Section({"count": sum(found)}, [f"{sum(found)} images were counted"])
+
+
+@TUNABLES.register_module("toy-shift")
+class ToyShift(nn.Module):
+    """A vector that is added to those of whole images, before they are made unit vectors."""
+
+    towers = ("image",)
+    settings: Mapping[str, Any] = {}
+
+    def __init__(self, encoder: CLIPEncoder) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(encoder.dim))
+
+    def attach(self, encoder: Any) -> None:
+        embed = encoder.image.embed
+        encoder.image.embed = lambda images: embed(images) + self.shift
+
+    def fold(self, encoder: Any) -> None:
+        raise UsageError("a shift of vectors is no weight of the encoder; keep the delta")
+
+
+@LOSSES.register_module("toy-pull")
+@dataclass(frozen=True)
+class ToyPull:
+    """The distance of each example from the text of its class."""
+
+    weight: float = 1.0
+    needs = ("labels",)
+
+    def __call__(self, step: Step) -> Tensor:
+        return self.weight * (step.look.vectors - step.texts[step.labels]).square().sum(1).mean()
+
+
+@LENSES.register_module("toy-names")
+@dataclass(frozen=True)
+class ToyNames:
+    """The number of names that a model is asked by."""
+
+    name = "toy-names"
+    title = "Names"
+
+    def gather(self, subject: Any, source: Any) -> Sequence[Any]:
+        return source.labelled(self.name)
+
+    def examine(self, subject: Any, data: Sequence[Any]) -> Finding:
+        names = {name for image in data for name in image.names}
+        return Finding({"names": len(names)}, [f"{len(names)} names"])

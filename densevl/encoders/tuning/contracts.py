@@ -45,7 +45,8 @@ class Tunable(Protocol):
 
     It is built with the encoder first, ``Kind(encoder, **settings)``, and then changes nothing of what the encoder
     computes, or adds prompts drawn by a seed. A deep copy of an encoder with a tunable attached is not needed: whoever
-    tunes attaches it to an encoder of its own.
+    tunes attaches it to an encoder of its own. One whose change weights can say has ``foldable = True``; it is folded
+    where a delta is loaded, so that it costs nothing then.
 
     Attributes:
         towers: the towers whose outputs change: ``"image"``, ``"text"`` or both. Where the image tower is not among

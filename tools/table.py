@@ -22,9 +22,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", metavar="CONFIG", help="benchmarks: data sets (default: the usual eight)")
     parser.add_argument("--weights", metavar="NAME", help="benchmarks: of all encoders, such as random:0")
     parser.add_argument("--limit", type=int, metavar="N", help="benchmarks: the first N images of each set alone")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="files, and where a run goes on, for tables that keep some"
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="files, and where a run goes on, of long tables")
     args = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     target = args.pop("json", None)
     try:

@@ -178,6 +178,7 @@ def _runner(
         log_level="WARNING",
         launcher="pytorch" if processes > 1 else "none",
         experiment_name="tuning",
+        default_scope=None,  # that of MMEngine would stay behind, and hide what mmsegmentation registers
         randomness={"seed": model.seed},
         resume=resume,
     )

@@ -99,5 +99,5 @@ def test_a_delta_holds_the_values_alone_and_another_encoder_computes_the_same_wi
     assert sum(tensor.numel() for tensor in delta.flat.values()) == 6 * (2 * 16 + 16)
     again = attached(copy.deepcopy(tiny), delta)
     torch.testing.assert_close(again.embed_images(images), own.embed_images(images), atol=1e-5, rtol=0)
-    assert again.model_id == f"{tiny.model_id}+{delta.digest}"
+    assert again.model_id == f"{tiny.model_id}+delta:{delta.digest}"
     assert {*dict(again.model.named_parameters())} == {*dict(tiny.model.named_parameters())}

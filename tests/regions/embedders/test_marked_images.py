@@ -6,6 +6,8 @@ from densevl.core.errors import UsageError
 from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.datasets.scenes import render
+from densevl.encoders.clip import WholeImageEncoder
+from densevl.encoders.mini import mini_tokenizer
 from densevl.encoders.photo import build_photo
 from densevl.regions.embedders import REGION_EMBEDDERS
 from densevl.regions.embedders.marked_images import MarkedImages
@@ -116,6 +118,14 @@ def test_what_keeps_its_size_is_not_brought_to_that_of_the_encoder(scene, region
     assert kept.protocol["mode"] == "keep"
 
 
+def test_marked_images_are_kept_where_they_are_whole_patches(mini, scene, regions):
+    kept = MarkedImages(mini, "square", size=64, mode="keep").embed(scene.image, regions)
+    assert kept.vectors.shape == (len(regions), mini.dim)
+    with pytest.raises(UsageError, match="take a size of whole patches of 8 pixels"):
+        MarkedImages(mini, "square", size=60, mode="keep").embed(scene.image, regions)
+
+
 def test_an_encoder_of_one_size_keeps_no_other(mini, scene, regions):
-    with pytest.raises(UsageError, match="mode must be"):
-        MarkedImages(mini, "square", mode="keep").embed(scene.image, regions)
+    whole = WholeImageEncoder(mini.model, mini_tokenizer(), "whole")
+    with pytest.raises(UsageError, match="takes images of one size"):
+        MarkedImages(whole, "square", mode="keep").embed(scene.image, regions)

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
+from toys.tuning import tuned_colours
 
 from densevl.core.errors import UsageError
 from densevl.training.checkpoints import latest_checkpoint, read_checkpoint
@@ -76,3 +78,10 @@ def test_autocast_computes_in_bfloat16_and_keeps_the_numbers_in_full(tuned):
     run_tuning(plain, 2)
     assert numbers(model).dtype == torch.float64
     assert not torch.equal(numbers(model), numbers(plain))
+
+
+def test_the_scope_of_other_registries_stays(tmp_path):
+    before = DefaultScope.get_current_instance()
+    model = tuned_colours(tmp_path, steps=1)
+    run_tuning(model, 1)
+    assert DefaultScope.get_current_instance() is before

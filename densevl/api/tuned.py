@@ -20,7 +20,15 @@ from densevl.api.sessions import SessionRun
 from densevl.api.teaching import TeachableModel
 from densevl.api.tuning_examples import held_out_numbers, shown_regions
 from densevl.api.tuning_kinds import KINDS, WHOLE_IMAGES
-from densevl.api.tuning_labels import Descriptions, asked_classes, described, filled, made_labels, taken_examples
+from densevl.api.tuning_labels import (
+    Descriptions,
+    asked_classes,
+    described,
+    filled,
+    made_labels,
+    reads_descriptions,
+    taken_examples,
+)
 from densevl.classifiers.classes import Classes
 from densevl.classifiers.conditional import ConditionalClassifier
 from densevl.classifiers.contracts import Classifier, LinearClassifier
@@ -204,6 +212,8 @@ def _prepared(
     known = None if texts is None else description_vectors(encoder, vocabulary.names, texts)
     temperature = float(getattr(embedder.encoder, "temperature", encoder.temperature))
     model = TunedCLIP(encoder, filled(chosen, vocabulary, texts), owner.query_templates, temperature, seed)
+    if texts is not None and not reads_descriptions(chosen, model.needs):
+        raise UsageError(f"{method} reads no descriptions; leave them out, or take biomedcoop or nola")
     return _Work(owner, kind, embedder, pipeline, model, given, shown, vocabulary, labels, untuned, known)
 
 

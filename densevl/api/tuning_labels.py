@@ -1,6 +1,6 @@
 """Classes of examples for tuning: by the names that people gave, or made where a method reads none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,15 @@ from densevl.training.tuning.methods import Settings
 from densevl.training.tuning.model import TunedCLIP
 from densevl.training.tuning.pseudo_labels import pseudo_labels
 
-__all__ = ["Descriptions", "asked_classes", "described", "filled", "made_labels", "taken_examples"]
+__all__ = [
+    "Descriptions",
+    "asked_classes",
+    "described",
+    "filled",
+    "made_labels",
+    "reads_descriptions",
+    "taken_examples",
+]
 
 Descriptions = Mapping[str, Sequence[str]] | str | Path
 """Texts by the names of classes, or a JSON file of them."""
@@ -97,6 +105,17 @@ def filled(settings: Settings, vocabulary: Vocabulary, descriptions: Mapping[str
     pairs = settings.class_texts.items()
     texts = {key: given.get(value, value) if isinstance(value, str) else value for key, value in pairs}
     return replace(settings, class_texts=texts)
+
+
+def reads_descriptions(settings: Settings, needs: Collection[str]) -> bool:
+    """Whether descriptions of the classes decide what a method learns.
+
+    Args:
+        settings: of the method, before they are :func:`filled`.
+        needs: of its losses.
+    """
+    texts = settings.class_texts or {}
+    return "descriptions" in needs or any(value == GIVEN for value in texts.values() if isinstance(value, str))
 
 
 def made_labels(

@@ -50,7 +50,8 @@ def numbers(classes):
 
 @pytest.mark.parametrize("method", ["biomedcoop", "mocoop", "gopro"])
 def test_classes_are_tuned_saved_and_used(model, examples, tmp_path, method):
-    classes = model.tune(examples, method=method, settings=QUICK, descriptions=TEXTS)
+    texts = TEXTS if method == "biomedcoop" else None
+    classes = model.tune(examples, method=method, settings=QUICK, descriptions=texts)
     classes.save(tmp_path / "c.safetensors")
     loaded = densevl.load("mini-clip", embedder=CROPS, **{"encoder.delta": tmp_path / "c.safetensors"})
     boxes = np.array([[0, 0, 24, 24]])
@@ -101,6 +102,11 @@ def test_it_is_a_command_too(folder, tmp_path, capsys):
         ("biomedcoop", {}, "needs texts that describe the classes; give --descriptions FILE"),
         ("biomedcoop", {"descriptions": {"red": ["it is red"]}}, "1 of 2 classes have no descriptions: blue"),
         ("biomedcoop", {"names": ["red", "blue"]}, "names are given to methods that read no labels, such as nola"),
+        (
+            "coop",
+            {"descriptions": {"red": ["a fire"], "blue": ["a sea"]}},
+            "coop reads no descriptions; leave them out",
+        ),
         ("nola", {"names": ["red"]}, "two classes or more are told apart; got red"),
         ("nola", {"settings": {**QUICK, "unlabelled": {}}}, "a second encoder, and there is none: --set unlabelled"),
     ],

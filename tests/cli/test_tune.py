@@ -70,3 +70,17 @@ def test_a_file_that_cannot_be_written_is_said_first(examples, tmp_path, capsys)
     assert "cannot write" in capsys.readouterr().err
     assert tune(examples, tmp_path) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+def test_images_that_the_model_does_not_know_are_named(root, tmp_path, capsys):
+    photos = [
+        {"image": str(root / "demo" / "photos" / name), "name": name[:3]}
+        for name in ("cat.png", "coffee.png")
+        for _ in range(2)
+    ]
+    file = tmp_path / "photos.json"
+    file.write_text(json.dumps(photos))
+    out = tmp_path / "c.safetensors"
+    options = ["--for", "images", "--method", "coop", "--steps", "1", "--batch", "2", "--out", str(out)]
+    assert main(["tune", str(file), "--model", "mini", *options]) == 0
+    assert "2 of 2 images do not look like" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from typing import Any
 from mmengine.dist import barrier, is_main_process
 from safetensors.torch import save_file
 
+from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
 from densevl.api.jobs.shrink import check_target
 from densevl.api.jobs.teach import TeachJob
 from densevl.api.sessions import SessionRun
@@ -27,6 +28,10 @@ from densevl.encoders.clip import CLIPEncoder
 from densevl.tasks.teaching.teacher import Taught
 
 __all__ = ["TuneJob", "check_writable", "write_weights"]
+
+
+SHOWN = 20
+"""Images that are looked at to say whether the model knows such images."""
 
 
 class TuneJob(TeachJob):
@@ -54,6 +59,7 @@ class TuneJob(TeachJob):
             if fold is not None:
                 check_target(fold)
                 check_writable(fold)
+            self._note_strangers(examples)
         folder, self.sessions = (
             self.out.with_suffix(".tuning") if work_dir is None else work_dir,
             settings.get("sessions"),
@@ -70,6 +76,16 @@ class TuneJob(TeachJob):
                 shutil.rmtree(folder, ignore_errors=True)
         barrier()
         return tuned.taught
+
+    def _note_strangers(self, examples: Sequence[Example]) -> None:
+        """Say on standard error where images are not of the kind that the model knows."""
+        if self.model.known is None:
+            return
+        noted = Unfamiliar(self.model.name)
+        paths = list(dict.fromkeys(example.image for example in examples))[:SHOWN]
+        for path, p in zip(paths, self.model.familiarity(paths), strict=True):
+            noted.note(path.name, familiarity_record(self.model.known, p))
+        noted.report()
 
     def _write_sessions(self) -> None:
         """The figures after each session, where some were measured."""

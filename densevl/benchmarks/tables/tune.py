@@ -32,7 +32,7 @@ from densevl.datasets.scenes.shapes import SHAPES
 from densevl.encoders.tuning.bound import bound
 from densevl.encoders.tuning.contracts import ClassTexts, Look
 from densevl.metrics.calibration import reliability
-from densevl.metrics.table import Spread, Table
+from densevl.metrics.table import Cell, Spread, Table
 from densevl.tasks.teaching.region_vectors import region_vectors
 from densevl.training.tuning.methods import methods, of_orders
 
@@ -76,7 +76,7 @@ def tune_table(
         if name not in methods():
             raise UsageError(f"method {name!r} is unknown; {suggestion(name, methods())}")
     kept, wanted = KeptRuns(out), (*ALONE, *names)
-    rows: list[tuple[str, Sequence[float | Spread]]] = []
+    rows: list[tuple[str, Sequence[Cell]]] = []
     with tqdm(total=len(wanted) * len(seeds), desc="methods", disable=None) as progress:
         for name in wanted:
             runs = []
@@ -84,7 +84,8 @@ def tune_table(
                 settings = {"scenes": scenes, "shots": SHOTS, "method": dict(methods().get(name, {}))}
                 runs.append(kept(f"{name}-{seed}", settings, lambda: _run(name, scenes, seed)))  # noqa: B023
                 progress.update()
-            rows.append((name, [Spread([run[column] for run in runs]) for column in HEAD[1:]]))
+            cells = [Spread([run[column] for run in runs]) for column in HEAD[1:-1]]
+            rows.append((name, [*cells, f"{runs[0][HEAD[-1]]:,.0f}"]))
     note = (
         f"{SHOTS} noisy crops a class of {MODEL}, {scenes} held-out scenes, mean ± standard deviation of seeds "
         f"{', '.join(map(str, seeds))}; {len(BASE)} base and {len(NEW)} new pairs; s: processor time of tuning for all "
@@ -95,7 +96,10 @@ def tune_table(
 
 def _run(name: str, scenes: int, seed: int) -> dict[str, float]:
     """The figures of a method for one draw of the shots."""
-    training, held_out = shifted_examples(SHIFT, TRAINING, ENOUGH), shifted_examples(SHIFT, MEASURED, scenes)
+    training, held_out = (
+        of_names(shifted_examples(SHIFT, collection, count), NAMES)
+        for collection, count in ((TRAINING, ENOUGH), (MEASURED, scenes))
+    )
     model = load(MODEL, device="cpu", lazy=True, **CROPS)
 
     def taught(examples: Sequence[Example]) -> Classes | None:

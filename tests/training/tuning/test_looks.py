@@ -47,7 +47,7 @@ def test_mirrored_regions_are_those_of_the_mirror_image(shown, pooling):
 
 
 def test_other_views_and_tokens_of_dense_features_are_refused(shown, pooling):
-    with pytest.raises(UsageError, match="tune crops of regions: --embedder marked-images, or --for pictures"):
+    with pytest.raises(UsageError, match="tune crops of regions: --embedder marked-images, or --for images"):
         RegionLooks(pooling, shown).look([0], [1], view="moco")
 
 

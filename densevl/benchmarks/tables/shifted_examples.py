@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
+from densevl.benchmarks.tables.teach import draw_shots
 from densevl.core.drawing.overlay import write_image
 from densevl.datasets.examples import Example
 from densevl.datasets.scenes.shifts import shifted_scene
@@ -42,10 +43,6 @@ def of_names(examples: Sequence[Example], names: Sequence[str]) -> list[Example]
 
 def shots_of(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
     """So many examples of each class, drawn by seed; those of a smaller count are among them."""
-    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed)).tolist()
-    taken: dict[str, list[Example]] = {}
-    for place in order:
-        own = taken.setdefault(examples[place].name, [])
-        if len(own) < count:
-            own.append(examples[place])
-    return [example for name in sorted(taken) for example in taken[name]]
+    names = sorted({example.name for example in examples})
+    labels = torch.tensor([names.index(example.name) for example in examples])
+    return [examples[place] for place in draw_shots(labels, count, seed).tolist()]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from densevl.core.drawing.figure import new_figure, pixels_of
 from densevl.core.errors import UsageError
 from densevl.core.palette import palette
 
@@ -36,10 +37,8 @@ def draw_chart(
     points = [point for line in series.values() for point in line]
     if not points or not all(math.isfinite(value) and value >= 0 for point in points for value in point):
         raise UsageError(f"a chart needs points that are finite and not negative; got {dict(series)!r}")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second, and few need charts
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, layout="constrained")
+    figure = new_figure(WIDTH, HEIGHT)
     axes = figure.add_subplot()
     colours = dict(zip(series, palette(len(series)), strict=True))
     drawn = {name: np.array(line) for name, line in series.items() if line}
@@ -52,6 +51,4 @@ def draw_chart(
     axes.set(title=title, xlabel=x_label, ylabel=y_label, xlim=(0, None), ylim=(0, None))
     axes.grid(axis="y", alpha=0.4)
     axes.spines[["top", "right"]].set_visible(False)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)

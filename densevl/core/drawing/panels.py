@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from densevl.core.drawing.figure import new_figure, pixels_of
 from densevl.core.errors import UsageError
 from densevl.core.palette import palette
 
@@ -41,15 +42,13 @@ def draw_panels(
     drawn = {name: lines for name, lines in drawn.items() if lines}
     if not drawn:
         raise UsageError("a chart needs a point that is finite, and there is none")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second, and few need charts
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     names = list(dict.fromkeys(line for lines in panels.values() for line in lines))
     colours = {name: [c / 255 for c in rgb] for name, rgb in zip(names, palette(len(names)), strict=True)}
     across = min(ACROSS, len(drawn))
     down = math.ceil(len(drawn) / across)
-    figure = Figure(figsize=(WIDTH * across / 100, (HEIGHT * down + 60) / 100), dpi=100, layout="constrained")
+    figure = new_figure(WIDTH * across, HEIGHT * down + 60)
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, (name, lines) in zip(grid, drawn.items(), strict=False):
         for line, points in lines.items():
@@ -67,6 +66,4 @@ def draw_panels(
     found = {line: artist for axes in grid for artist, line in zip(*axes.get_legend_handles_labels(), strict=True)}
     shown = [name for name in names if name in found]
     figure.legend([found[name] for name in shown], shown, loc="outside lower center", ncols=3, frameon=False)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)

@@ -3,7 +3,12 @@
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from densevl.core.drawing.figure import new_figure, pixels_of
+
 __all__ = ["draw_reliability"]
+
+WIDTH, HEIGHT = 520, 600
+"""Size of the picture in pixels."""
 
 _BAR, _LINE = (0.33, 0.53, 0.78), (0.35, 0.35, 0.35)
 
@@ -22,12 +27,9 @@ def draw_reliability(
         weights: of the answers in each bin.
         title: above the picture.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second, and few need pictures
-    from matplotlib.figure import Figure
-
     edges = np.linspace(0, 1, len(weights) + 1)
     centres, width = (edges[1:] + edges[:-1]) / 2, edges[1]
-    figure = Figure(figsize=(5.2, 6.0), dpi=100, layout="constrained")
+    figure = new_figure(WIDTH, HEIGHT)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     axes.plot([0, 1], [0, 1], linestyle="--", color=_LINE, label="as right as they say")
     axes.bar(centres, np.nan_to_num(accuracies), width=0.92 * width, color=_BAR)
@@ -38,6 +40,4 @@ def draw_reliability(
     below.set(xlabel="confidence", ylabel="share of answers", ylim=(0, 1))
     for one in (axes, below):
         one.spines[["top", "right"]].set_visible(False)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import UInt8
 
+from densevl.core.drawing.figure import new_figure, pixels_of
 from densevl.core.errors import UsageError
 from densevl.core.palette import palette
 
@@ -31,11 +32,9 @@ def draw_scatter(
     """
     if not points or not all(math.isfinite(x) and math.isfinite(y) and x > 0 for x, y in points.values()):
         raise UsageError(f"a picture of points needs some that are finite, with x above 0; got {dict(points)!r}")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second, and few need charts
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, layout="constrained")
+    figure = new_figure(WIDTH, HEIGHT)
     axes = figure.add_subplot()
     colours = dict(zip(points, palette(len(points)), strict=True))
     for name, (x, y) in sorted(points.items(), key=lambda entry: -entry[1][1]):
@@ -48,6 +47,4 @@ def draw_scatter(
     axes.margins(0.15)
     axes.grid(alpha=0.4)
     axes.spines[["top", "right"]].set_visible(False)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.encoders.clip import CLIPEncoder
-from densevl.encoders.tuning.context import first_tokens, fixed
+from densevl.encoders.tuning.beside import BesideWeights
+from densevl.encoders.tuning.context import first_tokens
 from densevl.encoders.tuning.contracts import Look
 from densevl.encoders.tuning.learnt_tokens import LearntTokens
 from densevl.encoders.tuning.prompted_texts import PromptedTexts
@@ -45,7 +46,7 @@ class Shift(nn.Module):
         return self.linear2(F.relu(self.linear1(x)))
 
 
-class ConditionalContext(nn.Module):
+class ConditionalContext(BesideWeights):
     """Learnt tokens around class names, shifted by what each image shows.
 
     Args:
@@ -113,14 +114,3 @@ class ConditionalContext(nn.Module):
             raise UsageError("conditional-context: class texts depend on images, and none is looked at")
         shift = self.shift(look.vectors.to(self.shift.linear1.weight.dtype))
         return self.texts.units_each(names, self.vectors + shift[:, None])
-
-    def attach(self, encoder: CLIPEncoder) -> None:
-        """Leave free texts as they were: they are compared with no image of their own."""
-
-    def fold(self, encoder: CLIPEncoder) -> None:
-        """Refuse: no weights say it.
-
-        Raises:
-            UsageError: always.
-        """
-        raise fixed("a learnt context")

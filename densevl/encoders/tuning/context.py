@@ -17,17 +17,18 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError, shortened
 from densevl.encoders.clip import CLIPEncoder
+from densevl.encoders.tuning.beside import BesideWeights
 from densevl.encoders.tuning.contracts import Look
 from densevl.encoders.tuning.learnt_tokens import LearntTokens, drawn
 from densevl.encoders.tuning.prompted_texts import PromptedTexts, causal, opening
 
-__all__ = ["Context", "first_tokens", "fixed"]
+__all__ = ["Context", "first_tokens"]
 
 COUNT = 16
 """Learnt tokens where they are drawn and no number is given, as published."""
 
 
-class Context(nn.Module):
+class Context(BesideWeights):
     """Learnt tokens around class names.
 
     Args:
@@ -114,14 +115,6 @@ class Context(nn.Module):
         if self.names is None:
             encoder.text, encoder.text_cache = self.texts, None
 
-    def fold(self, encoder: CLIPEncoder) -> None:
-        """Refuse: no weights say it.
-
-        Raises:
-            UsageError: always.
-        """
-        raise fixed("a learnt context")
-
 
 def first_tokens(encoder: CLIPEncoder, words: str, count: int | None) -> tuple[Float[Tensor, "m c"], str]:
     """Learnt tokens as learning begins with them, and the words that stay.
@@ -141,12 +134,3 @@ def first_tokens(encoder: CLIPEncoder, words: str, count: int | None) -> tuple[F
         return opening(tower, words, count)
     width = tower.tower.token_embedding.weight.shape[1]
     return drawn(COUNT if count is None else count, width).to(tower.device), ""
-
-
-def fixed(what: str) -> UsageError:
-    """The error of folding what no weights can say.
-
-    Args:
-        what: what was learnt.
-    """
-    return UsageError(f"{what} is no change of weights and cannot be folded into them; keep it as a delta")

@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from densevl.encoders.clip import CLIPEncoder
-from densevl.encoders.tuning.context import first_tokens, fixed
+from densevl.encoders.tuning.beside import BesideWeights
+from densevl.encoders.tuning.context import first_tokens
 from densevl.encoders.tuning.learnt_tokens import LearntTokens, drawn
 from densevl.encoders.tuning.prompted_images import PromptedImages
 from densevl.encoders.tuning.prompted_texts import PromptedTexts
@@ -26,7 +27,7 @@ from densevl.encoders.tuning.prompted_texts import PromptedTexts
 __all__ = ["DeepPrompts"]
 
 
-class DeepPrompts(nn.Module):
+class DeepPrompts(BesideWeights):
     """Learnt tokens in the first blocks of both towers.
 
     Args:
@@ -49,6 +50,7 @@ class DeepPrompts(nn.Module):
     """
 
     towers: tuple[str, ...] = ("image", "text")
+    learnt_what = "a learnt token"
 
     def __init__(
         self,
@@ -95,11 +97,3 @@ class DeepPrompts(nn.Module):
     def attach(self, encoder: CLIPEncoder) -> None:
         """Encode every image and every text with the learnt tokens, which take the place of any template."""
         encoder.image, encoder.text, encoder.text_cache = self.of_images, self.of_texts, None
-
-    def fold(self, encoder: CLIPEncoder) -> None:
-        """Refuse: no weights say it.
-
-        Raises:
-            UsageError: always.
-        """
-        raise fixed("a learnt token")

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from densevl.core.errors import UsageError, shortened
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.texts.embeddings import embed_texts
-from densevl.encoders.tuning.context import fixed
+from densevl.encoders.tuning.beside import BesideWeights
 from densevl.encoders.tuning.contracts import ClassTexts, Look
 from densevl.encoders.tuning.learnt_tokens import LearntTokens
 from densevl.encoders.tuning.prompted_texts import PromptedTexts, causal, opening
@@ -70,7 +70,7 @@ def mixed(
     return torch.einsum("bn,bnkd->bkd", highest.softmax(-1), soft[chosen]), chosen
 
 
-class Experts(nn.Module):
+class Experts(BesideWeights):
     """Learnt texts of several experts, mixed for each image.
 
     Args:
@@ -160,17 +160,6 @@ class Experts(nn.Module):
         texts, chosen = mixed(soft, gate, self.chosen)
         self.last = Mixture(soft, tuple(names), gate, chosen)
         return texts
-
-    def attach(self, encoder: CLIPEncoder) -> None:
-        """Leave free texts as they were: they are compared with no image of their own."""
-
-    def fold(self, encoder: CLIPEncoder) -> None:
-        """Refuse: no weights say it.
-
-        Raises:
-            UsageError: always.
-        """
-        raise fixed("a learnt context")
 
 
 def mixture_of(class_texts: ClassTexts | None, loss: str) -> tuple[Mixture, Float[Tensor, "g k d"]]:

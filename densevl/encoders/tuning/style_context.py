@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.encoders.clip import CLIPEncoder
-from densevl.encoders.tuning.context import first_tokens, fixed
+from densevl.encoders.tuning.beside import BesideWeights
+from densevl.encoders.tuning.context import first_tokens
 from densevl.encoders.tuning.contracts import Look
 from densevl.encoders.tuning.learnt_tokens import LearntTokens
 from densevl.encoders.tuning.prompted_texts import PromptedTexts
@@ -63,7 +64,7 @@ class StyleShift(nn.Module):
         return self.rho(torch.stack(layers, dim=-1))[..., 0]
 
 
-class StyleContext(nn.Module):
+class StyleContext(BesideWeights):
     """Learnt tokens before class names, shifted by the style and the content of each image.
 
     Args:
@@ -94,12 +95,16 @@ class StyleContext(nn.Module):
         self.shift = StyleShift(encoder.depth, encoder.width, first.shape[1]).to(first.device)
         # Parameters, since a delta holds these alone; no gradient ever reaches them.
         self.usual, self.seen = nn.Parameter(torch.zeros_like(first[0])), nn.Parameter(first.new_zeros(()))
-        self.texts = PromptedTexts(encoder.text, LearntTokens(lambda _: self.vectors, len(first)), rest, ending)
+        self.texts = PromptedTexts(encoder.text, LearntTokens(self.learnt, len(first)), rest, ending)
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Every setting."""
         return {"words": self.words, "count": self.count, "ending": self.ending}
+
+    def learnt(self, place: int) -> Float[Tensor, "m c"]:
+        """The learnt tokens of a block; bound, so that a copy of the encoder has those of the copy."""
+        return self.vectors
 
     def class_vectors(self, names: Sequence[str], look: Look | None = None) -> Float32[Tensor, "b k d"]:
         """Unit vectors of classes, of each image by itself.
@@ -127,14 +132,3 @@ class StyleContext(nn.Module):
         if self.seen < MEMORY:
             self.seen.add_(1)
         self.usual.lerp_(shift, 1 / float(self.seen))
-
-    def attach(self, encoder: CLIPEncoder) -> None:
-        """Leave free texts as they were: they are compared with no image of their own."""
-
-    def fold(self, encoder: CLIPEncoder) -> None:
-        """Refuse: no weights say it.
-
-        Raises:
-            UsageError: always.
-        """
-        raise fixed("a learnt context")

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
 from densevl.encoders.clip import CLIPEncoder
-from densevl.encoders.tuning.context import fixed
+from densevl.encoders.tuning.beside import BesideWeights
 from densevl.encoders.tuning.learnt_tokens import LearntTokens, drawn
 from densevl.encoders.tuning.prompted_images import PromptedImages
 
 __all__ = ["VisualTokens"]
 
 
-class VisualTokens(nn.Module):
+class VisualTokens(BesideWeights):
     """Learnt tokens that enter the image tower with its own.
 
     Args:
@@ -35,6 +35,7 @@ class VisualTokens(nn.Module):
     """
 
     towers: tuple[str, ...] = ("image",)
+    learnt_what = "a learnt token"
 
     def __init__(self, encoder: CLIPEncoder, count: int = 16) -> None:
         super().__init__()
@@ -56,11 +57,3 @@ class VisualTokens(nn.Module):
     def attach(self, encoder: CLIPEncoder) -> None:
         """Encode every image with the learnt tokens."""
         encoder.image = self.of_images
-
-    def fold(self, encoder: CLIPEncoder) -> None:
-        """Refuse: no weights say it.
-
-        Raises:
-            UsageError: always.
-        """
-        raise fixed("a learnt token")

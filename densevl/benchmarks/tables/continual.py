@@ -12,8 +12,6 @@ a line from the text alone through its rates, and read off there, seed by seed. 
 of at least 100.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
@@ -25,9 +23,9 @@ import torch
 from tqdm import tqdm
 
 from densevl.api.loading import load
+from densevl.benchmarks.tables.kept_runs import KeptRuns
 from densevl.benchmarks.tables.teach import draw_shots
 from densevl.core.drawing.overlay import write_image
-from densevl.core.files import atomic_write, read_json
 from densevl.core.regions import Regions
 from densevl.datasets.scenes import region_text
 from densevl.datasets.scenes.scene import COLOURS, NEW_COLOURS
@@ -225,10 +223,16 @@ def course_of(name: str, seed: int, embedder: MarkedImages, taught: Things, exam
         "held_out": len(exam.names),
         "scenes": [str(exam.shown[0].image.name), str(taught.shown[0].image.name), ENOUGH, SHOTS, SIDE],
     }
-    identity = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    file = None if out is None else out / f"{'-'.join(name.replace(',', '').lower().split())}-{seed}-{identity}.json"
-    if file is not None and file.is_file():
-        return Course([SessionScores.from_dict(one) for one in read_json(file)["course"]["sessions"]])
+    kept = KeptRuns(out)(
+        f"{name.replace(',', '').lower()}-{seed}-of-{len(exam.names)}",
+        said,
+        lambda: _course(learner, seed, taught, exam).as_dict(),
+    )
+    return Course([SessionScores.from_dict(one) for one in kept["sessions"]])
+
+
+def _course(learner: Learner, seed: int, taught: Things, exam: Exam) -> Course:
+    """The figures of one way for one draw of the shots."""
     every = [name for group in SESSIONS for name in group]
     numbers = torch.tensor([every.index(one) if one in every else len(every) for one in taught.names])
     chosen = [place for place in draw_shots(numbers, SHOTS, seed).tolist() if numbers[place] < len(every)]
@@ -239,9 +243,6 @@ def course_of(name: str, seed: int, embedder: MarkedImages, taught: Things, exam
     )
     course = run_course(learner, lessons, exam)
     assert course is not None
-    if file is not None:
-        with atomic_write(file) as temporary:
-            temporary.write_text(json.dumps({**said, "course": course.as_dict()}, indent=1, default=str) + "\n")
     return course
 
 

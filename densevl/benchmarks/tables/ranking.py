@@ -5,10 +5,11 @@ one object, and regions of scenes of two to five. Settings were chosen on other 
 stands beside it.
 """
 
-import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ from torch import Tensor
 
 from densevl.api.loading import load
 from densevl.api.model import Model
-from densevl.core.files import atomic_write, read_json
+from densevl.benchmarks.tables.kept_runs import KeptRuns
 from densevl.core.images import read_image
 from densevl.core.regions import Regions
 from densevl.datasets.scenes.ranks import RANKED, write_ranks
 from densevl.datasets.scored import Scored, read_scored
 from densevl.metrics.ranks import spearman
 from densevl.metrics.table import Spread, Table
-from densevl.training.tuning.methods import method_settings
-from densevl.training.tuning.ranking import RankingModel, encode_scored, judged, ranking_of
+from densevl.training.tuning.methods import Settings, method_settings
+from densevl.training.tuning.ranking import RankingModel, ScoredCells, encode_scored, judged, ranking_of
 from densevl.training.tuning.run import run_tuning
 
 __all__ = ["ranking_table"]
@@ -43,15 +44,13 @@ def ranking_table(scenes: int, out: Path | None = None) -> Table:
         scenes: held-out ones of each seed, of which 200 are used at most.
         out: folder of the figures of each run; a run whose figures are there is not repeated.
     """
-    with tempfile.TemporaryDirectory() as nowhere:
-        folder = Path(nowhere) if out is None else out
-        folder.mkdir(parents=True, exist_ok=True)
-        count = min(scenes, MOST)
-        files = {seed: folder / f"ranking-{MODEL}-{seed}-{count}.json" for seed in SEEDS}
-        left = {seed: file for seed, file in files.items() if not file.is_file()}
-        if left:
-            _measure(left, count, Path(nowhere))
-        found = [read_json(files[seed]) for seed in SEEDS]
+    count, kept, model = min(scenes, MOST), KeptRuns(out), load(MODEL)
+    encoder = model.viewer.encoder
+    settings = method_settings(METHOD, encoder.model_id)
+    about = {"encoder": encoder.model_id, "settings": settings.facts, "scenes": [TRAINING_SCENES, count]}
+    with tempfile.TemporaryDirectory() as folder:
+        trial = _Trial(model, settings, count, Path(folder))
+        found = [kept(f"ranking-{seed}", about, partial(trial.figures, seed)) for seed in SEEDS]
     rows = [
         (f"{text}, {kind}", [Spread([one[kind][text][by] for one in found]) for by in ("adapter", "cosine")])
         for kind in ("images", "regions")
@@ -66,32 +65,51 @@ def ranking_table(scenes: int, out: Path | None = None) -> Table:
     return Table(("Spearman × 100", "adapter", "cosine"), rows, note)
 
 
-def _measure(files: Mapping[int, Path], scenes: int, drawn: Path) -> None:
-    """Train and judge each seed, and write its figures."""
-    model = load(MODEL)
-    encoder = model.viewer.encoder
-    settings = method_settings(METHOD, encoder.model_id)
-    side, cells = min(encoder.image_size), settings.tunables[0]["cells"]
-    training = encode_scored(
-        encoder, read_scored(write_ranks(drawn / "training", TRAINING_SEED, TRAINING_SCENES)), side, cells
-    )
-    texts = encoder.embed_texts(training.texts).float().cpu()
-    for seed, file in files.items():
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Adapters of one model that are trained on the same scenes.
+
+    Attributes:
+        model: whose encoder they read; it stays as it is.
+        settings: of the method.
+        scenes: held-out ones of each seed.
+        folder: where scenes are drawn.
+    """
+
+    model: Model
+    settings: Settings
+    scenes: int
+    folder: Path
+
+    @cached_property
+    def training(self) -> ScoredCells:
+        """The training scenes as the adapter reads them."""
+        return self._seen(read_scored(write_ranks(self.folder / "training", TRAINING_SEED, TRAINING_SCENES)))
+
+    def _seen(self, examples: Sequence[Scored]) -> ScoredCells:
+        encoder = self.model.viewer.encoder
+        return encode_scored(encoder, examples, min(encoder.image_size), self.settings.tunables[0]["cells"])
+
+    def figures(self, seed: int) -> dict[str, Any]:
+        """Train and judge an adapter."""
+        encoder, training = self.model.viewer.encoder, self.training
+        texts = encoder.embed_texts(training.texts).float().cpu()
         began = time.monotonic()
-        learnt = RankingModel(training, texts, settings, seed)
-        run_tuning(learnt, settings.length(learnt.examples, learnt.examples))
+        learnt = RankingModel(training, texts, self.settings, seed)
+        run_tuning(learnt, self.settings.length(learnt.examples, learnt.examples))
         seconds = time.monotonic() - began
-        ranking = ranking_of(learnt, encoder.model_id, side)
-        examples = read_scored(write_ranks(drawn / f"held out {seed}", HELD_OUT_SEED + seed, scenes, split="val"))
-        found: dict[str, Any] = {"model_id": encoder.model_id, "steps": settings.steps, "seconds": round(seconds, 1)}
+        ranking = ranking_of(learnt, encoder.model_id, min(encoder.image_size))
+        drawn = write_ranks(self.folder / f"held out {seed}", HELD_OUT_SEED + seed, self.scenes, split="val")
+        examples = read_scored(drawn)
+        steps = self.settings.steps
+        found: dict[str, Any] = {"model_id": encoder.model_id, "steps": steps, "seconds": round(seconds, 1)}
         for kind in ("images", "regions"):
             own = [one for one in examples if (one.example.box is None) == (kind == "images")]
-            seen = encode_scored(encoder, own, side, cells)
+            seen = self._seen(own)
             order = judged(ranking, seen, ranking.read(encoder, seen.texts))
-            cosines = _cosines(model, own)
+            cosines = _cosines(self.model, own)
             found[kind] = {text: {"adapter": 100 * order[text], "cosine": 100 * cosines[text]} for text in RANKED}
-        with atomic_write(file) as temporary:
-            temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return found
 
 
 def _cosines(model: Model, examples: list[Scored]) -> dict[str, float]:

@@ -6,12 +6,13 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from densevl.core.vocabulary import Vocabulary
+from densevl.tasks.answered import Answered
 
 __all__ = ["SequenceRecognition"]
 
 
 @dataclass(frozen=True, eq=False)
-class SequenceRecognition:
+class SequenceRecognition(Answered):
     """What each of several sequences is taken for.
 
     Attributes:
@@ -21,16 +22,3 @@ class SequenceRecognition:
 
     vocabulary: Vocabulary
     probabilities: Float32[Tensor, "n k"]
-
-    def __len__(self) -> int:
-        return len(self.probabilities)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The most probable class of each sequence."""
-        return tuple(self.vocabulary.names[label] for label in self.probabilities.argmax(1).tolist())
-
-    @property
-    def confidences(self) -> tuple[float, ...]:
-        """The probability of that class."""
-        return tuple(self.probabilities.max(1).values.tolist()) if len(self) else ()

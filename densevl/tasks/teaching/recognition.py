@@ -7,12 +7,13 @@ from torch import Tensor
 
 from densevl.core.regions import Regions
 from densevl.core.vocabulary import Vocabulary
+from densevl.tasks.answered import Answered
 
 __all__ = ["Recognition"]
 
 
 @dataclass(frozen=True, eq=False)
-class Recognition:
+class Recognition(Answered):
     """What each region of an image is taken for.
 
     Attributes:
@@ -24,16 +25,3 @@ class Recognition:
     regions: Regions
     vocabulary: Vocabulary
     probabilities: Float32[Tensor, "n k"]
-
-    def __len__(self) -> int:
-        return len(self.regions)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The most probable class of each region."""
-        return tuple(self.vocabulary.names[label] for label in self.probabilities.argmax(1).tolist())
-
-    @property
-    def confidences(self) -> tuple[float, ...]:
-        """The probability of that class."""
-        return tuple(self.probabilities.max(1).values.tolist()) if len(self) else ()

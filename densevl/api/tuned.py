@@ -155,7 +155,8 @@ class _Work:
         vocabulary: the classes.
         labels: class of each example; none where they are still to be made.
         untuned: vectors of the examples before anything is tuned, where labels are made of them.
-        descriptions: vectors of texts that describe the classes; None where there are none.
+        texts: that describe the classes, by name; None where there are none.
+        descriptions: their vectors.
     """
 
     owner: TeachableModel
@@ -168,6 +169,7 @@ class _Work:
     vocabulary: Vocabulary
     labels: tuple[int, ...]
     untuned: Float[Tensor, "n d"] | None
+    texts: Mapping[str, Sequence[str]] | None
     descriptions: Float[Tensor, "k m d"] | None
 
     def labelled(self) -> "_Work":
@@ -182,7 +184,16 @@ class _Work:
     @property
     def about(self) -> dict[str, Any]:
         """What decides the result beside the settings: JSON values only."""
-        return {"seed": self.model.seed, "encoder": self.model.base_id, "kind": self.kind, **step_facts(self.given)}
+        return {
+            "seed": self.model.seed,
+            "encoder": self.model.base_id,
+            "kind": self.kind,
+            "vectors": space_of(self.embedder),
+            "templates": list(self.model.templates),
+            "temperature": self.model.temperature,
+            "descriptions": None if self.texts is None else {name: list(own) for name, own in self.texts.items()},
+            **step_facts(self.given),
+        }
 
 
 def _prepared(
@@ -214,7 +225,7 @@ def _prepared(
     model = TunedCLIP(encoder, filled(chosen, vocabulary, texts), owner.query_templates, temperature, seed)
     if texts is not None and not reads_descriptions(chosen, model.needs):
         raise UsageError(f"{method} reads no descriptions; leave them out, or take biomedcoop or nola")
-    return _Work(owner, kind, embedder, pipeline, model, given, shown, vocabulary, labels, untuned, known)
+    return _Work(owner, kind, embedder, pipeline, model, given, shown, vocabulary, labels, untuned, texts, known)
 
 
 def _learn(

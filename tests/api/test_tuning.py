@@ -144,3 +144,10 @@ def test_resuming_a_run_of_something_else_is_refused(model, examples, tmp_path):
     model.tune(examples, settings=QUICK, work_dir=tmp_path)
     with pytest.raises(UsageError, match=r"the run in .* had other settings"):
         model.tune(examples, settings={**QUICK, "optimizer.lr": 0.5}, work_dir=tmp_path, resume=True)
+
+
+def test_resuming_with_other_vectors_is_refused(model, examples, tmp_path):
+    model.tune(examples, settings=QUICK, work_dir=tmp_path)
+    other = densevl.load("mini-clip", embedder={**CROPS, "size": 64})
+    with pytest.raises(UsageError, match=r"the run in .* had other vectors"):
+        other.tune(examples, settings=QUICK, work_dir=tmp_path, resume=True)

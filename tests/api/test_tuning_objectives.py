@@ -132,3 +132,10 @@ def test_a_second_encoder_without_features_is_said(model, examples):
     with pytest.raises(UsageError, match="gives no features of patches"):
         model.tune(examples, method="nola", settings={**QUICK, **SMALL, "unlabelled.guide": "blind"})
     GUIDES.module_dict.pop("blind")
+
+
+def test_resuming_with_other_descriptions_is_refused(model, examples, tmp_path):
+    model.tune(examples, method="biomedcoop", settings=QUICK, descriptions=TEXTS, work_dir=tmp_path)
+    others = {name: [*texts, "something else"] for name, texts in TEXTS.items()}
+    with pytest.raises(UsageError, match=r"the run in .* had other descriptions"):
+        model.tune(examples, method="biomedcoop", settings=QUICK, descriptions=others, work_dir=tmp_path, resume=True)

@@ -186,9 +186,10 @@ class RankableModel(TeachableModel):
             OutputError: where the folder cannot be written.
         """
         from densevl.datasets.scored import given_scored
+        from densevl.tasks.teaching.teacher import examples_digest
         from densevl.training.tuning.methods import method_settings, of_orders
         from densevl.training.tuning.ranking import RankingModel, encode_scored, held_out_images, ranking_of
-        from densevl.training.tuning.run import run_tuning
+        from densevl.training.tuning.run import check_same_run, run_tuning
 
         if not 0 <= held_out < 1:
             raise UsageError(f"held_out is the part of the images that is kept out, in [0, 1); got {held_out}")
@@ -204,6 +205,17 @@ class RankableModel(TeachableModel):
         model.to(encoder.device)
         began = time.monotonic()
         steps = chosen.length(model.examples, model.examples)
+        if work_dir is not None:
+            about = {
+                "settings": chosen.facts,
+                "steps": steps,
+                "seed": seed,
+                "encoder": encoder.model_id,
+                "examples": examples_digest([one.example for one in given]),
+                "scores": [[one.text, one.score] for one in given],
+                "held_out": int(out.sum()),
+            }
+            check_same_run(Path(work_dir), about, resume)
         run_tuning(model, steps, work_dir=work_dir, resume=resume, amp=amp)
         facts = {
             "method": method,

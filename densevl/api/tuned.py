@@ -3,7 +3,6 @@
 The model itself stays as it was: what is tuned is a copy of its region embedder.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from mmengine.dist import is_main_process
 from torch import Tensor
 
 from densevl.api.sessions import SessionRun
@@ -34,7 +32,6 @@ from densevl.classifiers.conditional import ConditionalClassifier
 from densevl.classifiers.contracts import Classifier, LinearClassifier
 from densevl.classifiers.contracts import Examples as LabelledVectors
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.files import atomic_write, read_json
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.examples import Example, ExamplesLike
 from densevl.encoders.clip import CLIPEncoder
@@ -52,7 +49,7 @@ from densevl.training.tuning.descriptions import description_vectors
 from densevl.training.tuning.looks import Shown, clip_of, looks_of, of_numbers
 from densevl.training.tuning.methods import method_settings, of_orders
 from densevl.training.tuning.model import Task, TunedCLIP, copied
-from densevl.training.tuning.run import run_tuning
+from densevl.training.tuning.run import check_same_run, run_tuning
 
 __all__ = ["Tuned", "check_foldable", "tuned"]
 
@@ -329,31 +326,6 @@ def _model_facts(owner: TeachableModel, kind: str, loaded: Mapping[str, Any] | N
     if kind == "images":
         facts["changes"] = {**facts.get("changes", {}), "embedder": dict(WHOLE_IMAGES)}
     return facts
-
-
-def check_same_run(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
-    """Note what a run is about in its work folder; refuse to go on from a run of something else.
-
-    Args:
-        folder: the work folder.
-        about: JSON values.
-        resume: whether an earlier run is gone on from.
-
-    Raises:
-        UsageError: where it was of something else.
-        OutputError: where the folder cannot be written.
-    """
-    note = folder / "tuning.json"
-    if resume and note.is_file():
-        earlier, now = read_json(note), json.loads(json.dumps(about))
-        others = sorted(name for name in {*earlier, *now} if earlier.get(name) != now.get(name))
-        if others:
-            raise UsageError(
-                f"the run in {folder} had other {', '.join(others)}; give the same again, or leave --resume out"
-            )
-    elif is_main_process():
-        with atomic_write(note) as temporary:
-            temporary.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def check_foldable(model: TunedCLIP, method: str) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -147,3 +148,12 @@ def test_scores_that_are_not_finite_are_refused():
         ordered([Ranked(0, "a.png", 1.0), Ranked(1, "b.png", float("nan"))], "larger", "adapter")
     same = ordered([Ranked(0, "a", 1.0), Ranked(1, "b", 1.0)], "larger", "adapter")
     assert [one.name for one in same] == ["a", "b"]  # equal scores stay as they were given
+
+
+def test_a_resumed_run_notices_other_scores(scenes, mini, tmp_path):
+    given = read_scored(scenes / "ranks.json")
+    small = {"settings": {"tunables.0.side": 64, "steps": 2, "batch": 4}, "work_dir": tmp_path}
+    mini.learn_ranking(given, **small)
+    others = [replace(one, score=-one.score) for one in given]
+    with pytest.raises(UsageError, match=r"the run in .* had other scores"):
+        mini.learn_ranking(others, **small, resume=True)

@@ -25,6 +25,7 @@ __all__ = [
     "Taught",
     "TextSpace",
     "check_same_flip",
+    "examples_digest",
     "prior_texts",
     "step_facts",
     "teach_head",

@@ -1,8 +1,9 @@
 """Running the steps of tuning: examples in an endless order, checkpoints, and the progress bar."""
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from densevl.core.errors import OutputError, UsageError, WeightsError
+from densevl.core.files import atomic_write, read_json
 from densevl.training.checkpoints import check_finite, latest_checkpoint, random_state, set_random_state, unwrapped
 from densevl.training.runner import SafeRunner
 from densevl.training.train import AutocastOptimWrapper
@@ -24,7 +26,7 @@ from densevl.training.tuning.methods import Settings
 from densevl.training.tuning.model import TunedCLIP
 from densevl.training.tuning.ranking import RankingModel
 
-__all__ = ["run_tuning", "several_processes"]
+__all__ = ["check_same_run", "run_tuning", "several_processes"]
 
 CHECKPOINTS = 10
 """Checkpoints of a run; the last two are kept."""
@@ -142,6 +144,31 @@ def run_tuning(
         except (UsageError, WeightsError) as error:
             kept = None if work_dir is None else latest_checkpoint(folder)
             raise type(error)(f"{error}{'' if kept is None else f'; the last good checkpoint is {kept}'}") from None
+
+
+def check_same_run(folder: Path, about: Mapping[str, Any], resume: bool) -> None:
+    """Note what a run is about in its work folder; refuse to go on from a run of something else.
+
+    Args:
+        folder: the work folder.
+        about: JSON values.
+        resume: whether an earlier run is gone on from.
+
+    Raises:
+        UsageError: where it was of something else.
+        OutputError: where the folder cannot be written.
+    """
+    note = folder / "tuning.json"
+    if resume and note.is_file():
+        earlier, now = read_json(note), json.loads(json.dumps(about))
+        others = sorted(name for name in {*earlier, *now} if earlier.get(name) != now.get(name))
+        if others:
+            raise UsageError(
+                f"the run in {folder} had other {', '.join(others)}; give the same again, or leave --resume out"
+            )
+    elif is_main_process():
+        with atomic_write(note) as temporary:
+            temporary.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _runner(

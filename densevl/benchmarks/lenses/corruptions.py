@@ -139,7 +139,7 @@ def _values(figure: str, scores: Scores, found: Robustness) -> dict[str, Any]:
 
 def _lines(head: str, found: Robustness, images: int) -> list[str]:
     curve = " ".join(f"{100 * value:.1f}" for value in found.curve)
-    how = "falls with every severity on average" if found.monotone else "does not fall with every severity on average"
+    how = "never rises with severity on average" if found.monotone else "rises somewhere on average"
     kept = "" if np.isnan(found.kept) else f", {found.kept:.1%} of it kept"
     return [
         f"{head}: {FIGURES[head]} {found.clean:.1%} of {images} clean images, {found.mean:.1%} corrupted{kept} "

@@ -164,7 +164,8 @@ class Source:
         try:
             paths = [examples[0].image for examples in self._read]
         except UsageError:  # of a layout of its own
-            paths = [] if self.images is None else [image.path for image in expand_inputs([str(self.images)])]
+            folder = self.images or (self.file if self.file.is_dir() else self.file.parent / "images")
+            paths = [image.path for image in expand_inputs([str(folder)])] if folder.is_dir() else []
         return [read_image(path) for path in paths[:count]]
 
     @cached_property

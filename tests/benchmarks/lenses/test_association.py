@@ -75,6 +75,12 @@ def test_the_real_hard_negatives(mini, shared):
     assert 0 < (kinds == OTHER).sum() < (kinds == REST).sum()
 
 
+def test_the_images_of_a_folder_are_looked_at_to_say_whether_they_are_known(shared):
+    images = Source(shared / "data/fgovd").some_images(2)
+    assert len(images) == 2
+    assert all(image.shape[2] == 3 for image in images)
+
+
 def test_files_without_hard_negatives_are_refused(mini, shared, negatives):
     with pytest.raises(UsageError, match="needs hard negatives, the neg_category_ids of FG-OVD"):
         LENS.gather(mini, Source(shared / "data/coco/annotations/instances_val2017.json"))

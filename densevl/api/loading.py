@@ -10,6 +10,7 @@ An encoder that several components name with the same settings is built once, an
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from densevl.tasks.segmentation import SEGMENTORS
 from densevl.weights import MissingWeights, is_cached, weights_entry
 from densevl.weights.opened import open_weights
 
-__all__ = ["choose_device", "load"]
+__all__ = ["Loading", "choose_device", "load"]
 
 SHARED = ("readout", "short_side", "long_side", "positions", "border")
 """Settings of the segmentor that a region embedder shares, where it takes arguments of these names."""
@@ -96,6 +97,27 @@ def load(
     if not lazy:
         _ = model.segmentor if "segmentor" in made.config else model.grounder
     return model
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded, to be done again in another process.
+
+    Attributes:
+        name: as :func:`load` takes it.
+        arguments: further ones of :func:`load`, the changes among them.
+    """
+
+    name: str | Mapping[str, Any] | None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Model:
+        """The model.
+
+        Raises:
+            DensevlError: as :func:`load` does.
+        """
+        return load(self.name, **self.arguments)
 
 
 def _known(config: Mapping[str, Any], model: Model) -> Familiarity | None:

@@ -11,11 +11,13 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from densevl.core.engine import Engine, Outcome, Recipe, Worker
+from densevl.core.engine.pipeline import failure_reason
 from densevl.core.errors import DensevlError, ImageError, UsageError
 from densevl.core.failures import Failure, FailureList
 from densevl.core.inputs import Input
 
-__all__ = ["Batch", "Run", "failure_reason", "fingerprint", "read_batches"]
+__all__ = ["Batch", "Run", "fingerprint", "read_batches"]
 
 Source = TypeVar("Source", bound=Input)
 
@@ -101,6 +103,41 @@ class Run(Generic[Item, Said]):
                         yield item, made
                     progress.update()
 
+    def work(self, engine: Engine, recipe: Recipe | None, worker: Worker[Any, Any, Any, Said], doing: str) -> None:
+        """Do what is to do; :attr:`done` and :attr:`failures` say what became of each input.
+
+        Args:
+            engine: where it is done.
+            recipe: makes the workers of other processes.
+            worker: of this process.
+            doing: what the progress bar calls it.
+
+        Raises:
+            OutputError: where a result or the list of failures cannot be written.
+            UsageError: where the engine has other processes, and there is no recipe.
+        """
+        with self.progress(doing, len(self.todo)) as progress:
+            for outcome in self.outcomes(engine, recipe, worker):
+                if outcome.failure is not None:
+                    self.fail(outcome.failure)
+                elif outcome.said is not None:
+                    self.done.append((outcome.item, outcome.said))
+                progress.update()
+
+    def outcomes(
+        self, engine: Engine, recipe: Recipe | None, worker: Worker[Any, Any, Any, Said]
+    ) -> Iterator[Outcome[Any, Said]]:
+        """What becomes of each input that is to do, in their order; the caller keeps account.
+
+        Args:
+            engine: where it is done.
+            recipe: makes the workers of other processes.
+            worker: of this process.
+        """
+        if recipe is None and not engine.is_here:
+            raise UsageError("workers in other processes load the model again; say how it was loaded")
+        return engine.run(recipe or (lambda: worker), self.todo, worker.batch, worker)
+
     def counts(self, verb: str) -> str:
         """The sizes of the run in a line."""
         return f"{len(self.done)} {verb}, {len(self.skipped)} done before, {len(self.failures)} failed: {self.out}"
@@ -170,10 +207,3 @@ def _read_all(inputs: Sequence[Source]) -> Batch[Source]:
         except ImageError as error:
             read.append((item, Failure(item.place, str(error))))
     return read
-
-
-def failure_reason(error: BaseException) -> str:
-    """An error of one input in words; what is no error of densevl's is most often a want of memory."""
-    if isinstance(error, DensevlError):
-        return str(error)
-    return f"{type(error).__name__}: {error}; the image may be too large for the memory: try a smaller --short-side"

@@ -4,33 +4,28 @@ What is written is the matter of :mod:`densevl.api.jobs.results`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Bool, UInt8
-
-from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
-from densevl.api.jobs.manifest import begin, check, read_manifest
+from densevl.api.jobs.familiarity import Unfamiliar
+from densevl.api.jobs.manifest import begin, read_manifest
 from densevl.api.jobs.merge import finish
 from densevl.api.jobs.results import Results, chosen, is_there
 from densevl.api.jobs.runs import Run, fingerprint
+from densevl.api.jobs.segment_worker import Segmented, SegmentWorker
 from densevl.api.jobs.shards import Shard, ShardNote
+from densevl.api.loading import Loading
 from densevl.api.model import ClassesLike, Model
 from densevl.classifiers.classes import Classes
-from densevl.classifiers.unknown import OpenClassifier
+from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError
-from densevl.core.failures import Failure
 from densevl.core.features import TextEmbeddings
 from densevl.core.inputs import Input
-from densevl.core.labelmap import LabelMap
-from densevl.core.masks import decode_masks
-from densevl.core.regions import Regions
-from densevl.core.segments import MIN_AREA, connected_segments
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.segmentation.taught import TaughtLabels
 
-__all__ = ["SegmentJob"]
+__all__ = ["SegmentJob", "SegmentRecipe"]
 
 
 class SegmentJob:
@@ -52,6 +47,8 @@ class SegmentJob:
             choice of the folder, or a mask for each class.
         min_area: least pixels of an instance; None for the choice of the folder, or
             :data:`densevl.core.segments.MIN_AREA`.
+        engine: where the work is done.
+        loading: how other processes load the model; needed where the engine has any.
 
     Raises:
         OutputError: where ``out`` cannot be written.
@@ -70,8 +67,10 @@ class SegmentJob:
         save: Sequence[str] | None = None,
         instances: str | None = None,
         min_area: int | None = None,
+        engine: Engine = HERE,
+        loading: Loading | None = None,
     ) -> None:
-        self.model, self.out, self.batch, self.overwrite = model, out, batch, overwrite
+        self.model, self.out, self.batch, self.overwrite, self.engine = model, out, batch, overwrite, engine
         self.unfamiliar = Unfamiliar(model.name)
         self.texts: TextEmbeddings | TaughtLabels
         if isinstance(classes, Classes):
@@ -80,21 +79,22 @@ class SegmentJob:
         else:
             self.texts = model.embed_classes(classes, background)
             protocol = model.segmentor.protocol
-        self.opened = classes if isinstance(classes, Classes) and _is_open(classes) else None
-        self.background = self.texts.vocabulary.background
         words, limits = self.texts.vocabulary, {"threshold": self.texts.threshold, "delta": self.texts.delta}
         tested = [] if model.known is None else [model.known.digest]
         settings = fingerprint(protocol, words.classes, words.background, *limits.values(), *tested)
         before = read_manifest(out) or {}
         formats, kinds = chosen(before if before.get("fingerprint") == settings else {}, save, instances, min_area)
-        self.mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
-        maker = None if self.mask_maker is None else self.mask_maker.model_id
+        mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
+        maker = None if mask_maker is None else mask_maker.model_id
         self.results = Results(out, model.name, words, settings, formats, kinds, maker)
         manifest = self.results.manifest(protocol=protocol, **limits)
         begin(out, manifest, overwrite, lambda before: Results.of(out, before).clear())
+        own = classes if isinstance(classes, Classes) else None
+        self.worker = SegmentWorker(model, self.texts, self.results, batch, mask_maker, own)
+        self.recipe = None if loading is None else SegmentRecipe(loading, classes, out.absolute(), background, batch)
 
-    def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, dict[str, float]]:
-        """Segment what is not done yet; the fraction of the area by class is said of each input.
+    def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, Segmented]:
+        """Segment what is not done yet; what is in it is said of each input.
 
         Args:
             inputs: all images.
@@ -108,20 +108,13 @@ class SegmentJob:
             shard.file(self.out).unlink(missing_ok=True)
         mine = {item.place for item in (inputs if shard is None else shard.of(inputs))}
         own = [item for item in self.results.named(inputs) if item.place in mine]
-        run = Run[Input, dict[str, float]](
+        run = Run[Input, Segmented](
             self.out,
             own,
             lambda item: not self.overwrite and self.results.is_done(item),
             lambda name: name in mine or (shard is None and not is_there(name)),
         )
-        for item, (result, masks) in run.results(self._segment, self.batch, "segmenting"):
-            check(self.out, self.results.settings)
-            if self.results.is_of_another(item):
-                taken = "another run has written results of this name; run again, and it gets another one"
-                run.fail(Failure(item.place, f"{item.name}: {taken}"))
-                continue
-            self.results.write(item, result, masks, self._kind(result), self._trust(result))
-            run.done.append((item, result.areas()))
+        run.work(self.engine, self.recipe, self.worker, "segmenting")
         for item in own:
             self.unfamiliar.note(item.name, (self.results.record(item.relative) or {}).get("familiarity"))
         if shard is None:
@@ -130,43 +123,32 @@ class SegmentJob:
             ShardNote(shard, len(inputs), len(own), len(run.failures)).write(self.out)
         return run
 
-    def _segment(
-        self, inputs: Sequence[Input], images: Sequence[np.ndarray]
-    ) -> list[tuple[LabelMap, Bool[np.ndarray, "n _ _"] | None]]:
-        results = self.model.segment(list(images), self.texts)
-        return [(result, self._masks(image)) for result, image in zip(results, images, strict=True)]
 
-    def _kind(self, result: LabelMap) -> dict[str, Any] | None:
-        """What is known of the kind of an image."""
-        known = self.model.known
-        return None if known is None or result.familiarity is None else familiarity_record(known, result.familiarity)
+@dataclass(frozen=True)
+class SegmentRecipe:
+    """How another process makes the worker of a job that has begun.
 
-    def _trust(self, result: LabelMap) -> dict[str, Any] | None:
-        """What supports the class of each connected part, where the unknown was asked for; None where it was not."""
-        classes = self.opened
-        if classes is None or result.image is None:
-            return None
-        parts = [one for one in connected_segments(result.segments(), MIN_AREA) if one.label != self.background]
-        if not parts:
-            return None
-        masks = decode_masks([one.mask for one in parts], result.labels.shape)
-        found = self.model.trust(result.image, Regions.from_masks(masks), classes)
-        for part, said in zip(parts, found["regions"], strict=True):
-            said["labelled"] = self.texts.vocabulary.names[part.label]
-        return found
+    Attributes:
+        loading: of the model.
+        classes: what to look for.
+        out: folder of the results, which that process reaches.
+        background: background mode; None for the model's own.
+        batch: images that are encoded together.
+    """
 
-    def _masks(self, image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "n H W"] | None:
-        """What the mask maker sees in an image, the best first; None where it is not wanted."""
-        if self.mask_maker is None:
-            return None
-        masks = self.mask_maker.everything(image).masks
-        return np.zeros((0, *image.shape[:2]), bool) if masks is None else masks.cpu().numpy()
+    loading: Loading
+    classes: ClassesLike
+    out: Path
+    background: Any
+    batch: int
 
+    def __call__(self) -> SegmentWorker:
+        """The worker.
 
-def _is_open(classes: Classes) -> bool:
-    """True for classes that are taught for regions and know an *unknown*."""
-    head = classes.heads.get("regions")
-    return head is not None and isinstance(head.classifier, OpenClassifier)
+        Raises:
+            UsageError: where the model is another one there, so that its results would differ.
+        """
+        return SegmentJob(self.loading.load(), self.classes, self.out, self.background, self.batch).worker
 
 
 def _mask_maker(model: Model) -> MaskMaker:

@@ -9,7 +9,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from densevl.api.jobs import runs
-from densevl.api.jobs.runs import Run, failure_reason, fingerprint, read_batches
+from densevl.api.jobs.runs import Run, fingerprint, read_batches
+from densevl.core.engine.pipeline import failure_reason
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.failures import FAILURES, Failure
 from densevl.core.files import InputFile, file_state

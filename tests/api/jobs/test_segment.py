@@ -205,12 +205,14 @@ def test_runs_at_once_erase_nothing_of_each_other(photos, model, tmp_path):
     (photos / "day1" / "bad1.png").write_text("no image")
     first, second = SegmentJob(model, WORDS, out), SegmentJob(model, WORDS, out)
 
-    def work(items, images):
+    make = first.worker.make
+
+    def interrupted(items, images):
         if not (out / "3.coco.json").exists():
             second.run(find_inputs([photos / "day1"]))
-        return SegmentJob._segment(first, items, images)
+        return make(items, images)
 
-    first._segment = work
+    first.worker.make = interrupted
     first.run(find_inputs([photos / "day0"]))
     assert joined(out) == (["0.png", "1.png", "2.png", "3.png"], ["bad.png", "bad1.png"])
 

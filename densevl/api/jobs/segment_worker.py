@@ -1,0 +1,134 @@
+"""The work of a segmenting job on one image after the other, in whatever process."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from densevl.api.jobs.familiarity import familiarity_record
+from densevl.api.jobs.manifest import check
+from densevl.api.jobs.results import Results
+from densevl.api.model import Model
+from densevl.classifiers.classes import Classes
+from densevl.classifiers.unknown import OpenClassifier
+from densevl.core.engine import Worker
+from densevl.core.errors import UsageError
+from densevl.core.features import TextEmbeddings
+from densevl.core.inputs import Input
+from densevl.core.labelmap import LabelMap
+from densevl.core.masks import decode_masks
+from densevl.core.regions import Regions
+from densevl.core.segments import MIN_AREA, connected_segments
+from densevl.regions.mask_makers.maker import MaskMaker
+from densevl.tasks.segmentation.taught import TaughtLabels
+
+__all__ = ["Labelled", "SegmentWorker", "Segmented"]
+
+
+class Segmented(NamedTuple):
+    """What is said of an image that was segmented.
+
+    Attributes:
+        areas: fraction of the area by class.
+        familiarity: what is known of the image's kind; None where nothing is.
+    """
+
+    areas: dict[str, float]
+    familiarity: dict[str, Any] | None
+
+
+class Labelled(NamedTuple):
+    """What was found in an image.
+
+    Attributes:
+        result: its label map.
+        masks: of the mask maker, the best first; None where it was not asked.
+        trust: what supports taught classes, part by part; None where that was not asked for.
+    """
+
+    result: LabelMap
+    masks: Bool[np.ndarray, "n H W"] | None
+    trust: dict[str, Any] | None
+
+
+class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"], Labelled, Segmented]):
+    """Reads images, labels them, and writes the results.
+
+    Args:
+        model: the loaded model.
+        texts: the classes, embedded.
+        results: the folder.
+        batch: images that are encoded together.
+        mask_maker: sees things, where instances are wanted of it.
+        taught: classes that were taught; None for words.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        texts: TextEmbeddings | TaughtLabels,
+        results: Results,
+        batch: int,
+        mask_maker: MaskMaker | None = None,
+        taught: Classes | None = None,
+    ) -> None:
+        self.model, self.texts, self.results, self.batch, self.mask_maker = model, texts, results, batch, mask_maker
+        self.opened = taught if taught is not None and _is_open(taught) else None
+
+    def read(self, item: Input) -> UInt8[np.ndarray, "H W 3"]:
+        """The image."""
+        return item.read()
+
+    def make(self, items: Sequence[Input], read: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Labelled]:
+        """Label images."""
+        results = self.model.segment(list(read), self.texts)
+        return [Labelled(one, self._masks(image), self._trust(one)) for one, image in zip(results, read, strict=True)]
+
+    def write(self, item: Input, made: Labelled) -> Segmented:
+        """Write the results of an image.
+
+        Raises:
+            OutputError: where a file cannot be written, or the folder was begun anew.
+            UsageError: where another run has written results of this name.
+        """
+        check(self.results.out, self.results.settings)
+        if self.results.is_of_another(item):
+            taken = "another run has written results of this name; run again, and it gets another one"
+            raise UsageError(f"{item.name}: {taken}")
+        kind = self._kind(made.result)
+        self.results.write(item, made.result, made.masks, kind, made.trust)
+        return Segmented(made.result.areas(), kind)
+
+    def _kind(self, result: LabelMap) -> dict[str, Any] | None:
+        """What is known of the kind of an image."""
+        known = self.model.known
+        return None if known is None or result.familiarity is None else familiarity_record(known, result.familiarity)
+
+    def _trust(self, result: LabelMap) -> dict[str, Any] | None:
+        """What supports the class of each connected part, where the unknown was asked for; None where it was not."""
+        classes, vocabulary = self.opened, self.texts.vocabulary
+        if classes is None or result.image is None:
+            return None
+        found_parts = connected_segments(result.segments(), MIN_AREA)
+        parts = [one for one in found_parts if one.label != vocabulary.background]
+        if not parts:
+            return None
+        masks = decode_masks([one.mask for one in parts], result.labels.shape)
+        found = self.model.trust(result.image, Regions.from_masks(masks), classes)
+        for part, said in zip(parts, found["regions"], strict=True):
+            said["labelled"] = vocabulary.names[part.label]
+        return found
+
+    def _masks(self, image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "n H W"] | None:
+        """What the mask maker sees in an image, the best first; None where it is not wanted."""
+        if self.mask_maker is None:
+            return None
+        masks = self.mask_maker.everything(image).masks
+        return np.zeros((0, *image.shape[:2]), bool) if masks is None else masks.cpu().numpy()
+
+
+def _is_open(classes: Classes) -> bool:
+    """True for classes that are taught for regions and know an *unknown*."""
+    head = classes.heads.get("regions")
+    return head is not None and isinstance(head.classifier, OpenClassifier)

@@ -57,6 +57,10 @@ class Pipeline:
                     yield _outcome(*writing.popleft())
             while writing:
                 yield _outcome(*writing.popleft())
+        except KeyboardInterrupt:
+            while writing:  # what is made already is not lost
+                yield _outcome(*writing.popleft())
+            raise
         finally:
             readers.shutdown(wait=True, cancel_futures=True)
             writers.shutdown(wait=True, cancel_futures=True)

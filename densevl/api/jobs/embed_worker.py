@@ -1,4 +1,4 @@
-"""The work of an embedding job on one image after the other, in whatever process; the index is written by the driver."""
+"""The work of an embedding job on one image after the other, in whatever process; one process writes the index."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

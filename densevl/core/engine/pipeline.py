@@ -94,6 +94,10 @@ class Pipeline:
                     yield _outcome(who, *writing.popleft())
                 while writing and (len(writing) > self.behind or _is_settled(writing[0][-1])):
                     yield _outcome(who, *writing.popleft())
+        except KeyboardInterrupt:
+            while writing:  # what is made already is not lost
+                yield _outcome(who, *writing.popleft())
+            raise
         finally:
             readers.shutdown(wait=True, cancel_futures=True)
             writers.shutdown(wait=True, cancel_futures=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from densevl.core.engine.chunks import chunked
+from densevl.core.engine.chunks import MOST, chunked
 from densevl.core.engine.contracts import Item, Outcome, Recipe, Worker
 from densevl.core.engine.pipeline import Pipeline
 from densevl.core.errors import UsageError
@@ -47,7 +47,12 @@ class Engine:
         return self.workers == 1 and self.ray is None
 
     def run(
-        self, recipe: Recipe, items: Sequence[Item], batch: int, own: Worker[Item, Any, Any, Any] | None = None
+        self,
+        recipe: Recipe,
+        items: Sequence[Item],
+        batch: int,
+        own: Worker[Item, Any, Any, Any] | None = None,
+        most: int = MOST,
     ) -> Iterator[Outcome[Item, Any]]:
         """The outcomes in the order of the items, as they come.
 
@@ -56,14 +61,17 @@ class Engine:
             items: what is worked on.
             batch: that of the workers.
             own: a worker of this process that is there already, in the place of the recipe's.
+            most: items that a process is given at once.
 
         Raises:
             DensevlError: where the run cannot go on, such as without weights or on a full disk; what is done stays.
         """
-        chunks = chunked(items, batch, self.workers)
+        if not items:
+            return
+        chunks = chunked(items, batch, self.workers, most)
         if self.is_here or (self.ray is None and len(chunks) < 2):
             with _threads(self.threads):
-                yield from self.pipeline.run(own or recipe(), items) if items else ()
+                yield from self.pipeline.run(own or recipe(), items)
             return
         workers = min(self.workers, len(chunks))
         if self.ray is None:

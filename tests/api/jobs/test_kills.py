@@ -23,12 +23,16 @@ SEGMENT = [
     "labels,overlay,coco",
 ]
 
-LABEL = ["--detector", "mini", "--shard-size", "1"]
+LABEL = ["--detector", "owlv2", "--threshold", "0.3", "--shard-size", "1", "--offline"]
 
 JOBS = {
     "segment": Job(lambda images, out: ["segment", str(images), *SEGMENT, "--out", str(out)], "*.record.json", 12),
     "label-regions": Job(
-        lambda images, out: ["label-regions", str(images), *LABEL, "--out", str(out)], "shard-*.tar", 12
+        lambda images, out: [
+            *("label-regions", str(images), *LABEL, "--weights", str(images.with_name("owlv2")), "--out", str(out))
+        ],
+        "shard-*.tar",
+        12,
     ),
 }
 """A job is a row: the tests below are run for each."""
@@ -38,9 +42,11 @@ EACH = pytest.mark.parametrize("name", JOBS)
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Twelve scenes, so large that a worker can be killed in the middle of them."""
-    folder = tmp_path_factory.mktemp("images")
+def images(tmp_path_factory, tiny_owlv2):
+    """Twelve scenes, so large that a worker can be killed in the middle of them, and a detector beside them."""
+    folder = tmp_path_factory.mktemp("kills") / "images"
+    folder.mkdir()
+    folder.with_name("owlv2").symlink_to(tiny_owlv2[0])
     for number in range(12):
         Image.fromarray(render(5, number, size=(256, 320)).image).save(folder / f"{number:02}.png")
         (folder / f"{number:02}.txt").write_text("a red circle and a blue square on the grass")

@@ -1,5 +1,6 @@
 """Every job, in processes and on a Ray cluster: what is killed or full loses and doubles nothing."""
 
+import json
 import os
 import shutil
 import signal
@@ -23,8 +24,15 @@ SEGMENT = [
     "labels,overlay,coco",
 ]
 
+REFER = ["the left shape", "a red circle", "--model", "mini", "--boxes"]
+
 JOBS = {
     "segment": Job(lambda images, out: ["segment", str(images), *SEGMENT, "--out", str(out)], "*.record.json", 12),
+    "refer": Job(
+        lambda images, out: ["refer", str(images), *REFER, str(images / "boxes.json"), "--out", str(out)],
+        "*.refer.json",
+        12,
+    ),
 }
 """A job is a row: the tests below are run for each."""
 
@@ -38,6 +46,8 @@ def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     for number in range(12):
         Image.fromarray(render(5, number, size=(256, 320)).image).save(folder / f"{number:02}.png")
+    boxes = [[40 * left, 32 * top, 40 * left + 80, 32 * top + 64] for left in range(7) for top in range(7)]
+    (folder / "boxes.json").write_text(json.dumps(boxes))
     return folder
 
 

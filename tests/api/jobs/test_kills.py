@@ -1,5 +1,6 @@
 """Every job, in processes and on a Ray cluster: what is killed or full loses and doubles nothing."""
 
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ SEGMENT = [
     "labels,overlay,coco",
 ]
 
+REFER = ["the left shape", "a red circle", "--model", "mini", "--boxes"]
 LABEL = ["--detector", "owlv2", "--threshold", "0.3", "--shard-size", "1", "--offline"]
 
 JOBS = {
@@ -32,6 +34,11 @@ JOBS = {
             *("label-regions", str(images), *LABEL, "--weights", str(images.with_name("owlv2")), "--out", str(out))
         ],
         "shard-*.tar",
+        12,
+    ),
+    "refer": Job(
+        lambda images, out: ["refer", str(images), *REFER, str(images / "boxes.json"), "--out", str(out)],
+        "*.refer.json",
         12,
     ),
 }
@@ -50,6 +57,8 @@ def images(tmp_path_factory, tiny_owlv2):
     for number in range(12):
         Image.fromarray(render(5, number, size=(256, 320)).image).save(folder / f"{number:02}.png")
         (folder / f"{number:02}.txt").write_text("a red circle and a blue square on the grass")
+    boxes = [[40 * left, 32 * top, 40 * left + 80, 32 * top + 64] for left in range(7) for top in range(7)]
+    (folder / "boxes.json").write_text(json.dumps(boxes))
     return folder
 
 

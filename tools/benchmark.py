@@ -9,13 +9,17 @@ from densevl.core.errors import DensevlError
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory, beside plain and published implementations.")
-    parser.add_argument("name", help="a model, a config, visual-prompts, regions, refer, heads, vocabulary or solvers")
+    parser.add_argument(
+        "name", help="a model, a config, visual-prompts, regions, refer, heads, vocabulary, solvers or files"
+    )
     parser.add_argument("--weights", help="a name or a file, or `rule` for seeded random ones, which need no download")
     parser.add_argument("--classes", type=int, metavar="N", help="how many to label (150)")
     parser.add_argument("--size", metavar="HxW", help="of the images that are drawn (512x683; regions: 480x640)")
     parser.add_argument("--images", metavar="FOLDER", help="image files in the place of drawn scenes")
     parser.add_argument("--count", type=int, metavar="N", help="images, or regions for visual-prompts and refer")
-    parser.add_argument("--counts", type=int, nargs="+", metavar="N", help="regions: numbers of regions (1 10 100)")
+    parser.add_argument(
+        "--counts", type=int, nargs="+", metavar="N", help="of regions (1 10 100), of files (1000 10000)"
+    )
     for name, unit in (("repetitions", "N"), ("window", "PIXELS"), ("stride", "PIXELS")):
         parser.add_argument(f"--{name}", type=int, metavar=unit)
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "both"])

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from densevl.benchmarks.speed.files import benchmark_files
 from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
@@ -26,6 +27,7 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "heads": benchmark_heads,
     "vocabulary": benchmark_vocabulary,
     "solvers": benchmark_solvers,
+    "files": benchmark_files,
 }
 """Benchmarks of something else than a model."""
 

@@ -12,6 +12,7 @@ from densevl.benchmarks.speed.regions import benchmark_regions
 from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
 from densevl.benchmarks.speed.solvers import benchmark_solvers
 from densevl.benchmarks.speed.stages import Report
+from densevl.benchmarks.speed.start import benchmark_start
 from densevl.benchmarks.speed.sweep import Sweep, benchmark_sweep
 from densevl.benchmarks.speed.visual_prompts import benchmark_visual_prompts
 from densevl.core.errors import UsageError
@@ -28,6 +29,7 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "vocabulary": benchmark_vocabulary,
     "solvers": benchmark_solvers,
     "files": benchmark_files,
+    "start": benchmark_start,
 }
 """Benchmarks of something else than a model."""
 

@@ -114,6 +114,7 @@ def _say_single(asked: Any, found: Any, background: Any) -> None:
 def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
     """The vocabulary or the taught classes that the command names, and the other arguments."""
     from densevl.cli.taught import read_taught
+    from densevl.core.inputs.urls import is_url
     from densevl.core.tensor_header import is_tensor_file
     from densevl.core.vocabulary import Vocabulary
 
@@ -122,7 +123,7 @@ def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
     if options.vocabulary or options.classes:
         return Vocabulary.load(options.vocabulary or options.classes), options.inputs
     *sources, words = options.inputs
-    if not sources or os.path.exists(words) or words == "-" or words.startswith(("@", "http://", "https://")):
+    if not sources or os.path.exists(words) or words == "-" or words.startswith("@") or is_url(words):
         taken = f"; {words!r} is a file here: a class of that name is written ' {words}'" if sources else ""
         raise UsageError(
             'no classes given: write them last, as in `densevl segment photo.jpg "cat, sofa|couch"`, '

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import has_magic, iglob
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
@@ -225,7 +225,7 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
         yield place, folders, files
 
 
-def natural_order(path: Path) -> list[list[str | int]]:
+def natural_order(path: PurePath) -> list[list[str | int]]:
     """A key that sorts as people count: ``img2`` before ``img10``, names of a folder together."""
     pieces = (re.split(r"(\d+)", name.casefold()) for name in path.parts)
     return [[int(piece) if i % 2 else piece for i, piece in enumerate(split)] for split in pieces]

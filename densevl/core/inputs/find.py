@@ -115,7 +115,7 @@ def open_input(place: str | os.PathLike[str], offline: bool = False) -> Input:
     else:
         holder = next((folder for folder in path.parents if folder.is_file()), None)
     if holder is None or not _holds(holder):
-        return RemoteImage(text, path.stem) if remote else InputFile(path, path.stem)
+        return RemoteImage(text, path.stem) if remote else InputFile(_local(text), path.stem)
     inside = text.removeprefix(f"{holder}/") if remote else path.relative_to(holder).as_posix()
     for item, name in _images(holder, stored_state(holder), inside.partition("/")[0] if is_parquet(holder) else None):
         if name == inside:
@@ -189,8 +189,9 @@ class _Finder:
             for path in sorted(map(Path, iglob(os.path.expanduser(argument), recursive=True)), key=natural_order):
                 yield from self._file(path, path.parent)
         else:
-            for root, path in expand_argument(argument, self.exclude):
-                yield from self._file(path, root)
+            root, files = expand_argument(argument, self.exclude)
+            for file in files:
+                yield from self._file(file, root)
 
     def _list(self, argument: str) -> Iterator[Named]:
         if is_remote(argument[1:]):
@@ -207,7 +208,8 @@ class _Finder:
     def _listed(self, folder: Path, entry: str, where: str) -> Iterator[Named]:
         path = Path(folder, os.path.expanduser(entry))
         if path.is_dir():
-            for root, file in expand_argument(str(path), self.exclude):
+            root, files = expand_argument(str(path), self.exclude)
+            for file in files:
                 yield from self._file(file, folder if folder in root.parents else root)
         elif path.is_file():
             yield from self._file(path, folder if folder in path.parents else path.parent)
@@ -244,14 +246,14 @@ class _Finder:
         item = WebImage(_online(url, self.offline))
         yield item, item.names()
 
-    def _file(self, path: Path, root: Path) -> Iterator[Named]:
+    def _file(self, path: str | Path, root: Path) -> Iterator[Named]:
         if is_archive(path):
-            yield from _inside(Archive(path).images(), below(path, root))
+            yield from _inside(Archive(Path(path)).images(), below(path, root))
         elif is_video(path):
-            for frame, inside in Video(path).frames(self.every):
+            for frame, inside in Video(Path(path)).frames(self.every):
                 yield frame, map(_joined(inside), below(path, root))
         elif is_table(path):
-            yield from self._table(path, below(path, root))
+            yield from self._table(Path(path), below(path, root))
         else:
             yield InputFile(path, ""), below(path, root)
 
@@ -278,7 +280,7 @@ class _Finder:
             url = text if is_url(text) else f"{folder}/{text}"
             return RemoteImage(usable(url, self.offline)), url_names(url, 1 if is_url(text) else text.count("/") + 1)
         path, root = Path(folder, os.path.expanduser(_local(text))), Path(folder)
-        return InputFile(path, ""), below(path, root if root in path.parents else path.parent)
+        return InputFile(str(path), ""), below(path, root if root in path.parents else path.parent)
 
 
 def _is_image(name: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from glob import has_magic
 from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -162,7 +162,7 @@ def find_remote(url: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, 
         fixed = url.rstrip("/") + "/"
         found = _ask(url, lambda files, path: files.find(path, detail=True))
     root = _ask(fixed, lambda _, path: path.rstrip("/") + "/")
-    for path in sorted(found, key=_order):
+    for path in sorted(found, key=natural_order):
         inner = path.removeprefix(root).lstrip("/").split("/")
         hidden = any(part.startswith(".") for part in inner)
         if found[path]["type"] != "directory" and not hidden and wanted(path):
@@ -249,10 +249,6 @@ def _reason(error: Exception) -> str:
 
 def _protocol(url: str) -> str:
     return url.partition("://")[0].lower()
-
-
-def _order(path: str) -> list[list[str | int]]:
-    return natural_order(PurePosixPath(path))
 
 
 def _state(info: dict[str, Any]) -> tuple[int, ...]:

@@ -164,7 +164,7 @@ def test_an_object_that_is_too_large_is_not_fetched(filled, monkeypatch):
 def test_without_the_extra_the_cure_is_said(monkeypatch, url):
     for name in ("s3fs", "s3fs.core", "gcsfs", "gcsfs.core"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url[:2], raising=False)
     remote._check.cache_clear()
     with pytest.raises(UsageError, match=rf"what reads {url[:5]} is not installed: pip install 'densevl\[buckets\]'"):
         find_inputs([url])

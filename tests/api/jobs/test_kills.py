@@ -25,6 +25,9 @@ SEGMENT = [
 
 JOBS = {
     "segment": Job(lambda images, out: ["segment", str(images), *SEGMENT, "--out", str(out)], "*.record.json", 12),
+    "segment into packs": Job(
+        lambda images, out: ["segment", str(images), *SEGMENT, "--pack", "2", "--out", str(out)], "results-*.tar", 6
+    ),
 }
 """A job is a row: the tests below are run for each."""
 

@@ -46,6 +46,9 @@ JOBS = {
         "*.refer.json",
         12,
     ),
+    "segment into packs": Job(
+        lambda images, out: ["segment", str(images), *SEGMENT, "--pack", "2", "--out", str(out)], "results-*.tar", 6
+    ),
 }
 """A job is a row: the tests below are run for each."""
 

@@ -23,6 +23,7 @@ from densevl.datasets.scenes import render
 from densevl.tasks.search import IndexedImage, RegionIndex
 from densevl.tasks.search.files import open_part, part_files
 from densevl.tasks.search.safetensors_part import write_safetensors
+from densevl.tasks.search.stores import store_of
 
 MINI = ["--model", "mini-maskclip", "--offline"]
 
@@ -354,3 +355,13 @@ def test_an_archive_is_embedded_resumed_and_shown(photos, mini_maskclip, capsys)
     assert job.sheet("a shape", hits)[1] == []
     archive_path.unlink()
     assert len(job.sheet("a shape", hits)[1]) == 3
+
+
+def test_vectors_are_kept_as_the_option_says_and_later_runs_go_on_so(photos, scenes, capsys):
+    assert embed(photos, "--regions", "whole", "--store", "int8") == 0
+    Image.fromarray(scenes[0].image).save(photos / "new.png")
+    assert embed(photos, "--regions", "whole") == 0
+    index = RegionIndex.open(photos.parent / "index")
+    assert [store_of(part.vectors) for part in index.parts] == ["int8", "int8"]
+    assert embed(photos, "--regions", "whole", "--store", "int4") == 2
+    assert "store 'int4' is unknown" in capsys.readouterr().err

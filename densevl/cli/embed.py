@@ -105,8 +105,8 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Se
     if queries:
         model.embed_texts(queries)
     regions, masks = options.boxes or options.regions, not options.no_masks
-    placed: dict[str, Any] = {"loaded": loaded_with(options), "store": options.store, "engine": engine, "loading": loading}
-    job = EmbedJob(model, out, regions, options.format, options.batch, masks, **{**placed, **anew})
+    placed: dict[str, Any] = {"loaded": loaded_with(options), "engine": engine, "loading": loading}
+    job = EmbedJob(model, out, regions, options.format, options.batch, masks, store=options.store, **{**placed, **anew})
     return job.run(inputs), model, job.unfamiliar
 
 

@@ -16,15 +16,15 @@ def main() -> None:
     parser.add_argument("--images", metavar="FOLDER", help="image files in the place of drawn scenes")
     parser.add_argument("--count", type=int, metavar="N", help="images, or regions for visual-prompts and refer")
     parser.add_argument("--counts", type=int, nargs="+", metavar="N", help="regions: numbers of regions (1 10 100)")
-    for name, unit in (("repetitions", "N"), ("window", "PIXELS"), ("stride", "PIXELS")):
+    for name, unit in (("repetitions", "N"), ("window", "PIXELS"), ("stride", "PIXELS"), ("short-side", "PIXELS")):
         parser.add_argument(f"--{name}", type=int, metavar=unit)
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "both"])
     parser.add_argument("--device", help="cpu, cuda, …")
+    parser.add_argument("--against", metavar="DIR", help="a checkout of the published CLIP-DINOiser, to run as well")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--sweep", metavar="PNG", help="measure several numbers of classes and sizes; draw a chart")
     parser.add_argument("--batches", metavar="1,4,16", help="measure whole batches, without the plain implementation")
     parser.add_argument("--compiled", action="store_true", default=None, help="with --batches: by torch.compile")
-    parser.add_argument("--short-side", type=int, metavar="PIXELS", help="visual-prompts: of marked images (384)")
     parser.add_argument("--prompts", nargs="+", metavar="NAME", help="visual-prompts: drawn on one canvas")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="refer: measured in turn (fgvp fgvp-b16)")
     parser.add_argument("--readouts", nargs="+", metavar="NAME", help="heads: measured beside maskclip (all)")

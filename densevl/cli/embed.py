@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.inputs import add_inputs, named_inputs
-from densevl.cli.options import Change, add_command, add_model_options, load_model, positive
+from densevl.cli.options import Change, add_command, add_model_options, loading_of, positive
 from densevl.cli.taught import add_classes_option, read_taught, take_model_of
 from densevl.cli.unknown import add_unknown_option, check_unknown, show_known
+from densevl.cli.workers import add_worker_options, engine_of
 from densevl.core.errors import UsageError
 
 __all__ = ["add", "add_region_options", "embed", "loaded_with"]
@@ -17,6 +18,7 @@ EXAMPLES = """\
   densevl embed photos/ --out index                        regions that the model proposes, or a grid of boxes
   densevl embed photos/ --out index --boxes detections.json       COCO detections or a COCO data set
   densevl embed photos/ --out index --model maskclip --mask-maker sam-vit-b --format parquet
+  densevl embed photos/ --out index --workers 4            the same index from four processes; --ray takes a cluster
   densevl embed photos/ --out index --classes classes.safetensors         also names each region: regions.jsonl
   densevl search index "a striped sponge"
 """
@@ -63,6 +65,7 @@ def add_region_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="safetensors", metavar="NAME", help="safetensors (default) or parquet")
     parser.add_argument("--no-masks", action="store_true", help="keep boxes alone")
     add_unknown_option(parser)
+    add_worker_options(parser)
 
 
 def loaded_with(options: argparse.Namespace) -> dict[str, Any]:
@@ -88,11 +91,13 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Se
     if options.boxes is not None:
         ProposalFile(options.boxes)
     check_unknown(options)
-    model = show_known(load_model(options, lazy=True), options)
+    engine, loading = engine_of(options), loading_of(options, lazy=True)
+    model = show_known(loading.load(), options)
     if queries:
         model.embed_texts(queries)
     regions, masks = options.boxes or options.regions, not options.no_masks
-    job = EmbedJob(model, out, regions, options.format, options.batch, masks, loaded=loaded_with(options), **anew)
+    placed = {"loaded": loaded_with(options), "engine": engine, "loading": loading}
+    job = EmbedJob(model, out, regions, options.format, options.batch, masks, **placed, **anew)
     return job.run(inputs), model, job.unfamiliar
 
 

@@ -4,10 +4,13 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from densevl.cli.taught import take_model_of
 from densevl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from densevl.api.loading import Loading
 
 __all__ = [
     "Change",
@@ -18,6 +21,7 @@ __all__ = [
     "add_segment_options",
     "choose_model",
     "load_model",
+    "loading_of",
     "natural",
     "numbers",
     "positive",
@@ -154,7 +158,16 @@ def load_model(options: argparse.Namespace, lazy: bool = False) -> Any:
     Raises:
         UsageError: where a change is that of another option.
     """
-    from densevl.api.loading import load
+    return loading_of(options, lazy).load()
+
+
+def loading_of(options: argparse.Namespace, lazy: bool = False) -> "Loading":
+    """How the model is loaded that the options name, which other processes do again.
+
+    Raises:
+        UsageError: where a change is that of another option.
+    """
+    from densevl.api.loading import Loading
 
     arguments = {name: getattr(options, name) for name in ("weights", "device", "dtype", "offline")}
     for name in options.changes:
@@ -162,7 +175,7 @@ def load_model(options: argparse.Namespace, lazy: bool = False) -> Any:
             raise UsageError(f"--set {name}=… is an option of its own; write --{name}")
     if options.model is None:
         choose_model(options)
-    return load(options.model, lazy=lazy, **arguments, **options.changes)
+    return Loading(options.model, {**arguments, "lazy": lazy, **options.changes})
 
 
 def _change(text: str) -> tuple[str, Any]:

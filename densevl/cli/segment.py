@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.inputs import add_inputs, named_inputs
-from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, load_model, positive
+from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, loading_of, positive
 from densevl.cli.saving import add_save_options, chosen_formats
 from densevl.cli.unknown import add_unknown_option, check_unknown, known_share, show_known
 from densevl.cli.words import say_remarks
+from densevl.cli.workers import add_worker_options, engine_of
 from densevl.core.errors import UsageError
 
 __all__ = ["add"]
@@ -23,6 +24,7 @@ EXAMPLES = """\
   densevl segment clip.mp4 "road, car" --every 5               frames, and clip.overlay.mp4
   densevl segment photos.tar @list.txt https://example.org/cat.jpg "cat, dog"
   densevl segment photos/ "cat, dog" --save coco,yolo-seg --instances connected
+  densevl segment photos/ "cat, dog" --workers 4               processes; --ray auto takes a Ray cluster
   densevl segment photo.jpg "cat, dog" --model maskclip --set short_side=672 --set smooth=true
 """
 
@@ -55,6 +57,7 @@ def add(commands: Any) -> None:
     add_save_options(parser)
     add_unknown_option(parser, taught=True)
     add_model_options(parser)
+    add_worker_options(parser)
 
 
 def _segment(options: argparse.Namespace) -> int:
@@ -69,7 +72,8 @@ def _segment(options: argparse.Namespace) -> int:
 
     from densevl.api.jobs.segment import SegmentJob
 
-    model = show_known(load_model(options), options)
+    engine, loading = engine_of(options), loading_of(options)
+    model = show_known(loading.load(), options)
     job = SegmentJob(
         model,
         vocabulary,
@@ -80,6 +84,8 @@ def _segment(options: argparse.Namespace) -> int:
         chosen_formats(options),
         options.instances,
         options.min_area,
+        engine,
+        loading,
     )
     _say_single(vocabulary, job.texts.vocabulary, background)
     say_remarks(model.read_words(vocabulary, background))

@@ -116,33 +116,37 @@ def file_state(path: str | os.PathLike[str]) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, init=False)
 class InputFile:
-    """An image file to read and the name of its results.
+    """An image file to read and the name of its results; a folder may have millions, so it holds two texts alone.
 
     Attributes:
-        path: the file, as given.
+        name: the file, as given.
         relative: path below the folder or glob that led to it, ``/`` between its names and without the image's suffix:
             ``day1/cat``. No two inputs of one call share it: it keeps the suffix where ``cat.jpg`` and ``cat.png`` lie
             together, and takes in the folders above where two arguments lead to files of one name.
     """
 
-    path: Path
+    name: str
     relative: str
 
+    def __init__(self, name: str | os.PathLike[str], relative: str) -> None:
+        object.__setattr__(self, "name", os.fspath(name))
+        object.__setattr__(self, "relative", relative)
+
     @property
-    def name(self) -> str:
-        """The file as given."""
-        return str(self.path)
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.name)
 
     @property
     def place(self) -> str:
         """The file from the root."""
-        return os.path.abspath(self.path)
+        return os.path.abspath(self.name)
 
     def state(self) -> tuple[int, ...]:
         """Bytes and time of the last change."""
-        return file_state(self.path)
+        return file_state(self.name)
 
     def read(self) -> "np.ndarray":
         """The image, uint8 RGB (H, W, 3).
@@ -152,7 +156,7 @@ class InputFile:
         """
         from densevl.core.images import read_image  # here: what writes files alone needs no OpenCV
 
-        return read_image(self.path)
+        return read_image(self.name)
 
 
 def expand_inputs(
@@ -170,13 +174,13 @@ def expand_inputs(
     Raises:
         UsageError: where an argument leads to no image, or a folder cannot be listed.
     """
-    found: dict[str, tuple[Path, Path]] = {}
+    found: dict[str, tuple[Path, str]] = {}
     missing = []
     for argument in [os.fspath(argument) for argument in arguments]:
-        pairs = expand_argument(argument, exclude)
-        if not pairs:
+        root, paths = expand_argument(argument, exclude)
+        if not paths:
             missing.append(nothing_found(argument))
-        for root, path in pairs:
+        for path in paths:
             found.setdefault(os.path.abspath(path), (root, path))
     if missing:
         raise UsageError("; ".join(missing))
@@ -184,8 +188,8 @@ def expand_inputs(
     return [InputFile(path, name) for (_, path), name in zip(found.values(), names, strict=True)]
 
 
-def expand_argument(argument: str, exclude: str | os.PathLike[str] | None = None) -> list[tuple[Path, Path]]:
-    """Pairs of the folder that results mirror and an image below it, of a file, a folder or a glob.
+def expand_argument(argument: str, exclude: str | os.PathLike[str] | None = None) -> tuple[Path, list[str]]:
+    """The folder that results mirror and the images below it, of a file, a folder or a glob.
 
     Args:
         argument: the file, the folder or the glob; ``~`` is the home.
@@ -195,40 +199,65 @@ def expand_argument(argument: str, exclude: str | os.PathLike[str] | None = None
         UsageError: where a folder cannot be listed.
     """
     argument = os.path.expanduser(argument)
+    excluded = None if exclude is None else os.path.abspath(exclude)
     if os.path.isdir(argument):
         root = Path(argument)
-        files = [Path(folder, file) for folder, _, names in _walk(argument) for file in names]
-    elif os.path.lexists(argument):
-        return [(Path(argument).parent, Path(argument))]
-    else:
-        fixed = takewhile(lambda name: not has_magic(name), Path(argument).parts)
-        root = Path(*fixed)
-        files = [Path(path) for path in iglob(argument, recursive=True)] if has_magic(argument) else []
-    excluded = None if exclude is None else Path(os.path.abspath(exclude))
-    images = [
-        path
-        for path in files
-        if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-        and (excluded is None or excluded not in Path(os.path.abspath(path)).parents)
-    ]
-    return [(root, path) for path in sorted(images, key=natural_order)]
+        return root, sorted(_images_below(str(root), excluded), key=natural_order)
+    if os.path.lexists(argument):
+        return Path(argument).parent, [str(Path(argument))]
+    root = Path(*takewhile(lambda name: not has_magic(name), Path(argument).parts))
+    paths = [str(Path(path)) for path in iglob(argument, recursive=True)] if has_magic(argument) else []
+    images = [path for path in paths if _is_image(os.path.basename(path)) and os.path.isfile(path)]
+    return root, sorted((path for path in images if not _is_in(os.path.dirname(path), excluded)), key=natural_order)
 
 
-def _walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    def refuse(error: OSError) -> None:
-        raise UsageError(f"cannot list the folder {error.filename}: {error.strerror}")
+def _images_below(folder: str, excluded: str | None) -> Iterator[str]:
+    """The images of a folder and of those below it, each with the folder before its name."""
+    if _is_in(folder, excluded):
+        return
+    inner = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    inner.append(entry.name)
+                elif _is_image(entry.name) and entry.is_file():
+                    yield _joined(folder, entry.name)
+    except OSError as error:
+        raise UsageError(f"cannot list the folder {error.filename}: {error.strerror}") from None
+    for name in inner:
+        if not name.startswith("."):
+            yield from _images_below(_joined(folder, name), excluded)
 
-    for place, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield place, folders, files
+
+def _joined(folder: str, name: str) -> str:
+    return name if folder == os.curdir else os.path.join(folder, name)
 
 
-def natural_order(path: Path) -> list[list[str | int]]:
-    """A key that sorts as people count: ``img2`` before ``img10``, names of a folder together."""
-    pieces = (re.split(r"(\d+)", name.casefold()) for name in path.parts)
-    return [[int(piece) if i % 2 else piece for i, piece in enumerate(split)] for split in pieces]
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _is_in(folder: str, outer: str | None) -> bool:
+    """True where a folder is another one, or lies in it."""
+    inside = os.path.abspath(folder)
+    return outer is not None and (inside == outer or inside.startswith(os.path.join(outer, "")))
+
+
+def natural_order(path: str | os.PathLike[str]) -> str:
+    """A key that sorts as people count: ``img2`` before ``img10``, names of a folder together.
+
+    A number is written with its length before it, and ends of names with a character that comes before all others.
+    """
+    return _NUMBER.sub(_counted, os.fspath(path).casefold().replace(os.sep, "\0").replace("/", "\0"))
+
+
+_NUMBER = re.compile(r"\d+")
+
+
+def _counted(number: re.Match[str]) -> str:
+    digits = str(int(number[0]))
+    return f"\1{chr(len(digits))}{digits}"
 
 
 def nothing_found(argument: str) -> str:
@@ -257,20 +286,40 @@ def distinct_names(candidates: Sequence[Iterator[str]]) -> list[str]:
             names[index] = next(candidates[index], names[index])
 
 
-def below(path: Path, root: Path) -> Iterator[str]:
+class below:
     """Ever longer names of the results of a file, none of which leads out of their folder.
 
     Args:
         path: the file.
         root: a folder above it, whose structure the results mirror.
     """
-    relative = path.relative_to(root)
-    if ".." in relative.parts:
-        relative = Path(path.name)
-    yield relative.with_suffix("").as_posix()
-    names = Path(os.path.abspath(path)).parts[1:]
-    for length in range(len(relative.parts), len(names) + 1):
-        yield "/".join(names[-length:])
+
+    __slots__ = ("length", "path", "root")
+
+    def __init__(self, path: str | os.PathLike[str], root: Path) -> None:
+        self.path, self.root, self.length = os.fspath(path), root, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if not self.length:
+            folder, slash, name = self._inside().rpartition("/")
+            self.length = folder.count("/") + 1 + bool(slash)
+            dot = name.rfind(".")
+            return folder + slash + (name[:dot] if 0 < dot < len(name) - 1 else name)
+        names = Path(os.path.abspath(self.path)).parts[1:]
+        if self.length > len(names):
+            raise StopIteration
+        self.length += 1
+        return "/".join(names[-self.length + 1 :])
+
+    def _inside(self) -> str:
+        """The path from the root; the name alone where that would lead out of it."""
+        before = "" if self.root == Path() else os.path.join(self.root, "")
+        inside = self.path.removeprefix(before).replace(os.sep, "/")
+        leads_out = inside.startswith("/") or ".." in inside.split("/")
+        return inside.rpartition("/")[2] if leads_out else inside
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -6,14 +6,17 @@ from typing import Any, TypedDict
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Int, Int32, UInt8
 from pycocotools import mask as coco
 from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 
-__all__ = ["Rle", "connected_parts", "decode_masks", "encode_masks", "mask_of"]
+__all__ = ["Rle", "check_mask", "connected_parts", "decode_masks", "encode_masks", "letters_of_runs", "mask_of"]
+
+MOST_DIGITS = 12
+"""Letters of a number of a code, at most: five bits each of 64."""
 
 
 class Rle(TypedDict):
@@ -42,10 +45,7 @@ def decode_masks(codes: Sequence[Rle], size: tuple[int, int]) -> Bool[Tensor, "n
     if not codes:
         return torch.zeros(0, *size, dtype=torch.bool)
     for i, code in enumerate(codes):
-        if list(code["size"]) != list(size):
-            raise UsageError(f"mask {i} has size {list(code['size'])}; expected {list(size)}, as the image")
-        if not _is_code(code["counts"], size[0] * size[1]):  # COCO's decoder would read or write where it must not
-            raise UsageError(f"mask {i} is no run-length code of {size[0]} x {size[1]} pixels; write it anew")
+        check_mask(code, size, f"mask {i}")
     masks = coco.decode([{"size": list(size), "counts": code["counts"].encode("ascii")} for code in codes])
     return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1))).bool()
 
@@ -64,27 +64,60 @@ def connected_parts(mask: Bool[np.ndarray, "h w"]) -> tuple[Int32[np.ndarray, "h
     return ordered[numbers], count - 1
 
 
+def check_mask(code: Rle, size: Size, name: str = "the mask") -> None:
+    """Make sure that a code can be decoded: COCO's decoder would read or write where it must not.
+
+    Args:
+        code: of the mask.
+        size: (height, width) of the image.
+        name: what messages call it.
+
+    Raises:
+        UsageError: where it is of another size, or no code of this many pixels.
+    """
+    if list(code["size"]) != list(size):
+        raise UsageError(f"{name} has size {list(code['size'])}; expected {list(size)}, as the image")
+    if not _is_code(code["counts"], size[0] * size[1]):
+        raise UsageError(f"{name} is no run-length code of {size[0]} x {size[1]} pixels; write it anew")
+
+
 def _is_code(counts: str, pixels: int) -> bool:
-    """True where the runs of a code cover so many pixels.
+    """True where the runs of a code cover so many pixels; :func:`letters_of_runs` says how it is written."""
+    bits = np.frombuffer(counts.encode("ascii", "replace"), np.uint8) - np.uint8(48)  # what is below comes out above
+    ends = np.flatnonzero(bits & 32 == 0)
+    if not len(ends) or ends[-1] != len(bits) - 1 or bits.max() >= 64:
+        return False
+    starts = np.append(0, ends[:-1] + 1)
+    digits = ends - starts + 1
+    if digits.max() > MOST_DIGITS:
+        return False
+    places = np.arange(len(bits)) - np.repeat(starts, digits)
+    values = np.add.reduceat((bits & 31).astype(np.int64) << (5 * places), starts)
+    values -= (bits[ends] & 16 != 0).astype(np.int64) << (5 * digits)
+    if abs(values).max() > pixels:  # so that no sum below runs over
+        return False
+    for first in (1, 2):
+        values[first::2] = values[first::2].cumsum()
+    return bool(values.min() >= 0) and int(values.sum()) == pixels
+
+
+def letters_of_runs(runs: Int[np.ndarray, " n"]) -> str:
+    """Lengths of runs as COCO writes them, the first of pixels outside of the mask.
 
     A letter holds five bits, the lowest first, and whether more follow; the highest bit is the sign. From the fourth
     run on what is written is the difference to the run before the last.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for letter in counts:
-        bits = ord(letter) - 48
-        if not 0 <= bits < 64:
-            return False
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    return shift == 0 and min(runs, default=-1) >= 0 and sum(runs) == pixels
+    values = runs.astype(np.int64)
+    values[3:] -= runs[1:-2]
+    letters, more = list[UInt8[np.ndarray, " n"]](), np.ones(len(values), bool)
+    written = list[Bool[np.ndarray, " n"]]()
+    while more.any():
+        digits = values & 31
+        values = values >> 5
+        written.append(more)
+        more = more & (values != np.where(digits & 16, -1, 0))
+        letters.append((digits + 32 * more + 48).astype(np.uint8))
+    return np.stack(letters, 1)[np.stack(written, 1)].tobytes().decode("ascii")
 
 
 def mask_of(segmentation: Any, size: Size | None) -> Rle | None:

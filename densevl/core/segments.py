@@ -5,14 +5,16 @@ an image never overlap.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32, Integer
+from jaxtyping import Bool, Float, Float64, Int, Int32, Integer
 from pycocotools import mask as coco
 
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
+from densevl.core.label_runs import LabelRuns
 from densevl.core.masks import Rle, connected_parts, decode_masks
 
 __all__ = ["MIN_AREA", "Segment", "class_segments", "connected_segments", "labels_of", "segments_of_masks"]
@@ -77,15 +79,14 @@ def class_segments(
         labels: class of each pixel.
         best: probability of the class of each pixel, of which scores are made.
     """
-    found, counts = np.unique(labels[labels >= 0], return_counts=True)
-    segments = []
-    for label in found[np.argsort(-counts, kind="stable")].tolist():
-        mask = labels == label
-        segment = Segment(label, _code(mask))
-        if best is not None:
-            segment = replace(segment, score=_mean(best[mask]), parts=_part_scores(mask, best))
-        segments.append(segment)
-    return tuple(segments)
+    runs = LabelRuns.of(labels)
+    own = runs.labels >= 0
+    areas = np.bincount(runs.labels[own], weights=runs.lengths[own]).astype(np.int64)
+    scores = None if best is None else _Scores.of(runs, best)
+    return tuple(
+        Segment(label, runs.code(label), *(() if scores is None else scores.of_class(label)))
+        for label in np.argsort(-areas, kind="stable")[: np.count_nonzero(areas)].tolist()
+    )
 
 
 def connected_segments(segments: Sequence[Segment], min_area: int = MIN_AREA) -> tuple[Segment, ...]:
@@ -161,10 +162,26 @@ def labels_of(segments: Sequence[Segment], size: Size) -> Int32[np.ndarray, "H W
     return labels
 
 
-def _part_scores(mask: Bool[np.ndarray, "H W"], best: Float[np.ndarray, "H W"]) -> tuple[float, ...]:
-    numbers, count = connected_parts(mask)
-    sums = np.bincount(numbers.ravel(), weights=best.ravel(), minlength=count + 1)[1:]
-    return tuple(np.round(sums / np.bincount(numbers.ravel(), minlength=count + 1)[1:], 6).tolist())
+class _Scores(NamedTuple):
+    """Sums of probabilities over the connected parts of a label map, in the order of their first pixels."""
+
+    labels: Int[np.ndarray, " n"]
+    sums: Float64[np.ndarray, " n"]
+    areas: Int[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, runs: LabelRuns, best: Float[np.ndarray, "H W"]) -> "_Scores":
+        parts = runs.parts
+        labels = np.empty(int(parts.max()) + 1, np.int64)
+        labels[parts] = runs.labels
+        areas = np.bincount(parts, weights=runs.lengths).astype(np.int64)
+        return cls(labels, np.bincount(parts, weights=runs.sums(best)), areas)
+
+    def of_class(self, label: int) -> tuple[float, tuple[float, ...]]:
+        """The mean over a class, and over each of its parts."""
+        own = self.labels == label
+        sums, areas = self.sums[own], self.areas[own]
+        return round(float(sums.sum() / areas.sum()), 6), tuple(np.round(sums / areas, 6).tolist())
 
 
 def _mean(values: Float[np.ndarray, " n"]) -> float:

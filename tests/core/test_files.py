@@ -1,14 +1,17 @@
 import os
+import random
+import re
 import resource
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from densevl.core.errors import OutputError, UsageError
-from densevl.core.files import atomic_write, expand_inputs, read_json
+from densevl.core.files import atomic_write, below, expand_inputs, natural_order, read_json
 
 
 def test_writes_whole_and_makes_the_folder(tmp_path: Path) -> None:
@@ -151,6 +154,37 @@ def test_a_folder_with_all_below_it_in_natural_order() -> None:
     expected = ["day1/cat.jpg", "day1/cat.png", "day2/cat.jpg", "img2.JPG", "img10.jpg"]
     assert [str(item.path) for item in found] == [f"photos/{name}" for name in expected]
     assert [item.relative for item in found] == ["day1/cat.jpg", "day1/cat.png", "day2/cat", "img2", "img10"]
+
+
+def test_numbers_count_as_numbers_wherever_they_stand() -> None:
+    """In the order of lists of texts and numbers, which compare piece by piece."""
+
+    def pieces(path: str) -> list[list[str | int]]:
+        parts = (re.split(r"(\d+)", part.casefold()) for part in path.split("/"))
+        return [[int(piece) if i % 2 else piece for i, piece in enumerate(part)] for part in parts]
+
+    draw = random.Random(0)
+    paths = ["".join(draw.choices("aB!0129/", k=draw.randint(1, 9))) for _ in range(3000)]
+    paths = [*{re.sub("/+", "/", path).strip("/") for path in [*paths, "a" + "1" * 47, "a/1"]} - {""}]
+    assert sorted(paths, key=natural_order) == sorted(paths, key=pieces)
+
+
+def test_names_of_results_grow_up_to_the_root_and_lead_nowhere_else() -> None:
+    assert list(below("/p/day.1/a.b.png", Path("/p"))) == ["day.1/a.b", "day.1/a.b.png", "p/day.1/a.b.png"]
+    assert list(below("/p/.png", Path("/p"))) == [".png", ".png", "p/.png"]
+    assert next(below("../a.png", Path())) == next(below("/b/a.png", Path("/c"))) == "a"
+    assert next(below("a.png", Path())) == next(below("p/a.png", Path("p"))) == "a"
+
+
+def test_images_of_a_folder_take_a_few_hundred_bytes_each(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"{number}.png").touch()
+    tracemalloc.start()
+    found = expand_inputs([tmp_path])
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 400 * len(found)
+    assert peak < 1000 * len(found)
 
 
 def test_the_same_by_other_spellings(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,15 @@
 """Run-length codes: there and back, and what is no code."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from pycocotools import mask as coco
 
 from densevl.core.errors import UsageError
-from densevl.core.masks import decode_masks, encode_masks
+from densevl.core.masks import check_mask, decode_masks, encode_masks, letters_of_runs
 
 
 @settings(max_examples=30, deadline=None)
@@ -38,3 +41,40 @@ def test_a_mask_of_another_size():
     codes = encode_masks(torch.ones(1, 3, 3, dtype=torch.bool))
     with pytest.raises(UsageError, match=r"mask 0 has size \[3, 3\]; expected \[4, 5\]"):
         decode_masks(codes, (4, 5))
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.data())
+def test_codes_are_told_from_others_and_written_as_coco_does(mask, data):
+    """A code that is refused would be read beyond its end; one that is cut, longer or changed covers other pixels."""
+    code = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    columns = mask.ravel(order="F")
+    changes = np.flatnonzero(np.diff(columns, prepend=False))
+    assert letters_of_runs(np.diff(changes, prepend=0, append=columns.size)) == code
+    check_mask({"size": list(mask.shape), "counts": code}, mask.shape)
+    place = data.draw(st.integers(0, len(code) - 1))
+    letter = data.draw(st.characters(max_codepoint=255))
+    for other in (code[:-1], f"{code}1", f"{code[:place]}{letter}{code[place + 1 :]}"):
+        if _runs_of(other, mask.size) is None:
+            with pytest.raises(UsageError, match="no run-length code"):
+                check_mask({"size": list(mask.shape), "counts": other}, mask.shape)
+        else:
+            check_mask({"size": list(mask.shape), "counts": other}, mask.shape)
+
+
+def _runs_of(code, pixels):
+    """The runs of a code, letter by letter; None where it is none of so many pixels."""
+    runs, value, shift = [], 0, 0
+    for letter in code:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return runs if shift == 0 and min(runs, default=-1) >= 0 and sum(runs) == pixels else None

@@ -11,23 +11,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
+from densevl.api.jobs.embed_worker import Embedded, EmbedRecipe, EmbedWorker
+from densevl.api.jobs.familiarity import KindRecipe, KindWorker, Unfamiliar
 from densevl.api.jobs.file_digests import FileDigests
 from densevl.api.jobs.manifest import refuse_other
 from densevl.api.jobs.runs import Run, fingerprint
+from densevl.api.loading import Loading
 from densevl.api.model import Model
+from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.files import InputFile, atomic_write, parse_json
 from densevl.core.inputs import Input
-from densevl.core.regions import RegionEmbeddings, Regions
-from densevl.regions.proposals import ProposalFile, grid_regions
+from densevl.regions.proposals import ProposalFile
 from densevl.tasks.search import IndexedImage, Part, RegionIndex, is_index
 from densevl.tasks.search.files import next_part, part_files, write_part
 from densevl.tasks.search.image_paths import opened_path, stored_path
-from densevl.tasks.search.part import check_vectors
 from densevl.weights.download import file_sha256
 
 __all__ = ["REGIONS", "EmbedJob", "read_familiarity"]
@@ -57,6 +55,8 @@ class EmbedJob:
         overwrite: begin the index anew.
         replace: begin an index of another model anew, rather than refuse to add to it.
         loaded: further arguments that loaded the model, so that a search can load it again.
+        engine: where images are embedded; the index is written by this process alone.
+        loading: how other processes load the model; needed where the engine has any.
 
     Raises:
         UsageError: where the regions, the format or the batch cannot be used, the index is another model's, or the
@@ -74,11 +74,13 @@ class EmbedJob:
         overwrite: bool = False,
         replace: bool = False,
         loaded: Mapping[str, Any] | None = None,
+        engine: Engine = HERE,
+        loading: Loading | None = None,
     ) -> None:
         if not isinstance(batch, int) or batch < 1:
             raise UsageError(f"batch is the number of images that are encoded together, 1 or more; got {batch!r}")
         out = Path(out)
-        self.model, self.out, self.form, self.batch, self.masks = model, out, form, batch, masks
+        self.model, self.out, self.form, self.engine, self.loading = model, out, form, engine, loading
         self._file = next_part(out, form)  # an unknown format is said before anything is embedded
         self.file = (
             None if isinstance(regions, str) and regions in REGIONS else ProposalFile(_existing(regions), named=True)
@@ -97,7 +99,9 @@ class EmbedJob:
                 )
             self._opened = None
         self._digests, self.unfamiliar = FileDigests(out / STATE), Unfamiliar(model.name)
-        self._kinds: dict[str, dict[str, Any]] = {}
+        source = self.file or self.regions
+        self.worker = EmbedWorker(model, source, masks, batch)
+        self.recipe = None if loading is None else EmbedRecipe(loading, model.known, source, masks, batch)
         self._pending: list[Part] = []
         self._written, self._since = 0, time.monotonic()
 
@@ -114,34 +118,58 @@ class EmbedJob:
         if self._opened is None:
             for path in part_files(self.out):
                 path.unlink()
+        kinds: dict[str, dict[str, Any]] = {}
         try:
-            for item, (regions, vectors) in run.results(self._embed, self.batch, "embedding"):
-                image = IndexedImage(item.place, regions.size, self._state(item))
-                self._pending.append(Part.of([image], [regions], [vectors], self.settings, self.masks))
-                run.done.append((item, len(regions)))
-                self._write(old=time.monotonic() - self._since > PART_SECONDS)
+            with run.progress("embedding", len(run.todo)) as progress:
+                for outcome in run.outcomes(self.engine, self.recipe, self.worker):
+                    if outcome.failure is not None:
+                        run.fail(outcome.failure)
+                    elif outcome.said is not None:
+                        self._add(outcome.item, outcome.said)
+                        run.done.append((outcome.item, len(outcome.said.boxes)))
+                        if outcome.said.familiarity is not None:
+                            kinds[outcome.item.place] = outcome.said.familiarity
+                    progress.update()
         finally:  # an interrupted run keeps what it has
             self._write(old=True)
             self._digests.save()
-        self._test_kinds([*(item for item, _ in run.done), *run.skipped])
+        self._tell_kinds([*(item for item, _ in run.done), *run.skipped], kinds, run)
         return run
 
-    def _test_kinds(self, items: Sequence[Input]) -> None:
+    def _add(self, item: Input, said: Embedded) -> None:
+        """Add an image to the last shard, and write that where it is time."""
+        is_file = isinstance(item, InputFile)
+        state = self._digests.remember(item.path, said.state) if is_file else said.state
+        self._pending.append(said.part(IndexedImage(item.place, said.size, state), self.settings))
+        self._write(old=time.monotonic() - self._since > PART_SECONDS)
+
+    def _tell_kinds(self, items: Sequence[Input], kinds: Mapping[str, dict[str, Any]], run: Run[Input, int]) -> None:
         """Say of each image in the index whether it is of the kind that the model knows; what is said is kept.
 
-        Images of earlier runs are looked at again only where this was not said of them, or by another test.
+        Args:
+            items: the images in the index.
+            kinds: what was said of those of this run, by their places.
+            run: takes account of images that cannot be looked at again. Images of earlier runs are looked at again
+                only where this was not said of them, or by another test.
         """
         known = self.model.known
         if known is None:
             return
         kept = {} if self._opened is None else read_familiarity(self.out, known.digest)
-        for item in tqdm(items, desc="kinds of images", delay=2, disable=None):
-            path, state = item.place, list(self._state(item))
-            if path in self._kinds:
-                kept[path] = {**self._kinds[path], "state": state}
-            elif kept.get(path, {}).get("state") != state:
-                kept[path] = {**familiarity_record(known, self.model.familiarity(item.read())), "state": state}
-            self.unfamiliar.note(item.name, kept[path])
+        states = {item.place: list(self._state(item)) for item in items}
+        kept.update({place: {**record, "state": states[place]} for place, record in kinds.items()})
+        unsaid = [item for item in items if kept.get(item.place, {}).get("state") != states[item.place]]
+        recipe = None if self.loading is None else KindRecipe(self.loading, known)
+        with run.progress("kinds of images", len(unsaid)) as progress:
+            own = KindWorker(self.model, known)
+            for outcome in run.outcomes(self.engine, recipe, own, unsaid):
+                if outcome.failure is not None:
+                    run.fail(outcome.failure)
+                elif outcome.said is not None:
+                    kept[outcome.item.place] = {**outcome.said, "state": states[outcome.item.place]}
+                progress.update()
+        for item in items:
+            self.unfamiliar.note(item.name, kept.get(item.place))
         stored = {stored_path(path, self.out): record for path, record in kept.items()}
         with atomic_write(self.out / FAMILIARITY) as temporary:
             temporary.write_text(json.dumps({"test": known.digest, "images": stored}, ensure_ascii=False), "utf-8")
@@ -178,24 +206,6 @@ class EmbedJob:
             same = part.model.get("settings") == self.settings["settings"]
             states.update({image.path: image.state if same else None for image in part.images})
         return states
-
-    def _embed(self, inputs: Sequence[Input], images: Sequence[np.ndarray]) -> list[tuple[Regions, RegionEmbeddings]]:
-        found = [self._propose(image, item) for item, image in zip(inputs, images, strict=True)]
-        embedded = self.model.embed_regions(images, found)
-        if self.model.known is not None:
-            for item, p in zip(inputs, self.model.familiarity(list(images)), strict=True):
-                self._kinds[item.place] = familiarity_record(self.model.known, p)
-        for item, vectors in zip(inputs, embedded, strict=True):
-            check_vectors(vectors.vectors, Path(item.place).name)
-        return list(zip(found, embedded, strict=True))
-
-    def _propose(self, image: np.ndarray, item: Input) -> Regions:
-        size = (image.shape[0], image.shape[1])
-        if self.file is not None:
-            return self.file.regions(size, Path(item.place).name)
-        if self.regions == "whole":
-            return Regions.whole(size)
-        return grid_regions(size) if self.regions == "grid" else self.model.propose(image)
 
     def _write(self, old: bool) -> None:
         """Write the last shard where it is old or large; a large one is the last no more."""

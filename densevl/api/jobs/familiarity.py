@@ -1,22 +1,32 @@
 """Images of a run that are not of the kind that its model knows: the test, their records, and a line of them all."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from densevl.api.jobs.runs import fingerprint
+from densevl.api.loading import Loading
 from densevl.api.model import Model
 from densevl.classifiers.familiarity import FEWEST, Familiarity
+from densevl.core.engine import Worker
 from densevl.core.errors import UsageError, WeightsError
 from densevl.core.files import InputFile, expand_inputs, file_state
+from densevl.core.inputs import Input
 from densevl.weights import cache_dir
 from densevl.weights.opened import OpenedWeights
 
-__all__ = ["Unfamiliar", "familiarity_record", "known_by", "reference_images"]
+__all__ = ["KindRecipe", "KindWorker", "Unfamiliar", "familiarity_record", "known_by", "reference_images"]
 
 NAMED = 3
 """Images that a line names; it counts the others."""
+
+TOGETHER = 8
+"""Images whose kinds are told together."""
 
 
 def reference_images(reference: str) -> list[InputFile]:
@@ -115,3 +125,51 @@ class Unfamiliar:
         """Print the line on standard error, where there is one."""
         if self.line:
             print(self.line, file=sys.stderr)
+
+
+class KindWorker(Worker[Input, UInt8[np.ndarray, "H W 3"], dict[str, Any], dict[str, Any]]):
+    """Reads images and says of each, as :func:`familiarity_record` does, whether it is of a known kind.
+
+    Args:
+        model: the loaded model.
+        known: the test of the kind.
+    """
+
+    batch = TOGETHER
+
+    def __init__(self, model: Model, known: Familiarity) -> None:
+        self.model, self.known = model, known
+        model.known = known
+
+    def read(self, item: Input) -> UInt8[np.ndarray, "H W 3"]:
+        """The image."""
+        return item.read()
+
+    def make(self, items: Sequence[Input], read: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[dict[str, Any]]:
+        """The records of images."""
+        return [familiarity_record(self.known, p) for p in self.model.familiarity(list(read))]
+
+    def write(self, item: Input, made: dict[str, Any]) -> dict[str, Any]:
+        """Nothing is written; the record is handed on."""
+        return made
+
+
+@dataclass(frozen=True)
+class KindRecipe:
+    """How another process makes a :class:`KindWorker`.
+
+    Attributes:
+        loading: of the model.
+        known: the test of the kind.
+    """
+
+    loading: Loading
+    known: Familiarity
+
+    def __call__(self) -> KindWorker:
+        """The worker.
+
+        Raises:
+            DensevlError: where the model cannot be loaded there.
+        """
+        return KindWorker(self.loading.load(), self.known)

@@ -3,14 +3,34 @@
 import json
 from pathlib import Path
 
-from densevl.core.files import atomic_write, file_state, parse_json
+from densevl.core.files import InputFile, atomic_write, file_state, parse_json
+from densevl.core.inputs import Input
 from densevl.tasks.search.image_paths import stored_path
 from densevl.weights.download import file_sha256
 
-__all__ = ["FileDigests"]
+__all__ = ["FileDigests", "full_state"]
 
 DIGITS = 12
 """Hexadecimal digits of a hash that are kept: as a number they are exact wherever JSON is read."""
+
+
+def full_state(item: Input) -> tuple[int, ...]:
+    """Bytes of a file, the time of its last change and the beginning of its hash as a number, any process can tell.
+
+    Of an input that is no file of its own it is its state; it is empty where the input cannot be had.
+
+    Raises:
+        UsageError: where what it needs is not installed.
+    """
+    return _measured(item.path, file_state(item.path)) if isinstance(item, InputFile) else item.state()
+
+
+def _measured(path: Path, state: tuple[int, ...]) -> tuple[int, ...]:
+    """The state of a file and the beginning of its hash; nothing where it cannot be read."""
+    try:
+        return (*state, int(file_sha256(path)[:DIGITS], 16)) if state else ()
+    except OSError:
+        return ()
 
 
 class FileDigests:
@@ -33,16 +53,28 @@ class FileDigests:
 
     def of(self, path: Path) -> tuple[int, ...]:
         """Bytes of a file and the beginning of its SHA-256 as a number; nothing where it cannot be read."""
-        state, name = file_state(path), stored_path(str(path.absolute()), self.kept.parent)
-        if not state:
+        state, known = file_state(path), self._known.get(self._name(path), [])
+        if state and known[:2] == list(state):
+            return state[0], known[2]
+        return self.remember(path, _measured(path, state))
+
+    def remember(self, path: Path, measured: tuple[int, ...]) -> tuple[int, ...]:
+        """Remember what another process has measured of a file; gives what :meth:`of` gives.
+
+        Args:
+            path: the file.
+            measured: see :func:`full_state`.
+        """
+        if not measured:
             return ()
-        if self._known.get(name, [])[:2] != list(state):
-            try:
-                self._known[name] = [*state, int(file_sha256(path)[:DIGITS], 16)]
-            except OSError:
-                return ()
+        name = self._name(path)
+        if self._known.get(name) != list(measured):
+            self._known[name] = list(measured)
             self._changed = True
-        return state[0], self._known[name][2]
+        return measured[0], measured[2]
+
+    def _name(self, path: Path) -> str:
+        return stored_path(str(path.absolute()), self.kept.parent)
 
     def save(self) -> None:
         """Write what is remembered, where there is something new.

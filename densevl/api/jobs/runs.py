@@ -125,18 +125,23 @@ class Run(Generic[Item, Said]):
                 progress.update()
 
     def outcomes(
-        self, engine: Engine, recipe: Recipe | None, worker: Worker[Any, Any, Any, Said]
-    ) -> Iterator[Outcome[Any, Said]]:
+        self,
+        engine: Engine,
+        recipe: Recipe | None,
+        worker: Worker[Any, Any, Any, Result],
+        items: Sequence[Item] | None = None,
+    ) -> Iterator[Outcome[Any, Result]]:
         """What becomes of each input that is to do, in their order; the caller keeps account.
 
         Args:
             engine: where it is done.
             recipe: makes the workers of other processes.
             worker: of this process.
+            items: other inputs than those that are to do.
         """
         if recipe is None and not engine.is_here:
             raise UsageError("workers in other processes load the model again; say how it was loaded")
-        return engine.run(recipe or (lambda: worker), self.todo, worker.batch, worker)
+        return engine.run(recipe or (lambda: worker), self.todo if items is None else items, worker.batch, worker)
 
     def counts(self, verb: str) -> str:
         """The sizes of the run in a line."""

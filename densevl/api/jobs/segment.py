@@ -18,6 +18,7 @@ from densevl.api.jobs.shards import Shard, ShardNote
 from densevl.api.loading import Loading
 from densevl.api.model import ClassesLike, Model
 from densevl.classifiers.classes import Classes
+from densevl.classifiers.familiarity import Familiarity
 from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
@@ -91,7 +92,9 @@ class SegmentJob:
         begin(out, manifest, overwrite, lambda before: Results.of(out, before).clear())
         own = classes if isinstance(classes, Classes) else None
         self.worker = SegmentWorker(model, self.texts, self.results, batch, mask_maker, own)
-        self.recipe = None if loading is None else SegmentRecipe(loading, classes, out.absolute(), background, batch)
+        self.recipe = (
+            None if loading is None else SegmentRecipe(loading, classes, out.absolute(), background, batch, model.known)
+        )
 
     def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, Segmented]:
         """Segment what is not done yet; what is in it is said of each input.
@@ -134,6 +137,7 @@ class SegmentRecipe:
         out: folder of the results, which that process reaches.
         background: background mode; None for the model's own.
         batch: images that are encoded together.
+        known: tells the images that the model knows from others; None where nothing does.
     """
 
     loading: Loading
@@ -141,6 +145,7 @@ class SegmentRecipe:
     out: Path
     background: Any
     batch: int
+    known: Familiarity | None
 
     def __call__(self) -> SegmentWorker:
         """The worker.
@@ -148,7 +153,9 @@ class SegmentRecipe:
         Raises:
             UsageError: where the model is another one there, so that its results would differ.
         """
-        return SegmentJob(self.loading.load(), self.classes, self.out, self.background, self.batch).worker
+        model = self.loading.load()
+        model.known = self.known
+        return SegmentJob(model, self.classes, self.out, self.background, self.batch).worker
 
 
 def _mask_maker(model: Model) -> MaskMaker:

@@ -3,19 +3,21 @@
 import copy
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from densevl.api.loading import load
 from densevl.api.models import is_model
 from densevl.benchmarks.protocols import dotted
 from densevl.benchmarks.speed.batches import throughput
 from densevl.benchmarks.speed.plain import PlainSegmentor
+from densevl.benchmarks.speed.published import PublishedSegmentor
 from densevl.benchmarks.speed.stages import Pipeline, Report, compare
 from densevl.core.config_files import load_config
 from densevl.core.errors import UsageError
@@ -76,9 +78,10 @@ def benchmark(
     count: int = 3,
     repetitions: int = 3,
     device: str = "cpu",
+    against: str | os.PathLike[str] | None = None,
     **overrides: Any,
 ) -> Report:
-    """Measure a model against the plain implementation with the same weights.
+    """Measure a model against the plain implementation with the same weights, and against the published code.
 
     Args:
         config: a model's name, or a config file.
@@ -90,15 +93,22 @@ def benchmark(
         count: images used.
         repetitions: how often each image is run.
         device: where the model runs.
+        against: a checkout of CLIP-DINOiser's published code, which then runs first, is what all are compared with, and
+            heads the report; see :mod:`densevl.benchmarks.speed.published`.
         overrides: arguments of :class:`densevl.Segmentor`.
 
     Raises:
-        UsageError: where the config, the images or an override cannot be used.
+        UsageError: where the config, the images, an override or the checkout cannot be used.
         WeightsError: where the weights cannot be had.
     """
     segmentor = configured_segmentor(config, weights, **overrides).to(device)
     texts = segmentor.embed(_some_classes(classes))
-    pipelines = [_plain(PlainSegmentor(segmentor), texts)]
+    plain = PlainSegmentor(segmentor)
+    pipelines, heading = [_simple("plain float32", plain.encode, lambda encoded: plain.label(encoded, texts))], {}
+    if against is not None:
+        published = PublishedSegmentor(against, segmentor, texts)
+        pipelines.insert(0, _simple("published float32", published.encode, published.label))
+        heading["published code at"] = published.commit
     for dtype in dtypes:
         pipelines.append(_fast(copy.deepcopy(segmentor).to(getattr(torch, dtype)), texts, f"densevl {dtype}"))
     with tempfile.TemporaryDirectory() as folder:
@@ -109,6 +119,7 @@ def benchmark(
         figures = compare(pipelines, files, repetitions, segmentor.device)
         height, width = read_image(files[0]).shape[:2]
     setting = {
+        **heading,
         "model": config,
         "encoder": segmentor.encoder.model_id,
         "classes": classes,
@@ -173,17 +184,16 @@ def _fast(segmentor: Segmentor, texts: TextEmbeddings, name: str) -> Pipeline:
     return Pipeline(name, read_image, lambda image: segmentor.encode([image])[0], label, write)
 
 
-def _plain(segmentor: PlainSegmentor, texts: TextEmbeddings) -> Pipeline:
+def _simple(name: str, encode: Callable[[np.ndarray], Any], label: Callable[[Any], Tensor]) -> Pipeline:
+    """An implementation that reads and writes files in the plainest way."""
+
     def decode(path: Path) -> np.ndarray:
         return np.array(Image.open(path).convert("RGB"))
 
-    def label(encoded: Any) -> np.ndarray:
-        return segmentor.label(encoded, texts).cpu().numpy()
-
     def write(path: Path, labels: np.ndarray) -> None:
-        Image.fromarray(labels.astype(np.uint16 if len(texts.vocabulary) > 256 else np.uint8)).save(path)
+        Image.fromarray(labels.astype(np.uint16 if labels.max() > 255 else np.uint8)).save(path)
 
-    return Pipeline("plain float32", decode, segmentor.encode, label, write)
+    return Pipeline(name, decode, encode, lambda encoded: label(encoded).cpu().numpy(), write)
 
 
 def _some_classes(classes: int) -> Vocabulary:

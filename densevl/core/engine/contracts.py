@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from densevl.core.failures import Failure
 
-__all__ = ["Item", "Made", "Outcome", "Placed", "Read", "Recipe", "Said", "Worker"]
+__all__ = ["Item", "Made", "Outcome", "Placed", "Read", "Recipe", "Said", "Took", "Worker"]
 
 
 @runtime_checkable
@@ -25,6 +25,22 @@ Made = TypeVar("Made")
 Said = TypeVar("Said")
 
 
+class Took(NamedTuple):
+    """The time that an item took, in seconds, and where.
+
+    Attributes:
+        worker: host and number of the process.
+        read: of the first step.
+        make: of the second step, its share of the batch.
+        write: of the third step.
+    """
+
+    worker: str
+    read: float
+    make: float
+    write: float
+
+
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Said]):
     """What became of an item.
@@ -33,11 +49,13 @@ class Outcome(Generic[Item, Said]):
         item: the item.
         said: what the worker says of it; None where it failed.
         failure: why it failed; None where it is done.
+        took: the time that it took; None where that is not known. It does not count where outcomes are compared.
     """
 
     item: Item
     said: Said | None = None
     failure: Failure | None = None
+    took: Took | None = field(default=None, compare=False)
 
 
 class Worker(ABC, Generic[Item, Read, Made, Said]):

@@ -1,6 +1,8 @@
 """Where the work of a job is done: in this process, in several, or on a Ray cluster. The results are the same."""
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +21,10 @@ class Engine:
     Attributes:
         workers: processes, or workers of the Ray cluster.
         ray: address of a Ray cluster; ``"auto"`` finds the one that runs here, ``"local"`` starts one; None for none.
-        threads: of each operation of a worker; None divides the processor among the processes of this machine.
-        gpus: of each worker of the Ray cluster.
+        threads: of each operation of a worker; None divides the processor among the processes of this machine, and
+            gives a worker of a cluster one.
+        gpus: of each worker of the Ray cluster, where a part of one is a share of it; above zero, processes of this
+            machine share out its GPUs.
         pipeline: how the three steps overlap in each process.
 
     Raises:
@@ -56,17 +60,17 @@ class Engine:
         Raises:
             DensevlError: where the run cannot go on, such as without weights or on a full disk; what is done stays.
         """
-        if not items:
-            return
-        if self.is_here:
-            yield from self.pipeline.run(own or recipe(), items)
-            return
         chunks = chunked(items, batch, self.workers)
+        if self.is_here or (self.ray is None and len(chunks) < 2):
+            with _threads(self.threads):
+                yield from self.pipeline.run(own or recipe(), items) if items else ()
+            return
         workers = min(self.workers, len(chunks))
         if self.ray is None:
             from densevl.core.engine.processes import in_processes
 
-            yield from in_processes(recipe, chunks, workers, self.threads, self.pipeline)
+            threads = self.threads or max(1, (os.cpu_count() or 1) // workers)
+            yield from in_processes(recipe, chunks, workers, threads, self.pipeline, _gpus() if self.gpus else ())
             return
         from densevl.core.engine.on_ray import on_ray
 
@@ -75,3 +79,27 @@ class Engine:
 
 HERE = Engine()
 """This process alone."""
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Let each operation of this process take so many threads; None changes nothing."""
+    if number is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _gpus() -> list[str]:
+    """The GPUs of this machine that this process may use, as CUDA names them."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [str(place) for place in range(torch.cuda.device_count())] if named is None else named.split(",")

@@ -1,21 +1,39 @@
 """Work in this process: reading, making and writing overlap, and memory does not grow with the number of items."""
 
+import os
+import socket
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from densevl.core.engine.contracts import Item, Made, Outcome, Placed, Read, Said, Worker
+from densevl.core.engine.contracts import Item, Made, Outcome, Read, Said, Took, Worker
 from densevl.core.errors import DensevlError, OutputError
 from densevl.core.failures import Failure
 
-__all__ = ["Pipeline", "failure_reason"]
+__all__ = ["Pipeline", "Take", "failure_reason"]
 
 Given = TypeVar("Given")
 
 FAULTS = (DensevlError, MemoryError, RuntimeError)
 """What may be wrong with one item; others go on."""
+
+Take = Callable[[bool], Sequence[Item] | None]
+"""Gives the next batch; an empty one is the end. Where it is not to wait, None says that none is there yet."""
+
+
+class Step(NamedTuple):
+    """What a step gave.
+
+    Attributes:
+        value: its result, or why there is none.
+        seconds: that it took.
+    """
+
+    value: Any
+    seconds: float
 
 
 class Pipeline:
@@ -41,36 +59,78 @@ class Pipeline:
         Raises:
             OutputError: where a result cannot be written.
         """
-        source, reading = iter(items), deque[tuple[list[Item], list[Future[Read]]]]()
-        writing = deque[tuple[Item, Future[Said] | Failure]]()
+        source = iter(items)
+        return self.stream(worker, lambda wait: list(islice(source, worker.batch)))
+
+    def stream(self, worker: Worker[Item, Read, Made, Said], take: Take[Item]) -> Iterator[Outcome[Item, Said]]:
+        """The outcomes of batches that come as they come, in their order.
+
+        Args:
+            worker: does the work.
+            take: gives the next batch. It is asked to wait only where there is nothing else to do, so that nothing
+                that is done is held back.
+
+        Raises:
+            OutputError: where a result cannot be written.
+        """
+        who = f"{socket.gethostname()}:{os.getpid()}"
+        reading, ended = deque[tuple[Sequence[Item], list[Future[Step]]]](), False
+        writing = deque[tuple[Item, Step, Step, Future[Step] | None]]()
         readers, writers = ThreadPoolExecutor(self.readers), ThreadPoolExecutor(self.writers)
         try:
-            while True:
-                while len(reading) <= self.ahead and (batch := list(islice(source, worker.batch))):
-                    reading.append((batch, [readers.submit(worker.read, item) for item in batch]))
-                if not reading:
-                    break
-                for item, made in _make(worker, *reading.popleft()):
-                    done = made if isinstance(made, Failure) else writers.submit(worker.write, item, made)
-                    writing.append((item, done))
-                while writing and (len(writing) > self.behind or _is_settled(writing[0][1])):
-                    yield _outcome(*writing.popleft())
-            while writing:
-                yield _outcome(*writing.popleft())
+            while not ended or reading or writing:
+                while not ended and len(reading) <= self.ahead:
+                    batch = take(not reading and not writing)
+                    if batch is None:
+                        break
+                    if batch:
+                        reading.append((batch, [readers.submit(_timed, worker.read, item) for item in batch]))
+                    ended = not batch
+                if reading:
+                    for item, read, made in _make(worker, *reading.popleft()):
+                        write = None if isinstance(made.value, Failure) else (worker.write, item, made.value)
+                        writing.append((item, read, made, write and writers.submit(_timed, *write)))
+                elif writing:
+                    yield _outcome(who, *writing.popleft())
+                while writing and (len(writing) > self.behind or _is_settled(writing[0][-1])):
+                    yield _outcome(who, *writing.popleft())
+        except KeyboardInterrupt:
+            while writing:  # what is made already is not lost
+                yield _outcome(who, *writing.popleft())
+            raise
         finally:
             readers.shutdown(wait=True, cancel_futures=True)
             writers.shutdown(wait=True, cancel_futures=True)
 
 
+def _timed(step: Callable[..., Any], item: Any, *given: Any) -> Step:
+    """Do a step of one item; a fault of the item is what it gives.
+
+    Raises:
+        OutputError: where a result cannot be written.
+    """
+    start = time.perf_counter()
+    try:
+        value = step(item, *given)
+    except OutputError:
+        raise
+    except FAULTS as error:
+        value = Failure(item.place, failure_reason(error))
+    return Step(value, time.perf_counter() - start)
+
+
 def _make(
-    worker: Worker[Item, Read, Made, Any], batch: Sequence[Item], reading: Sequence["Future[Read]"]
-) -> Iterator[tuple[Item, Any]]:
-    """The results of a batch in its order, and what failed."""
-    read = list(map(_settled, batch, reading))
-    usable = [(item, one) for item, one in zip(batch, read, strict=True) if not isinstance(one, Failure)]
+    worker: Worker[Item, Read, Made, Any], batch: Sequence[Item], reading: Sequence["Future[Step]"]
+) -> Iterator[tuple[Item, Step, Step]]:
+    """The items of a batch in their order, with what was read and what was made of it, or what failed."""
+    read = [future.result() for future in reading]
+    usable = [(item, one.value) for item, one in zip(batch, read, strict=True) if not isinstance(one.value, Failure)]
+    start = time.perf_counter()
     made = iter(_attempt(worker, usable))
+    share = (time.perf_counter() - start) / max(1, len(usable))
     for item, one in zip(batch, read, strict=True):
-        yield item, one if isinstance(one, Failure) else next(made)
+        failed = isinstance(one.value, Failure)
+        yield item, one, Step(one.value, 0.0) if failed else Step(next(made), share)
 
 
 def _attempt(worker: Worker[Any, Any, Any, Any], pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
@@ -87,25 +147,16 @@ def _attempt(worker: Worker[Any, Any, Any, Any], pairs: Sequence[tuple[Any, Any]
     return [result for pair in pairs for result in _attempt(worker, [pair])]
 
 
-def _settled(item: Placed, future: "Future[Given]") -> Given | Failure:
-    """What a step gave, or why it failed."""
-    try:
-        return future.result()
-    except OutputError:
-        raise
-    except FAULTS as error:
-        return Failure(item.place, failure_reason(error))
+def _is_settled(write: "Future[Step] | None") -> bool:
+    return write is None or write.done()
 
 
-def _is_settled(made: "Future[Any] | Failure") -> bool:
-    return isinstance(made, Failure) or made.done()
-
-
-def _outcome(item: Item, made: "Future[Said] | Failure") -> Outcome[Item, Said]:
-    if isinstance(made, Failure):
-        return Outcome(item, failure=made)
-    said = _settled(item, made)
-    return Outcome(item, failure=said) if isinstance(said, Failure) else Outcome(item, said)
+def _outcome(who: str, item: Item, read: Step, made: Step, write: "Future[Step] | None") -> Outcome[Item, Any]:
+    written = Step(made.value, 0.0) if write is None else write.result()
+    took = Took(who, read.seconds, made.seconds, written.seconds)
+    if isinstance(written.value, Failure):
+        return Outcome(item, failure=written.value, took=took)
+    return Outcome(item, written.value, took=took)
 
 
 def failure_reason(error: BaseException) -> str:

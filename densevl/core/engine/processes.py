@@ -4,158 +4,208 @@ An item whose process dies with it alone, again and again, fails, and stops no o
 """
 
 import multiprocessing
-import os
+import signal
 import sys
-import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from queue import SimpleQueue
+from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any
 
-from densevl.core.engine.chunks import Answer, Stop, answer, outcomes
-from densevl.core.engine.contracts import Item, Outcome, Recipe, Worker
+from densevl.core.engine.child import GRACE, READY, serve
+from densevl.core.engine.chunks import MOST_DEATHS, Chunk, Stop, killed, pickled
+from densevl.core.engine.contracts import Outcome, Recipe
 from densevl.core.engine.pipeline import Pipeline
-from densevl.core.errors import DensevlError
-from densevl.core.failures import Failure
+from densevl.core.errors import DensevlError, UsageError
 
 __all__ = ["in_processes"]
 
-MOST_DEATHS = 2
-"""Times that a process may die with the same work before the work is divided, or a single item fails."""
+AHEAD = 4
+"""Chunks for each process that may be begun before the first one of them is done: outcomes wait for their order."""
+
+UNGUARDED = 66
+"""Exit code of a process that comes upon the start of processes while it imports the program that started it."""
 
 
 def in_processes(
-    recipe: Recipe, chunks: Sequence[Sequence[Item]], workers: int, threads: int | None, pipeline: Pipeline
-) -> Iterator[Outcome[Item, Any]]:
+    recipe: Recipe, chunks: Sequence[Chunk], workers: int, threads: int, pipeline: Pipeline, gpus: Sequence[str] = ()
+) -> Iterator[Outcome[Any, Any]]:
     """The outcomes in the order of the items.
 
     Args:
         recipe: makes the worker of each process.
-        chunks: the items; a chunk is the work of one process.
+        chunks: the items.
         workers: processes.
-        threads: of each operation of a process; None divides the processor among them.
+        threads: of each operation of a process.
         pipeline: of each process.
+        gpus: which the processes share out, each taking one; none where they see all.
 
     Raises:
         DensevlError: where no worker can be made, a result cannot be written, or processes die as they start.
     """
-    shared = threads or max(1, (os.cpu_count() or 1) // workers)
-    idle, processes = SimpleQueue[_Process](), [_Process(recipe, shared, pipeline) for _ in range(workers)]
-    for process in processes:
-        idle.put(process)
-
-    def work(chunk: Sequence[Item]) -> Answer:
-        process = idle.get()
-        try:
-            return process.answer(chunk)
-        finally:
-            idle.put(process)
-
-    waiting, flying = deque(chunks), deque[Future[Answer]]()
-    hands = ThreadPoolExecutor(workers)
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(UNGUARDED)
+    settings = (pickled(recipe), threads, pipeline)
+    processes = [_Process(settings, gpus[slot % len(gpus)] if gpus else None) for slot in range(workers)]
     try:
-        while waiting or flying:
-            while waiting and len(flying) < 4 * workers:
-                flying.append(hands.submit(work, waiting.popleft()))
-            yield from outcomes(flying.popleft().result())
-    finally:
-        hands.shutdown(wait=False, cancel_futures=True)
+        yield from _outcomes(processes, chunks)
+    finally:  # what they do not do in time is not waited for
         for process in processes:
-            process.end()
-        hands.shutdown(wait=True)
+            process.connection.close()
+        deadline = time.monotonic() + GRACE
+        for process in processes:
+            process.end(deadline)
+
+
+def _outcomes(processes: Sequence["_Process"], chunks: Sequence[Chunk]) -> Iterator[Outcome[Any, Any]]:
+    todo, found, given, died_early = deque(chunks), dict[int, Outcome[Any, Any]](), 0, 0
+    most = AHEAD * len(processes) * max(len(chunk.items) for chunk in chunks)
+    while todo or found or any(process.chunks for process in processes):
+        for process in processes:
+            while todo and todo[0].start - given < most and process.is_free(todo[0]):
+                process.give(todo.popleft())
+        by_connection = {process.connection: process for process in processes}
+        for connection in wait(list(by_connection)):
+            process = by_connection[connection]  # type: ignore[index]
+            try:
+                outcome = process.hear()
+            except EOFError:
+                died_early = 0 if process.is_ready else died_early + 1
+                todo.extendleft(reversed(_again(process, died_early, found)))
+                process.start()
+                continue
+            if outcome is None:
+                died_early = 0
+            elif outcome[0] >= given:  # an item may have come before its process died
+                found.setdefault(*outcome)
+        while given in found:
+            yield found.pop(given)
+            given += 1
+
+
+def _again(process: "_Process", died_early: int, found: dict[int, Outcome[Any, Any]]) -> list[Chunk]:
+    """What is to be done anew of the chunks of a process that has died; an item that fails for that is found.
+
+    Raises:
+        DensevlError: where processes die again and again as they start.
+    """
+    process.end(time.monotonic() + GRACE)
+    if process.code == UNGUARDED:
+        raise UsageError(
+            "each worker process imports the program that starts it; put what that program does below "
+            "`if __name__ == '__main__':`"
+        )
+    if died_early > MOST_DEATHS:
+        raise DensevlError(
+            f"worker processes died as they started ({_ended(process.code)}); take fewer --workers, or run without"
+        )
+    if not process.chunks:
+        return []
+    first, *others = process.chunks
+    suspect = first.rest(process.reported)
+    if suspect.deaths < MOST_DEATHS:
+        return [suspect, *others]
+    if len(suspect.items) > 1:
+        return [*suspect.divided(), *others]
+    found[suspect.start] = killed(suspect.items[0])
+    return others
+
+
+def _ended(code: int | None) -> str:
+    """The end of a process in words."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"{name}, probably for want of memory" if name == "SIGKILL" else name
 
 
 class _Process:
-    """A process with a worker, and another one in its place when it dies."""
+    """A process with a worker, and another one in its place when it dies.
 
-    def __init__(self, recipe: Recipe, threads: int, pipeline: Pipeline) -> None:
-        self.recipe, self.threads, self.pipeline = recipe, threads, pipeline
-        self._pool: ProcessPoolExecutor | None = None
-        self._ended = False
+    Args:
+        settings: of :func:`densevl.core.engine.child.serve`.
+        gpu: that it takes; None for all.
 
-    def answer(self, chunk: Sequence[Item]) -> Answer:
-        """Work on a chunk; one that the process dies with is divided."""
-        for _ in range(MOST_DEATHS):
-            try:
-                return self._started().submit(_work, chunk).result()
-            except BrokenProcessPool:
-                self._pool = None
-            except (_StartError, RuntimeError) as error:
-                return error.stop if isinstance(error, _StartError) else Stop("DensevlError", str(error))
-        if len(chunk) > 1:
-            return self._divided(chunk)
-        reason = (
-            f"the process that worked on it died {MOST_DEATHS} times, probably for want of memory; take fewer "
-            "--workers or a smaller --short-side, and run the same command again"
-        )
-        return [Outcome(chunk[0], failure=Failure(chunk[0].place, reason))]
+    Attributes:
+        is_ready: whether its worker is made.
+        chunks: what it has been given, the first one first.
+        reported: items of the first one whose outcomes have come.
+        code: its exit code, where it has ended.
+    """
 
-    def _divided(self, chunk: Sequence[Item]) -> Answer:
-        found: list[Outcome[Any, Any]] = []
-        for item in chunk:
-            alone = self.answer([item])
-            if isinstance(alone, Stop):
-                return alone
-            found += alone
-        return found
+    def __init__(self, settings: tuple[Any, ...], gpu: str | None) -> None:
+        self.settings, self.gpu = settings, gpu
+        self.code: int | None = None
+        self.start()
 
-    def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            if self._ended:
-                raise _StartError(Stop("DensevlError", "the run has ended"))
-            # Not forked: torch's threads do not survive that.
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-            try:
-                stop = self._pool.submit(_start, self.recipe, self.threads, self.pipeline).result()
-            except BrokenProcessPool:
-                stop = Stop("DensevlError", "a worker process died as it started; take fewer --workers")
-            if stop is not None:
-                self._pool = None
-                raise _StartError(stop)
-        return self._pool
+    def start(self) -> None:
+        """Start it, or another one."""
+        self.is_ready, self.chunks, self.reported = False, deque[Chunk](), 0
+        # Not forked: torch's threads do not survive that.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, *self.settings, self.gpu), daemon=True)
+        with _interrupts_held():
+            self.process.start()
+        theirs.close()
 
-    def end(self) -> None:
-        """End the process when it has done what it does."""
-        self._ended = True
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    def is_free(self, chunk: Chunk) -> bool:
+        """True where it can take a chunk: the next one beside the one that it works on, or a suspect one alone."""
+        if not self.is_ready or not self.chunks:
+            return self.is_ready
+        return len(self.chunks) == 1 and not chunk.is_suspect and not self.chunks[0].is_suspect
+
+    def give(self, chunk: Chunk) -> None:
+        """Give it a chunk; one that has died is noticed when it is heard."""
+        self.chunks.append(chunk)
+        try:
+            self.connection.send_bytes(pickled(chunk.batches))
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def hear(self) -> tuple[int, Outcome[Any, Any]] | None:
+        """The number and the outcome of an item; None where the worker is made.
+
+        Raises:
+            DensevlError: where the run cannot go on.
+            EOFError: where it has died.
+        """
+        try:
+            message = self.connection.recv()
+        except OSError as error:
+            raise EOFError from error
+        if isinstance(message, Stop):
+            raise message.error()
+        if message == READY:
+            self.is_ready = True
+            return None
+        chunk, number = self.chunks[0], self.reported
+        items = chunk.items
+        self.reported += 1
+        if self.reported == len(items):
+            self.chunks.popleft()
+            self.reported = 0
+        return chunk.start + number, Outcome(items[number], *message)
+
+    def end(self, deadline: float) -> None:
+        """Wait for its end, and enforce it at the deadline."""
+        self.process.join(max(0.0, deadline - time.monotonic()))
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        self.code = self.process.exitcode
+        self.connection.close()
 
 
-class _StartError(Exception):
-    """A process without a worker."""
-
-    def __init__(self, stop: Stop) -> None:
-        super().__init__(stop.text)
-        self.stop = stop
-
-
-_own: tuple[Worker[Any, Any, Any, Any], Pipeline] | None = None
-
-
-def _start(recipe: Recipe, threads: int, pipeline: Pipeline) -> Stop | None:
-    """Make the worker of this process, which ends with the process that started it."""
-    global _own
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let a process that is started never see an interrupt from the keyboard, and this one see it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        _own = recipe(), pipeline
-    except DensevlError as error:
-        return Stop.of(error)
-    if "torch" in sys.modules:  # not imported for workers that do without
-        sys.modules["torch"].set_num_threads(threads)
-    return None
-
-
-def _end_with_parent() -> None:
-    """End this process once the one that started it is gone, even where that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(chunk: Sequence[Item]) -> Answer:
-    if _own is None:
-        raise RuntimeError("the process was not started as a worker")
-    return answer(_own[0], chunk, _own[1])
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

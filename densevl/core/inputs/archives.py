@@ -12,9 +12,10 @@ import os
 import tarfile
 import threading
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,6 +41,8 @@ OPENERS: dict[str, Any] = {
 """What opens an archive, by the end of its name."""
 
 BLOCK = tarfile.BLOCKSIZE
+PASSED, MOST_PASSED = 4, 16 * 2**20
+"""Gaps of a compressed archive that are kept when they are passed, and the bytes of one at most."""
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, ValueError, OverflowError)
 """What reading a damaged archive raises."""
 
@@ -95,7 +98,9 @@ class ArchivedImage:
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive of images; reading them in their order passes once over a compressed one.
+    """An archive of images; reading them about in their order passes once over a compressed one.
+
+    In another process its images share one again, so that each process opens it once.
 
     Attributes:
         path: the file, as given.
@@ -103,6 +108,10 @@ class Archive:
 
     path: Path
     _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
+    _passed: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=PASSED), repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared, (self.path, file_state(self.path))
 
     def images(self) -> list[tuple[ArchivedImage | BrokenInput, str]]:
         """The images in their order, each with its name in the archive; the last one says what is damaged."""
@@ -138,13 +147,28 @@ class Archive:
         """
         with self._lock:
             try:
-                self._file.seek(start)
-                data = self._file.read(size)
+                data = self._found(start, size)
             except DAMAGE as error:
                 raise ImageError(f"{name} cannot be read: {_said(error)}; copy the archive again") from error
         if len(data) < size:
             raise ImageError(f"{name} has {len(data)} of {size} bytes: the archive is cut short; copy it again")
         return data
+
+    def _found(self, start: int, size: int) -> bytes:
+        """Bytes, without going back where they were passed a moment ago: threads come a little out of order."""
+        for begin, passed in self._passed:
+            if begin <= start and start + size <= begin + len(passed):
+                return passed[start - begin : start - begin + size]
+        gap = start - self._file.tell()
+        if self._is_packed and 0 < gap <= MOST_PASSED:
+            self._passed.append((start - gap, self._file.read(gap)))
+        else:
+            self._file.seek(start)
+        return bytes(self._file.read(size))
+
+    @property
+    def _is_packed(self) -> bool:
+        return not self.path.name.lower().endswith(".tar")
 
     @cached_property
     def _file(self) -> Any:
@@ -181,6 +205,12 @@ class Archive:
         reason = f"{name!r} is {wrong}, which is not read; extract the archive if you trust it"
         harmless = "/".join(part for part in path.parts if part not in ("/", "//", ".."))
         return BrokenInput(name, f"{os.path.abspath(self.path)}/{inside}", reason), harmless
+
+
+@lru_cache(maxsize=8)
+def _shared(path: Path, state: tuple[int, ...]) -> Archive:
+    """The archive that images share which come to this process one after the other."""
+    return Archive(path)
 
 
 def _opened(path: Path) -> Any:

@@ -96,7 +96,7 @@ def open_input(place: str | os.PathLike[str], offline: bool = False) -> Input:
     path = Path(text)
     holder = next((folder for folder in path.parents if folder.is_file()), None)
     if holder is None or not (is_archive(holder) or is_video(holder)):
-        return InputFile(path, path.stem)
+        return InputFile(text, path.stem)
     inside = path.relative_to(holder).as_posix()
     for item, name in _images(holder, file_state(holder)):
         if name == inside:
@@ -142,8 +142,9 @@ class _Finder:
             for path in sorted(map(Path, iglob(os.path.expanduser(argument), recursive=True)), key=natural_order):
                 yield from self._file(path, path.parent)
         else:
-            for root, path in expand_argument(argument, self.exclude):
-                yield from self._file(path, root)
+            root, files = expand_argument(argument, self.exclude)
+            for file in files:
+                yield from self._file(file, root)
 
     def _list(self, argument: str) -> Iterator[Named]:
         folder, entries = read_list(argument)
@@ -153,7 +154,8 @@ class _Finder:
                 continue
             path = Path(folder, os.path.expanduser(entry))
             if path.is_dir():
-                for root, file in expand_argument(str(path), self.exclude):
+                root, files = expand_argument(str(path), self.exclude)
+                for file in files:
                     yield from self._file(file, folder if folder in root.parents else root)
             elif path.is_file():
                 yield from self._file(path, folder if folder in path.parents else path.parent)
@@ -165,12 +167,12 @@ class _Finder:
         item = WebImage(_online(url, self.offline))
         yield item, item.names()
 
-    def _file(self, path: Path, root: Path) -> Iterator[Named]:
+    def _file(self, path: str | Path, root: Path) -> Iterator[Named]:
         if is_archive(path):
-            for image, inside in Archive(path).images():
+            for image, inside in Archive(Path(path)).images():
                 yield image, chain((os.path.splitext(inside)[0], inside), map(_joined(inside), below(path, root)))
         elif is_video(path):
-            for frame, inside in Video(path).frames(self.every):
+            for frame, inside in Video(Path(path)).frames(self.every):
                 yield frame, map(_joined(inside), below(path, root))
         else:
             yield InputFile(path, ""), below(path, root)

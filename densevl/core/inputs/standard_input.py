@@ -1,7 +1,8 @@
 """An image on standard input."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,13 +16,17 @@ __all__ = ["StandardInput"]
 
 @dataclass(frozen=True)
 class StandardInput:
-    """The image on standard input, which can be read once.
+    """The image on standard input, which is kept once it was read; to another process its bytes are sent.
 
     Attributes:
         relative: the name of its results.
     """
 
     relative: str = "stdin"
+    _kept: list[bytes] = field(default_factory=list, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StandardInput, (self.relative, [self._bytes()])
 
     @property
     def name(self) -> str:
@@ -43,7 +48,13 @@ class StandardInput:
         Raises:
             ImageError: where it is no image, or too large.
         """
-        data = sys.stdin.buffer.read(MOST_BYTES + 1)
+        data = self._bytes()
         if len(data) > MOST_BYTES:
             raise ImageError(f"standard input has more than {MOST_BYTES} bytes, the limit; scale the image down")
         return decode_image(data, "standard input")
+
+    def _bytes(self) -> bytes:
+        """All bytes; one more than may be where there are more."""
+        if not self._kept:
+            self._kept.append(sys.stdin.buffer.read(MOST_BYTES + 1))
+        return self._kept[0]

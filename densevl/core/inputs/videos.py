@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +77,8 @@ class VideoFrame:
 class Video:
     """A video in a file; reading its frames in their order decodes each once and holds one.
 
+    In another process its frames share one again, so that each process lists its frames once.
+
     Attributes:
         path: the file, as given.
     """
@@ -84,6 +86,9 @@ class Video:
     path: Path
     _state: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared, (self.path, file_state(self.path))
 
     def frames(self, every: int = 1) -> list[tuple[VideoFrame | BrokenInput, str]]:
         """The frames in their order, each with its name in the video; the last one says what is missing.
@@ -186,6 +191,12 @@ class Video:
                     yield frame, time
                 else:
                     return
+
+
+@lru_cache(maxsize=8)
+def _shared(path: Path, state: tuple[int, ...]) -> Video:
+    """The video that frames share which come to this process one after the other."""
+    return Video(path)
 
 
 class _Listed(NamedTuple):

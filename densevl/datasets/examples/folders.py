@@ -22,11 +22,11 @@ def read_folders(path: Path) -> Iterator[Example]:
     for folder in sorted(path.iterdir()):
         if not folder.is_dir() or folder.name.startswith("."):
             continue
-        images = [image for _, image in expand_argument(str(folder))]
+        _, images = expand_argument(str(folder))
         if not images:
             raise UsageError(f"the folder {folder} of a class has no image; put some there, or remove it")
         name = checked_name(folder.name.replace("_", " "), str(folder))
-        yield from (Example(image, name, str(image)) for image in images)
+        yield from (Example(Path(image), name, image) for image in images)
 
 
 def read_unnamed(path: Path) -> tuple[Example, ...]:
@@ -38,7 +38,7 @@ def read_unnamed(path: Path) -> tuple[Example, ...]:
     Raises:
         UsageError: where it has no image.
     """
-    images = [image for _, image in expand_argument(str(path))]
+    _, images = expand_argument(str(path))
     if not images:
         raise UsageError(f"the folder {path} has no image; put some there")
-    return tuple(Example(image, "", str(image)) for image in images)
+    return tuple(Example(Path(image), "", image) for image in images)

@@ -1,11 +1,13 @@
 """Workers that die, fail and fill the disk where the name of an item says so."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from densevl.core.engine import Worker
-from densevl.core.errors import ImageError, OutputError
+from densevl.core.errors import ImageError, OutputError, WeightsError
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,17 @@ class Word:
 
 
 class Shouter(Worker[Word, str, str, str]):
-    """Says each word in capitals."""
+    """Says each word in capitals.
+
+    Args:
+        marks: folder where a file for each word says that a process has died with it; a word with "once" kills one.
+        seconds: that a word takes.
+    """
 
     batch = 2
+
+    def __init__(self, marks: Path | None = None, seconds: float = 0.0) -> None:
+        self.marks, self.seconds = marks, seconds
 
     def read(self, item: Word) -> str:
         if "bad" in item.place:
@@ -26,8 +36,12 @@ class Shouter(Worker[Word, str, str, str]):
         return item.place
 
     def make(self, items: Sequence[Word], read: Sequence[str]) -> list[str]:
-        if any("kill" in item.place for item in items):
-            os._exit(9)
+        time.sleep(self.seconds)
+        for item in items:
+            if "kill" in item.place or ("once" in item.place and self._first(item)):
+                os._exit(9)
+            if "bug" in item.place:
+                raise KeyError(item.place)
         return [word.upper() for word in read]
 
     def write(self, item: Word, made: str) -> str:
@@ -35,10 +49,32 @@ class Shouter(Worker[Word, str, str, str]):
             raise OutputError("the disk is full")
         return made
 
+    def _first(self, item: Word) -> bool:
+        assert self.marks is not None
+        try:
+            (self.marks / item.place).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
 
 @dataclass(frozen=True)
 class ShouterRecipe:
-    """Makes a :class:`Shouter`."""
+    """Makes a :class:`Shouter`, or fails to.
+
+    Attributes:
+        marks: its folder.
+        seconds: that a word takes it.
+        ends: what becomes of it: nothing, ``"dies"`` or ``"lacks weights"``.
+    """
+
+    marks: Path | None = None
+    seconds: float = 0.0
+    ends: str = ""
 
     def __call__(self) -> Shouter:
-        return Shouter()
+        if self.ends == "dies":
+            os._exit(9)
+        if self.ends == "lacks weights":
+            raise WeightsError("the weights are not here")
+        return Shouter(self.marks, self.seconds)

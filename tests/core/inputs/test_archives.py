@@ -5,27 +5,12 @@ import tarfile
 
 import numpy as np
 import pytest
+from core.inputs.grey import add, png
 from PIL import Image
 
 from densevl.core.errors import ImageError
 from densevl.core.inputs import BrokenInput, find_inputs
 from densevl.core.inputs.archives import Archive
-
-
-def png(value, side=8):
-    """An image of one grey value, as a file."""
-    file = io.BytesIO()
-    Image.fromarray(np.full((side, side, 3), value, np.uint8)).save(file, "PNG")
-    return file.getvalue()
-
-
-def add(archive, name, data=b"", **settings):
-    """Add a member, whatever its name is."""
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    for setting, value in settings.items():
-        setattr(member, setting, value)
-    archive.addfile(member, io.BytesIO(data))
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tgz", "tar.bz2", "tar.xz", "TAR"])
@@ -152,3 +137,21 @@ def test_an_archive_that_vanishes_between_is_said(tmp_path):
     assert item.state() == ()
     with pytest.raises(ImageError, match="No such file"):
         item.read()
+
+
+def test_threads_that_come_out_of_order_do_not_unpack_an_archive_again(tmp_path):
+    """Two threads take neighbouring images in either order; the archive is not begun anew for that."""
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for value in range(12):
+            add(archive, f"{value}.png", png(value))
+    archive = Archive(path)
+    images = [image for image, _ in archive.images()]
+    rewinds = []
+    rewind = archive._file._buffer.raw._rewind
+    archive._file._buffer.raw._rewind = lambda: (rewinds.append(1), rewind())
+    for value in (1, 0, 3, 2, 4, 7, 5, 6, 9, 8, 11, 10):
+        assert (images[value].read() == value).all()
+    assert not rewinds
+    assert (images[0].read() == 0).all(), "far back it is begun anew"
+    assert rewinds

@@ -18,7 +18,7 @@ from densevl.core.geometry import Size
 from densevl.core.inputs import Input, open_input
 from densevl.core.inputs.urls import is_url
 from densevl.core.labelmap import LabelMap
-from densevl.core.masks import decode_masks
+from densevl.core.masks import check_mask
 from densevl.core.segments import MIN_AREA, Segment, connected_segments, labels_of, segments_of_masks
 from densevl.core.vocabulary import Vocabulary
 from densevl.weights import is_offline
@@ -73,6 +73,7 @@ class ImageRecord:
         state: of the image when it was labelled; empty where it does not matter.
         instances: what counts as one thing.
         image: the image where it is at hand; else it is read from its place when a format needs it.
+        known: the label map where it is at hand; else it is made of the classes when a format needs it.
     """
 
     name: str
@@ -85,6 +86,7 @@ class ImageRecord:
     state: tuple[int, ...] = ()
     instances: Instances = field(default_factory=Instances)
     image: UInt8[np.ndarray, "H W 3"] | None = None
+    known: Int32[np.ndarray, "H W"] | None = None
 
     @classmethod
     def of(
@@ -109,16 +111,25 @@ class ImageRecord:
             instances: what counts as one thing.
         """
         things = None if masks is None else segments_of_masks(result.labels, masks, result.best)
-        size = (result.labels.shape[0], result.labels.shape[1])
-        chosen = instances or Instances()
+        labels = result.labels.astype(np.int32)
         return cls(
-            name, file_name, size, result.vocabulary, result.segments(), things, place, state, chosen, result.image
+            name,
+            file_name,
+            (labels.shape[0], labels.shape[1]),
+            result.vocabulary,
+            result.segments(),
+            things,
+            place,
+            state,
+            instances or Instances(),
+            result.image,
+            labels,
         )
 
     @cached_property
     def labels(self) -> Int32[np.ndarray, "H W"]:
         """The label map, -1 where a pixel has none."""
-        return labels_of(self.classes, self.size)
+        return labels_of(self.classes, self.size) if self.known is None else self.known
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -247,5 +258,5 @@ def _segment(value: Mapping[str, Any], size: Size, classes: int) -> Segment:
         None if score is None else float(score),
         None if parts is None else tuple(map(float, parts)),
     )
-    decode_masks([segment.mask], size)  # refuses what is no code of this size
+    check_mask(segment.mask, size)
     return segment

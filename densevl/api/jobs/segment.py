@@ -50,11 +50,13 @@ class SegmentJob:
             :data:`densevl.core.segments.MIN_AREA`.
         engine: where the work is done.
         loading: how other processes load the model; needed where the engine has any.
+        tile: side and overlap of the tiles that images are cut into, in pixels; the overlap None for the usual one.
+            None labels each image as a whole.
 
     Raises:
         OutputError: where ``out`` cannot be written.
         UsageError: where the classes or the background cannot be used, the folder has another job, a format is unknown,
-            or instances are wanted of a mask maker and the model has none.
+            instances are wanted of a mask maker and the model has none, or it would have to see tiles alone.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class SegmentJob:
         min_area: int | None = None,
         engine: Engine = HERE,
         loading: Loading | None = None,
+        tile: tuple[int, int | None] | None = None,
     ) -> None:
         self.model, self.out, self.batch, self.overwrite, self.engine = model, out, batch, overwrite, engine
         self.unfamiliar = Unfamiliar(model.name)
@@ -80,21 +83,24 @@ class SegmentJob:
         else:
             self.texts = model.embed_classes(classes, background)
             protocol = model.segmentor.protocol
+        tiling = None if tile is None else model.tiling(*tile)
+        protocol = {**protocol, **({} if tiling is None else {"tile": tiling.name})}
         words, limits = self.texts.vocabulary, {"threshold": self.texts.threshold, "delta": self.texts.delta}
         tested = [] if model.known is None else [model.known.digest]
         settings = fingerprint(protocol, words.classes, words.background, *limits.values(), *tested)
         before = read_manifest(out) or {}
         formats, kinds = chosen(before if before.get("fingerprint") == settings else {}, save, instances, min_area)
         mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
+        if mask_maker is not None and tiling is not None:
+            raise UsageError("a mask maker sees whole images; choose --instances connected, or leave out --tile")
         maker = None if mask_maker is None else mask_maker.model_id
         self.results = Results(out, model.name, words, settings, formats, kinds, maker)
         manifest = self.results.manifest(protocol=protocol, **limits)
         begin(out, manifest, overwrite, lambda before: Results.of(out, before).clear())
         own = classes if isinstance(classes, Classes) else None
-        self.worker = SegmentWorker(model, self.texts, self.results, batch, mask_maker, own)
-        self.recipe = (
-            None if loading is None else SegmentRecipe(loading, classes, out.absolute(), background, batch, model.known)
-        )
+        self.worker = SegmentWorker(model, self.texts, self.results, batch, mask_maker, own, tiling)
+        here = (classes, out.absolute(), background, batch, model.known, tile)
+        self.recipe = None if loading is None else SegmentRecipe(loading, *here)
 
     def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, Segmented]:
         """Segment what is not done yet; what is in it is said of each input.
@@ -138,6 +144,7 @@ class SegmentRecipe:
         background: background mode; None for the model's own.
         batch: images that are encoded together.
         known: tells the images that the model knows from others; None where nothing does.
+        tile: as :class:`SegmentJob` takes it.
     """
 
     loading: Loading
@@ -146,6 +153,7 @@ class SegmentRecipe:
     background: Any
     batch: int
     known: Familiarity | None
+    tile: tuple[int, int | None] | None = None
 
     def __call__(self) -> SegmentWorker:
         """The worker.
@@ -155,7 +163,8 @@ class SegmentRecipe:
         """
         model = self.loading.load()
         model.known = self.known
-        return SegmentJob(model, self.classes, self.out, self.background, self.batch).worker
+        settings = (self.classes, self.out, self.background, self.batch)
+        return SegmentJob(model, *settings, tile=self.tile).worker
 
 
 def _mask_maker(model: Model) -> MaskMaker:

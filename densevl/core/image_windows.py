@@ -29,8 +29,11 @@ class ImageWindows(Protocol):
         pixels: the whole image where it is in memory.
     """
 
-    size: Size
-    pixels: UInt8[np.ndarray, "H W 3"] | None
+    @property
+    def size(self) -> Size: ...
+
+    @property
+    def pixels(self) -> UInt8[np.ndarray, "_ _ 3"] | None: ...
 
     def read(self, box: tuple[int, int, int, int]) -> UInt8[np.ndarray, "h w 3"]:
         """The pixels in a box (left, top, right, bottom), as :func:`densevl.read_image` gives them.

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", metavar="N", help="of regions (1 10 100), of files (1000 …)")
     for name, unit in (("repetitions", "N"), ("window", "PIXELS"), ("stride", "PIXELS"), ("short-side", "PIXELS")):
         parser.add_argument(f"--{name}", type=int, metavar=unit)
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "both"])
+    parser.add_argument("--dtype", help="float32, bfloat16, int8, some of them with commas, or both")
     parser.add_argument("--device", help="cpu, cuda, …")
     parser.add_argument("--against", metavar="DIR", help="a checkout of the published CLIP-DINOiser, to run as well")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")

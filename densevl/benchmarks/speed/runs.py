@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from densevl.api.dtypes import choose_dtype, place
 from densevl.api.loading import load
 from densevl.api.models import is_model
 from densevl.benchmarks.protocols import dotted
@@ -110,7 +111,7 @@ def benchmark(
         pipelines.insert(0, _simple("published float32", published.encode, published.label))
         heading["published code at"] = published.commit
     for dtype in dtypes:
-        pipelines.append(_fast(copy.deepcopy(segmentor).to(getattr(torch, dtype)), texts, f"densevl {dtype}"))
+        pipelines.append(_fast(_in(copy.deepcopy(segmentor), dtype), texts, f"densevl {dtype}"))
     with tempfile.TemporaryDirectory() as folder:
         if images is None:
             files = list(_draw_scenes(Path(folder), count, size))
@@ -165,13 +166,20 @@ def benchmark_batches(
     """
     image, lines = render(0, 0, size, count=(4, 10)).image, []
     for dtype in dtypes:
-        segmentor = configured_segmentor(config, weights, **overrides).to(device, getattr(torch, dtype))
+        segmentor = _in(configured_segmentor(config, weights, **overrides).to(device), dtype)
+        if compiled and dtype == "int8":
+            raise UsageError("int8 is not compiled; leave out --compiled, or take --dtype bfloat16")
         texts = segmentor.embed(_some_classes(classes))
         if compiled:
             segmentor.dense.compile()
         rows = throughput(segmentor, texts, image, counts, repetitions)
         lines += [f"{dtype}{', compiled' if compiled else ''}, {row}" for row in rows]
     return "\n".join(lines)
+
+
+def _in(segmentor: Segmentor, dtype: str) -> Segmentor:
+    """A segmentor in a dtype, on the device where it is."""
+    return place(segmentor, segmentor.device, choose_dtype(dtype, segmentor.device))
 
 
 def _fast(segmentor: Segmentor, texts: TextEmbeddings, name: str) -> Pipeline:

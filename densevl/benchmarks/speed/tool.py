@@ -65,7 +65,7 @@ def _model(
     compiled: bool = False,
     **options: Any,
 ) -> Report | Sweep | str:
-    options["dtypes"] = ("float32", "bfloat16") if dtype == "both" else (dtype,)
+    options["dtypes"] = ("float32", "bfloat16") if dtype == "both" else tuple(dtype.split(","))
     if batches is not None:
         if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", batches):
             raise UsageError(f"write batches as numbers of images, such as 1,4,16; got {batches!r}")

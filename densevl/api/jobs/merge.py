@@ -1,8 +1,7 @@
 """Joining the results of processes that divided a job: of shards in one folder, or of folders of several machines."""
 
 import os
-import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from densevl.api.jobs.shards import missing_shards, read_notes
 from densevl.api.jobs.videos import write_videos
 from densevl.core.errors import UsageError
 from densevl.core.failures import Failure, FailureList
-from densevl.core.files import atomic_write, locked
+from densevl.core.files import locked
 
 __all__ = ["Merged", "finish", "merge"]
 
@@ -82,11 +81,13 @@ def merge(
         for folder, manifest in zip(folders, manifests, strict=True)
         if os.path.realpath(folder) != os.path.realpath(target)
     ]
-    done = {str(record["source"][0]) for part in [results, *others] for _, record in part.records()}
     failures = [failure for part in [*others, results] for failure in FailureList(part.out).read()]
+    failed = {failure.name for failure in failures}
+    done = {one.place for part in [results, *others] for one in part.done() if one.place in failed}
     for part in others:
         _check_names(part, results)
-        _copy(part, results)
+        for one in part.done():
+            results.copy(one, part)
     notes = {note.shard: note for part in [results, *others] for note in read_notes(part.out)}
     for note in notes.values():
         note.write(target)
@@ -94,7 +95,7 @@ def merge(
         FailureList(target).replace(failure for failure in failures if failure.name not in done)
     finish(results)
     unfinished = missing_shards(sorted(notes.values(), key=lambda note: (note.shard.count, note.shard.number)))
-    return Merged(target, sum(1 for _ in results.records()), FailureList(target).read(), unfinished)
+    return Merged(target, sum(1 for _ in results.done()), FailureList(target).read(), unfinished)
 
 
 def _join(target: Path, results: Results, changes: bool) -> Merged:
@@ -105,7 +106,7 @@ def _join(target: Path, results: Results, changes: bool) -> Merged:
     return Merged(target, images, FailureList(target).read(), missing_shards(notes))
 
 
-def finish(results: Results, changed: Collection[str] | None = None) -> list[Failure]:
+def finish(results: Results, changed: Iterable[str] | None = None) -> list[Failure]:
     """Write what belongs to all images of a folder; gives what could not be written of formats and videos.
 
     Args:
@@ -135,17 +136,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _check_names(part: Results, results: Results) -> None:
-    for name, record in part.records():
-        there = results.record(name)
-        if there is not None and there["source"] != record["source"]:
+    for one in part.done():
+        there = results.known(one.name)
+        if there is not None and there.source != one.source:
             raise UsageError(
-                f"{name!r} is {there['source'][0]} in {results.out} and {record['source'][0]} in {part.out}; "
+                f"{one.name!r} is {there.place} in {results.out} and {one.place} in {part.out}; "
                 "merge folders of shards of the same inputs"
             )
-
-
-def _copy(part: Results, results: Results) -> None:
-    for name, _ in part.records():
-        for file in part.files(name):
-            with atomic_write(results.out / file.relative_to(part.out)) as temporary:
-                shutil.copyfile(file, temporary)

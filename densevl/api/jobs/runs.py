@@ -103,7 +103,14 @@ class Run(Generic[Item, Said]):
                         yield item, made
                     progress.update()
 
-    def work(self, engine: Engine, recipe: Recipe | None, worker: Worker[Any, Any, Any, Said], doing: str) -> None:
+    def work(
+        self,
+        engine: Engine,
+        recipe: Recipe | None,
+        worker: Worker[Any, Any, Any, Any],
+        doing: str,
+        keep: Callable[[Item, Any], Said] | None = None,
+    ) -> None:
         """Do what is to do; :attr:`done` and :attr:`failures` say what became of each input.
 
         Args:
@@ -111,6 +118,8 @@ class Run(Generic[Item, Said]):
             recipe: makes the workers of other processes.
             worker: of this process.
             doing: what the progress bar calls it.
+            keep: what is kept, of an input and what is said of it, in :attr:`done`; None keeps all that is said, which
+                is much where there are many inputs.
 
         Raises:
             OutputError: where a result or the list of failures cannot be written.
@@ -121,7 +130,7 @@ class Run(Generic[Item, Said]):
                 if outcome.failure is not None:
                     self.fail(outcome.failure)
                 elif outcome.said is not None:
-                    self.done.append((outcome.item, outcome.said))
+                    self.done.append((outcome.item, keep(outcome.item, outcome.said) if keep else outcome.said))
                 progress.update()
 
     def outcomes(

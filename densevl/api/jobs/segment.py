@@ -3,7 +3,7 @@
 What is written is the matter of :mod:`densevl.api.jobs.results`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from densevl.classifiers.classes import Classes
 from densevl.classifiers.familiarity import Familiarity
 from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError
+from densevl.core.failures import FailureList
 from densevl.core.features import TextEmbeddings
 from densevl.core.inputs import Input
 from densevl.regions.mask_makers.maker import MaskMaker
@@ -102,7 +103,7 @@ class SegmentJob:
         known = (background, batch, model.known)
         self.recipe = None if loading is None else SegmentRecipe(loading, classes, out.absolute(), *known, pack)
 
-    def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, Segmented]:
+    def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, None]:
         """Segment what is not done yet; what is in it is said of each input.
 
         Args:
@@ -115,22 +116,35 @@ class SegmentJob:
         """
         if shard is not None:
             shard.file(self.out).unlink(missing_ok=True)
-        mine = {item.place for item in (inputs if shard is None else shard.of(inputs))}
-        own = [item for item in self.results.named(inputs) if item.place in mine]
-        run = Run[Input, Segmented](
-            self.out,
-            own,
-            lambda item: not self.overwrite and self.results.is_done(item),
-            lambda name: name in mine or (shard is None and not is_there(name)),
+        failed = {failure.name for failure in FailureList(self.out).read()}
+        mine = set[str]()
+
+        def own() -> Iterator[Input]:
+            for given, item in zip(inputs, self.results.named(inputs), strict=True):
+                if shard is None or shard.has(given):
+                    if failed and item.place in failed:
+                        mine.add(item.place)
+                    yield item
+
+        def is_done(item: Input) -> bool:
+            done = None if self.overwrite else self.results.finished(item)
+            if done is not None:
+                self.unfamiliar.note(item.name, done.familiarity)
+            return done is not None
+
+        run = Run[Input, None](
+            self.out, own(), is_done, lambda name: name in mine or (shard is None and not is_there(name))
         )
-        run.work(self.engine, self.recipe, self.worker, "segmenting")
-        for item in own:
-            self.unfamiliar.note(item.name, (self.results.record(item.relative) or {}).get("familiarity"))
+        run.work(self.engine, self.recipe, self.worker, "segmenting", self._keep)
         if shard is None:
-            run.failures += finish(self.results, {item.place for item, _ in run.done})
+            run.failures += finish(self.results, (item.place for item, _ in run.done))
         else:
-            ShardNote(shard, len(inputs), len(own), len(run.failures)).write(self.out)
+            ShardNote(shard, len(inputs), len(run.todo) + len(run.skipped), len(run.failures)).write(self.out)
         return run
+
+    def _keep(self, item: Input, said: Segmented) -> None:
+        """Take account of what is said of an input; the records keep the rest."""
+        self.unfamiliar.note(item.name, said.familiarity)
 
 
 @dataclass(frozen=True)

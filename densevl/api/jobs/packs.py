@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from densevl.api.jobs.done import RECORD
 from densevl.api.jobs.formats.record import ImageRecord
 from densevl.api.jobs.results import Results
 from densevl.core.errors import OutputError, UsageError
@@ -28,6 +27,7 @@ from densevl.datasets.region_texts.shard import ShardHead
 
 __all__ = ["Pack", "join_packs", "pack_paths", "plan_packs", "read_head", "read_results", "unpack_all", "write_pack"]
 
+RECORD = ".record.json"
 BLOCK = 1 << 20
 
 
@@ -147,15 +147,19 @@ def join_packs(results: Results) -> int:
         OutputError: where it cannot be written.
         UsageError: where a tar is damaged.
     """
-    with locked(results.out), ExitStack() as stack:
-        joining = [made for made in results.formats.values() if made.joined]
-        adds = [stack.enter_context(made.join(results.out, results.vocabulary)) for made in joining]
+
+    def records() -> Iterator[ImageRecord]:
         for path in pack_paths(results.out):
-            for name, record in read_results(path):
-                if record["settings"] == results.settings:
-                    image = ImageRecord.from_json(record, name, results.vocabulary, results.instances)
-                    for add in adds:
-                        add(image)
+            made = read_results(path)
+            for name, record in (pair for pair in made if pair[1]["settings"] == results.settings):
+                yield ImageRecord.from_json(record, name, results.vocabulary, results.instances)
+
+    with locked(results.out), ExitStack() as stack:
+        joins = [made.join(results.out, results.vocabulary) for made in results.formats.values() if made.joined]
+        adds = [stack.enter_context(join) for join in joins]
+        for record in records():
+            for add in adds:
+                add(record)
     heads = map(read_head, pack_paths(results.out))
     return sum(head.records for head in heads if head is not None)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.files import atomic_write, parse_json
 from densevl.tasks.search.index import RegionIndex
-from densevl.tasks.search.search import exact_rows
+from densevl.tasks.search.scan import exact_rows
 from densevl.weights.download import file_sha256
 
 __all__ = ["KINDS", "FaissRanker"]

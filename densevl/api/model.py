@@ -25,6 +25,7 @@ from densevl.core.images import as_image
 from densevl.core.labelmap import LabelMap
 from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.transfers import download
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.encoders.contracts import understand
@@ -381,10 +382,8 @@ class Model(TunableModel, RankableModel):
         fresh = [as_image(image) for image in images if not isinstance(image, EncodedImage)]
         made_for = texts if segmentor.encodes_for_texts and isinstance(texts, TextEmbeddings) else None
         encoded = iter(segmentor.encode(fresh, made_for))
-        return [
-            self._label(image if isinstance(image, EncodedImage) else next(encoded), segmentor, texts, scores)
-            for image in images
-        ]
+        seen = [image if isinstance(image, EncodedImage) else next(encoded) for image in images]
+        return self._label(seen, segmentor, texts, scores)
 
     def embed_classes(self, classes: ClassesLike, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
@@ -512,17 +511,21 @@ class Model(TunableModel, RankableModel):
         return self.familiarity(encoded if own or encoded.image is None else encoded.image)
 
     def _label(
-        self, encoded: EncodedImage, segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
-    ) -> LabelMap:
-        labels, best = segmentor.label(encoded, texts)
-        return LabelMap(
-            labels.cpu().numpy(),
-            texts.vocabulary,
-            image=encoded.image,
-            best=best.cpu().numpy(),
-            scores=segmentor.scores(encoded, texts) if scores else None,
-            familiarity=None if self.known is None else self._familiarity_of(encoded, segmentor),
-        )
+        self, encoded: Sequence[EncodedImage], segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
+    ) -> list[LabelMap]:
+        """Label maps of encoded images, which come from a GPU together."""
+        found = download([values for one in encoded for values in segmentor.label(one, texts)])
+        return [
+            LabelMap(
+                labels,
+                texts.vocabulary,
+                image=one.image,
+                best=best,
+                scores=segmentor.scores(one, texts) if scores else None,
+                familiarity=None if self.known is None else self._familiarity_of(one, segmentor),
+            )
+            for one, labels, best in zip(encoded, found[::2], found[1::2], strict=True)
+        ]
 
 
 def _lazy(component: Any, kind: type) -> Lazy[Any]:

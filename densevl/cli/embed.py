@@ -80,7 +80,7 @@ def loaded_with(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value not in (None, "float32", {})}
 
 
-def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Sequence[str] = (), **anew: bool) -> Any:
+def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Sequence[str] = (), **anew: Any) -> Any:
     """Run a job with these options, and whether the index begins anew; gives the run, the model and the kinds.
 
     Queries are what will be asked of the index: those that the model does not understand are said before it is made.
@@ -105,8 +105,8 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Se
     if queries:
         model.embed_texts(queries)
     regions, masks = options.boxes or options.regions, not options.no_masks
-    placed = {"loaded": loaded_with(options), "store": options.store, "engine": engine, "loading": loading}
-    job = EmbedJob(model, out, regions, options.format, options.batch, masks, **placed, **anew)
+    placed: dict[str, Any] = {"loaded": loaded_with(options), "engine": engine, "loading": loading}
+    job = EmbedJob(model, out, regions, options.format, options.batch, masks, store=options.store, **{**placed, **anew})
     return job.run(inputs), model, job.unfamiliar
 
 

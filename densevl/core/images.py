@@ -320,8 +320,17 @@ def normalise(
         mean: of each channel.
         std: standard deviation of each channel.
     """
-    centre, scale = (images.new_tensor(values)[:, None, None] for values in (mean, std))
+    centre, scale = (_channels(images, values) for values in (mean, std))
     return (images - centre) / scale
+
+
+def _channels(images: Tensor, values: Sequence[float]) -> Tensor:
+    """A number for each channel, where images lie; on a GPU made there, since a copy of numbers waits for it."""
+    if images.device.type == "cpu":
+        return images.new_tensor(values)[:, None, None]
+    import torch
+
+    return torch.stack([images.new_full((1, 1), value) for value in values])
 
 
 def resize_image(image: UInt8[np.ndarray, "_ _ *c"], size: tuple[int, int]) -> UInt8[np.ndarray, "_ _ *c"]:

@@ -35,7 +35,7 @@ class Job:
     arguments: Callable[[Path, Path], list[str]]
     mark: str
     items: int
-    passing: tuple[str, ...] = (".lock",)
+    passing: tuple[str, ...] = (".lock", ".done.jsonl")
 
     def marks(self, out: Path) -> int:
         """Items that are done."""

@@ -145,8 +145,9 @@ class EmbedJob:
 
     def _add(self, item: Input, said: Embedded) -> None:
         """Add an image to the last shard, and write that where it is time."""
-        is_file = isinstance(item, InputFile)
-        state = self._digests.remember(item.path, said.state) if is_file else said.state
+        state = said.state
+        if isinstance(item, InputFile):
+            state = self._digests.remember(item.path, state)
         self._pending.append(said.part(IndexedImage(item.place, said.size, state), self.settings))
         self._write(old=time.monotonic() - self._since > PART_SECONDS)
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from densevl.benchmarks.speed.files import benchmark_files
 from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
@@ -12,6 +13,7 @@ from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
 from densevl.benchmarks.speed.search import benchmark_search
 from densevl.benchmarks.speed.solvers import benchmark_solvers
 from densevl.benchmarks.speed.stages import Report
+from densevl.benchmarks.speed.start import benchmark_start
 from densevl.benchmarks.speed.sweep import Sweep, benchmark_sweep
 from densevl.benchmarks.speed.visual_prompts import benchmark_visual_prompts
 from densevl.core.errors import UsageError
@@ -28,6 +30,8 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "vocabulary": benchmark_vocabulary,
     "solvers": benchmark_solvers,
     "search": benchmark_search,
+    "files": benchmark_files,
+    "start": benchmark_start,
 }
 """Benchmarks of something else than a model."""
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from densevl.core.drawing.lettering import FAINT, INK, PAPER, ink_on, letter, line_height, wrap, write
+from densevl.core.drawing.lettering import FAINT, INK, ink_on, letter, line_height, sheet, wrap, write
 
 __all__ = ["LegendEntry", "attach_legend", "letter_size", "percent"]
 
@@ -71,7 +71,7 @@ def attach_legend(
         columns = -(-len(cells) // rows)
     head = wrap(title, size, max(columns * column, width if below else 0) - 2 * size, most=3)
     lines = len(head) * line_height(size) + (size // 2 if head else 0)
-    strip = np.full((lines + rows * step + size, columns * column, 3), PAPER, np.uint8)
+    strip = sheet(lines + rows * step + size, columns * column)
     if head:
         strip = _widened(strip, max(line.shape[1] for line in head) + 2 * size)
     for index, line in enumerate(head):
@@ -94,7 +94,7 @@ def _cells(entries: Sequence[LegendEntry], size: int, widest: int) -> list[np.nd
     name_width = max(name.shape[1] for name in names)
     cells = []
     for entry, mark, name, share in zip(entries, marks, names, shares, strict=True):
-        cell = np.full((height, swatch + gap + name_width + 2 * gap + share_width, 3), PAPER, np.uint8)
+        cell = sheet(height, swatch + gap + name_width + 2 * gap + share_width)
         _put_swatch(cell, entry.colour, swatch, height if mark is not None else round(1.1 * size))
         if mark is not None and entry.colour is not None:
             write(cell, mark, 0, (swatch - mark.shape[1]) // 2, ink_on(entry.colour))
@@ -123,7 +123,7 @@ def _join(picture: np.ndarray, strip: np.ndarray, axis: int) -> np.ndarray:
     """Both on white paper, one after the other along ``axis``, at its start along the other."""
     shape = [max(picture.shape[i], strip.shape[i]) for i in (0, 1)]
     shape[axis] = picture.shape[axis] + strip.shape[axis]
-    paper = np.full((*shape, 3), PAPER, np.uint8)
+    paper = sheet(shape[0], shape[1])
     paper[: picture.shape[0], : picture.shape[1]] = picture
     y, x = (picture.shape[0], 0) if axis == 0 else (0, picture.shape[1])
     paper[y : y + strip.shape[0], x : x + strip.shape[1]] = strip

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from densevl.core.oklab import oklab
 
-__all__ = ["FAINT", "INK", "PAPER", "ink_on", "letter", "line_height", "wrap", "write", "write_rimmed"]
+__all__ = ["FAINT", "INK", "PAPER", "ink_on", "letter", "line_height", "sheet", "wrap", "write", "write_rimmed"]
 
 INK, FAINT, PAPER = (32, 33, 36), (112, 117, 122), (255, 255, 255)
 """Colours of letters, of fainter ones, and of what they stand on."""
@@ -45,9 +45,20 @@ def line_height(size: int) -> int:
 def letter(text: str, size: int, width: int) -> UInt8[np.ndarray, "h w"]:
     """One line of text as coverage in 0..255: :func:`line_height` high, at most ``width`` wide.
 
-    Line breaks and runs of space become one space; text that is too wide is cut and ends in an ellipsis.
+    Line breaks and runs of space become one space; text that is too wide is cut and ends in an ellipsis. The last lines
+    are remembered, since the pictures of a job have the same names: what comes back cannot be written to.
     """
-    text = " ".join(text.split())
+    return _line(" ".join(text.split()), size, width)
+
+
+@lru_cache(maxsize=1024)
+def _line(text: str, size: int, width: int) -> UInt8[np.ndarray, "h w"]:
+    line = _fitted(text, size, width)
+    line.flags.writeable = False
+    return line
+
+
+def _fitted(text: str, size: int, width: int) -> UInt8[np.ndarray, "h w"]:
     font = _font(text)
     if font is None:
         text = text.encode("unicode_escape").decode()
@@ -58,6 +69,11 @@ def letter(text: str, size: int, width: int) -> UInt8[np.ndarray, "h w"]:
     lengths = range(1, len(text))
     fitting = bisect_right(lengths, width, key=lambda length: _set(_cut(text, length), font, size).shape[1])
     return _set(_cut(text, fitting), font, size)[:, :width]
+
+
+def sheet(height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Paper."""
+    return np.full((height, width, 3), PAPER[0], np.uint8)  # one value a byte, which is quicker than a colour
 
 
 def write(

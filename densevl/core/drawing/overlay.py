@@ -3,11 +3,12 @@
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Int, Int32, Integer, UInt8
 
 from densevl.core.drawing.legend import LegendEntry, attach_legend, letter_size, percent
 from densevl.core.drawing.lettering import letter, write_rimmed
@@ -61,17 +62,15 @@ def draw_overlay(
         UsageError: where sizes or lengths disagree, or alpha is out of range.
     """
     _check(image, labels, names, palette, alpha)
-    labels = np.where((labels >= 0) & (labels < len(names)), labels, -1).astype(np.int32)
+    painted = _Painted.of(labels, palette)
     if not legend:
-        return _outline(blend_labels(image, labels, palette, alpha), labels, palette)
-    entries = _entries(labels, names, palette)
+        return painted.over(image, alpha)
+    entries = _entries(painted, names, palette)
     factor = math.ceil(LEAST_SIDE / max(labels.shape))
-    size = (labels.shape[1] * factor, labels.shape[0] * factor)
     if factor > 1:
-        image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
-        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-    picture = _outline(blend_labels(image, labels, palette, alpha), labels, palette)
-    _name_areas(picture, labels, names)
+        image, painted = _enlarged(image, factor), painted.enlarged(factor)
+    picture = painted.over(image, alpha)
+    _name_areas(picture, painted, names)
     return attach_legend(picture, entries)
 
 
@@ -85,65 +84,141 @@ def blend_labels(
 
     The image loses most of its own colour first, so that each area looks like its swatch in the legend.
     """
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    muted = cv2.addWeighted(image, 1 - MUTING, grey, MUTING, 0)
-    colours = np.take(np.array(palette, np.uint8), labels, axis=0, mode="clip")  # -1 takes some colour, undone below
-    mixed = cv2.addWeighted(muted, 1 - alpha, colours, alpha, 0)
-    cv2.copyTo(image, (labels < 0).view(np.uint8), mixed)
-    return mixed
+    return _Painted.of(labels, palette).blended(image, alpha)
 
 
-def _outline(
-    picture: UInt8[np.ndarray, "H W 3"], labels: Integer[np.ndarray, "H W"], palette: Sequence[tuple[int, int, int]]
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw the border of each area in its full colour and smooth, about one pixel for 500 of the image's side."""
-    border = np.zeros(labels.shape, np.uint8)
-    down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
-    border[1:] |= down
-    border[:-1] |= down
-    border[:, 1:] |= right
-    border[:, :-1] |= right
-    width = round(math.sqrt(labels.size) / 500)
-    if width > 1:
-        cv2.dilate(border, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)), border)
-    border[labels < 0] = 0
-    line = np.dstack([np.take(np.array(palette, np.uint8), labels, axis=0, mode="clip"), np.full_like(border, 255)])
-    line[border == 0] = 0
-    line = cv2.GaussianBlur(line, (3, 3), SMOOTHING)  # colours times coverage, and the coverage
-    rest = cv2.multiply(picture, cv2.cvtColor(255 - line[..., 3], cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    return cv2.add(rest, line[..., :3])
+@dataclass(frozen=True, eq=False)
+class _Painted:
+    """A label map by the classes that are in it, and as colours.
+
+    Attributes:
+        members: the classes in the label map, ascending.
+        counts: pixels of each of them.
+        places: place of the class of each pixel among them, and behind the last one where a pixel has none.
+        colours: of each pixel, RGB.
+    """
+
+    members: Int[np.ndarray, " n"]
+    counts: Int[np.ndarray, " n"]
+    places: UInt8[np.ndarray, "H W"] | Int32[np.ndarray, "H W"]
+    colours: UInt8[np.ndarray, "H W 3"]
+
+    @classmethod
+    def of(cls, labels: Integer[np.ndarray, "_ _"], palette: Sequence[tuple[int, int, int]]) -> "_Painted":
+        """Of a label map; what is no class of the palette is unlabelled."""
+        count = len(palette)
+        if labels.min() < -1 or labels.max() >= count:
+            labels = np.where((labels >= 0) & (labels < count), labels, -1)
+        few = count < 256
+        values = labels.astype(np.uint8) if few else labels  # -1 becomes 255, which is no class then
+        counts = np.bincount(values.ravel() if few else values.ravel() + 1, minlength=count + 1)
+        counts = counts[:count] if few else counts[1:]
+        members = np.flatnonzero(counts)
+        table: Any = np.full(256 if few else count + 1, len(members), np.uint8 if len(members) < 256 else np.int32)
+        table[members] = np.arange(len(members))
+        places: Any = cv2.LUT(values, table) if few else table.take(labels, mode="wrap")  # -1 takes the last one
+        some = np.array(palette, np.uint8)[members]
+        if len(members) < 256:
+            colours = np.zeros((256, 1, 3), np.uint8)
+            colours[: len(members), 0] = some
+            return cls(members, counts[members], places, cv2.applyColorMap(places, colours))
+        return cls(members, counts[members], places, np.vstack([some, np.zeros((1, 3), np.uint8)])[places])
+
+    @property
+    def is_whole(self) -> bool:
+        """True where every pixel has a class."""
+        return int(self.counts.sum()) == self.places.size
+
+    def enlarged(self, factor: int) -> "_Painted":
+        """Each pixel as a square of pixels; the counts stay those of the label map."""
+        return replace(self, places=_enlarged(self.places, factor), colours=_enlarged(self.colours, factor))
+
+    def over(self, image: UInt8[np.ndarray, "H W 3"], alpha: float) -> UInt8[np.ndarray, "H W 3"]:
+        """An image under the colours, with the borders of the areas."""
+        return self.outlined(self.blended(image, alpha))
+
+    def blended(self, image: UInt8[np.ndarray, "H W 3"], alpha: float) -> UInt8[np.ndarray, "H W 3"]:
+        """An image under the colours."""
+        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        muted = cv2.addWeighted(image, 1 - MUTING, grey, MUTING, 0)
+        mixed = cv2.addWeighted(muted, 1 - alpha, self.colours, alpha, 0)
+        if not self.is_whole:
+            cv2.copyTo(image, (self.places == len(self.members)).view(np.uint8), mixed)
+        return mixed
+
+    def outlined(self, picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+        """A picture with the border of each area in its full colour, about one pixel for 500 of the image's side.
+
+        The border is smooth: it is blurred as colours times coverage, beside the coverage.
+        """
+        places = self.places
+        border = np.zeros(places.shape, np.uint8)
+        down, right = places[1:] != places[:-1], places[:, 1:] != places[:, :-1]
+        border[1:] |= down
+        border[:-1] |= down
+        border[:, 1:] |= right
+        border[:, :-1] |= right
+        width = round(math.sqrt(places.size) / 500)
+        if width > 1:
+            cv2.dilate(border, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)), border)
+        if not self.is_whole:
+            border[places == len(self.members)] = 0
+        np.negative(border, out=border)  # 1 becomes 255
+        line = cv2.GaussianBlur(cv2.copyTo(self.colours, border), (3, 3), SMOOTHING)
+        uncovered = cv2.bitwise_not(cv2.GaussianBlur(border, (3, 3), SMOOTHING))
+        rest = cv2.multiply(picture, cv2.cvtColor(uncovered, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+        return cv2.add(rest, line)
 
 
-def _entries(labels: np.ndarray, names: Sequence[str], palette: Sequence[tuple[int, int, int]]) -> list[LegendEntry]:
-    counts = np.bincount(labels.ravel() + 1, minlength=len(names) + 1)
-    unlabelled, counts = counts[0], counts[1:]
-    order = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+def _enlarged(image: np.ndarray, factor: int) -> np.ndarray:
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+
+
+def _entries(painted: _Painted, names: Sequence[str], palette: Sequence[tuple[int, int, int]]) -> list[LegendEntry]:
+    pixels = painted.places.size
+    order = np.argsort(-painted.counts, kind="stable").tolist()
     shown = order if len(order) <= MOST_ENTRIES else order[: MOST_ENTRIES - 1]
-    entries = [LegendEntry(names[label], percent(counts[label] / labels.size), palette[label]) for label in shown]
+    members, shares = painted.members.tolist(), (painted.counts / pixels).tolist()
+    entries = [LegendEntry(names[members[i]], percent(shares[i]), palette[members[i]]) for i in shown]
     if len(shown) < len(order):
-        rest = sum(counts[label] for label in order[len(shown) :])
-        entries.append(LegendEntry(f"+ {len(order) - len(shown)} more", percent(rest / labels.size), None))
+        rest = int(painted.counts[order[len(shown) :]].sum())
+        entries.append(LegendEntry(f"+ {len(order) - len(shown)} more", percent(rest / pixels), None))
+    unlabelled = pixels - int(painted.counts.sum())
     if unlabelled:
-        entries.append(LegendEntry("unlabelled", percent(unlabelled / labels.size), None))
+        entries.append(LegendEntry("unlabelled", percent(unlabelled / pixels), None))
     return entries
 
 
-def _name_areas(picture: UInt8[np.ndarray, "H W 3"], labels: Integer[np.ndarray, "H W"], names: Sequence[str]) -> None:
+def _name_areas(picture: UInt8[np.ndarray, "H W 3"], painted: _Painted, names: Sequence[str]) -> None:
     """Write the name of each class into an area of its own, where one has room for it; changes the picture."""
-    size = letter_size(picture)
-    factor = min(1, PLACING / max(labels.shape))
-    shape = [max(1, round(factor * side)) for side in labels.shape]
-    small = cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST)
-    for label in np.unique(small[small >= 0]):
+    size, shape = letter_size(picture), painted.places.shape
+    factor = min(1, PLACING / max(shape))
+    small = cv2.resize(
+        painted.places,
+        (max(1, round(factor * shape[1])), max(1, round(factor * shape[0]))),
+        interpolation=cv2.INTER_NEAREST,
+    )
+    for place, label in enumerate(painted.members.tolist()):
+        mask = (small == place).view(np.uint8)
+        left, top, width, height = cv2.boundingRect(mask)
+        if width < factor * size or height < factor * size:  # no letter has room
+            continue
         text = letter(names[label], size, LONGEST_NAME * size)
         box = [math.ceil(factor * (side + size)) for side in text.shape]
-        mask = (small == label).astype(np.uint8)
-        depth = cv2.distanceTransform(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
+        if height < box[0] or width < box[1]:
+            continue
+        mask = cv2.copyMakeBorder(mask[top : top + height, left : left + width], 1, 1, 1, 1, cv2.BORDER_CONSTANT)
         room = cv2.erode(mask, np.ones(box, np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        y, x = np.unravel_index(np.argmax(depth[1:-1, 1:-1] * room), mask.shape)
-        if room[y, x]:
-            top, left = (round(place / factor - side / 2) for place, side in zip((y, x), text.shape, strict=True))
-            write_rimmed(picture, text, max(0, top), max(0, left))
+        if not room.any():
+            continue
+        depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) * room
+        y, x = np.unravel_index(np.argmax(depth), mask.shape)
+        above, before = (
+            round((start - 1 + place) / factor - side / 2)
+            for start, place, side in zip((top, left), (int(y), int(x)), text.shape, strict=True)
+        )
+        write_rimmed(picture, text, max(0, above), max(0, before))
 
 
 def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> None:

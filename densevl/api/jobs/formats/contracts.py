@@ -4,7 +4,8 @@ A format turns records into files. It never asks the model, so that it can be wr
 time after the images were labelled. Equal records give equal bytes. Every file is written whole or not at all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from densevl.api.jobs.formats.record import ImageRecord
@@ -20,10 +21,12 @@ class Format:
         of_segments: whether it writes the segments of a record, which hang on the choice of instances, rather than its
             label map.
         joined: paths, below the folder of results, of what :meth:`join` writes.
+        joins_files: whether that hangs on the files of each image being there, beside its record.
     """
 
     of_segments = True
     joined: tuple[str, ...] = ()
+    joins_files = False
 
     def files(self, record: ImageRecord) -> tuple[str, ...]:
         """Paths, below the folder of results, of what :meth:`write` writes for an image."""
@@ -37,15 +40,19 @@ class Format:
             OutputError: where a file cannot be written.
         """
 
-    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
-        """Write what there is once for all images.
+    @contextmanager
+    def join(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
+        """Write what there is once for all images, as the block ends.
 
         Args:
             out: the folder of results.
-            records: of all images, in the order in which they shall come. They are gone through once, and are too many
-                to be held together.
             vocabulary: of the records.
+
+        Yields:
+            What takes the record of each image, in the order in which they shall come. They are too many to be held
+            together.
 
         Raises:
             OutputError: where a file cannot be written.
         """
+        yield lambda record: None

@@ -1,7 +1,8 @@
 """A page of label maps for any browser: a gallery whose labels can be switched, and tables of areas."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -29,6 +30,7 @@ class HtmlFormat(Format):
 
     of_segments = False
     joined = (INDEX,)
+    joins_files = True
 
     def files(self, record: ImageRecord) -> tuple[str, ...]:
         """The image, its thumbnail and its labels."""
@@ -40,13 +42,15 @@ class HtmlFormat(Format):
         write_picture(out, record.name, record.pixels())
         write_labels(out, record.name, record.labels)
 
-    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
+    @contextmanager
+    def join(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
         """Write the page of the images whose files are there: their areas, and the mean area of each class."""
         items, rows = list[Item](), list[tuple[int | float | None, ...]]()
         totals, counts = Counter[int](), Counter[int]()
-        for record in records:
+
+        def add(record: ImageRecord) -> None:
             if not all((out / file).is_file() for file in self.files(record)):
-                continue
+                return
             pixels = record.size[0] * record.size[1]
             order = sorted(record.classes, key=lambda segment: -segment.area)
             largest = ", ".join(vocabulary.names[segment.label] for segment in order[:3])
@@ -56,6 +60,8 @@ class HtmlFormat(Format):
                 rows.append((len(items), segment.label, segment.area / pixels, segment.score))
             layers = {"labels": layer_link(record.name)}
             items.append(Item(record.name, picture_of(record.name, record.size), layers, largest))
+
+        yield add
         groups = [
             Legend(name, colour, percent(totals[label] / len(items)) if counts[label] else "")
             for label, (name, colour) in enumerate(zip(vocabulary.names, vocabulary.palette, strict=True))

@@ -22,18 +22,13 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, metavar=unit)
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "both"])
     parser.add_argument("--against", metavar="DIR", help="a checkout of the published CLIP-DINOiser, to run as well")
-    texts = {"json": "write the figures to this file", "regions": "search: 100000,1000000", "store": "search: int8"}
-    for name, said in (*texts.items(), ("out", "search: keeps its indexes there"), ("device", "cpu, cuda")):
-        parser.add_argument(f"--{name}", help=said)
+    for name, kind in (("json", "FILE"), ("regions", "N,N"), ("store", "NAME"), ("out", "DIR"), ("device", "NAME")):
+        parser.add_argument(f"--{name}", metavar=kind)
     parser.add_argument("--sweep", metavar="PNG", help="measure several numbers of classes and sizes; draw a chart")
     parser.add_argument("--batches", metavar="1,4,16", help="measure whole batches, without the plain implementation")
     parser.add_argument("--compiled", action="store_true", default=None, help="with --batches: by torch.compile")
-    for name, of in (
-        ("prompts", "visual-prompts"),
-        ("models", "refer, start"),
-        ("readouts", "heads"),
-        ("indices", "search"),
-    ):
+    lists = {"prompts": "visual-prompts", "models": "refer, start", "readouts": "heads", "indices": "search"}
+    for name, of in lists.items():
         parser.add_argument(f"--{name}", nargs="+", metavar="NAME", help=f"{of}: measured in turn or together")
     parser.add_argument("--arch", help="regions, heads: of the CLIP, by its name in open_clip, or mini-clip (ViT-B-16)")
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}

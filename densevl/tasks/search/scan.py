@@ -30,7 +30,7 @@ from densevl.core.errors import UsageError
 from densevl.tasks.search.part import Part
 from densevl.tasks.search.stores import coded, decoded
 
-__all__ = ["Rows", "best_rows", "exact_rows", "rescored", "scored_rows", "vectors_at"]
+__all__ = ["Rows", "best_rows", "exact_rows", "labels_of", "rescored", "scored_rows", "vectors_at"]
 
 BLOCK = 16384
 """Rows that are compared together."""
@@ -99,6 +99,15 @@ def scored_rows(
     for values, scales, rows, kept in _blocks(index, BLOCK):
         best.add(score(decoded(values, scales)), rows, kept)
     return best.found()
+
+
+def labels_of(index: Rows, label: Callable[[Float32[Tensor, "n d"]], Tensor]) -> Int64[Tensor, " n"]:
+    """What a function of their vectors says of the rows that count; -1 for the others."""
+    found = torch.full((len(index.live),), -1)
+    for values, scales, rows, kept in _blocks(index, BLOCK):
+        labels = label(decoded(values, scales))
+        found[rows if kept is None else rows[kept]] = labels if kept is None else labels[kept]
+    return found
 
 
 def rescored(

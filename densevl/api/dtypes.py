@@ -1,7 +1,7 @@
 """The dtype that a model computes in: by its name, or the fastest that keeps labels."""
 
 import sys
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -77,7 +77,7 @@ def _fastest(device: torch.device) -> tuple[str, str]:
         return ("float16", f"{named} computes in it") if major == 7 else ("float32", f"{named} is no faster in less")
     if device.type != "cpu":
         return "float32", f"nothing else was compared on {device.type}"
-    flags = getattr(torch.cpu, "get_capabilities", dict)()
+    flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     there = next((name for name in ("amx_bf16", "avx512_bf16", "arm_bf16") if flags.get(name)), None)
     if there is None and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
         there = "avx512_bf16"

@@ -55,13 +55,13 @@ class Int8Weight(Tensor):
         dtype: that it stands for.
     """
 
-    values: Int8[Tensor, "m n"]
+    integers: Int8[Tensor, "m n"]
     scales: Float32[Tensor, " m"]
 
     @staticmethod
     def __new__(cls, values: Int8[Tensor, "m n"], scales: Float32[Tensor, " m"], dtype: torch.dtype) -> "Int8Weight":
         made = Tensor._make_wrapper_subclass(cls, values.shape, dtype=dtype, device=values.device)
-        made.values, made.scales = values, scales
+        made.integers, made.scales = values, scales
         return made
 
     def __init__(self, values: Int8[Tensor, "m n"], scales: Float32[Tensor, " m"], dtype: torch.dtype) -> None:
@@ -76,16 +76,16 @@ class Int8Weight(Tensor):
     @functools.cached_property
     def packed(self) -> Tensor:
         """The integers in oneDNN's layout."""
-        return torch.ops.onednn.qlinear_prepack(self.values, None)
+        return torch.ops.onednn.qlinear_prepack(self.integers, None)
 
     @functools.cached_property
     def zeros(self) -> Tensor:
         """What stands for zero in each row."""
-        return torch.zeros(len(self.values), dtype=torch.int64)
+        return torch.zeros(len(self.integers), dtype=torch.int64)
 
     def whole(self) -> Float[Tensor, "m n"]:
         """The matrix that the integers stand for."""
-        return (self.values * self.scales[:, None]).to(self.dtype)
+        return (self.integers * self.scales[:, None]).to(self.dtype)
 
     def linear(
         self, x: Float[Tensor, "*b n"], bias: Float[Tensor, " m"] | None = None, gelu: bool = False
@@ -102,7 +102,7 @@ class Int8Weight(Tensor):
         """
         _check_gradients(x, bias)
         tokens, shift = x.reshape(-1, x.shape[-1]), _float(bias)
-        out = x.new_empty(len(tokens), len(self.values))
+        out = x.new_empty(len(tokens), len(self.integers))
         for start in range(0, len(tokens), TOKENS_AT_ONCE):
             some = slice(start, start + TOKENS_AT_ONCE)
             found = self._product(*quantise_tokens(tokens[some]), shift)
@@ -129,7 +129,7 @@ class Int8Weight(Tensor):
         """
         _check_gradients(x, bias, last_bias)
         tokens, shift, last_shift = x.reshape(-1, x.shape[-1]), _float(bias), _float(last_bias)
-        out = x.new_empty(len(tokens), len(last.values))
+        out = x.new_empty(len(tokens), len(last.integers))
         for start in range(0, len(tokens), TOKENS_AT_ONCE):
             some = slice(start, start + TOKENS_AT_ONCE)
             hidden = torch.ops.aten.gelu_(self._product(*quantise_tokens(tokens[some]), shift))
@@ -140,22 +140,36 @@ class Int8Weight(Tensor):
         self, q: UInt8[Tensor, "b n"], scale: Float32[Tensor, "b 1"], bias: Float32[Tensor, " m"] | None
     ) -> Float32[Tensor, "b m"]:
         """The product of quantised tokens in float32, scales and bias included."""
-        inner = (q, 1.0, ZERO, self.packed, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], "")
+        inner: tuple[Any, ...] = (
+            q,
+            1.0,
+            ZERO,
+            self.packed,
+            self.scales,
+            self.zeros,
+            None,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
         found = torch.ops.onednn.qlinear_pointwise(*inner)
         return found.mul_(scale) if bias is None else torch.addcmul(bias, found, scale, out=found)
 
     def rows(self, count: int) -> tuple["Int8Weight", ...]:
         """Equal parts of its rows, such as those of queries, keys and values; made once."""
         if count not in self._parts:
-            pairs = zip(self.values.chunk(count), self.scales.chunk(count), strict=True)
+            pairs = zip(self.integers.chunk(count), self.scales.chunk(count), strict=True)
             self._parts[count] = tuple(Int8Weight(values, scales, self.dtype) for values, scales in pairs)
         return self._parts[count]
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return f"Int8Weight({len(self.values)}, {self.values.shape[1]}, dtype={self.dtype})"
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        return f"Int8Weight({len(self.integers)}, {self.integers.shape[1]}, dtype={self.dtype})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> nn.Parameter:
-        copied = nn.Parameter(Int8Weight(self.values.clone(), self.scales.clone(), self.dtype), requires_grad=False)
+        copied = nn.Parameter(Int8Weight(self.integers.clone(), self.scales.clone(), self.dtype), requires_grad=False)
         memo[id(self)] = copied
         return copied
 
@@ -172,11 +186,11 @@ class Int8Weight(Tensor):
             return func(*args, **kwargs)
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if func in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
-            return Int8Weight(args[0].values, args[0].scales, args[0].dtype)
+            return Int8Weight(args[0].integers, args[0].scales, args[0].dtype)
         return func(*tree_map(_whole, args), **tree_map(_whole, kwargs or {}))
 
 
@@ -224,7 +238,7 @@ def quantise_tokens(x: Float[Tensor, "b n"]) -> tuple[UInt8[Tensor, "b n"], Floa
     return whole.view(torch.int32).to(torch.uint8), scale
 
 
-def dtype_name(module: nn.Module) -> str:
+def dtype_name(module: Any) -> str:
     """The dtype that a model computes in: ``"int8"`` where linear layers of it do, or that of its first weight.
 
     Args:
@@ -268,7 +282,7 @@ def int8_fault() -> str | None:
 
 def _instructions() -> list[str]:
     """Names of what the processor can do, as PyTorch tells them."""
-    found = getattr(torch.cpu, "get_capabilities", dict)()
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     named = [str(name).lower() for name, there in found.items() if there is True]
     known = getattr(torch.cpu, "_is_vnni_supported", bool)()
     return [*named, "avx512_vnni"] if known else named

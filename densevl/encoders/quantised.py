@@ -5,6 +5,8 @@ that every reader of a block meets them. What is no linear layer (norms, attenti
 to the joint space) stays as it is, and so do text towers: their vectors are kept on disk.
 """
 
+from typing import Any
+
 from torch import nn
 
 from densevl.core.int8 import Int8Weight
@@ -25,12 +27,9 @@ def quantise_images(module: nn.Module) -> int:
     Returns:
         The number of weights in int8.
     """
-    towers = {id(part.model.visual): part.model.visual for part in module.modules() if _has_tower(part)}
+    encoders = [part for part in module.modules() if isinstance(part, WholeImageEncoder)]
+    towers: dict[int, Any] = {id(one.model.visual): one.model.visual for one in encoders}
     return sum(_quantise(layer) for tower in towers.values() for layer in tower.modules())
-
-
-def _has_tower(part: nn.Module) -> bool:
-    return isinstance(part, WholeImageEncoder)
 
 
 def _quantise(layer: nn.Module) -> int:

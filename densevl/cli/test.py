@@ -1,5 +1,7 @@
 """``densevl test``: the scores of a model on a benchmark, from a config."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from densevl.cli.config_commands import add_config_command
@@ -49,6 +51,7 @@ def _test(
     workers: int,
     ray: str | None,
     threads: int | None,
+    log: Path | None,
     **arguments: Any,
 ) -> int:
     from mmengine.dist import is_main_process
@@ -58,15 +61,16 @@ def _test(
 
     given: dict[str, Any] = {"model": model, "lenses": lenses, "confusion": confusion, "per_image": per_image}
     given |= {"html": html, "protocol": protocol}
-    arguments["engine"] = Engine(workers, ray, threads, gpus=_gpus(ray))
+    engine = Engine(workers, ray, threads, log=log)
+    arguments["engine"] = engine if engine.is_here else replace(engine, gpus=_gpus())
     report = evaluate(**arguments, **{name: value for name, value in given.items() if value is not None})
     if is_main_process():
         print(report)
     return 1 if report.failures else 0
 
 
-def _gpus(ray: str | None) -> float:
-    """GPUs of each worker of a cluster: one where this machine has some, as the models of benchmarks take one then."""
+def _gpus() -> float:
+    """GPUs of each worker: one where this machine has some, as the models of benchmarks take one then."""
     import torch
 
-    return float(ray is not None and torch.cuda.is_available())
+    return float(torch.cuda.is_available())

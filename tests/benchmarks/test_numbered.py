@@ -9,6 +9,7 @@ from toys.sent import SentEngine
 from densevl.benchmarks import numbered
 from densevl.benchmarks.numbered import KEPT, ImageWorker, KeptImages
 from densevl.benchmarks.run import evaluate
+from densevl.cli import main
 from densevl.core.errors import DensevlError, UsageError
 from densevl.core.labelmap import read_label_map
 
@@ -109,3 +110,12 @@ def test_what_other_processes_do_not_do_is_refused(asked, option, tmp_path):
 def test_a_batch_that_was_half_done_is_done_as_at_first():
     """Batches are composed as in one run: last digits may depend on it."""
     assert numbered.unanswered(7, 2, {0: {}, 2: {}, 3: {}}) == [0, 1, 4, 5, 6]
+
+
+def test_the_command_takes_the_options_of_workers(tmp_path, capsys):
+    options = [f"{name}={value}" for name, value in SCENES.items()]
+    arguments = ["test", "maskclip_scenes", "--work-dir", str(tmp_path), "--threads", "1", "--cfg-options", *options]
+    assert main(arguments) == 0
+    assert "mIoU" in capsys.readouterr().out
+    assert main([*arguments, "--workers", "2", "--html", str(tmp_path)]) == 2
+    assert "--html is not there with --workers" in capsys.readouterr().err

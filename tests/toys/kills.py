@@ -109,7 +109,7 @@ def program(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
             running.kill()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 180.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 600.0) -> None:
     """Wait for something that happens in other processes."""
     deadline = time.monotonic() + seconds
     while not condition():

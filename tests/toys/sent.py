@@ -13,7 +13,7 @@ class SentEngine(Engine):
         """Never: the worker of this process is not used."""
         return False
 
-    def run(self, recipe, items, batch, own=None):
+    def run(self, recipe, items, batch, own=None, **settings):
         """The outcomes, each as another process gets it."""
         worker = pickle.loads(pickle.dumps(recipe))()
         assert worker.batch == batch

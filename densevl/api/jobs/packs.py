@@ -12,7 +12,6 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,12 +153,9 @@ def join_packs(results: Results) -> int:
             for name, record in (pair for pair in made if pair[1]["settings"] == results.settings):
                 yield ImageRecord.from_json(record, name, results.vocabulary, results.instances)
 
-    with locked(results.out), ExitStack() as stack:
-        joins = [made.join(results.out, results.vocabulary) for made in results.formats.values() if made.joined]
-        adds = [stack.enter_context(join) for join in joins]
-        for record in records():
-            for add in adds:
-                add(record)
+    with locked(results.out):
+        for made in results.formats.values():
+            made.join(results.out, records(), results.vocabulary)
     heads = map(read_head, pack_paths(results.out))
     return sum(head.records for head in heads if head is not None)
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict, replace
 from filecmp import cmp
 from pathlib import Path, PurePosixPath
@@ -322,18 +322,18 @@ class Results:
             UsageError: where a record is damaged.
         """
         changed = [name for name, digest in self._seen.items() if not self._is_joined(name, digest.hexdigest())]
+        # Whether a format that does not say which files it joins needs it again, nobody knows.
+        untold = (name for name, made in self.formats.items() if not made.joined and type(made).join is not Format.join)
+        changed += untold
         if changed:
             self._look()
             digests = self._joins()
-            with ExitStack() as stack:
-                adds = [stack.enter_context(self.formats[name].join(self.out, self.vocabulary)) for name in changed]
-                for done in self.done():
-                    self._take(done, digests)
-                    image = self._image(done.name)
-                    for add in adds:
-                        add(image)
+            for done in self.done():
+                self._take(done, digests)
             for name in changed:
-                self._list.add_joined(name, digests[name].hexdigest(), self._joined_states(name))
+                self.formats[name].join(self.out, (self._image(done.name) for done in self.done()), self.vocabulary)
+                if name in digests:
+                    self._list.add_joined(name, digests[name].hexdigest(), self._joined_states(name))
         self._list.compact()
 
     def _joins(self) -> dict[str, Any]:

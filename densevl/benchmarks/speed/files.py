@@ -7,10 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
-
-import numpy as np
-from jaxtyping import UInt8
+from typing import Any, NamedTuple
 
 from densevl.api.jobs.segment import SegmentJob
 from densevl.api.jobs.segment_worker import Labelled, SegmentWorker
@@ -97,7 +94,7 @@ class CopyingWorker(SegmentWorker):
 
     made: Labelled | None = None
 
-    def make(self, items: Sequence[Input], read: Sequence[UInt8[np.ndarray, "_ _ 3"] | Path]) -> list[Labelled]:
+    def make(self, items: Sequence[Input], read: Sequence[Any]) -> list[Labelled]:
         """The labels of the first image, for each."""
         self.made = self.made or super().make(items[:1], read[:1])[0]
         return [self.made] * len(items)

@@ -66,8 +66,8 @@ def _model(
     batches: str | None = None,
     compiled: bool = False,
     **options: Any,
-) -> Report | Sweep | str:
-    options["dtypes"] = ("float32", "bfloat16") if dtype == "both" else (dtype,)
+) -> Report | Sweep | Table:
+    options["dtypes"] = ("float32", "bfloat16") if dtype == "both" else tuple(dtype.split(","))
     if batches is not None:
         if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", batches):
             raise UsageError(f"write batches as numbers of images, such as 1,4,16; got {batches!r}")

@@ -125,7 +125,9 @@ def _threads(number: int | None) -> Iterator[None]:
 
 def _gpus() -> list[str]:
     """The GPUs of this machine that this process may use, as CUDA names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return named.split(",")
     import torch
 
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return [str(place) for place in range(torch.cuda.device_count())] if named is None else named.split(",")
+    return [str(place) for place in range(torch.cuda.device_count())]

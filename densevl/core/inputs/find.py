@@ -77,7 +77,7 @@ def find_inputs(
     for argument in chain.from_iterable(expand_braces(os.fspath(given)) for given in arguments):
         named = list(finder.argument(argument))
         if not named:
-            missing.append(nothing_found(argument))
+            missing.append(f"no image at {argument}" if is_remote(argument) else nothing_found(argument))
         for item, names in named:
             found.setdefault(item.place, (item, names))
     if missing:

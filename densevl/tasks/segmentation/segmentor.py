@@ -29,6 +29,7 @@ from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_bytes, to_tensor
+from densevl.core.int8 import dtype_name
 from densevl.core.registry import build
 from densevl.core.transfers import upload
 from densevl.core.understood import Understood
@@ -211,7 +212,7 @@ class Segmentor(nn.Module):
             "single": str(self.questions.single),
             "temperature": self.temperature,
             **self.scoring.protocol,
-            "dtype": str(self.encoder.dtype).removeprefix("torch."),
+            "dtype": dtype_name(self.encoder),
         }
 
     @property

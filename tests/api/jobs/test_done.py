@@ -10,6 +10,7 @@ from PIL import Image
 
 import densevl
 from densevl.api.jobs.done import LIST, Done, DoneList, Listing
+from densevl.api.jobs.formats.contracts import Format
 from densevl.api.jobs.merge import merge
 from densevl.api.jobs.segment import SegmentJob
 from densevl.benchmarks.speed.files import benchmark_files, draw
@@ -128,6 +129,18 @@ def test_joined_files_follow_records_that_were_changed_by_hand(run, tmp_path):
     (out / "annotations.json").unlink()
     run()
     assert json.loads((out / "annotations.json").read_text()) == joined
+
+
+def test_a_format_that_does_not_name_its_joined_files_joins_each_time(run, monkeypatch, tmp_path):
+    class Names(Format):
+        def join(self, out, records, vocabulary):
+            (out / "names.txt").write_text(" ".join(record.name for record in records))
+
+    monkeypatch.setattr("densevl.api.jobs.results.build", lambda formats, name: Names())
+    for count in (4, 0):
+        (tmp_path / "out" / "names.txt").unlink(missing_ok=True)
+        assert run(save=["names"]) == (count, 4 - count)
+        assert (tmp_path / "out" / "names.txt").read_text() == "a b b day/d day/ü"
 
 
 def test_pages_follow_pictures_that_were_removed(run, tmp_path):

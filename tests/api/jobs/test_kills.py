@@ -65,7 +65,7 @@ def images(tmp_path_factory, tiny_owlv2):
     for number in range(12):
         Image.fromarray(render(5, number, size=(256, 320)).image).save(folder / f"{number:02}.png")
         (folder / f"{number:02}.txt").write_text("a red circle and a blue square on the grass")
-    boxes = [[40 * left, 32 * top, 40 * left + 80, 32 * top + 64] for left in range(7) for top in range(7)]
+    boxes = [[80 * left, 64 * top, 80 * left + 80, 64 * top + 64] for left in range(3) for top in range(3)]
     (folder / "boxes.json").write_text(json.dumps(boxes))
     return folder
 

@@ -43,7 +43,7 @@ def cluster():
 def test_a_cluster_gives_what_one_process_gives_and_counts_it(cluster, tmp_path):
     pytest.importorskip("opentelemetry.exporter.prometheus")
     found = list(Engine(workers=2, ray="local").run(ShouterRecipe(tmp_path), WORDS, 2))
-    here = list(Engine().run(ShouterRecipe(), [word for word in WORDS if word.place != "kill"], 2))
+    here = list(Engine().run(ShouterRecipe(tmp_path), [word for word in WORDS if word.place != "kill"], 2))
     assert [one for one in found if one.item.place != "kill"] == here
     assert "died 2 times" in found[WORDS.index(Word("kill"))].failure.reason
     counted = re.compile(r"^ray_densevl_items_(\w+)_total\{.*\} (\S+)$", re.M)

@@ -122,8 +122,8 @@ def test_other_processes_read_them(filled):
 def test_what_is_not_there_is_said_in_one_line(filled, monkeypatch):
     for url, message in {
         f"{filled}/none.png": "none.png is not there; check the address",
-        f"{filled}/none/": "no such file|no image",
-        f"{filled}/*.jpg": "not there|no image",
+        f"{filled}/none/": "^no image at s3:",
+        f"{filled}/*.jpg": "not there|no image at",
         "s3://no-bucket-of-ours/a.png": "is in a bucket that does not exist; check its name",
         "s3://no-bucket-of-ours/": "is in a bucket that does not exist",
         "s4://a/b.png": r"nothing reads s4:// here; name files, or objects of s3://, gs://",

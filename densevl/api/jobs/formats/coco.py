@@ -1,7 +1,6 @@
 """COCO's layout of annotations, with run-length masks or with polygons; see :mod:`densevl.core.coco`."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from densevl.api.jobs.formats.contracts import Format
@@ -36,19 +35,14 @@ class CocoFormat(Format):
         made = dataset_of(record.vocabulary, 1, record.file_name, record.size, record.segments, self.polygons)
         write_text(out / self.files(record)[0], as_text(made) + "\n")
 
-    @contextmanager
-    def join(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
+    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
         """Write the data set of all images."""
         ids = category_ids(vocabulary)
         head = {"info": info_of(vocabulary), "licenses": [], "categories": categories_of(vocabulary)}
         with joined_json(out / self.joined[0], ["images", "annotations"], **head) as joined:
-
-            def add(record: ImageRecord) -> None:
-                image_id = joined.counts["images"] + 1
+            for image_id, record in enumerate(records, 1):
                 joined.add("images", image_of(image_id, record.file_name, record.size))
                 for segment in record.segments:
                     number = joined.counts["annotations"] + 1
                     annotation = annotation_of(segment, number, image_id, ids[segment.label], self.polygons)
                     joined.add("annotations", annotation)
-
-            yield add

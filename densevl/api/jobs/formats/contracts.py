@@ -4,8 +4,7 @@ A format turns records into files. It never asks the model, so that it can be wr
 time after the images were labelled. Equal records give equal bytes. Every file is written whole or not at all.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from densevl.api.jobs.formats.record import ImageRecord
@@ -40,19 +39,15 @@ class Format:
             OutputError: where a file cannot be written.
         """
 
-    @contextmanager
-    def join(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
-        """Write what there is once for all images, as the block ends.
+    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
+        """Write what there is once for all images.
 
         Args:
             out: the folder of results.
+            records: of all images, in the order in which they shall come. They are gone through once, and are too many
+                to be held together.
             vocabulary: of the records.
-
-        Yields:
-            What takes the record of each image, in the order in which they shall come. They are too many to be held
-            together.
 
         Raises:
             OutputError: where a file cannot be written.
         """
-        yield lambda record: None

@@ -1,8 +1,7 @@
 """A page of label maps for any browser: a gallery whose labels can be switched, and tables of areas."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -42,15 +41,13 @@ class HtmlFormat(Format):
         write_picture(out, record.name, record.pixels())
         write_labels(out, record.name, record.labels)
 
-    @contextmanager
-    def join(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
+    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
         """Write the page of the images whose files are there: their areas, and the mean area of each class."""
         items, rows = list[Item](), list[tuple[int | float | None, ...]]()
         totals, counts = Counter[int](), Counter[int]()
-
-        def add(record: ImageRecord) -> None:
+        for record in records:
             if not all((out / file).is_file() for file in self.files(record)):
-                return
+                continue
             pixels = record.size[0] * record.size[1]
             order = sorted(record.classes, key=lambda segment: -segment.area)
             largest = ", ".join(vocabulary.names[segment.label] for segment in order[:3])
@@ -60,8 +57,6 @@ class HtmlFormat(Format):
                 rows.append((len(items), segment.label, segment.area / pixels, segment.score))
             layers = {"labels": layer_link(record.name)}
             items.append(Item(record.name, picture_of(record.name, record.size), layers, largest))
-
-        yield add
         groups = [
             Legend(name, colour, percent(totals[label] / len(items)) if counts[label] else "")
             for label, (name, colour) in enumerate(zip(vocabulary.names, vocabulary.palette, strict=True))

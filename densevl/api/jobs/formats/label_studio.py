@@ -6,8 +6,7 @@ repeated) and two bits (which of the four lengths follows); then come its length
 those of an RGBA image, row by row; a pixel of the mask has 255 four times.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -45,20 +44,14 @@ class LabelStudioFormat(Format):
     def __init__(self, image_url: str = "/data/local-files/?d={}") -> None:
         self.image_url = image_url
 
-    @contextmanager
-    def join(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
+    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
         """Write the tasks and the labelling interface."""
         write_text(out / self.joined[1], _config(vocabulary))
         with atomic_write(out / self.joined[0]) as temporary, temporary.open("wb") as file:
-            before = b"[\n"
-
-            def add(record: ImageRecord) -> None:
-                nonlocal before
-                file.write(before + as_text(self._task(record)).encode())
-                before = b",\n"
-
-            yield add
-            file.write(b"[]\n" if before == b"[\n" else b"]\n")
+            file.write(b"[")
+            for index, record in enumerate(records):
+                file.write((",\n" if index else "\n").encode() + as_text(self._task(record)).encode())
+            file.write(b"]\n")
 
     def _task(self, record: ImageRecord) -> dict[str, Any]:
         scores = [segment.score for segment in record.segments if segment.score is not None]

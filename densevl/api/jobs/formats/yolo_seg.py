@@ -6,8 +6,7 @@ and the corners of one polygon as fractions of width and height.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +65,9 @@ class YoloSegFormat(Format):
                 lines.append(f"{ids[segment.label] - 1} {numbers}\n")
         write_text(out / labels, "".join(lines))
 
-    @contextmanager
-    def join(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
+    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
         """Write ``data.yaml``."""
         names = [vocabulary.names[label] for label in category_ids(vocabulary)]
-        yield lambda record: None
         text = (
             "# densevl makes no split: move images and labels into folders of your own, or validate on the same ones\n"
         )

@@ -69,7 +69,7 @@ class _Faiss:
         if kind == "hnsw":
             found = faiss.index_factory(dim, "HNSW32,Flat", faiss.METRIC_INNER_PRODUCT)
             found.hnsw.efConstruction, found.hnsw.efSearch = 80, 128
-        elif kind == "flat":
+        elif kind == "flat" or count < LEARNT:  # too few to learn lists and codes from
             found = faiss.IndexFlatIP(dim)
         else:
             lists = max(1, min(round(4 * math.sqrt(count)), count // LEARNT))

@@ -19,6 +19,17 @@ WORDS = [Word(name) for name in [*"abc", "bad", "d", "kill", *"efghij", "once-k"
 TESTS = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
+def test_without_a_cluster_the_cure_is_named(monkeypatch, tmp_path):
+    ray = pytest.importorskip("ray")
+    ray.shutdown()  # of another test
+    from densevl.core.engine.on_ray import on_ray
+
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    with pytest.raises(DensevlError, match=r"no Ray cluster could be reached at auto .*ray start --head"):
+        list(on_ray(ShouterRecipe(), [Chunk(0, ([Word("a")],))], 1, None, Pipeline(), "auto"))
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Two workers of this machine, which know the toys, and where it shows its counters."""
@@ -81,13 +92,3 @@ def test_no_word_of_ray_reaches_the_user(tmp_path):
         env={**os.environ, "PYTHONPATH": places},
     )
     assert (done.stdout, done.stderr) == ("A B ONCE-C D\n", "")
-
-
-@pytest.mark.slow
-def test_without_a_cluster_the_cure_is_named(monkeypatch, tmp_path):
-    pytest.importorskip("ray")
-    from densevl.core.engine.on_ray import on_ray
-
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    with pytest.raises(DensevlError, match=r"no Ray cluster could be reached at auto .*ray start --head"):
-        list(on_ray(ShouterRecipe(), [Chunk(0, ([Word("a")],))], 1, None, Pipeline(), "auto"))

@@ -1,9 +1,5 @@
 """Time and memory of `densevl segment` on folders of many small images: of the first run, and of the same run again."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +8,8 @@ from typing import Any, NamedTuple
 from densevl.api.jobs.segment import SegmentJob
 from densevl.api.jobs.segment_worker import Labelled, SegmentWorker
 from densevl.api.loading import load
+from densevl.benchmarks.speed.fresh import MEMORY, run_fresh
 from densevl.core.drawing.overlay import write_image
-from densevl.core.errors import DensevlError
 from densevl.core.inputs import Input, find_inputs
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import render
@@ -27,14 +23,11 @@ LABELLED = 10_000
 """Images up to which the first run labels each; of more, which are all the same, it labels one and writes all."""
 
 RUN = """
-import json, os, sys, time
-from pathlib import Path
+import json, sys, time
+{memory}
 {work}
 sys.stdout.flush()
-status = Path("/proc/self/status")
-lines = status.read_text().splitlines() if status.exists() else []
-peak = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
-print(json.dumps([time.process_time(), peak]))
+print(json.dumps([time.process_time(), memory("VmHWM")]))
 """
 """A program that works, and then prints its seconds of processor time and its peak memory in MiB."""
 
@@ -66,8 +59,8 @@ def benchmark_files(counts: Sequence[int] = (1000, 10_000)) -> Table:
             draw(photos, count)
             command = ["segment", str(photos), WORDS, "--model", MODEL, "--set", f"short_side={SIDE}", "--offline"]
             command += ["--out", str(out)]
-            first = _run(RUN.format(work=COMMAND if count <= LABELLED else FILL), command)
-            again = _run(RUN.format(work=COMMAND), command)
+            first = _run(COMMAND if count <= LABELLED else FILL, command)
+            again = _run(COMMAND, command)
             costs.append(again)
             rows.append((f"{count:,}", (*first, *again)))
     note = (
@@ -107,11 +100,6 @@ def fill(photos: Path, out: Path) -> None:
     job.run(find_inputs([photos], out))
 
 
-def _run(program: str, arguments: Sequence[str]) -> Cost:
-    start = os.times().elapsed
-    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
-    clock = os.times().elapsed - start
-    if ended.returncode:
-        raise DensevlError(f"a run ended with {ended.returncode}: {ended.stderr.strip().splitlines()[-1:]}")
-    processor, peak = json.loads(ended.stdout.splitlines()[-1])
+def _run(work: str, arguments: Sequence[str]) -> Cost:
+    clock, (processor, peak) = run_fresh(RUN.format(memory=MEMORY, work=work), arguments)
     return Cost(clock, processor, peak)

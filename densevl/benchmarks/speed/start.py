@@ -1,8 +1,5 @@
 """Time from the start of a process to its first segmented image, and where it goes."""
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,8 +7,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from densevl.benchmarks.speed.fresh import run_fresh
 from densevl.core.drawing.overlay import write_image
-from densevl.core.errors import DensevlError
 from densevl.datasets.scenes import render
 from densevl.metrics.table import Table
 
@@ -69,10 +66,6 @@ def benchmark_start(models: Sequence[str] = ("photo", "mini-maskclip"), repetiti
 
 def _start(name: str, image: Path, out: Path) -> list[float]:
     began = time.time()
-    command = [sys.executable, "-c", PROGRAM, name, str(image), str(out)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise DensevlError(f"a run of {name} ended with {ended.returncode}: {ended.stderr.strip().splitlines()[-1:]}")
-    stamps = json.loads(ended.stdout.splitlines()[-1])
+    _, stamps = run_fresh(PROGRAM, [name, str(image), str(out)])
     clock = [began, *(stamp for stamp, _ in stamps)]
     return [*(end - start for start, end in pairwise(clock)), clock[-1] - began, stamps[-1][1]]

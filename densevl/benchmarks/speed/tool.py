@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from densevl.benchmarks.speed.curves import benchmark_curves
 from densevl.benchmarks.speed.files import benchmark_files
 from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
@@ -32,6 +33,7 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "search": benchmark_search,
     "files": benchmark_files,
     "start": benchmark_start,
+    "curves": benchmark_curves,
 }
 """Benchmarks of something else than a model."""
 

@@ -153,8 +153,15 @@ class Results:
             image = self._image(item.relative, record)
         except UsageError:
             return False
-        files = [file for name, made in self.formats.items() if name in record["saved"] for file in made.files(image)]
-        return all((self.out / file).is_file() for file in files) and record["source"] == _source(item)
+        written = [made for name, made in self.formats.items() if name in record["saved"]]
+        return all(self._is_there(made, image) for made in written) and record["source"] == _source(item)
+
+    def _is_there(self, made: Format, image: ImageRecord) -> bool:
+        """True where the files of a format are there, under their names or those that they once had."""
+        older = made.older(image)
+        return all((self.out / file).is_file() for file in made.files(image)) or (
+            bool(older) and all((self.out / file).is_file() for file in older)
+        )
 
     def write(
         self,
@@ -214,9 +221,12 @@ class Results:
             if saved.get(name) == stamp:
                 continue
             saved.pop(name, None)
+            made = self.formats[name]
             try:
-                self.formats[name].write(self.out, image)
+                made.write(self.out, image)
                 saved[name] = stamp
+                for file in made.older(image):
+                    (self.out / file).unlink(missing_ok=True)
             except (ImageError, UsageError) as error:
                 failures.append(Failure(f"{image.name} ({name})", str(error)))
         return saved, failures
@@ -265,7 +275,7 @@ class Results:
         if record is None:
             return []
         image = self._image(name, record)
-        written = [file for made in self.formats.values() for file in made.files(image)]
+        written = [file for made in self.formats.values() for file in (*made.files(image), *made.older(image))]
         return [path for path in (self.out / file for file in [*written, f"{name}{RECORD}"]) if path.is_file()]
 
     def clear(self) -> None:

@@ -221,3 +221,24 @@ def test_the_commands_save(photos, tmp_path, capsys):
     assert main(["merge", str(out), "--save", "label-studio"]) == 0
     assert (out / "label-studio" / "config.xml").is_file()
     assert read_manifest(out)["min_area"] == 9
+
+
+def test_a_large_overlay_is_a_jpeg_and_an_older_png_counts_until_it_is_drawn_anew(model, tmp_path):
+    """500×500 pixels are large, one column less is not; earlier versions wrote PNG always."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name, width in (("large", 500), ("small", 499)):
+        Image.fromarray(render(3, 0, size=(500, width)).image).save(photos / f"{name}.png")
+
+    def again(**settings):
+        job = SegmentJob(model, WORDS, out, save=["overlay"], **settings)
+        return counts(job.run(find_inputs([photos], out))), sorted(path.name for path in out.glob("*.overlay.*"))
+
+    assert again() == ((2, 0, 0), ["large.overlay.jpg", "small.overlay.png"])
+    drawn = Image.open(out / "large.overlay.jpg")
+    drawn.save(out / "large.overlay.png")
+    (out / "large.overlay.jpg").unlink()
+    assert again() == ((0, 2, 0), ["large.overlay.png", "small.overlay.png"])
+    merge([out], tmp_path / "all")
+    assert (tmp_path / "all" / "large.overlay.png").is_file()
+    assert again(overwrite=True) == ((2, 0, 0), ["large.overlay.jpg", "small.overlay.png"])

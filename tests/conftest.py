@@ -11,7 +11,7 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # several processes share the cor
     workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
-pytest_plugins = ["toys.browser", "toys.referring", "toys.region_texts", "toys.small_clip"]
+pytest_plugins = ["toys.browser", "toys.buckets", "toys.referring", "toys.region_texts", "toys.small_clip"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

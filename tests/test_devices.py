@@ -4,6 +4,7 @@ The pretended device (see ``toys/pretend_device.py``) has values, so that what d
 search for everything, runs to its end, and each result is compared with that of the CPU.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from open_clip import CustomTextCLIP
 from torch import Tensor, nn
 from toys import timm_towers
-from toys.pretend_device import Away, pretended_device
+from toys.pretend_device import Away, pretended_device, waits
 from toys.readouts import SPLICED, asked, fitted
 from toys.region_models import ALPHA, grain_encoder_of, save_alpha
 from toys.sam2 import tiny_sam2
@@ -751,6 +752,67 @@ def test_metrics():
         return torch.tensor([one.rank for one in choices]), torch.tensor([*recalls.values()]), scores_of(matrix, "abcd")
 
     check(case, stays=False)
+
+
+# What is waited for -----------------------------------------------------------------------------------------------
+
+
+WAITLESS = {
+    "maskclip": {"window": 32, "stride": 16},
+    "dinoiser": {"refiners": [{"type": "dinoiser", "weights": "mini-dinoiser"}], "window": 36, "stride": 20},
+    "finer heads": {"refiners": [REFINED["dinoiser on sub-patches"](CPU)], "window": None},
+    "logits": {"window": 32, "stride": 16, "average": "logits"},
+}
+BATCH_OF_SIZES = [SCENE.image, SCENE.image[:, :80], SCENE.image[:50].copy()]
+
+
+@pytest.mark.parametrize("background", ["none", "threshold:0.6", "head:0.95"])
+@pytest.mark.parametrize("kind", WAITLESS)
+def test_a_batch_is_waited_for_once(kind, background):
+    """A GPU works through a batch without a question; the labels of all its images come back in one copy."""
+    if background == "head:0.95" and "refiners" not in WAITLESS[kind]:
+        pytest.skip("it has no head")
+    with pretended_device() as device:
+        made = segmentor(device, **WAITLESS[kind])
+        texts = made.embed(CLASSES, background)
+        model = densevl.Model(made)
+        model.segment(BATCH_OF_SIZES, texts)  # what belongs to a size of images is made for the first of them
+        with waits() as found:
+            model.segment(BATCH_OF_SIZES, texts)
+    pixels = sum(image.shape[0] * image.shape[1] for image in BATCH_OF_SIZES)
+    assert found == [f"copy of {(2 * pixels,)} to the CPU"]
+
+
+def test_what_is_waited_for_is_found():
+    with pretended_device() as device:
+        there = torch.arange(6.0, device=device)
+        places = torch.tensor([1, 2], device=device)
+        with waits() as none:
+            (there[places] + there.new_zeros(2)).to(device).masked_fill_(places > 1, 0).max(dim=0)
+            torch.ones(3).to(device, non_blocking=True)
+            there[there > 2] = 0
+        assert none == []
+        for wait, why in (
+            (lambda: there.sum().item(), "_local_scalar_dense"),
+            (lambda: bool((there > 2).any()), "_local_scalar_dense|is_nonzero"),
+            (lambda: there.tolist(), "tolist"),
+            (lambda: there.cpu(), r"copy of \(6,\) to the CPU"),
+            (lambda: there.to("cpu", torch.float64), "copy of .* to the CPU"),
+            (lambda: torch.ones(3).copy_(there[:3]), "copy of .* to the CPU"),
+            (lambda: torch.ones(3).to(device), "copy of .* to the device"),
+            (lambda: there.new_tensor([1.0]), "copy of .* to the device"),
+            (lambda: torch.tensor([1.0], device=device), "copy of .* to the device"),
+            (lambda: there[:3].copy_(torch.ones(3)), "copy of .* to the device"),
+            (lambda: there[there > 2], "index by a mask"),
+            (lambda: there[torch.tensor([1, 2])], "index by places of the CPU"),
+            (lambda: there.nonzero(), "nonzero"),
+            (lambda: torch.unique(there), "_unique2"),
+            (lambda: torch.equal(there, there), "equal"),
+        ):
+            with waits() as found:
+                wait()
+            assert len(found) == 1
+            assert re.fullmatch(why, found[0])
 
 
 # The pretended device itself --------------------------------------------------------------------------------------

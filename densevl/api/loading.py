@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from densevl.api.changes import TYPES, arguments_of, changed, named_config
+from densevl.api.dtypes import choose_dtype, place, torch_dtype
 from densevl.api.model import Model
 from densevl.api.models import COMPONENTS, ModelEntry, default_model, named_model, weights_in
 from densevl.classifiers.familiarity import Familiarity
@@ -37,8 +38,6 @@ __all__ = ["Loading", "choose_device", "load"]
 
 SHARED = ("readout", "short_side", "long_side", "positions", "border")
 """Settings of the segmentor that a region embedder shares, where it takes arguments of these names."""
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load(
@@ -62,7 +61,9 @@ def load(
             table, or ``random:SEED`` for weights that mean nothing but take the same time. What was trained on the
             encoder, such as DINOiser's heads, is random then, too.
         device: where to run; None takes a GPU where there is one.
-        dtype: of the weights: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        dtype: that is computed in: ``"float32"``, ``"bfloat16"``, ``"float16"``, ``"int8"`` or ``"auto"``. In int8 the
+            linear layers of image towers multiply integers, on CPUs with instructions for that, and the rest is
+            bfloat16; ``"auto"`` takes the fastest dtype of floats that keeps labels. What is taken instead is said.
         offline: never reach for the network; a missing file is an error that tells where to put it.
         lazy: also build the segmentor, or the grounder of a model without one, only when it is first used, as it is
             always done with the other components.
@@ -84,7 +85,8 @@ def load(
     if weights is not None:
         whole = {name: value for name, value in changes.items() if "." not in name}
         changes = {**whole, "encoder.weights": str(weights), **changes}  # inner changes come after the weights
-    made = _Components(changed(entry, changes), choose_device(device), _dtype(dtype), offline, known)
+    place_of = choose_device(device)
+    made = _Components(changed(entry, changes), place_of, choose_dtype(dtype, place_of), offline, known)
     model = Model(
         made.segmentor if "segmentor" in made.config else None,
         called,
@@ -150,12 +152,6 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
-def _dtype(dtype: str | torch.dtype) -> torch.dtype:
-    if not isinstance(dtype, torch.dtype) and str(dtype) not in DTYPES:
-        raise UsageError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
-    return dtype if isinstance(dtype, torch.dtype) else DTYPES[dtype]
-
-
 def _entry(name: str | Mapping[str, Any]) -> tuple[ModelEntry, str | None]:
     """The entry of a name or a config, and the weights behind the ``@`` of a name."""
     if isinstance(name, str):
@@ -181,7 +177,7 @@ class _Components:
     """
 
     def __init__(
-        self, config: dict[str, Any], device: torch.device, dtype: torch.dtype, offline: bool, name: str | None
+        self, config: dict[str, Any], device: torch.device, dtype: str, offline: bool, name: str | None
     ) -> None:
         self.name = name
         self.config = _offline(config) if offline else config
@@ -231,7 +227,7 @@ class _Components:
         made = build(MASK_MAKERS, self._with_encoder(config))
         if not isinstance(made, MaskMaker):
             raise UsageError(f"mask_maker: expected a name, a config or a mask maker; got {shortened(repr(config))}")
-        return made.to(self.device, self.dtype)
+        return made.to(self.device, torch_dtype(self.dtype))
 
     def _grounder(self) -> Any:
         if "grounder" not in self.config:
@@ -259,7 +255,7 @@ class _Components:
         return self._placed(build(REGION_EMBEDDERS, self._with_encoder({**self._lent(config), **config}))).eval()
 
     def _placed(self, module: Any) -> Any:
-        return module.to(device=self.device, dtype=self.dtype)
+        return place(module, self.device, self.dtype)
 
     def _lent(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Settings that the other components lend a region embedder."""

@@ -21,10 +21,12 @@ from densevl.classifiers.familiarity import Familiarity
 from densevl.core.background import Background
 from densevl.core.errors import UsageError, shortened
 from densevl.core.features import TextEmbeddings, TextVectors
+from densevl.core.image_windows import open_windows
 from densevl.core.images import as_image
 from densevl.core.labelmap import LabelMap
 from densevl.core.lazy import Lazy
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.transfers import download
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary, templates
 from densevl.encoders.contracts import understand
@@ -40,6 +42,7 @@ from densevl.tasks.segmentation.pooling import pool_cells
 from densevl.tasks.segmentation.region_segmentor import RegionSegmentor
 from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.tasks.segmentation.taught import TaughtLabels
+from densevl.tasks.segmentation.tiles import Tiling, label_tiles
 
 __all__ = ["ClassesLike", "ImageSource", "Model"]
 
@@ -334,7 +337,13 @@ class Model(TunableModel, RankableModel):
 
     @overload
     def segment(  # type: ignore[overload-overlap]
-        self, images: ImageSource | EncodedImage, classes: ClassesLike, *, background: Any = None, scores: bool = False
+        self,
+        images: ImageSource | EncodedImage,
+        classes: ClassesLike,
+        *,
+        background: Any = None,
+        scores: bool = False,
+        tiling: Tiling | int | None = None,
     ) -> LabelMap: ...
     @overload
     def segment(
@@ -344,6 +353,7 @@ class Model(TunableModel, RankableModel):
         *,
         background: Any = None,
         scores: bool = False,
+        tiling: Tiling | int | None = None,
     ) -> list[LabelMap]: ...
     def segment(
         self,
@@ -352,6 +362,7 @@ class Model(TunableModel, RankableModel):
         *,
         background: Any = None,
         scores: bool = False,
+        tiling: Tiling | int | None = None,
     ) -> LabelMap | list[LabelMap]:
         """Give every pixel the class that suits it best.
 
@@ -362,13 +373,15 @@ class Model(TunableModel, RankableModel):
                 ``"literal"``, words such as ``["sky", "wall"]`` or ``"words"`` for a built-in list, or a threshold in
                 (0, 1). See :class:`densevl.Background`.
             scores: also return the probability of every class at every pixel (k, H, W).
+            tiling: how images are cut into tiles that are labelled by themselves, or their side in pixels; None labels
+                each image as a whole. Memory then does not grow with the image, and a GeoTIFF is read tile by tile.
 
         Raises:
             ImageError: where an image cannot be read.
             UsageError: where the classes or the background cannot be used.
         """
         if not isinstance(images, list | tuple):
-            return self.segment([images], classes, background=background, scores=scores)[0]  # type: ignore[list-item]
+            return self.segment([images], classes, background=background, scores=scores, tiling=tiling)[0]  # type: ignore[list-item]
         if isinstance(classes, Classes):
             classes = self.read_classes(classes, background)
         segmentor: LabelMaker
@@ -378,13 +391,16 @@ class Model(TunableModel, RankableModel):
         else:
             segmentor = self.segmentor
             texts = classes if isinstance(classes, Classifier) else self.embed_classes(classes, background)
+        if tiling is not None:
+            if scores:
+                raise UsageError("tiles are labelled one by one, and their scores are not kept; leave out scores")
+            cut = self.tiling(tiling) if isinstance(tiling, int) else tiling
+            return [self._label_tiles(image, segmentor, texts, cut) for image in images]
         fresh = [as_image(image) for image in images if not isinstance(image, EncodedImage)]
         made_for = texts if segmentor.encodes_for_texts and isinstance(texts, TextEmbeddings) else None
         encoded = iter(segmentor.encode(fresh, made_for))
-        return [
-            self._label(image if isinstance(image, EncodedImage) else next(encoded), segmentor, texts, scores)
-            for image in images
-        ]
+        seen = [image if isinstance(image, EncodedImage) else next(encoded) for image in images]
+        return self._label(seen, segmentor, texts, scores)
 
     def embed_classes(self, classes: ClassesLike, background: Any = None) -> TextEmbeddings:
         """Embed a vocabulary; the last few are remembered."""
@@ -512,17 +528,56 @@ class Model(TunableModel, RankableModel):
         return self.familiarity(encoded if own or encoded.image is None else encoded.image)
 
     def _label(
-        self, encoded: EncodedImage, segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
+        self, encoded: Sequence[EncodedImage], segmentor: LabelMaker, texts: TextEmbeddings | Classifier, scores: bool
+    ) -> list[LabelMap]:
+        """Label maps of encoded images, which come from a GPU together."""
+        found = download([values for one in encoded for values in segmentor.label(one, texts)])
+        return [
+            LabelMap(
+                labels,
+                texts.vocabulary,
+                image=one.image,
+                best=best,
+                scores=segmentor.scores(one, texts) if scores else None,
+                familiarity=None if self.known is None else self._familiarity_of(one, segmentor),
+            )
+            for one, labels, best in zip(encoded, found[::2], found[1::2], strict=True)
+        ]
+
+    def tiling(self, side: int, overlap: int | None = None) -> Tiling:
+        """How large images are cut into tiles for :meth:`segment`.
+
+        Args:
+            side: of a tile in pixels of the image as given.
+            overlap: of neighbours in pixels; None for an eighth of the side.
+
+        Raises:
+            UsageError: where tiles would not cover an image.
+        """
+        windows = getattr(self.segmentor, "window", None), getattr(self.segmentor, "stride", None)
+        fits = self.segmentor.short_side is None and all(isinstance(one, int) for one in windows)
+        return Tiling(side, overlap, windows if fits else None)  # type: ignore[arg-type]
+
+    def _label_tiles(
+        self,
+        source: ImageSource | EncodedImage,
+        segmentor: LabelMaker,
+        texts: TextEmbeddings | Classifier,
+        tiling: Tiling,
     ) -> LabelMap:
-        labels, best = segmentor.label(encoded, texts)
-        return LabelMap(
-            labels.cpu().numpy(),
-            texts.vocabulary,
-            image=encoded.image,
-            best=best.cpu().numpy(),
-            scores=segmentor.scores(encoded, texts) if scores else None,
-            familiarity=None if self.known is None else self._familiarity_of(encoded, segmentor),
-        )
+        """An image labelled tile by tile."""
+        if isinstance(source, EncodedImage):
+            raise UsageError("the image was encoded as a whole, and is not cut into tiles; give the image itself")
+        made_for = texts if segmentor.encodes_for_texts and isinstance(texts, TextEmbeddings) else None
+
+        def label(pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[np.ndarray, np.ndarray]:
+            labels, best = segmentor.label(segmentor.encode([pixels], made_for)[0], texts)
+            return labels.cpu().numpy(), best.cpu().numpy()
+
+        with open_windows(source) as image:
+            labels, best = label_tiles(tiling, image.size, image.read, label)
+            kind = None if self.known is None or image.pixels is None else self.familiarity(image.pixels)
+            return LabelMap(labels, texts.vocabulary, image.pixels, best, familiarity=kind)
 
 
 def _lazy(component: Any, kind: type) -> Lazy[Any]:

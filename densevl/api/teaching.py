@@ -1,7 +1,7 @@
 """What a model does with taught classes: teaching them by examples, and asking them about regions and pixels."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from densevl.classifiers.classes import Classes, Head
 from densevl.classifiers.conditional import conditional_parts
 from densevl.classifiers.contracts import check_classifier
 from densevl.classifiers.text import region_probabilities
+from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError
 from densevl.core.images import as_image
 from densevl.core.regions import Regions
@@ -163,6 +164,8 @@ class TeachableModel(ABC):
         flip: bool = False,
         every: int = 1,
         loaded: Mapping[str, Any] | None = None,
+        engine: Engine = HERE,
+        again: Callable[[], RegionPipeline] | None = None,
     ) -> Taught:
         """As :meth:`teach`, with what the classes say of held-out examples.
 
@@ -176,8 +179,16 @@ class TeachableModel(ABC):
             flip: see :meth:`teach`.
             every: see :meth:`teach`.
             loaded: further arguments that loaded the model, so that the classes say which model they are for.
+            engine: where the regions of examples are encoded; what is learnt of them is learnt here.
+            again: makes :attr:`pipeline` in other processes; needed where the engine has any.
+
+        Raises:
+            ImageError: where an image cannot be read.
+            UsageError: where the examples cannot be used, or the engine is asked for more than regions.
         """
         wanted = wanted_heads(heads, add_to)
+        if not engine.is_here and wanted != ("regions",):
+            raise UsageError("pixels and sequences are encoded in one process; leave out --workers and --ray")
         model = {"name": self.name, **(loaded or {})} if add_to is None else add_to.model
         if wanted == ("sequences",):
             if flip:
@@ -192,7 +203,7 @@ class TeachableModel(ABC):
         held: dict[str, HeldOut | None] = {}
         for name in wanted:
             before = None if add_to is None else add_to.heads[name]
-            made[name], held[name] = self._teach(name, given, labels, vocabulary, method, before, facts)
+            made[name], held[name] = self._teach(name, given, labels, vocabulary, method, before, facts, engine, again)
         return Taught(Classes(vocabulary, made, model), given, labels, held)
 
     def _teach(
@@ -204,6 +215,8 @@ class TeachableModel(ABC):
         method: Any,
         before: Head | None,
         facts: Mapping[str, Any],
+        engine: Engine,
+        again: Callable[[], RegionPipeline] | None,
     ) -> tuple[Head, HeldOut | None]:
         """A head of examples."""
         if head == "pixels":
@@ -214,7 +227,8 @@ class TeachableModel(ABC):
         def embed(texts: list[str]) -> Tensor:
             return encoder.embed_texts(texts, list(self.query_templates))
 
-        vectors = region_vectors(examples, labels, self.pipeline, facts["views"], facts["seed"], facts["flip"])
+        settings = facts["views"], facts["seed"], facts["flip"]
+        vectors = region_vectors(examples, labels, self.pipeline, *settings, engine, again)
         space = TextSpace(embed, encoder.model_id, float(encoder.temperature))
         made, held = teach_head(vectors, vocabulary, space, method, before, facts)
         return with_evidence(made, held, vectors, examples, before), held

@@ -32,6 +32,7 @@ from densevl.classifiers.conditional import ConditionalClassifier
 from densevl.classifiers.contracts import Classifier, LinearClassifier
 from densevl.classifiers.contracts import Examples as LabelledVectors
 from densevl.core.errors import UsageError, suggestion
+from densevl.core.int8 import check_trainable
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.examples import Example, ExamplesLike
 from densevl.encoders.clip import CLIPEncoder
@@ -206,6 +207,7 @@ def _prepared(
     """A copy of what makes the vectors, with what is tuned in it, and the examples as it sees them."""
     embedder = _embedder_for(owner, kind)
     encoder = clip_of(embedder)
+    check_trainable(encoder, "tuned")
     if getattr(encoder, "tuned", None) is not None:
         raise UsageError(f"{encoder.model_id!r} was tuned before; load the model without its delta, and tune anew")
     chosen, texts = method_settings(method, encoder.model_id, settings), described(descriptions)

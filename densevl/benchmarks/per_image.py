@@ -41,6 +41,14 @@ class PerImageMetric(BaseMetric):
         """Result of an image that could be used."""
         raise NotImplementedError
 
+    def tell(self, sample: Mapping[str, Any]) -> Any:
+        """Result of an image as JSON values, for another process and for a file; the metric itself does not change."""
+        raise NotImplementedError
+
+    def hear(self, told: Any) -> Any:
+        """What :meth:`measure` gives, of what :meth:`tell` gave: the same to the last bit."""
+        raise NotImplementedError
+
     def weigh(self, sample: Mapping[str, Any]) -> int:
         """Number of questions that are lost with an image that could not be used."""
         return 1
@@ -67,6 +75,24 @@ class PerImageMetric(BaseMetric):
                 self._failed.append((index, failure, self.weigh(sample)))
             else:
                 self._found.append((index, self.measure(sample)))
+
+    def told(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything of an image that the figures need, as JSON values: its result, or why it could not be used."""
+        if "failure" in sample:
+            return {"failure": [str(sample["img_path"]), sample["failure"]], "lost": self.weigh(sample)}
+        return {"found": self.tell(sample)}
+
+    def take(self, index: int, told: Mapping[str, Any]) -> None:
+        """Keep what :meth:`told` gave of an image, in this process or in another, now or in an earlier run.
+
+        Args:
+            index: of the image in the data set.
+            told: of the image.
+        """
+        if "failure" in told:
+            self._failed.append((index, Failure(*told["failure"]), told["lost"]))
+        else:
+            self._found.append((index, self.hear(told["found"])))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Scores of all processes together.

@@ -4,7 +4,7 @@ import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from densevl.api.jobs.runs import fingerprint
 from densevl.benchmarks.confusion import write_confusion
 from densevl.benchmarks.lenses.answers.hook import LensHook
 from densevl.benchmarks.lenses.answers.images import PerImage, write_images
+from densevl.benchmarks.numbered import KEPT, ImageRecipe, KeptImages, evaluate_images, metric_of
 from densevl.benchmarks.page import PageHook
 from densevl.benchmarks.presets import Preset
 from densevl.benchmarks.progress import Progress
 from densevl.benchmarks.protocols import BenchmarkDataset, BenchmarkMetric, BenchmarkModel
 from densevl.benchmarks.report import Report
 from densevl.core.config_files import load_config, start_distributed
+from densevl.core.engine import HERE, Engine
 from densevl.core.errors import DensevlError, OutputError, UsageError, suggestion
 
 __all__ = ["SHORT_NAMES", "evaluate"]
@@ -64,6 +67,7 @@ def evaluate(
     per_image: str | Path | None = None,
     html: str | Path | None = None,
     protocol: str | None = None,
+    engine: Engine = HERE,
 ) -> Report:
     """Evaluate a model on a data set, as a config says.
 
@@ -87,6 +91,8 @@ def evaluate(
         html: folder for a page of the results.
         protocol: a published protocol by its name, for label maps; ``"own"`` for that of the model's row. What the
             options say comes after it, and makes the result a mix.
+        engine: where images are answered. In other processes no lens and no page sees them; an evaluation there that
+            was stopped goes on where it is begun again with the same settings and folder.
 
     Raises:
         UsageError: where the config, an option, a lens or the data cannot be used.
@@ -100,22 +106,13 @@ def evaluate(
     if per_image is not None and PerImage.name not in lenses:
         lenses = [*lenses, PerImage()]
     lens_hook = LensHook(lenses)
-    cfg = load_config(config, options, SHORT_NAMES, NEEDED + OPTIONAL)
-    if absent := [key for key in NEEDED if cfg.get(key) is None]:
-        raise UsageError(f"config {config} has no {' and no '.join(absent)}: it does not describe a benchmark")
-    name = f"{Path(config).stem}-{model}" if isinstance(model, str) else Path(config).stem
-    cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / name)
-    if model is not None:
-        cfg.model.model = model
-    if tta and not getattr(cfg.model.get("type"), "mirrors", True):
-        raise UsageError(f"config {config}: its model does not average over mirror images; leave out --tta")
-    cfg.model.update(({} if checkpoint is None else {"weights": str(checkpoint)}) | ({"flip": True} if tta else {}))
-    preset = None if protocol is None else _preset(cfg, protocol, options or {})
-    if limit is not None:
-        cfg.test_dataloader.dataset.indices = limit
+    if not engine.is_here:
+        _check_spread(launcher, html, lenses, per_image)
+    configured = _Configured(config, model, checkpoint, work_dir, tta, limit, options, protocol)
+    cfg, preset = configured()
     start_distributed(cfg, launcher)
     tested, runner = _build(cfg, out, show_dir, lens_hook)
-    metric = runner.test_loop.evaluator.metrics[0]
+    metric: Any = runner.test_loop.evaluator.metrics[0]
     if confusion is not None and not hasattr(metric, "matrix"):
         raise UsageError(
             f"config {config}: {type(metric).__name__} counts no confusion of classes; leave out confusion"
@@ -124,15 +121,20 @@ def evaluate(
     if page is not None:
         runner.register_hook(page)
     started = time.perf_counter()
-    runner.test()
+    if engine.is_here:
+        runner.test()
+    else:
+        _spread(cfg, tested, runner, engine, ImageRecipe(configured, _absolute(out), _absolute(show_dir)))
     report = _report(Path(config).stem, cfg, tested, runner, time.perf_counter() - started, preset)
     if is_main_process():
         report.save(Path(cfg.work_dir) / "results.json")
+        (Path(cfg.work_dir) / KEPT).unlink(missing_ok=True)
     if sections := lens_hook.sections(getattr(runner.test_dataloader.dataset, "metainfo", {})):
         report = replace(report, lenses=sections)
         if is_main_process():  # again, so that the scores are kept where a lens fails
             report.save(Path(cfg.work_dir) / "results.json")
     if is_main_process() and confusion is not None:
+        metric = runner.test_loop.evaluator.metrics[0]
         write_confusion(confusion, metric.matrix, runner.test_dataloader.dataset.metainfo["classes"])
     if is_main_process() and per_image is not None:
         write_images(per_image, sections[PerImage.name])
@@ -141,6 +143,74 @@ def evaluate(
         if is_main_process():
             page.write(found, report, getattr(runner.test_dataloader.dataset, "vocabulary", None))
     return report
+
+
+@dataclass(frozen=True)
+class _Configured:
+    """The config of an evaluation, made in this process or in another from the arguments of :func:`evaluate`."""
+
+    name: str | Path
+    model: str | Mapping[str, Any] | None
+    checkpoint: str | Path | None
+    work_dir: str | Path | None
+    tta: bool
+    limit: int | None
+    options: Mapping[str, Any] | None
+    protocol: str | None
+
+    def __call__(self) -> tuple[Config, Preset | None]:
+        """The config, and the protocol that was laid over it.
+
+        Raises:
+            UsageError: where it cannot be used.
+        """
+        config, model = self.name, self.model
+        cfg = load_config(config, self.options, SHORT_NAMES, NEEDED + OPTIONAL)
+        if absent := [key for key in NEEDED if cfg.get(key) is None]:
+            raise UsageError(f"config {config} has no {' and no '.join(absent)}: it does not describe a benchmark")
+        name = f"{Path(config).stem}-{model}" if isinstance(model, str) else Path(config).stem
+        cfg.work_dir = str(self.work_dir or cfg.get("work_dir") or Path("work_dirs") / name)
+        if model is not None:
+            cfg.model.model = model
+        if self.tta and not getattr(cfg.model.get("type"), "mirrors", True):
+            raise UsageError(f"config {config}: its model does not average over mirror images; leave out --tta")
+        weights = {} if self.checkpoint is None else {"weights": str(self.checkpoint)}
+        cfg.model.update(weights | ({"flip": True} if self.tta else {}))
+        preset = None if self.protocol is None else _preset(cfg, self.protocol, self.options or {})
+        if self.limit is not None:
+            cfg.test_dataloader.dataset.indices = self.limit
+        return cfg, preset
+
+
+def _check_spread(launcher: str, html: Any, lenses: Sequence[Any], per_image: Any) -> None:
+    """Refuse what is not done where other processes answer the images."""
+    asked = {"--launcher": launcher != "none", "--html": html, "--per-image": per_image, "--lens": lenses}
+    if refused := [name for name, given in asked.items() if given]:
+        raise UsageError(f"{refused[0]} is not there with --workers or --ray; leave out one of them")
+
+
+def _spread(cfg: Config, model: BenchmarkModel[Any], runner: Runner, engine: Engine, recipe: ImageRecipe) -> None:
+    """Evaluate on an engine; what is found is kept in the work folder until the report is written."""
+    dataset: Any = runner.test_dataloader.dataset
+    metric = metric_of(cfg.test_evaluator, dataset)
+    runner.test_loop.evaluator.metrics[0] = metric
+    places = {name: str(folder) for name, folder in (("out", recipe.out), ("show_dir", recipe.show_dir))}
+    settings = [
+        model.name,
+        model.protocol,
+        dict(dataset.protocol),
+        dataset.source,
+        len(dataset),
+        cfg.pretty_text,
+        places,
+    ]
+    batch = int(runner.test_dataloader.batch_size or 1)
+    kept = KeptImages(Path(cfg.work_dir) / KEPT, fingerprint(*settings))
+    evaluate_images(dataset, metric, engine, recipe, batch, kept)
+
+
+def _absolute(folder: str | Path | None) -> Path | None:
+    return None if folder is None else Path(folder).absolute()
 
 
 def _build(

@@ -12,6 +12,7 @@ from densevl.classifiers.contracts import Classifier, Examples, LinearClassifier
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
 from densevl.core.regions import RegionEmbeddings
+from densevl.core.transfers import upload
 from densevl.core.vocabulary import Vocabulary
 
 __all__ = ["TextClassifier", "TextMatching", "grid_logits", "pooled", "region_logits", "region_probabilities"]
@@ -76,7 +77,7 @@ class TextClassifier:
     def of_classes(self, logits: Float[Tensor, "*n q"]) -> Float[Tensor, "*n k"]:
         """Logits of the classes from those of their queries; −∞ for a class without a query."""
         query_classes, classes = self.texts.query_classes, len(self.vocabulary)
-        if query_classes.numel() == classes and torch.equal(query_classes.cpu(), torch.arange(classes)):
+        if self.texts.one_each:
             return logits
         return pooled(logits, query_classes, classes, self.tau)
 
@@ -108,7 +109,7 @@ def pooled(
     """
     shape, along = list(logits.shape), [1] * logits.ndim
     shape[dim], along[dim] = classes, len(owners)
-    index = owners.to(logits.device).view(along).expand_as(logits)
+    index = upload(owners, logits.device).view(along).expand_as(logits)
     largest = logits.new_full(shape, -torch.inf).scatter_reduce(dim, index, logits, "amax")
     if tau is None:
         return largest

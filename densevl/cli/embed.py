@@ -18,6 +18,7 @@ EXAMPLES = """\
   densevl embed photos/ --out index                        regions that the model proposes, or a grid of boxes
   densevl embed photos/ --out index --boxes detections.json       COCO detections or a COCO data set
   densevl embed photos/ --out index --model maskclip --mask-maker sam-vit-b --format parquet
+  densevl embed photos/ --out index --store int8           a quarter of the space, for millions of regions
   densevl embed photos/ --out index --workers 4            the same index from four processes; --ray takes a cluster
   densevl embed photos/ --out index --classes classes.safetensors         also names each region: regions.jsonl
   densevl search index "a striped sponge"
@@ -63,6 +64,11 @@ def add_region_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images encoded together (default: 8)")
     parser.add_argument("--format", default="safetensors", metavar="NAME", help="safetensors (default) or parquet")
+    parser.add_argument(
+        "--store",
+        metavar="NAME",
+        help="how vectors are kept: float32, float16 (half of it) or int8 (a quarter); default: as the index has them",
+    )
     parser.add_argument("--no-masks", action="store_true", help="keep boxes alone")
     add_unknown_option(parser)
     add_worker_options(parser)
@@ -74,7 +80,7 @@ def loaded_with(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value not in (None, "float32", {})}
 
 
-def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Sequence[str] = (), **anew: bool) -> Any:
+def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Sequence[str] = (), **anew: Any) -> Any:
     """Run a job with these options, and whether the index begins anew; gives the run, the model and the kinds.
 
     Queries are what will be asked of the index: those that the model does not understand are said before it is made.
@@ -83,11 +89,14 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Se
     from densevl.core.errors import suggestion
     from densevl.regions.proposals import ProposalFile
     from densevl.tasks.search.files import next_part
+    from densevl.tasks.search.stores import check_store
 
     # What cannot be used is said before a model is loaded, or its weights are fetched.
     if options.regions not in REGIONS:
         raise UsageError(f"regions {options.regions!r} are unknown; {suggestion(options.regions, REGIONS)}")
     next_part(out, options.format)
+    if options.store is not None:
+        check_store(options.store)
     if options.boxes is not None:
         ProposalFile(options.boxes)
     check_unknown(options)
@@ -96,8 +105,8 @@ def embed(options: argparse.Namespace, inputs: list[Any], out: Path, queries: Se
     if queries:
         model.embed_texts(queries)
     regions, masks = options.boxes or options.regions, not options.no_masks
-    placed = {"loaded": loaded_with(options), "engine": engine, "loading": loading}
-    job = EmbedJob(model, out, regions, options.format, options.batch, masks, **placed, **anew)
+    placed: dict[str, Any] = {"loaded": loaded_with(options), "engine": engine, "loading": loading}
+    job = EmbedJob(model, out, regions, options.format, options.batch, masks, store=options.store, **{**placed, **anew})
     return job.run(inputs), model, job.unfamiliar
 
 

@@ -8,7 +8,7 @@ from densevl.cli.options import positive
 
 __all__ = ["INPUTS", "add_inputs", "named_inputs"]
 
-INPUTS = "IMAGE|FOLDER|GLOB|URL|ARCHIVE|VIDEO|@LIST|-"
+INPUTS = "IMAGE|FOLDER|GLOB|URL|ARCHIVE|VIDEO|TABLE|@LIST|-"
 
 
 def add_inputs(parser: argparse.ArgumentParser, note: str = "") -> None:
@@ -18,9 +18,13 @@ def add_inputs(parser: argparse.ArgumentParser, note: str = "") -> None:
         parser: of the command.
         note: what else the argument may hold.
     """
-    kinds = "images: files, folders, globs, URLs, tar archives, videos, @LIST (a file of them), - (a list on stdin)"
+    kinds = (
+        "images: files, folders, globs, URLs (https://, s3://, gs://), tar archives, videos, tables (Parquet, CSV, "
+        "JSON Lines), @LIST (a file of them), - (a list on stdin)"
+    )
     parser.add_argument("inputs", nargs="+", metavar=INPUTS, help=f"{kinds}{note}")
     parser.add_argument("--every", type=positive, default=1, metavar="N", help="take every N-th frame of videos")
+    parser.add_argument("--column", metavar="NAME", help="of a table: has the images")
 
 
 def named_inputs(options: argparse.Namespace, arguments: list[str], exclude: Path | None = None) -> list[Any]:
@@ -37,5 +41,6 @@ def named_inputs(options: argparse.Namespace, arguments: list[str], exclude: Pat
     from densevl.core.inputs import find_inputs
     from densevl.weights import is_offline
 
-    every = getattr(options, "every", 1)
-    return list(find_inputs(arguments, exclude=exclude, every=every, offline=is_offline(options.offline)))
+    every, column = getattr(options, "every", 1), getattr(options, "column", None)
+    offline = is_offline(options.offline)
+    return list(find_inputs(arguments, exclude=exclude, every=every, offline=offline, column=column))

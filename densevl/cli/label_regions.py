@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.options import add_command, add_place_options, positive
+from densevl.cli.workers import add_worker_options, engine_of
 
 __all__ = ["add"]
 
@@ -35,9 +36,9 @@ def add(commands: Any) -> None:
         "--shard-size", type=positive, default=1000, metavar="N", help="images of a shard (default: 1000)"
     )
     _add_models(parser)
-    _add_workers(parser)
     parser.add_argument("--overwrite", action="store_true", help="label again what is done already")
     add_place_options(parser, "shards")
+    add_worker_options(parser)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
@@ -69,18 +70,6 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, default=8, metavar="N", help="images labelled together (default: 8)")
 
 
-def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers", type=positive, default=1, metavar="N", help="processes, or workers of Ray (default: 1)"
-    )
-    parser.add_argument(
-        "--threads", type=positive, metavar="N", help="of each worker (default: the processor is divided among them)"
-    )
-    parser.add_argument(
-        "--ray", nargs="?", const="", metavar="ADDRESS", help="label with Ray Data, here or on the cluster at ADDRESS"
-    )
-
-
 def _label(options: argparse.Namespace) -> int:
     from densevl.tasks.annotation.captions import read_captions
     from densevl.tasks.annotation.settings import LabelSettings
@@ -91,6 +80,7 @@ def _label(options: argparse.Namespace) -> int:
     from densevl.api.jobs.annotate import LabelRegionsJob
     from densevl.api.loading import choose_device
 
+    engine = engine_of(options)
     settings = LabelSettings(
         detector={name: value for name, value in detector.items() if value is not None},
         captioner=options.captioner,
@@ -108,17 +98,14 @@ def _label(options: argparse.Namespace) -> int:
         captions,
         options.format,
         options.shard_size,
-        options.workers,
-        options.threads,
-        options.ray is not None,
-        options.ray or None,
+        engine,
         options.overwrite,
     )
     if job.unused:
         count = f"{len(job.unused)} captioned image{'s are' if len(job.unused) > 1 else ' is'} not among the inputs"
         print(f"densevl: {count}, such as {job.unused[0]!r}", file=sys.stderr)
     run = job.run()
-    records, regions = (sum(getattr(outcome, name) for _, outcome in run.done) for name in ("records", "regions"))
+    records, regions = (sum(getattr(counts, name) for _, counts in run.done) for name in ("records", "regions"))
     return run.report(
         f"{records} images and {regions} regions labelled, {len(run.failures)} failed; "
         f"shards: {len(run.done)} made, {len(run.skipped)} done before: {options.out}"

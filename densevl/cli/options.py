@@ -117,7 +117,7 @@ def add_model_options(
         metavar="PATH=VALUE",
         help="change a setting of the model, such as short_side=336 or encoder.weights=FILE; may be repeated",
     )
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16", "int8", "auto"])
     add_place_options(parser, out)
 
 

@@ -12,7 +12,7 @@ from densevl.cli.inputs import named_inputs
 from densevl.cli.options import add_command, add_html_option, add_model_options, load_model, numbers, positive
 from densevl.cli.taught import add_classes_option, read_taught, take_model_of
 from densevl.cli.words import say_remarks
-from densevl.core.errors import ImageError, UsageError
+from densevl.core.errors import ImageError, UsageError, suggestion
 
 __all__ = ["add"]
 
@@ -22,6 +22,8 @@ EXAMPLES = """\
   densevl search index --like photo.jpg --box 40,30,120,140   more of this
   densevl search index --like photo.jpg --box 40,30,120,140 --labels names.json      what it is, by its neighbours
   densevl search index "red ring" --per-image 1 --json
+  densevl search index "red ring" --folder photos/day1 --min-score 0.8         among some regions alone
+  densevl search index --approximate ivf-pq --build                            for millions of regions
   densevl search index "a red ring and a blue square" --compose      both in one image, the ring is shown
   densevl search photos/ gadget --classes classes.safetensors          a class that `densevl teach` taught
 """
@@ -60,7 +62,19 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--compose", action="store_true", help="rank by each thing that a query names: 'a red cup and a blue plate'"
     )
-    parser.add_argument("--faiss", metavar="KIND", help="for millions of regions: flat (exact), ivf or hnsw")
+    parser.add_argument(
+        "--approximate",
+        "--faiss",
+        metavar="KIND",
+        help="for millions of regions: ivf-pq, ivf, hnsw or flat (exact) of FAISS, usearch-f16 or usearch-i8; its file "
+        "is kept beside the index, and built where it is not there",
+    )
+    parser.add_argument("--build", action="store_true", help="build the file of --approximate anew; needs no QUERY")
+    only = parser.add_argument_group("regions that count (all that are given must hold)")
+    only.add_argument("--image", metavar="GLOB", help="of images whose names match, or paths where it has a /")
+    only.add_argument("--folder", type=Path, metavar="FOLDER", help="of images in this folder and below it")
+    only.add_argument("--min-score", type=float, metavar="X", help="whose proposals score at least so much")
+    only.add_argument("--class", dest="label", metavar="NAME", help="taken for this class of --classes")
     parser.add_argument("--json", action="store_true", help="print the hits as JSON")
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
     add_html_option(parser)
@@ -77,7 +91,7 @@ def _search(options: argparse.Namespace) -> int:
     classes = read_taught(options.classes)
     if classes is not None and options.like is None and not options.queries:
         options.queries = list(classes.names)
-    _check(options)
+    _check(options, classes)
     options.words = [query for query in options.queries if classes is None or classes.label(query) is None]
     example = None if options.like is None else Example(options.like, options.box)
     if example is not None:
@@ -87,12 +101,10 @@ def _search(options: argparse.Namespace) -> int:
 
         options.labels = read_examples(options.labels)
     path, index, model, run = (_opened if is_index(options.index) else _embedded)(options)
-    ranker = None
-    if options.faiss:
-        from densevl.tasks.search.faiss_ranker import FaissRanker
-
-        ranker = FaissRanker(index, options.faiss, path)
-        print(f"densevl: FAISS {options.faiss} finds {ranker.recall:.1%} of the 10 nearest regions", file=sys.stderr)
+    index = _filtered(options, index, model, classes)
+    ranker = _ranker(options, index, path)
+    if options.build and not options.queries and example is None:
+        return 0
     job = SearchJob(index, model, ranker, classes)
     say_remarks(model.read_texts(job.texts_of(options.queries)))
     limits = {"top": options.top, "per_image": options.per_image, "overlap": options.overlap}
@@ -108,6 +120,35 @@ def _search(options: argparse.Namespace) -> int:
     return 0 if run is None else run.report()
 
 
+def _filtered(options: argparse.Namespace, index: Any, model: Any, classes: Any) -> Any:
+    """The index with those regions alone that the options let count."""
+    from densevl.tasks.search.filters import in_folder, of_class, of_images, scoring
+
+    if options.image is not None:
+        index = of_images(index, options.image)
+    if options.folder is not None:
+        index = in_folder(index, options.folder)
+    if options.min_score is not None:
+        index = scoring(index, options.min_score)
+    if options.label is not None:
+        bound = model.bound(classes)
+        index = of_class(index, bound.head("regions"), bound.label(options.label))
+    return index
+
+
+def _ranker(options: argparse.Namespace, index: Any, path: Path) -> Any:
+    """The approximate ranker, where one is asked for."""
+    if not options.approximate:
+        return None
+    from densevl.tasks.search.approximate_ranker import ApproximateRanker
+
+    ranker = ApproximateRanker(index, options.approximate, path, anew=options.build)
+    said = f"{options.approximate} finds {ranker.recall:.1%} of the 10 nearest regions"
+    newer = f"; {ranker.newer} newer regions are searched exactly, until --build covers them" if ranker.newer else ""
+    print(f"densevl: {said}{newer}", file=sys.stderr)
+    return ranker
+
+
 def _say_unfamiliar(index: Path, model: Any, example: Any, found: dict[str, Any]) -> None:
     """Say which of the images that were found, and of the example, are not of the kind that the model knows."""
     from densevl.api.jobs.embed import read_familiarity
@@ -121,20 +162,30 @@ def _say_unfamiliar(index: Path, model: Any, example: Any, found: dict[str, Any]
     unfamiliar.report()
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, classes: Any) -> None:
     """Say what cannot be meant."""
     options.queries = options.queries or []
-    if options.like is None and not options.queries:
+    if options.build and not options.approximate:
+        raise UsageError("--build makes the file of an approximate search; name its kind, such as --approximate ivf-pq")
+    if options.approximate:
+        from densevl.tasks.search.approximate_ranker import check_kind
+
+        check_kind(options.approximate)
+    if options.like is None and not options.queries and not options.build:
         raise UsageError("there is nothing to search for; write what, such as 'a striped sponge', or give --like IMAGE")
     if options.like is not None and options.queries:
         raise UsageError(f"search by words or by an example; got both {options.queries[0]!r} and --like {options.like}")
     if options.box is not None and options.like is None:
         raise UsageError("--box is the region of an example; give its image with --like")
+    if options.label is not None and classes is None:
+        raise UsageError("--class is one of the taught classes; give their file with --classes")
+    if options.label is not None and classes.label(options.label) is None:
+        raise UsageError(f"class {options.label!r} was not taught; {suggestion(options.label, classes.names)}")
     if options.labels is not None and options.like is None:
         raise UsageError("--labels says what an example is; give its image with --like")
     if any(not query.strip() for query in options.queries):
         raise UsageError("a query is empty; write what to search for, such as 'a striped sponge'")
-    if options.compose and (options.like is not None or options.faiss or options.classes):
+    if options.compose and (options.like is not None or options.approximate or options.classes):
         raise UsageError("--compose asks for things by words alone; give words, and no --faiss or --classes")
     if not 0 <= options.overlap <= 1:
         raise UsageError(f"overlap is an IoU between 0 and 1; got {options.overlap}")

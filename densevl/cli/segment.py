@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.inputs import add_inputs, named_inputs
-from densevl.cli.options import Change, add_command, add_model_options, add_segment_options, loading_of, positive
+from densevl.cli.options import (
+    Change,
+    add_command,
+    add_model_options,
+    add_segment_options,
+    loading_of,
+    natural,
+    positive,
+)
 from densevl.cli.saving import add_save_options, chosen_formats
 from densevl.cli.unknown import add_unknown_option, check_unknown, known_share, show_known
 from densevl.cli.words import say_remarks
@@ -24,7 +32,9 @@ EXAMPLES = """\
   densevl segment clip.mp4 "road, car" --every 5               frames, and clip.overlay.mp4
   densevl segment photos.tar @list.txt https://example.org/cat.jpg "cat, dog"
   densevl segment photos/ "cat, dog" --save coco,yolo-seg --instances connected
+  densevl segment "s3://bucket/*.tar" "cat, dog" --pack 1000   images of a bucket, results as tars
   densevl segment photos/ "cat, dog" --workers 4               processes; --ray auto takes a Ray cluster
+  densevl segment scene.tif "road, field, roof" --tile 1024 --save geotiff
   densevl segment photo.jpg "cat, dog" --model maskclip --set short_side=672 --set smooth=true
 """
 
@@ -42,6 +52,15 @@ def add(commands: Any) -> None:
     add_segment_options(parser)
     parser.add_argument("--window", action=Change, type=positive, metavar="PX", help="side of the sliding windows")
     parser.add_argument("--stride", action=Change, type=positive, metavar="PX", help="step between windows")
+    parser.add_argument(
+        "--tile",
+        type=positive,
+        metavar="PX",
+        help="cut images into tiles of this side, each labelled by itself: for large images, whose memory is flat then",
+    )
+    parser.add_argument(
+        "--overlap", type=natural, metavar="PX", help="pixels that tiles share (default: an eighth of the side)"
+    )
     parser.add_argument("--batch", type=positive, default=1, metavar="N", help="images encoded together (default: 1)")
     parser.add_argument(
         "--overwrite",
@@ -53,6 +72,12 @@ def add(commands: Any) -> None:
         metavar="N/OF",
         help="do this part of the images, such as 2/8, beside other processes; auto asks the cluster. "
         "`densevl merge` joins the parts",
+    )
+    parser.add_argument(
+        "--pack",
+        type=positive,
+        metavar="N",
+        help="write the results of each N images as one WebDataset tar, rather than as files",
     )
     add_save_options(parser)
     add_unknown_option(parser, taught=True)
@@ -69,6 +94,8 @@ def _segment(options: argparse.Namespace) -> int:
     shard = Shard.parse(options.shard) if options.shard else None
     inputs = named_inputs(options, sources, options.out)
     check_unknown(options)
+    if options.overlap is not None and options.tile is None:
+        raise UsageError("--overlap is that of tiles; give --tile as well")
 
     from densevl.api.jobs.segment import SegmentJob
 
@@ -86,9 +113,13 @@ def _segment(options: argparse.Namespace) -> int:
         options.min_area,
         engine,
         loading,
+        options.pack,
+        None if options.tile is None else (options.tile, options.overlap),
     )
     _say_single(vocabulary, job.texts.vocabulary, background)
     say_remarks(model.read_words(vocabulary, background))
+    if options.pack is not None:
+        return _segment_packs(job, options, inputs, shard)
     run = job.run(inputs, shard)
     job.unfamiliar.report()
     if shard is not None:
@@ -97,9 +128,24 @@ def _segment(options: argparse.Namespace) -> int:
     page = [str(options.out / "index.html")] if options.html else []
     if len(inputs) > 1 or not run.done:
         return run.report("\n".join([run.counts("segmented"), *page]))
-    item, said = run.done[0]
-    lines = [f"{area:7.1%}  {name}" for name, area in sorted(said.areas.items(), key=lambda pair: -pair[1])]
+    item, _ = run.done[0]
+    lines = [f"{area:7.1%}  {name}" for name, area in job.results.areas(item.relative).items()]
     return run.report("\n".join([*lines, str(next(iter(job.results.files(item.relative)), options.out)), *page]))
+
+
+def _segment_packs(job: Any, options: argparse.Namespace, inputs: Any, shard: Any) -> int:
+    """Segment into tars, and say how many images and tars there are."""
+    from densevl.api.jobs.packed import PackedJob
+
+    run = PackedJob(job, options.pack).run(inputs, shard)
+    job.unfamiliar.report()
+    images = sum(said.images for _, said in run.done)
+    before = sum(len(pack.inputs) for pack in run.skipped)
+    counts = (
+        f"{images} segmented into {len(run.done)} tars, {before} done before, {len(run.failures)} failed: {options.out}"
+    )
+    joined = f"; when all are done, join them: densevl merge {options.out}"
+    return run.report(counts if shard is None else f"shard {shard}: {counts}{joined}")
 
 
 def _say_single(asked: Any, found: Any, background: Any) -> None:
@@ -120,6 +166,7 @@ def _say_single(asked: Any, found: Any, background: Any) -> None:
 def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
     """The vocabulary or the taught classes that the command names, and the other arguments."""
     from densevl.cli.taught import read_taught
+    from densevl.core.inputs.urls import is_url
     from densevl.core.tensor_header import is_tensor_file
     from densevl.core.vocabulary import Vocabulary
 
@@ -128,7 +175,7 @@ def _vocabulary(options: argparse.Namespace) -> tuple[Any, list[str]]:
     if options.vocabulary or options.classes:
         return Vocabulary.load(options.vocabulary or options.classes), options.inputs
     *sources, words = options.inputs
-    if not sources or os.path.exists(words) or words == "-" or words.startswith(("@", "http://", "https://")):
+    if not sources or os.path.exists(words) or words == "-" or words.startswith("@") or is_url(words):
         taken = f"; {words!r} is a file here: a class of that name is written ' {words}'" if sources else ""
         raise UsageError(
             'no classes given: write them last, as in `densevl segment photo.jpg "cat, sofa|couch"`, '

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.embed import loaded_with
-from densevl.cli.options import Change, add_command, add_model_options, load_model, natural, positive
+from densevl.cli.options import Change, add_command, add_model_options, loading_of, natural, positive
+from densevl.cli.workers import add_worker_options, engine_of
 from densevl.core.errors import UsageError
 
 __all__ = ["add"]
@@ -80,6 +81,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="also draw examples, confusion and calibration")
     add_model_options(parser, "segmentor", out=None)
+    add_worker_options(parser)
 
 
 def _teach(options: argparse.Namespace) -> int:
@@ -100,7 +102,8 @@ def _teach(options: argparse.Namespace) -> int:
     from densevl.api.jobs.teach import TeachJob
     from densevl.api.teaching import VIEWS
 
-    job = TeachJob(load_model(options, lazy=True), options.out, options.report, loaded_with(options))
+    engine, loading = engine_of(options), loading_of(options, lazy=True)
+    job = TeachJob(loading.load(), options.out, options.report, loaded_with(options), engine, loading)
     taught = job.run(
         examples,
         heads=options.heads,

@@ -1,8 +1,11 @@
 """``densevl test``: the scores of a model on a benchmark, from a config."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from densevl.cli.config_commands import add_config_command
+from densevl.cli.workers import add_worker_options
 
 __all__ = ["add"]
 
@@ -12,6 +15,7 @@ EXAMPLES = """\
   densevl test voc21 --model naclip --protocol own                        as published on this data set
   densevl test dinoiser_scenes --lens hardest                             and the images it labels worst
   densevl test dinoiser_scenes --confusion confusion.csv --per-image images.csv
+  densevl test dinoiser_scenes --workers 4                                the same figures; goes on where it was stopped
   torchrun --nproc-per-node 2 -m densevl test dinoiser_scenes --launcher pytorch
 """
 
@@ -34,6 +38,7 @@ def add(commands: Any) -> None:
         "--confusion", metavar="FILE", help="write pixels by true and given class, .csv or .json, and a .png of them"
     )
     parser.add_argument("--per-image", metavar="FILE", help="write the scores of each image, .csv or .json")
+    add_worker_options(parser)
 
 
 def _test(
@@ -43,15 +48,29 @@ def _test(
     per_image: str | None,
     html: str | None,
     protocol: str | None,
+    workers: int,
+    ray: str | None,
+    threads: int | None,
+    log: Path | None,
     **arguments: Any,
 ) -> int:
     from mmengine.dist import is_main_process
 
     from densevl.benchmarks.run import evaluate
+    from densevl.core.engine import Engine
 
     given: dict[str, Any] = {"model": model, "lenses": lenses, "confusion": confusion, "per_image": per_image}
     given |= {"html": html, "protocol": protocol}
+    engine = Engine(workers, ray, threads, log=log)
+    arguments["engine"] = engine if engine.is_here else replace(engine, gpus=_gpus())
     report = evaluate(**arguments, **{name: value for name, value in given.items() if value is not None})
     if is_main_process():
         print(report)
     return 1 if report.failures else 0
+
+
+def _gpus() -> float:
+    """GPUs of each worker: one where this machine has some, as the models of benchmarks take one then."""
+    import torch
+
+    return float(torch.cuda.is_available())

@@ -1,6 +1,8 @@
 """The options of commands that work on many things: where the work is done, and by how many."""
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densevl.cli.options import positive
@@ -34,6 +36,9 @@ def add_worker_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=positive, metavar="N", help="of each worker (default: the processor is divided among them)"
     )
+    group.add_argument(
+        "--log", type=Path, metavar="FILE", help="add a line of JSON to this file for each event of the run"
+    )
 
 
 def engine_of(options: argparse.Namespace) -> "Engine":
@@ -44,7 +49,7 @@ def engine_of(options: argparse.Namespace) -> "Engine":
     """
     from densevl.core.engine import Engine
 
-    engine = Engine(options.workers, options.ray, options.threads)
+    engine = Engine(options.workers, options.ray, options.threads, log=options.log)
     if engine.is_here:
         return engine
     from densevl.api.loading import choose_device
@@ -52,7 +57,7 @@ def engine_of(options: argparse.Namespace) -> "Engine":
     device = choose_device(options.device)
     if device.index is not None:
         raise UsageError(f"--device {device} is one GPU, and each worker gets its own; write --device {device.type}")
-    return Engine(options.workers, options.ray, options.threads, gpus=float(device.type == "cuda"))
+    return replace(engine, gpus=float(device.type == "cuda"))
 
 
 def _address(text: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from densevl.core.errors import UsageError
+from densevl.core.int8 import Int8Weight
 
 __all__ = [
     "LETTERS",
@@ -22,6 +23,7 @@ __all__ = [
     "Block",
     "NoAttention",
     "attend",
+    "feed_forward",
     "is_residual",
     "linear",
     "project",
@@ -226,15 +228,39 @@ def linear(
 
     Args:
         x: tokens.
-        weight: a parameter that stays; its second layout is kept as long as it lives and is not changed.
+        weight: a parameter that stays; its second layout is kept as long as it lives and is not changed. One in int8
+            computes with its integers.
         bias: as in ``torch.nn.functional.linear``.
         gelu: whether to apply GELU in the same pass.
     """
+    if isinstance(weight, Int8Weight):
+        return weight.linear(x, bias, gelu)
     if not _worthwhile(x, weight):
         result = F.linear(x, weight, bias)
         return F.gelu(result) if gelu else result
     after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
     return torch.ops.mkldnn._linear_pointwise(x, _pack(weight), bias, *after)
+
+
+def feed_forward(
+    x: Float[Tensor, "*b n"], first: nn.Linear, activation: nn.Module, last: nn.Linear, norm: nn.Module | None = None
+) -> Float[Tensor, "*b m"]:
+    """Two linear layers with an activation between them.
+
+    Args:
+        x: tokens.
+        first: the first layer.
+        activation: the exact GELU is applied in the same pass as the first layer.
+        last: the second layer.
+        norm: behind the activation; None for none.
+    """
+    exact = isinstance(activation, nn.GELU) and activation.approximate == "none"
+    plain = norm is None or isinstance(norm, nn.Identity)
+    if exact and plain and isinstance(first.weight, Int8Weight) and isinstance(last.weight, Int8Weight):
+        return first.weight.feed_forward(x, first.bias, last.weight, last.bias)
+    hidden = linear(x, first.weight, first.bias, gelu=exact)
+    hidden = hidden if exact else activation(hidden)
+    return linear(hidden if norm is None else norm(hidden), last.weight, last.bias)
 
 
 def _worthwhile(x: Tensor, weight: Tensor) -> bool:

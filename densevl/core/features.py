@@ -6,6 +6,7 @@ compared with texts of another.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -159,6 +160,16 @@ class TextEmbeddings:
     delta: float | None = None
     closed_set: ClosedSet | None = None
     each: Float[Tensor, "q t d"] | None = None
+
+    @cached_property
+    def owners(self) -> Int[Tensor, " q"]:
+        """The class of each query on the CPU; copied once, since a GPU is waited for."""
+        return self.query_classes.cpu()
+
+    @cached_property
+    def one_each(self) -> bool:
+        """True where there is one query for each class, in their order."""
+        return torch.equal(self.owners, torch.arange(len(self.vocabulary), dtype=self.owners.dtype))
 
 
 @dataclass(frozen=True, eq=False)

@@ -265,6 +265,8 @@ def nothing_found(argument: str) -> str:
     kinds = ", ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
     if os.path.isdir(argument):
         return f"no image ({kinds}) in the folder {argument!r}"
+    if "://" in argument:
+        return f"{argument!r} is a URL, and this reads files of this machine; fetch it and name the files"
     if has_magic(argument):
         return f"no image ({kinds}) matches {argument!r}"
     return f"no such file or folder: {argument!r}"

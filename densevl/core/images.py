@@ -41,6 +41,7 @@ __all__ = [
     "as_image",
     "decode_image",
     "encoded_size",
+    "is_plain",
     "is_upright",
     "load_picture",
     "normalise",
@@ -146,6 +147,18 @@ def is_upright(data: bytes, name: str = "the image") -> bool:
         ImageError: where it is no image.
     """
     return _orientation(_open(BytesIO(data), name)) == 1
+
+
+def is_plain(path: str | os.PathLike[str]) -> bool:
+    """True where the values in a file are those of its pixels: upright, grey or RGB, nothing of it transparent.
+
+    Raises:
+        ImageError: where it is no image.
+    """
+    with Path(path).open("rb") as file:
+        image = _open(file, Path(path))
+        plain = image.mode in ("L", "RGB") or image.mode.startswith("I;16")
+        return plain and _orientation(image) == 1 and not image.has_transparency_data
 
 
 def load_picture(path: str | os.PathLike[str], max_pixels: int | None = MAX_PIXELS) -> Image.Image:
@@ -320,8 +333,17 @@ def normalise(
         mean: of each channel.
         std: standard deviation of each channel.
     """
-    centre, scale = (images.new_tensor(values)[:, None, None] for values in (mean, std))
+    centre, scale = (_channels(images, values) for values in (mean, std))
     return (images - centre) / scale
+
+
+def _channels(images: Tensor, values: Sequence[float]) -> Tensor:
+    """A number for each channel, where images lie; on a GPU made there, since a copy of numbers waits for it."""
+    if images.device.type == "cpu":
+        return images.new_tensor(values)[:, None, None]
+    import torch
+
+    return torch.stack([images.new_full((1, 1), value) for value in values])
 
 
 def resize_image(image: UInt8[np.ndarray, "_ _ *c"], size: tuple[int, int]) -> UInt8[np.ndarray, "_ _ *c"]:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32
-from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
 from densevl.core.attention import TAPS, Block, run_block
@@ -28,7 +27,10 @@ from densevl.encoders.texts.cache import TextCache
 from densevl.encoders.texts.embeddings import embed_texts
 from densevl.encoders.towers import image_tower
 
-__all__ = ["CLIPEncoder", "WholeImageEncoder"]
+__all__ = ["OPENAI_MEAN", "OPENAI_STD", "CLIPEncoder", "WholeImageEncoder"]
+
+OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of the images that CLIP was trained on; open_clip has the same, and takes as long to import as torch."""
 
 
 class WholeImageEncoder(nn.Module):
@@ -61,8 +63,8 @@ class WholeImageEncoder(nn.Module):
         model: Any,
         tokenizer: Any,
         model_id: str,
-        mean: Sequence[float] = OPENAI_DATASET_MEAN,
-        std: Sequence[float] = OPENAI_DATASET_STD,
+        mean: Sequence[float] = OPENAI_MEAN,
+        std: Sequence[float] = OPENAI_STD,
         text_cache: TextCache | None = None,
         resize: str = "crop",
         interpolation: str = "bicubic",
@@ -178,8 +180,8 @@ class CLIPEncoder(WholeImageEncoder):
         model: Any,
         tokenizer: Any,
         model_id: str,
-        mean: Sequence[float] = OPENAI_DATASET_MEAN,
-        std: Sequence[float] = OPENAI_DATASET_STD,
+        mean: Sequence[float] = OPENAI_MEAN,
+        std: Sequence[float] = OPENAI_STD,
         text_cache: TextCache | None = None,
         resize: str = "crop",
         interpolation: str = "bicubic",

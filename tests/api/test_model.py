@@ -102,7 +102,7 @@ def test_overrides_change_the_protocol():
     [
         ({"name": "minni"}, "did you mean mini"),
         ({"device": "gpu"}, "device 'gpu'"),
-        ({"dtype": "int8"}, "dtype must be one of"),
+        ({"dtype": "int4"}, "dtype must be one of"),
         ({"windows": 4}, "windows"),
     ],
 )

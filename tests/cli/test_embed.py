@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from toys.sent import SentEngine
 
 from densevl.api.jobs import embed as embed_job
 from densevl.api.jobs.embed import EmbedJob
 from densevl.api.jobs.search import SearchJob
-from densevl.api.loading import load
+from densevl.api.loading import Loading, load
 from densevl.cli import main
 from densevl.core.errors import UsageError
 from densevl.core.files import expand_inputs, file_state
@@ -22,6 +23,7 @@ from densevl.datasets.scenes import render
 from densevl.tasks.search import IndexedImage, RegionIndex
 from densevl.tasks.search.files import open_part, part_files
 from densevl.tasks.search.safetensors_part import write_safetensors
+from densevl.tasks.search.stores import store_of
 
 MINI = ["--model", "mini-maskclip", "--offline"]
 
@@ -253,6 +255,35 @@ def test_two_runs_in_two_places_write_the_same_bytes(photos, embedded, monkeypat
     assert str(photos.parent).encode() not in files["first"][f"part-00000.{form}"]
 
 
+@pytest.mark.parametrize("regions", [pytest.param("everything", marks=pytest.mark.slow), "boxes.json"])
+def test_other_processes_get_all_they_need(photos, regions):
+    """The index, what is remembered of files and the kinds of images are those of one process, to the last byte."""
+    mini, found = load("mini", device="cpu", lazy=True), {}
+    loading = Loading("mini", {"device": "cpu", "lazy": True})
+    for name, placed in (("here", {}), ("sent", {"engine": SentEngine(), "loading": loading})):
+        source = regions if regions == "everything" else photos.parent / regions
+        run = EmbedJob(mini, photos.parent / name, source, batch=2, **placed).run(expand_inputs([photos]))
+        assert len(run.done) == 3
+        found[name] = {path.name: path.read_bytes() for path in (photos.parent / name).iterdir()}
+    assert {"familiarity.json", "part-00000.safetensors", "state.json"} <= set(found["here"])
+    assert found["here"] == found["sent"]
+
+
+def test_kinds_that_were_not_told_are_told_by_the_engine(photos):
+    mini, index = load("mini", device="cpu", lazy=True), photos.parent / "index"
+    placed = {"engine": SentEngine(), "loading": Loading("mini", {"device": "cpu", "lazy": True})}
+    assert len(EmbedJob(mini, index, "whole").run(expand_inputs([photos])).done) == 3
+    before = json.loads((index / "familiarity.json").read_text())
+    (index / "familiarity.json").unlink()
+    run = EmbedJob(mini, index, "whole", **placed).run(expand_inputs([photos]))
+    assert (len(run.done), len(run.skipped)) == (0, 3)
+    after = json.loads((index / "familiarity.json").read_text())
+    assert after.keys() == before.keys()
+    assert {path: one["unknown"] for path, one in after["images"].items()} == {
+        path: one["unknown"] for path, one in before["images"].items()
+    }
+
+
 def test_large_shards_end_where_they_are_full(photos, embedded, monkeypatch):
     monkeypatch.setattr(embed_job, "PART_REGIONS", 2)
     assert embedded(photos, photos.parent / "index") == (3, 0)
@@ -324,3 +355,13 @@ def test_an_archive_is_embedded_resumed_and_shown(photos, mini_maskclip, capsys)
     assert job.sheet("a shape", hits)[1] == []
     archive_path.unlink()
     assert len(job.sheet("a shape", hits)[1]) == 3
+
+
+def test_vectors_are_kept_as_the_option_says_and_later_runs_go_on_so(photos, scenes, capsys):
+    assert embed(photos, "--regions", "whole", "--store", "int8") == 0
+    Image.fromarray(scenes[0].image).save(photos / "new.png")
+    assert embed(photos, "--regions", "whole") == 0
+    index = RegionIndex.open(photos.parent / "index")
+    assert [store_of(part.vectors) for part in index.parts] == ["int8", "int8"]
+    assert embed(photos, "--regions", "whole", "--store", "int4") == 2
+    assert "store 'int4' is unknown" in capsys.readouterr().err

@@ -182,6 +182,11 @@ def test_images_that_have_moved_are_named(search, world, tmp_path, capsys):
         (["ring", "--model", "minni"], "did you mean mini"),
         (["ring", "--overlap", "3"], "between 0 and 1"),
         (["ring", "--faiss", "hnws"], "did you mean hnsw"),
+        (["--build"], "name its kind, such as --approximate ivf-pq"),
+        (["ring", "--class", "gadget"], "give their file with --classes"),
+        (["ring", "--image", "*.jpeg"], "no image of the index matches '*.jpeg'"),
+        (["ring", "--folder", "nowhere"], "has no image in the folder nowhere"),
+        (["ring", "--min-score", "0.5"], "no region of this index has a score"),
         (["dog " * 200], "tokens"),
     ],
 )
@@ -216,6 +221,17 @@ def test_faiss_answers_as_the_exact_search(search, world, capsys):
     found = json.loads(printed.out)["queries"][0]["hits"]
     assert [hit["box"] for hit in found] == [hit["box"] for hit in exact["queries"][0]["hits"]]
     assert (world / "index" / "faiss-flat.index").is_file()
+
+
+def test_some_images_alone_count_and_an_approximate_index_is_built_ahead(search, world, capsys):
+    pytest.importorskip("faiss")
+    assert search("--approximate", "ivf-pq", "--build") == 0
+    assert "ivf-pq finds " in capsys.readouterr().err
+    assert (world / "index" / "faiss-ivf-pq.index").is_file()
+    for more in ([], ["--approximate", "ivf-pq"]):
+        assert search("ring", "--json", "--no-sheet", "--image", "1.*", "--folder", world / "photos", *more) == 0
+        hits = json.loads(capsys.readouterr().out)["queries"][0]["hits"]
+        assert {hit["image"] for hit in hits} == {str(world / "photos" / "1.png")}
 
 
 @pytest.mark.slow

@@ -283,3 +283,8 @@ def test_deeply_nested_json_is_no_json(tmp_path):
     (tmp_path / "bytes.json").write_bytes(b'["\xff"]')
     with pytest.raises(UsageError, match=r"no UTF-8 text \(byte 2\)"):
         read_json(tmp_path / "bytes.json")
+
+
+def test_a_url_is_said_to_be_one():
+    with pytest.raises(UsageError, match=r"'s3://bucket/photos/' is a URL, and this reads files of this machine"):
+        expand_inputs(["s3://bucket/photos/"])

@@ -35,7 +35,7 @@ class Job:
     arguments: Callable[[Path, Path], list[str]]
     mark: str
     items: int
-    passing: tuple[str, ...] = (".lock",)
+    passing: tuple[str, ...] = (".lock", ".done.jsonl")
 
     def marks(self, out: Path) -> int:
         """Items that are done."""
@@ -109,7 +109,7 @@ def program(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
             running.kill()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 180.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 600.0) -> None:
     """Wait for something that happens in other processes."""
     deadline = time.monotonic() + seconds
     while not condition():

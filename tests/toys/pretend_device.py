@@ -7,6 +7,9 @@ device must also equal what is computed on the CPU. The device is called "meta",
 
 As on a GPU, a tensor of the CPU may still take part as a single number or as an index, but nothing of the device is an
 index of a tensor of the CPU. Inference mode only turns gradients off there.
+
+What a GPU would have to be waited for can be listed (``waits``): values that Python asks for, operators whose result
+has a size that depends on values, and copies between the CPU and the device but those that say ``non_blocking``.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-__all__ = ["DEVICE", "pretended_device"]
+__all__ = ["DEVICE", "pretended_device", "waits"]
 
 DEVICE = torch.device("meta")
 COPIES = {"copy_", "_to_copy"}
@@ -28,6 +31,24 @@ COPIES = {"copy_", "_to_copy"}
 
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
 """Operators whose second argument, the indices, may lie on the CPU whatever the device of the others."""
+
+
+ASKING = {
+    "_local_scalar_dense",
+    "_unique2",
+    "bincount",
+    "equal",
+    "is_nonzero",
+    "masked_select",
+    "nonzero",
+    "repeat_interleave",
+    "unique_consecutive",
+    "unique_dim",
+}
+"""Operators that ask for values: what they give, or its size, depends on them."""
+
+_noted: list[list[str]] = []
+"""Lists that waiting is noted in, the last one first."""
 
 
 class Away(Tensor):
@@ -67,6 +88,7 @@ class Lists(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func is Tensor.tolist and isinstance(args[0], Away):
+            note("tolist")  # of the values, so that no operator sees it
             return args[0].held.tolist()
         if func is Tensor.__getitem__ and isinstance(args[0], Away):
             places = args[1] if isinstance(args[1], tuple) else (args[1],)
@@ -87,6 +109,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     assert not any(one.is_meta for one in strangers), f"{func}: a tensor without values"
     if away and strangers and name not in COPIES:
         raise RuntimeError(f"{func}: tensors of two devices; of the CPU are {[tuple(one.shape) for one in strangers]}")
+    note(_waits(name, args, kwargs) if away or device is not None else "")
     if device is not None:
         away, kwargs = torch.device(device) == DEVICE, {**kwargs, "device": torch.device("cpu")}
     elif name == "copy_":
@@ -99,6 +122,47 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 def _on_cpu(value: Any) -> bool:
     """Whether it is a tensor that must not meet the device: not there, and more than a number."""
     return isinstance(value, Tensor) and not isinstance(value, Away) and value.ndim > 0
+
+
+def _waits(name: str, args: Any, kwargs: dict[str, Any]) -> str:
+    """Why a GPU would be waited for until an operator is done; nothing where Python goes on."""
+    if name in ASKING:
+        return name
+    if name in INDEXING:
+        places = [one for one in args[1] if one is not None]
+        if any(not isinstance(one, Away) for one in places):
+            return f"{name} by places of the CPU"
+        filled = name != "index" and args[2].numel() == 1  # a mask is filled without a question
+        return f"{name} by a mask" if not filled and any(one.dtype == torch.bool for one in places) else ""
+    if name not in COPIES:
+        return ""
+    source = args[1] if name == "copy_" else args[0]
+    target = args[0] if name == "copy_" else kwargs.get("device") or source.device
+    leaves, enters = isinstance(source, Away), isinstance(target, Away) or _is_away(target)
+    if leaves == enters or (enters and (kwargs.get("non_blocking") or args[2:3] == (True,))):
+        return ""
+    return f"copy of {tuple(source.shape)} to the {'device' if enters else 'CPU'}"
+
+
+def _is_away(target: Any) -> bool:
+    return not isinstance(target, Tensor) and torch.device(target) == DEVICE
+
+
+def note(why: str) -> None:
+    """Note that the device was waited for, where somebody listens."""
+    if why and _noted:
+        _noted[-1].append(why)
+
+
+@contextmanager
+def waits() -> Iterator[list[str]]:
+    """Inside of :func:`pretended_device`, why a GPU would have been waited for, one entry each time."""
+    found: list[str] = []
+    _noted.append(found)
+    try:
+        yield found
+    finally:
+        _noted.pop()
 
 
 @contextmanager

@@ -10,19 +10,20 @@ The folder of the results has
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from densevl.api.jobs.manifest import refuse_other
 from densevl.api.jobs.runs import Run
+from densevl.core.engine import HERE, Engine
 from densevl.core.errors import ShardError, UsageError, suggestion
 from densevl.core.files import atomic_write, parse_json
 from densevl.datasets.region_texts.shards import FORMATS, shard_head
 from densevl.tasks.annotation.captions import Captions
+from densevl.tasks.annotation.part_worker import PartCounts, PartRecipe, shard_path
 from densevl.tasks.annotation.parts import Part, plan_parts
 from densevl.tasks.annotation.settings import LabelSettings, check_settings
-from densevl.tasks.annotation.workers import Outcome, PartWorker, in_processes, shard_path
 
 __all__ = ["LabelRegionsJob"]
 
@@ -39,10 +40,7 @@ class LabelRegionsJob:
         captions: of the images; None for text files beside them.
         kind: a name of :data:`densevl.datasets.region_texts.shards.FORMATS`.
         shard_size: images of a shard.
-        workers: processes, or workers of the Ray cluster.
-        threads: of each operation of a worker; None divides the processor among the workers.
-        ray: whether a Ray cluster labels.
-        address: of the cluster; None starts one on this machine.
+        engine: where the work is done.
         overwrite: label again what is done, also with other settings.
 
     Attributes:
@@ -62,51 +60,39 @@ class LabelRegionsJob:
         captions: Captions | None = None,
         kind: str = "webdataset",
         shard_size: int = 1000,
-        workers: int = 1,
-        threads: int | None = None,
-        ray: bool = False,
-        address: str | None = None,
+        engine: Engine = HERE,
         overwrite: bool = False,
     ) -> None:
         if kind not in FORMATS:
             raise UsageError(f"unknown format {kind!r}; {suggestion(kind, FORMATS)}")
-        if shard_size < 1 or workers < 1:
-            raise UsageError(f"shard size and workers must be at least 1; got {shard_size} and {workers}")
+        if shard_size < 1:
+            raise UsageError(f"a shard has at least 1 image; got {shard_size}")
         check_settings(settings)
         self.parts = plan_parts(sources, shard_size, captions, settings.captioner is not None, out)
         images = ((Path(path), key) for part in self.parts for key, path, _ in part.images)
         self.unused = [] if captions is None else captions.unused(images)
-        self.out, self.kind, self.ray, self.address = out, kind, ray, address
-        self.workers = min(workers, len(self.parts))
-        shared = threads if threads is not None or self.workers == 1 else max(1, (os.cpu_count() or 1) // self.workers)
-        self.worker = PartWorker(settings, out, kind, shared)
+        self.out, self.kind, self.engine = out, kind, engine
+        self.recipe = PartRecipe(settings, out.absolute(), kind)
         described = {"format": kind, "shards": len(self.parts), "shard_size": shard_size, **settings.protocol}
         self._begin(json.loads(json.dumps(described)), overwrite)
 
-    def run(self) -> Run[Part, Outcome]:
-        """Label what is not done yet; its failures are those of all shards.
+    def run(self) -> Run[Part, PartCounts]:
+        """Label what is not done yet; its failures are those of all shards, and parts that gave none.
 
         Raises:
             DensevlError: where nothing can be labelled, such as without weights or on a full disk.
         """
-        run = Run[Part, Outcome](self.out, self.parts, self._done)
+        run = Run[Part, PartCounts](self.out, self.parts, self._done)
         with run.progress("labelling", sum(map(_images, run.todo))) as progress:
-            for outcome in self._label(run.todo):
-                part = self.parts[outcome.check().index]
-                run.done.append((part, outcome))
-                progress.update(_images(part))
+            for outcome in self.engine.run(self.recipe, run.todo, batch=1, most=1):
+                if outcome.failure is not None:
+                    run.fail(outcome.failure)
+                elif outcome.said is not None:
+                    run.done.append((outcome.item, outcome.said))
+                progress.update(_images(outcome.item))
         heads = (shard_head(shard_path(self.out, part.index, self.kind)) for part in self.parts)
         run.fail(*(failure for head in heads if head is not None for failure in head.failures))
         return run
-
-    def _label(self, todo: Sequence[Part]) -> Iterator[Outcome]:
-        if not todo:
-            return iter(())
-        if self.ray:
-            from densevl.tasks.annotation.on_ray import on_ray
-
-            return on_ray(self.worker, todo, self.workers, self.address)
-        return in_processes(self.worker, todo, self.workers) if self.workers > 1 else map(self.worker, todo)
 
     def _done(self, part: Part) -> bool:
         """True where the shard is there, whole and of the same inputs."""

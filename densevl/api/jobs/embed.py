@@ -26,6 +26,7 @@ from densevl.regions.proposals import ProposalFile
 from densevl.tasks.search import IndexedImage, Part, RegionIndex, is_index
 from densevl.tasks.search.files import next_part, part_files, write_part
 from densevl.tasks.search.image_paths import opened_path, stored_path
+from densevl.tasks.search.stores import check_store, store_of
 from densevl.weights.download import file_sha256
 
 __all__ = ["REGIONS", "EmbedJob", "read_familiarity"]
@@ -57,10 +58,12 @@ class EmbedJob:
         loaded: further arguments that loaded the model, so that a search can load it again.
         engine: where images are embedded; the index is written by this process alone.
         loading: how other processes load the model; needed where the engine has any.
+        store: of the vectors, one of :data:`densevl.tasks.search.stores.STORES`; None for that of the index's last
+            part, and float32 where there is none.
 
     Raises:
-        UsageError: where the regions, the format or the batch cannot be used, the index is another model's, or the
-            model has no mask maker to propose everything.
+        UsageError: where the regions, the format, the store or the batch cannot be used, the index is another model's,
+            or the model has no mask maker to propose everything.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class EmbedJob:
         loaded: Mapping[str, Any] | None = None,
         engine: Engine = HERE,
         loading: Loading | None = None,
+        store: str | None = None,
     ) -> None:
         if not isinstance(batch, int) or batch < 1:
             raise UsageError(f"batch is the number of images that are encoded together, 1 or more; got {batch!r}")
@@ -98,6 +102,9 @@ class EmbedJob:
                     "write to another folder, or begin it anew with --overwrite"
                 )
             self._opened = None
+        if store is not None:
+            check_store(store)
+        self.store = store or ("float32" if self._opened is None else store_of(self._opened.parts[-1].vectors))
         self._digests, self.unfamiliar = FileDigests(out / STATE), Unfamiliar(model.name)
         source = self.file or self.regions
         self.worker = EmbedWorker(model, source, masks, batch)
@@ -138,8 +145,9 @@ class EmbedJob:
 
     def _add(self, item: Input, said: Embedded) -> None:
         """Add an image to the last shard, and write that where it is time."""
-        is_file = isinstance(item, InputFile)
-        state = self._digests.remember(item.path, said.state) if is_file else said.state
+        state = said.state
+        if isinstance(item, InputFile):
+            state = self._digests.remember(item.path, state)
         self._pending.append(said.part(IndexedImage(item.place, said.size, state), self.settings))
         self._write(old=time.monotonic() - self._since > PART_SECONDS)
 
@@ -214,7 +222,7 @@ class EmbedJob:
             return
         if self._written == 0:
             self._file = next_part(self.out, self.form)
-        write_part(RegionIndex(tuple(self._pending)).merged(), self._file)
+        write_part(RegionIndex(tuple(self._pending)).merged(), self._file, self.store)
         self._written, self._since = len(self._pending), time.monotonic()
         if large:
             self._pending, self._written = [], 0

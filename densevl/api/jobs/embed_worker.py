@@ -106,9 +106,9 @@ class EmbedWorker(Worker[Input, Seen, Found, Embedded]):
         """Nothing is written here; the masks are encoded, and what was found is handed on."""
         size = made.regions.size
         part = Part.of([IndexedImage(item.place, size)], [made.regions], [made.vectors], masks=self.masks)
-        arrays = (values.numpy() for values in (part.boxes, part.scores, part.vectors[:]))
+        boxes, scores, vectors = (values.numpy() for values in (part.boxes, part.scores, part.vectors[:]))
         codes = None if part.masks is None else tuple(part.masks[row] for row in range(len(part)))
-        return Embedded(size, made.state, *arrays, part.model_id, codes, made.familiarity)
+        return Embedded(size, made.state, boxes, scores, vectors, part.model_id, codes, made.familiarity)
 
     def _propose(self, image: UInt8[np.ndarray, "H W 3"], item: Input) -> Regions:
         size = (image.shape[0], image.shape[1])

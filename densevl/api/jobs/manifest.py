@@ -13,7 +13,7 @@ from typing import Any
 from densevl.core.errors import OutputError, UsageError, shortened
 from densevl.core.files import atomic_write, locked, parse_json
 
-__all__ = ["MANIFEST", "begin", "check", "compare", "described", "read_manifest", "refuse_other"]
+__all__ = ["MANIFEST", "begin", "check", "compare", "described", "own_version", "read_manifest", "refuse_other"]
 
 MANIFEST = "job.json"
 
@@ -31,11 +31,15 @@ def described(command: str, fingerprint: str, **settings: Any) -> dict[str, Any]
         fingerprint: differs where any setting does.
         settings: what it came of, in values that JSON knows.
     """
+    return {"densevl": own_version(), "command": command, "fingerprint": fingerprint, **settings}
+
+
+def own_version() -> str:
+    """The version of densevl that writes."""
     try:
-        own = version("densevl")
+        return version("densevl")
     except PackageNotFoundError:
-        own = "unknown"
-    return {"densevl": own, "command": command, "fingerprint": fingerprint, **settings}
+        return "unknown"
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

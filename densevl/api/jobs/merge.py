@@ -1,19 +1,19 @@
 """Joining the results of processes that divided a job: of shards in one folder, or of folders of several machines."""
 
 import os
-import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from densevl.api.jobs.manifest import begin, compare, read_manifest
+from densevl.api.jobs.packs import join_packs, unpack_all
 from densevl.api.jobs.results import Results
 from densevl.api.jobs.shards import missing_shards, read_notes
 from densevl.api.jobs.videos import write_videos
 from densevl.core.errors import UsageError
 from densevl.core.failures import Failure, FailureList
-from densevl.core.files import atomic_write, locked
+from densevl.core.files import locked
 
 __all__ = ["Merged", "finish", "merge"]
 
@@ -69,18 +69,25 @@ def merge(
                 compare(manifests[0], manifest).replace(" there", f" in {folders[0]}").replace(" here", f" in {folder}")
             )
             raise UsageError(f"the folders hold different jobs: {said}; merge folders of one job")
+    packed = [folder for folder, manifest in zip(folders, manifests, strict=True) if "pack" in manifest]
+    if any(os.path.realpath(folder) == os.path.realpath(target) for folder in packed):
+        return _join(target, Results.of(target, manifests[0]), len(folders) > 1 or bool(save or instances or min_area))
     results = Results.of(target, manifests[0], save, instances, min_area)
-    begin(target, {**manifests[0], **results.choices()})
+    begin(target, {**{name: one for name, one in manifests[0].items() if name != "pack"}, **results.choices()})
+    for folder in packed:
+        unpack_all(folder, results)
     others = [
         Results.of(folder, manifest)
         for folder, manifest in zip(folders, manifests, strict=True)
         if os.path.realpath(folder) != os.path.realpath(target)
     ]
-    done = {str(record["source"][0]) for part in [results, *others] for _, record in part.records()}
     failures = [failure for part in [*others, results] for failure in FailureList(part.out).read()]
+    failed = {failure.name for failure in failures}
+    done = {one.place for part in [results, *others] for one in part.done() if one.place in failed}
     for part in others:
         _check_names(part, results)
-        _copy(part, results)
+        for one in part.done():
+            results.copy(one, part)
     notes = {note.shard: note for part in [results, *others] for note in read_notes(part.out)}
     for note in notes.values():
         note.write(target)
@@ -88,10 +95,18 @@ def merge(
         FailureList(target).replace(failure for failure in failures if failure.name not in done)
     finish(results)
     unfinished = missing_shards(sorted(notes.values(), key=lambda note: (note.shard.count, note.shard.number)))
-    return Merged(target, sum(1 for _ in results.records()), FailureList(target).read(), unfinished)
+    return Merged(target, sum(1 for _ in results.done()), FailureList(target).read(), unfinished)
 
 
-def finish(results: Results, changed: Collection[str] | None = None) -> list[Failure]:
+def _join(target: Path, results: Results, changes: bool) -> Merged:
+    """Join the tars of results of a folder."""
+    if changes:
+        raise UsageError(f"the results in {target} are packed; unpack them into another folder, which --out names")
+    images, notes = join_packs(results), read_notes(target)
+    return Merged(target, images, FailureList(target).read(), missing_shards(notes))
+
+
+def finish(results: Results, changed: Iterable[str] | None = None) -> list[Failure]:
     """Write what belongs to all images of a folder; gives what could not be written of formats and videos.
 
     Args:
@@ -121,17 +136,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _check_names(part: Results, results: Results) -> None:
-    for name, record in part.records():
-        there = results.record(name)
-        if there is not None and there["source"] != record["source"]:
+    for one in part.done():
+        there = results.known(one.name)
+        if there is not None and there.source != one.source:
             raise UsageError(
-                f"{name!r} is {there['source'][0]} in {results.out} and {record['source'][0]} in {part.out}; "
+                f"{one.name!r} is {there.place} in {results.out} and {one.place} in {part.out}; "
                 "merge folders of shards of the same inputs"
             )
-
-
-def _copy(part: Results, results: Results) -> None:
-    for name, _ in part.records():
-        for file in part.files(name):
-            with atomic_write(results.out / file.relative_to(part.out)) as temporary:
-                shutil.copyfile(file, temporary)

@@ -2,14 +2,17 @@
 
 For an input ``day1/cat.jpg`` there are the files of every format that was chosen, each written whole or not at all, and
 ``day1/cat.record.json``, written last: it marks the input as done, and keeps everything that formats are made of. So
-another format can be added, and what is joined be joined again, without the model.
+another format can be added, and what is joined be joined again, without the model. A list of what is done
+(:mod:`densevl.api.jobs.done`) spares the next run the reading of the records.
 """
 
+import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from filecmp import cmp
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +20,14 @@ from urllib.parse import urlsplit
 import numpy as np
 from jaxtyping import Bool, Int32
 
+from densevl.api.jobs.done import LIST, RECORD, Done, DoneList, Listing
 from densevl.api.jobs.formats import DEFAULT, FORMATS
 from densevl.api.jobs.formats.contracts import Format
 from densevl.api.jobs.formats.record import ImageRecord, Instances
-from densevl.api.jobs.manifest import MANIFEST, described
+from densevl.api.jobs.manifest import MANIFEST, described, own_version
 from densevl.core.errors import ImageError, OutputError, UsageError
 from densevl.core.failures import Failure, FailureList
-from densevl.core.files import atomic_write, below, natural_order, parse_json
+from densevl.core.files import atomic_write, below, file_state, natural_order
 from densevl.core.inputs import Input
 from densevl.core.inputs.urls import is_url
 from densevl.core.labelmap import LabelMap
@@ -32,7 +36,7 @@ from densevl.core.vocabulary import Vocabulary
 
 __all__ = ["VIDEO", "Results", "chosen", "is_there"]
 
-RECORD, VIDEO = ".record.json", ".overlay.mp4"
+VIDEO = ".overlay.mp4"
 
 
 class Results:
@@ -64,6 +68,8 @@ class Results:
         self.out, self.model, self.vocabulary, self.settings = out, model, vocabulary, settings
         self.formats: dict[str, Format] = {name: build(FORMATS, name) for name in save}
         self.instances, self.mask_maker = instances or Instances(), mask_maker
+        self._list, self._listing = DoneList(out, settings), Listing(out)
+        self._seen = self._joins()
 
     @classmethod
     def of(
@@ -110,8 +116,8 @@ class Results:
         kinds = self.instances
         return {"saved": list(self.formats), "instances": kinds.mode, "min_area": kinds.min_area}
 
-    def named(self, inputs: Sequence[Input]) -> list[Any]:
-        """The inputs under the names that they have in the folder.
+    def named(self, inputs: Sequence[Input]) -> Iterator[Any]:
+        """The inputs, in their order, under the names that they have in the folder, whose state is looked at anew.
 
         An image that has results under another name keeps that name; one whose name belongs to another image gets a
         longer one.
@@ -119,49 +125,90 @@ class Results:
         Args:
             inputs: dataclasses, with names that differ.
         """
+        self._look()
         taken = {item.relative for item in inputs}
-        other = [(name, self.record(name)) for name in self._names() if name not in taken]
-        known = {_place(record): name for name, record in other if record is not None}
-        named: list[Any] = []
+        other = [done for name in self._list.lines if name not in taken and (done := self._list.get(name))]
+        known = {done.place: done.name for done in other}
         for item in inputs:
-            longer = (name for name in below(Path(item.place), Path(item.place).parent) if name not in taken)
-            if item.place in known and not self.is_done(item):
+            if known and item.place in known and not self.is_done(item):
                 item = replace(item, relative=known[item.place])  # type: ignore[type-var]
-            while self.is_of_another(item):
-                item = replace(item, relative=next(longer, f"{item.relative}-another"))  # type: ignore[type-var]
+            longer: Iterator[str] | None = None
+            while self._is_of_another(item, self._list.get(item.relative)):
+                longer = longer or below(item.place, Path(item.place).parent)
+                name = next((name for name in longer if name not in taken), f"{item.relative}-another")
+                item = replace(item, relative=name)  # type: ignore[type-var]
                 taken.add(item.relative)
-            named.append(item)
-        return named
+            yield item
+
+    def _look(self) -> None:
+        self._list.refresh()
+        self._listing = Listing(self.out)
 
     def is_of_another(self, item: Input) -> bool:
-        """True where results of this name are there, and those of another image that is still where it was."""
-        record = self.record(item.relative)
-        place = item.place if record is None else _place(record)
-        return place != item.place and is_there(place)
+        """True where results of this name are there now, and those of another image that is still where it was."""
+        return self._is_of_another(item, self._list.read_done(item.relative))
+
+    def _is_of_another(self, item: Input, done: Done | None) -> bool:
+        return done is not None and done.place != item.place and is_there(done.place)
 
     def is_done(self, item: Input) -> bool:
-        """True where the results of the input are there: of the same input, made with the same settings.
+        """True where the results of an input are there, see :meth:`finished`."""
+        return self.finished(item) is not None
 
-        A format that the record does not tell of is not missed: :meth:`complete` writes it of the record.
+    def finished(self, item: Input) -> Done | None:
+        """What is known of an input whose results were there when :meth:`named` looked; None where it is to do.
+
+        They are of the same input, made with the same settings. A format that the record does not tell of is not
+        missed: :meth:`complete` writes it of the record.
         """
-        record = self.record(item.relative)
-        if record is None or _place(record) != item.place:
-            return False
-        if self.instances.mode == "masks" and record.get("mask_maker") != self.mask_maker:
-            return False
-        try:
-            image = self._image(item.relative, record)
-        except UsageError:
-            return False
-        written = [made for name, made in self.formats.items() if name in record["saved"]]
-        return all(self._is_there(made, image) for made in written) and record["source"] == _source(item)
+        done = self._list.get(item.relative)
+        if done is None or list(done.source) != _source(item):
+            return None
+        if self.instances.mode == "masks" and done.mask_maker != self.mask_maker:
+            return None
+        if not done.listed:
+            try:
+                self._image(done.name)
+            except UsageError:
+                return None
+            self._list.add(done)
+        return done if self._has_files(done, self.formats) else None
 
-    def _is_there(self, made: Format, image: ImageRecord) -> bool:
-        """True where the files of a format are there, under their names or those that they once had."""
-        older = made.older(image)
-        return all((self.out / file).is_file() for file in made.files(image)) or (
-            bool(older) and all((self.out / file).is_file() for file in older)
-        )
+    def known(self, name: str) -> Done | None:
+        """What is known of an input by its name; None where there is no record of these settings."""
+        return self._list.get(name)
+
+    def copy(self, done: Done, part: "Results") -> None:
+        """Copy the files of an input from a folder of the same job, where they are not the same here already.
+
+        Raises:
+            OutputError: where a file cannot be written.
+        """
+        files = [path.relative_to(part.out) for path in part.files(done.name)]
+        record = f"{done.name}{RECORD}"
+        with suppress(OSError):
+            if all((self.out / file).is_file() for file in files) and cmp(part.out / record, self.out / record, False):
+                return
+        for file in files:
+            with atomic_write(self.out / file) as temporary:
+                shutil.copyfile(part.out / file, temporary)
+                state = file_state(temporary)
+        if done.listed:
+            self._list.add(done._replace(state=state))
+
+    def _has_files(self, done: Done, names: Iterable[str]) -> bool:
+        """True where what formats wrote of an input is still there."""
+        image = self._outline(done)
+        written = (self.formats[name] for name in names if name in done.saved)
+        return all(self._has(made.files(image)) or self._has(made.older(image), 1) for made in written)
+
+    def _has(self, files: Sequence[str], least: int = 0) -> bool:
+        """True where all files are there, and no fewer than ``least``."""
+        return len(files) >= least and all(map(self._listing.has, files))
+
+    def _outline(self, done: Done) -> ImageRecord:
+        """The record of an input without what is in the image: enough to name its files."""
+        return ImageRecord(done.name, done.file_name, done.size, self.vocabulary, (), None, done.place)
 
     def write(
         self,
@@ -190,7 +237,7 @@ class Results:
         kind = {} if familiarity is None else {"familiarity": familiarity}
         kind |= {} if trust is None else {"trust": trust}
         kept = {"settings": self.settings, "model": self.model, **image.as_json(), **asked, **kind}
-        self._write_json(f"{item.relative}{RECORD}", {**kept, "saved": saved})
+        self._list.write(item.relative, {**kept, "saved": saved})
 
     def complete(self) -> list[Failure]:
         """Write what the formats lack of inputs that are done, of their records; gives what could not be written.
@@ -200,19 +247,31 @@ class Results:
 
         Raises:
             OutputError: where a file cannot be written.
+            UsageError: where a record is damaged.
         """
-        failures, names = list[Failure](), set[str]()
-        for name, record in self.records():
-            names.update(f"{name} ({format_name})" for format_name in self.formats)
-            if not self._stamps().items() <= record["saved"].items():
-                saved, failed = self._save(self._image(name, record), record["saved"])
+        self._look()
+        failures, stamps, joins = list[Failure](), self._stamps(), self._joins()
+        for done in self.done():
+            if not stamps.items() <= done.saved.items():
+                record = self._record(done.name)
+                saved, failed = self._save(self._image_of(done.name, record), done.saved)
                 failures += failed
-                if saved != record["saved"]:
-                    self._write_json(f"{name}{RECORD}", {**record, "saved": saved})
+                if saved != done.saved:
+                    done = self._list.write(done.name, {**record, "saved": saved})
+            elif not done.listed:
+                self._image(done.name)
+                self._list.add(done)
+            self._take(done, joins)
+        self._seen = joins
         listed = FailureList(self.out)
-        listed.forget(names.__contains__)
+        listed.forget(self._is_of_format)
         listed.add(*failures)
         return failures
+
+    def _is_of_format(self, failure: str) -> bool:
+        """True for the name of a failure of a format of an input that is done."""
+        name, _, end = failure.rpartition(" (")
+        return end.removesuffix(")") in self.formats and name in self._list.lines
 
     def _save(self, image: ImageRecord, before: dict[str, str]) -> tuple[dict[str, str], list[Failure]]:
         """Write the formats that were not written before; gives those that are written now, and what failed."""
@@ -235,46 +294,96 @@ class Results:
         """The choice of instances that each format is written with, empty where it does not hang on it."""
         return {name: str(self.instances) if made.of_segments else "" for name, made in self.formats.items()}
 
-    def _image(self, name: str, record: dict[str, Any]) -> ImageRecord:
+    def _image(self, name: str) -> ImageRecord:
+        return self._image_of(name, self._record(name))
+
+    def _image_of(self, name: str, record: dict[str, Any]) -> ImageRecord:
         return ImageRecord.from_json(record, name, self.vocabulary, self.instances)
 
-    def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Names and records of all inputs that are done, in the natural order of their names.
+    def _record(self, name: str) -> dict[str, Any]:
+        record = self.record(name)
+        if record is None:
+            raise UsageError(f"{self.out} has no record of {name} any more; segment the image again")
+        return record
+
+    def done(self) -> Iterator[Done]:
+        """What is known of all inputs that are done, in the natural order of their names.
 
         Folders below that hold jobs of their own are passed over, and so are inputs that failed since.
         """
         failed = {failure.name for failure in FailureList(self.out).read()}
-        for name in sorted(map(Path, self._names()), key=natural_order):
-            record = self.record(name.as_posix())
-            if record is not None and _place(record) not in failed:
-                yield name.as_posix(), record
+        for name in sorted(self._list.lines, key=natural_order):
+            done = self._list.get(name)
+            if done is None and (record := self.record(name)) is not None:
+                self._image_of(name, record)  # says what is wrong with it
+            if done is not None and done.place not in failed:
+                yield done
 
     def join(self) -> None:
-        """Write what is joined of all records of the folder; the caller holds its lock.
+        """Write what is joined of all records of the folder, where :meth:`complete` saw that it is not as it should be.
+
+        The caller holds the lock of the folder.
 
         Raises:
             OutputError: where it cannot be written.
+            UsageError: where a record is damaged.
         """
-        for made in self.formats.values():
-            made.join(self.out, (self._image(name, record) for name, record in self.records()), self.vocabulary)
+        changed = [name for name, digest in self._seen.items() if not self._is_joined(name, digest.hexdigest())]
+        # Whether a format that does not say which files it joins needs it again, nobody knows.
+        untold = (name for name, made in self.formats.items() if not made.joined and type(made).join is not Format.join)
+        changed += untold
+        if changed:
+            self._look()
+            digests = self._joins()
+            for done in self.done():
+                self._take(done, digests)
+            for name in changed:
+                self.formats[name].join(self.out, (self._image(done.name) for done in self.done()), self.vocabulary)
+                if name in digests:
+                    self._list.add_joined(name, digests[name].hexdigest(), self._joined_states(name))
+        self._list.compact()
+
+    def _joins(self) -> dict[str, Any]:
+        """A digest, for each format with joined files, of all that these are made of; empty yet."""
+        words = f"{own_version()} {self.vocabulary} {self.instances}".encode()
+        return {name: hashlib.sha256(words) for name, made in self.formats.items() if made.joined}
+
+    def _take(self, done: Done, joins: Mapping[str, Any]) -> None:
+        """Take an input into the digests."""
+        told = json.dumps([done.name, done.state, done.file_name]).encode()
+        for name, digest in joins.items():
+            missed = self.formats[name].joins_files and not self._has_files(done, [name])
+            digest.update(told + (b"-" if missed else b"+"))
+
+    def _is_joined(self, name: str, digest: str) -> bool:
+        """True where the joined files of a format were made of the same records, and are as they were written."""
+        told = self._list.joined(name)
+        return told.get("of") == digest and told.get("files") == [list(state) for state in self._joined_states(name)]
+
+    def _joined_states(self, name: str) -> list[tuple[int, ...]]:
+        return [file_state(self.out / file) for file in self.formats[name].joined]
 
     def record(self, name: str) -> dict[str, Any] | None:
         """The record of an input by its name; None where there is none of these settings."""
-        return self._read(self._path(name, RECORD))
+        found = self._list.read(name)
+        return None if found is None else found[1]
+
+    def areas(self, name: str) -> dict[str, float]:
+        """Fraction of an image that is done in (0, 1] of each class that is in it, the largest first."""
+        image = self._image(name)
+        pixels = image.size[0] * image.size[1]
+        return {self.vocabulary.names[segment.label]: segment.area / pixels for segment in image.classes}
 
     def labels(self, name: str) -> Int32[np.ndarray, "H W"]:
         """The label map of an input that is done."""
-        record = self.record(name)
-        if record is None:
-            raise UsageError(f"{self.out} has no record of {name} any more; segment the image again")
-        return self._image(name, record).labels
+        return self._image(name).labels
 
     def files(self, name: str) -> list[Path]:
         """The files of an input, the record last."""
-        record = self.record(name)
-        if record is None:
+        done = self._list.read_done(name)
+        if done is None:
             return []
-        image = self._image(name, record)
+        image = self._outline(done)
         written = [file for made in self.formats.values() for file in (*made.files(image), *made.older(image))]
         return [path for path in (self.out / file for file in [*written, f"{name}{RECORD}"]) if path.is_file()]
 
@@ -284,15 +393,14 @@ class Results:
         Raises:
             OutputError: where a file cannot be removed.
         """
-        videos = {self.out / f"{name.rpartition('/')[0]}{VIDEO}" for name, _ in self.records() if "/" in name}
+        self._look()
         joined = [self.out / file for made in self.formats.values() for file in made.joined]
-        listed = [*joined, FailureList(self.out).path, *self.out.glob("shard-*-of-*.json"), *videos]
-        names = [name for name in self._names() if self.record(name) is not None]
-        removed = [*listed, *(path for name in names for path in reversed(self.files(name)))]
+        notes = [FailureList(self.out).path, self.out / LIST, *self.out.glob("shard-*-of-*.json")]
+        folders = set[Path]()
         try:
-            for path in removed:
+            for path in (*joined, *notes, *self._own_files()):
                 path.unlink(missing_ok=True)
-            folders = {parent for path in removed for parent in path.parents}
+                folders.update(path.parents)
             for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
                 with suppress(OSError):  # one that is not empty, or a folder above of another's
                     if self.out in folder.parents:
@@ -300,38 +408,21 @@ class Results:
         except OSError as error:
             raise OutputError(f"cannot remove {error.filename}: {error.strerror}; name another folder") from error
 
-    def _names(self) -> list[str]:
-        names = []
-        for folder, inner, files in os.walk(self.out):
-            inner[:] = [name for name in inner if not os.path.exists(os.path.join(folder, name, MANIFEST))]
-            found = [file for file in files if file.endswith(RECORD) and not file.startswith(".")]
-            names += [Path(os.path.relpath(os.path.join(folder, file), self.out)).as_posix() for file in found]
-        return [name.removesuffix(RECORD) for name in names]
-
-    def _path(self, name: str, suffix: str) -> Path:
-        return self.out / f"{name}{suffix}"
-
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        """The record in a file; None where there is none of these settings."""
-        try:
-            record: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
-            usable = record["settings"] == self.settings and record["source"] and isinstance(record["saved"], dict)
-            return record if usable else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _write_json(self, name: str, value: Any) -> None:
-        with atomic_write(self.out / name) as temporary:
-            temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    def _own_files(self) -> Iterator[Path]:
+        """The files of all inputs, also of those that failed since, and the videos of their frames."""
+        videos = set[str]()
+        for name in self._list.lines:
+            files = self.files(name)
+            video = f"{name.rpartition('/')[0]}{VIDEO}"
+            if files and "/" in name and video not in videos:
+                videos.add(video)
+                yield self.out / video
+            yield from reversed(files)
 
 
 def _source(item: Input) -> list[Any]:
     """The input, and the state that it is in."""
     return [item.place, *item.state()]
-
-
-def _place(record: dict[str, Any]) -> str:
-    return str(record["source"][0])
 
 
 def is_there(place: str) -> bool:

@@ -4,30 +4,20 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 from tqdm import tqdm
 
 from densevl.core.engine import Engine, Outcome, Recipe, Worker
-from densevl.core.engine.pipeline import failure_reason
-from densevl.core.errors import DensevlError, ImageError, UsageError
+from densevl.core.errors import UsageError
 from densevl.core.failures import Failure, FailureList
-from densevl.core.inputs import Input
 
-__all__ = ["Batch", "Run", "fingerprint", "read_batches"]
-
-Source = TypeVar("Source", bound=Input)
-
-Batch = list[tuple[Source, np.ndarray | Failure]]
-"""Inputs with their images, or with the reason why there is none."""
+__all__ = ["Run", "fingerprint"]
 
 Item = TypeVar("Item")
 Said = TypeVar("Said")
 Result = TypeVar("Result")
-Work = Callable[[Sequence[Source], Sequence[np.ndarray]], Iterable[Result]]
 
 MOST_PRINTED = 10
 """Failures that are printed; all of them are in the list."""
@@ -81,29 +71,14 @@ class Run(Generic[Item, Said]):
         """A bar that shows itself after two seconds."""
         return tqdm(total=total, desc=doing, unit="image", delay=2, disable=None)
 
-    def results(
-        self: "Run[Source, Any]", work: Work[Source, Result], batch: int, doing: str
-    ) -> Iterator[tuple[Source, Result]]:
-        """Work on the images that are to do; gives each with its result, as it is made.
-
-        Args:
-            work: makes something of each of several images. Where it fails, it gets them one by one.
-            batch: images that it gets together.
-            doing: what the progress bar calls it.
-
-        Raises:
-            OutputError: where the list of failures cannot be written.
-        """
-        with self.progress(doing, len(self.todo)) as progress:
-            for pairs in read_batches(self.todo, batch):
-                for item, made in _attempt(pairs, work):
-                    if isinstance(made, Failure):
-                        self.fail(made)
-                    else:
-                        yield item, made
-                    progress.update()
-
-    def work(self, engine: Engine, recipe: Recipe | None, worker: Worker[Any, Any, Any, Said], doing: str) -> None:
+    def work(
+        self,
+        engine: Engine,
+        recipe: Recipe | None,
+        worker: Worker[Any, Any, Any, Any],
+        doing: str,
+        keep: Callable[[Item, Any], Said] | None = None,
+    ) -> None:
         """Do what is to do; :attr:`done` and :attr:`failures` say what became of each input.
 
         Args:
@@ -111,6 +86,8 @@ class Run(Generic[Item, Said]):
             recipe: makes the workers of other processes.
             worker: of this process.
             doing: what the progress bar calls it.
+            keep: what is kept, of an input and what is said of it, in :attr:`done`; None keeps all that is said, which
+                is much where there are many inputs.
 
         Raises:
             OutputError: where a result or the list of failures cannot be written.
@@ -121,7 +98,7 @@ class Run(Generic[Item, Said]):
                 if outcome.failure is not None:
                     self.fail(outcome.failure)
                 elif outcome.said is not None:
-                    self.done.append((outcome.item, outcome.said))
+                    self.done.append((outcome.item, keep(outcome.item, outcome.said) if keep else outcome.said))
                 progress.update()
 
     def outcomes(
@@ -176,39 +153,3 @@ def _refuse(value: Any) -> Any:
     raise UsageError(
         f"a protocol has the value {value!r}; runs are told apart by values that JSON knows, such as numbers and texts"
     )
-
-
-def _attempt(pairs: Batch[Source], work: Work[Source, Result]) -> Iterator[tuple[Source, Result | Failure]]:
-    usable = [(item, image) for item, image in pairs if not isinstance(image, Failure)]
-    try:
-        made = iter(list(work([item for item, _ in usable], [image for _, image in usable])) if usable else [])
-    except (DensevlError, MemoryError, RuntimeError) as error:
-        if len(pairs) == 1:
-            yield pairs[0][0], Failure(pairs[0][0].place, failure_reason(error))
-        else:
-            for pair in pairs:
-                yield from _attempt([pair], work)
-        return
-    for item, image in pairs:
-        yield item, image if isinstance(image, Failure) else next(made)
-
-
-def read_batches(inputs: Sequence[Source], size: int) -> Iterator[Batch[Source]]:
-    """Batches of decoded images, the next ones decoded while the last one is worked on."""
-    batches = [inputs[i : i + size] for i in range(0, len(inputs), size)]
-    with ThreadPoolExecutor(1) as reader:
-        ahead = [reader.submit(_read_all, batch) for batch in batches[:2]]
-        for index in range(len(batches)):
-            if index + 2 < len(batches):
-                ahead.append(reader.submit(_read_all, batches[index + 2]))
-            yield ahead.pop(0).result()
-
-
-def _read_all(inputs: Sequence[Source]) -> Batch[Source]:
-    read: Batch[Source] = []
-    for item in inputs:
-        try:
-            read.append((item, item.read()))
-        except ImageError as error:
-            read.append((item, Failure(item.place, str(error))))
-    return read

@@ -174,7 +174,7 @@ class SearchJob:
     @property
     def note(self) -> str:
         """What is searched, in a line."""
-        return f"{len(self.index)} regions in {len(self.index.images)} images, {self.model.name}"
+        return f"{len(self.index)} regions in {self.index.image_count} images, {self.model.name}"
 
     def sheet(self, title: str, hits: Sequence[Hit], columns: int = 5) -> tuple[UInt8[np.ndarray, "h w 3"], list[str]]:
         """The hits on one sheet, the best first, and the images that could not be read any more."""

@@ -3,7 +3,7 @@
 What is written is the matter of :mod:`densevl.api.jobs.results`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from densevl.api.jobs.familiarity import Unfamiliar
 from densevl.api.jobs.manifest import begin, read_manifest
 from densevl.api.jobs.merge import finish
+from densevl.api.jobs.packs import pack_paths
 from densevl.api.jobs.results import Results, chosen, is_there
 from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.jobs.segment_worker import Segmented, SegmentWorker
@@ -21,6 +22,7 @@ from densevl.classifiers.classes import Classes
 from densevl.classifiers.familiarity import Familiarity
 from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError
+from densevl.core.failures import FailureList
 from densevl.core.features import TextEmbeddings
 from densevl.core.inputs import Input
 from densevl.regions.mask_makers.maker import MaskMaker
@@ -50,11 +52,14 @@ class SegmentJob:
             :data:`densevl.core.segments.MIN_AREA`.
         engine: where the work is done.
         loading: how other processes load the model; needed where the engine has any.
+        pack: inputs whose results become one tar, see :class:`densevl.api.jobs.packed.PackedJob`; None for files.
+        tile: side and overlap of the tiles that images are cut into, in pixels; the overlap None for the usual one.
+            None labels each image as a whole.
 
     Raises:
         OutputError: where ``out`` cannot be written.
         UsageError: where the classes or the background cannot be used, the folder has another job, a format is unknown,
-            or instances are wanted of a mask maker and the model has none.
+            instances are wanted of a mask maker and the model has none, or it would have to see tiles alone.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class SegmentJob:
         min_area: int | None = None,
         engine: Engine = HERE,
         loading: Loading | None = None,
+        pack: int | None = None,
+        tile: tuple[int, int | None] | None = None,
     ) -> None:
         self.model, self.out, self.batch, self.overwrite, self.engine = model, out, batch, overwrite, engine
         self.unfamiliar = Unfamiliar(model.name)
@@ -80,23 +87,30 @@ class SegmentJob:
         else:
             self.texts = model.embed_classes(classes, background)
             protocol = model.segmentor.protocol
+        tiling = None if tile is None else model.tiling(*tile)
+        protocol = {**protocol, **({} if tiling is None else {"tile": tiling.name})}
         words, limits = self.texts.vocabulary, {"threshold": self.texts.threshold, "delta": self.texts.delta}
         tested = [] if model.known is None else [model.known.digest]
         settings = fingerprint(protocol, words.classes, words.background, *limits.values(), *tested)
         before = read_manifest(out) or {}
         formats, kinds = chosen(before if before.get("fingerprint") == settings else {}, save, instances, min_area)
         mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
+        if mask_maker is not None and tiling is not None:
+            raise UsageError("a mask maker sees whole images; choose --instances connected, or leave out --tile")
         maker = None if mask_maker is None else mask_maker.model_id
         self.results = Results(out, model.name, words, settings, formats, kinds, maker)
-        manifest = self.results.manifest(protocol=protocol, **limits)
-        begin(out, manifest, overwrite, lambda before: Results.of(out, before).clear())
+        packed = {} if pack is None else {"pack": pack}
+        manifest = self.results.manifest(protocol=protocol, **packed, **limits)
+        if before.get("fingerprint") == settings and before.get("pack") != pack:
+            there = "in files" if "pack" not in before else f"in tars of {before['pack']} each (--pack)"
+            raise UsageError(f"{out} has its results {there}; go on in that way, or name another folder with --out")
+        begin(out, manifest, overwrite, lambda before: _clear(out, before))
         own = classes if isinstance(classes, Classes) else None
-        self.worker = SegmentWorker(model, self.texts, self.results, batch, mask_maker, own)
-        self.recipe = (
-            None if loading is None else SegmentRecipe(loading, classes, out.absolute(), background, batch, model.known)
-        )
+        self.worker = SegmentWorker(model, self.texts, self.results, batch, mask_maker, own, tiling)
+        here = (classes, out.absolute(), background, batch, model.known, pack, tile)
+        self.recipe = None if loading is None else SegmentRecipe(loading, *here)
 
-    def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, Segmented]:
+    def run(self, inputs: Sequence[Input], shard: Shard | None = None) -> Run[Input, None]:
         """Segment what is not done yet; what is in it is said of each input.
 
         Args:
@@ -109,22 +123,35 @@ class SegmentJob:
         """
         if shard is not None:
             shard.file(self.out).unlink(missing_ok=True)
-        mine = {item.place for item in (inputs if shard is None else shard.of(inputs))}
-        own = [item for item in self.results.named(inputs) if item.place in mine]
-        run = Run[Input, Segmented](
-            self.out,
-            own,
-            lambda item: not self.overwrite and self.results.is_done(item),
-            lambda name: name in mine or (shard is None and not is_there(name)),
+        failed = {failure.name for failure in FailureList(self.out).read()}
+        mine = set[str]()
+
+        def own() -> Iterator[Input]:
+            for given, item in zip(inputs, self.results.named(inputs), strict=True):
+                if shard is None or shard.has(given):
+                    if failed and item.place in failed:
+                        mine.add(item.place)
+                    yield item
+
+        def is_done(item: Input) -> bool:
+            done = None if self.overwrite else self.results.finished(item)
+            if done is not None:
+                self.unfamiliar.note(item.name, done.familiarity)
+            return done is not None
+
+        run = Run[Input, None](
+            self.out, own(), is_done, lambda name: name in mine or (shard is None and not is_there(name))
         )
-        run.work(self.engine, self.recipe, self.worker, "segmenting")
-        for item in own:
-            self.unfamiliar.note(item.name, (self.results.record(item.relative) or {}).get("familiarity"))
+        run.work(self.engine, self.recipe, self.worker, "segmenting", self._keep)
         if shard is None:
-            run.failures += finish(self.results, {item.place for item, _ in run.done})
+            run.failures += finish(self.results, (item.place for item, _ in run.done))
         else:
-            ShardNote(shard, len(inputs), len(own), len(run.failures)).write(self.out)
+            ShardNote(shard, len(inputs), len(run.todo) + len(run.skipped), len(run.failures)).write(self.out)
         return run
+
+    def _keep(self, item: Input, said: Segmented) -> None:
+        """Take account of what is said of an input; the records keep the rest."""
+        self.unfamiliar.note(item.name, said.familiarity)
 
 
 @dataclass(frozen=True)
@@ -138,6 +165,8 @@ class SegmentRecipe:
         background: background mode; None for the model's own.
         batch: images that are encoded together.
         known: tells the images that the model knows from others; None where nothing does.
+        pack: inputs of a tar; None for files.
+        tile: as :class:`SegmentJob` takes it.
     """
 
     loading: Loading
@@ -146,6 +175,8 @@ class SegmentRecipe:
     background: Any
     batch: int
     known: Familiarity | None
+    pack: int | None = None
+    tile: tuple[int, int | None] | None = None
 
     def __call__(self) -> SegmentWorker:
         """The worker.
@@ -155,7 +186,15 @@ class SegmentRecipe:
         """
         model = self.loading.load()
         model.known = self.known
-        return SegmentJob(model, self.classes, self.out, self.background, self.batch).worker
+        settings = (self.classes, self.out, self.background, self.batch)
+        return SegmentJob(model, *settings, pack=self.pack, tile=self.tile).worker
+
+
+def _clear(out: Path, before: dict[str, Any]) -> None:
+    """Remove the results of the job that a folder had."""
+    Results.of(out, before).clear()
+    for path in pack_paths(out) if "pack" in before else ():
+        path.unlink(missing_ok=True)
 
 
 def _mask_maker(model: Model) -> MaskMaker:

@@ -1,6 +1,7 @@
 """The work of a segmenting job on one image after the other, in whatever process."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from densevl.classifiers.unknown import OpenClassifier
 from densevl.core.engine import Worker
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
+from densevl.core.files import InputFile
 from densevl.core.inputs import Input
 from densevl.core.labelmap import LabelMap
 from densevl.core.masks import decode_masks
@@ -22,6 +24,7 @@ from densevl.core.regions import Regions
 from densevl.core.segments import MIN_AREA, connected_segments
 from densevl.regions.mask_makers.maker import MaskMaker
 from densevl.tasks.segmentation.taught import TaughtLabels
+from densevl.tasks.segmentation.tiles import Tiling
 
 __all__ = ["Labelled", "SegmentWorker", "Segmented"]
 
@@ -52,7 +55,7 @@ class Labelled(NamedTuple):
     trust: dict[str, Any] | None
 
 
-class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"], Labelled, Segmented]):
+class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"] | Path, Labelled, Segmented]):
     """Reads images, labels them, and writes the results.
 
     Args:
@@ -62,6 +65,7 @@ class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"], Labelled, Segmente
         batch: images that are encoded together.
         mask_maker: sees things, where instances are wanted of it.
         taught: classes that were taught; None for words.
+        tiling: how images are cut into tiles; None labels each as a whole.
     """
 
     def __init__(
@@ -72,18 +76,20 @@ class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"], Labelled, Segmente
         batch: int,
         mask_maker: MaskMaker | None = None,
         taught: Classes | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
+        self.tiling = tiling
         self.model, self.texts, self.results, self.batch, self.mask_maker = model, texts, results, batch, mask_maker
         self.opened = taught if taught is not None and _is_open(taught) else None
 
-    def read(self, item: Input) -> UInt8[np.ndarray, "H W 3"]:
-        """The image."""
-        return item.read()
+    def read(self, item: Input) -> UInt8[np.ndarray, "H W 3"] | Path:
+        """The image; the file itself where its tiles are read when their turn comes."""
+        return item.path if self.tiling is not None and isinstance(item, InputFile) else item.read()
 
-    def make(self, items: Sequence[Input], read: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Labelled]:
+    def make(self, items: Sequence[Input], read: Sequence[UInt8[np.ndarray, "_ _ 3"] | Path]) -> list[Labelled]:
         """Label images."""
-        results = self.model.segment(list(read), self.texts)
-        return [Labelled(one, self._masks(image), self._trust(one)) for one, image in zip(results, read, strict=True)]
+        results = self.model.segment(list(read), self.texts, tiling=self.tiling)
+        return [Labelled(one, self._masks(one.image), self._trust(one)) for one in results]
 
     def write(self, item: Input, made: Labelled) -> Segmented:
         """Write the results of an image.
@@ -120,9 +126,9 @@ class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"], Labelled, Segmente
             said["labelled"] = vocabulary.names[part.label]
         return found
 
-    def _masks(self, image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "n H W"] | None:
+    def _masks(self, image: UInt8[np.ndarray, "H W 3"] | None) -> Bool[np.ndarray, "n H W"] | None:
         """What the mask maker sees in an image, the best first; None where it is not wanted."""
-        if self.mask_maker is None:
+        if self.mask_maker is None or image is None:
             return None
         masks = self.mask_maker.everything(image).masks
         return np.zeros((0, *image.shape[:2]), bool) if masks is None else masks.cpu().numpy()

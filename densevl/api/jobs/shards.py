@@ -87,10 +87,12 @@ class Shard:
 
     def of(self, inputs: Sequence[Of]) -> list[Of]:
         """The inputs of this part, in their order."""
-        return [item for item in inputs if self._owner(item.relative) == self.number - 1]
+        return list(filter(self.has, inputs))
 
-    def _owner(self, name: str) -> int:
-        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % self.count
+    def has(self, item: Input) -> bool:
+        """True for an input of this part."""
+        digest = hashlib.sha256(item.relative.encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
 
     def file(self, folder: Path) -> Path:
         """The note of this part in a folder."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.files import atomic_write
 from densevl.core.images import normalise
+from densevl.core.int8 import check_trainable
 from densevl.encoders.architectures import MINI, architecture, build_model
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.images import fit
@@ -135,6 +136,7 @@ def shrink(
     """
     if image.whole and text.whole:
         raise UsageError("nothing is taken away; name a --width or a --depth, of texts --text-width or --text-depth")
+    check_trainable(encoder, "shrunk")
     config = _config(encoder)
     visual, words, others = _split(encoder.model.state_dict())
     heads = _head_widths(config)

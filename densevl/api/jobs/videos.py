@@ -4,7 +4,7 @@ The labels of a frame stay until those of the next one that has some, so that th
 source whatever frames were taken.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def video_of(place: str) -> str | None:
     return str(folder) if is_video(folder) else None
 
 
-def write_videos(results: Results, changed: Collection[str] | None = None) -> list[Failure]:
+def write_videos(results: Results, changed: Iterable[str] | None = None) -> list[Failure]:
     """Write the videos of a folder from the label maps of their frames.
 
     Args:
@@ -51,12 +51,11 @@ def write_videos(results: Results, changed: Collection[str] | None = None) -> li
     if wanted is not None and not wanted:
         return []
     found: dict[tuple[str, str], dict[int, str]] = {}
-    for name, record in results.records():
-        place = str(record["source"][0])
-        source = video_of(place)
+    for done in results.done():
+        source = video_of(done.place)
         if source is not None and (wanted is None or source in wanted):
-            frames = found.setdefault((source, name.rpartition("/")[0]), {})
-            frames[int(Path(place).name)] = name
+            frames = found.setdefault((source, done.name.rpartition("/")[0]), {})
+            frames[int(Path(done.place).name)] = done.name
     failures = []
     for (source, name), frames in found.items():
         try:

@@ -1,6 +1,7 @@
 """The metric of referring expressions: the outcome of each of them, gathered over all processes."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
@@ -40,6 +41,18 @@ class ReferringMetric(PerImageMetric):
         expected = [truth for truth in truths for _ in truth[0].sentences]
         pairs = zip(sample["answers"], expected, strict=True)
         return [measure(answer, ref.box, mask, ref.kind) for answer, (ref, mask) in pairs]
+
+    def tell(self, sample: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The outcomes as JSON values."""
+        return list(map(asdict, self.measure(sample)))
+
+    def hear(self, told: list[dict[str, Any]]) -> list[Outcome]:
+        """The outcomes that were told."""
+        pairs = [(one, one["overlap"]) for one in told]
+        return [
+            Outcome(**{**one, "ranked": tuple(one["ranked"]), "overlap": both and (both[0], both[1])})
+            for one, both in pairs
+        ]
 
     def weigh(self, sample: Mapping[str, Any]) -> int:
         """Number of expressions of an image."""

@@ -1,9 +1,12 @@
 """The metrics of recognition, of choosing captions and of retrieval."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.registry import METRICS
 from torch import Tensor
@@ -23,6 +26,14 @@ class RecognitionMetric(PerImageMetric):
         """The answers of an image."""
         return sample["answers"]
 
+    def tell(self, sample: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The answers as JSON values."""
+        return list(map(asdict, self.measure(sample)))
+
+    def hear(self, told: list[dict[str, Any]]) -> list[Choice]:
+        """The answers that were told."""
+        return [Choice(**one) for one in told]
+
     def score(self, found: list[list[Choice]]) -> RecognitionScores:
         """The scores of all answers."""
         return RecognitionScores(list(chain(*found)), self.dataset_meta["classes"], self.dataset_meta.get("groups", {}))
@@ -39,6 +50,16 @@ class ChoiceMetric(PerImageMetric):
     def measure(self, sample: Mapping[str, Any]) -> tuple[str, list[Choice]]:
         """The group of an image and its answers."""
         return sample["group"], sample["answers"]
+
+    def tell(self, sample: Mapping[str, Any]) -> list[Any]:
+        """The group and the answers as JSON values."""
+        group, answers = self.measure(sample)
+        return [group, list(map(asdict, answers))]
+
+    def hear(self, told: list[Any]) -> tuple[str, list[Choice]]:
+        """The group and the answers that were told."""
+        group, answers = told
+        return group, [Choice(**one) for one in answers]
 
     def score(self, found: list[tuple[str, list[Choice]]]) -> ChoiceScores:
         """The scores of all answers, by group."""
@@ -60,6 +81,18 @@ class RetrievalMetric(PerImageMetric):
     def measure(self, sample: Mapping[str, Any]) -> tuple[Tensor, list[int]]:
         """The cosines of an image's regions with all texts, and which text is that of each."""
         return sample["cosines"].float().cpu(), [region.truth for region in sample["regions"]]
+
+    def tell(self, sample: Mapping[str, Any]) -> list[Any]:
+        """The shape of the cosines, their bytes in base64, and which text is that of each region."""
+        cosines, truths = self.measure(sample)
+        content = cosines.contiguous().numpy().astype("<f4").tobytes()
+        return [list(cosines.shape), b64encode(content).decode("ascii"), truths]
+
+    def hear(self, told: list[Any]) -> tuple[Tensor, list[int]]:
+        """The cosines that were told."""
+        shape, content, truths = told
+        values = np.frombuffer(b64decode(content), "<f4").astype(np.float32).reshape(shape)
+        return torch.from_numpy(values), truths
 
     def score(self, found: list[tuple[Tensor, list[int]]]) -> RetrievalScores:
         """The scores over the regions of all images."""

@@ -40,6 +40,22 @@ class ConfusionMetric(PerImageMetric):
 
     def measure(self, sample: Mapping[str, Any]) -> None:
         """Count the pixels of an image, and write its label map where that is wanted; nothing else is kept of it."""
+        self._add(self._counts(sample))
+
+    def tell(self, sample: Mapping[str, Any]) -> list[list[int]]:
+        """The pairs of true and given class that occur in an image, and their pixels."""
+        counts = self._counts(sample).cpu()
+        pairs = counts.nonzero()
+        return torch.cat([pairs, counts[pairs[:, 0], pairs[:, 1]][:, None]], dim=1).tolist()
+
+    def hear(self, told: list[list[int]]) -> None:
+        """Count the pixels that were told."""
+        counts = torch.zeros(2 * (len(self.dataset_meta["classes"]),), dtype=torch.int64)
+        true, given, pixels = torch.tensor(told, dtype=torch.int64).reshape(-1, 3).T
+        counts[true, given] = pixels
+        self._add(counts)
+
+    def _counts(self, sample: Mapping[str, Any]) -> Int64[Tensor, "k k"]:
         labels = sample["pred_sem_seg"]["data"].squeeze(0)
         truth = sample["gt_sem_seg"]["data"].squeeze(0).to(labels.device)
         if self.output_dir is not None:
@@ -48,7 +64,9 @@ class ConfusionMetric(PerImageMetric):
             path = Path(self.output_dir) / f"{Path(sample['img_path']).stem}.png"
             write_label_map(path, labels.cpu().numpy() + moved, palette)
         ignored = sample.get("ignored", IGNORED)
-        counts = confusion_matrix(truth, labels, len(self.dataset_meta["classes"]), ignored)
+        return confusion_matrix(truth, labels, len(self.dataset_meta["classes"]), ignored)
+
+    def _add(self, counts: Int64[Tensor, "k k"]) -> None:
         self._matrix = counts if self._matrix is None else self._matrix.add_(counts)
 
     def evaluate(self, size: int) -> dict[str, float]:

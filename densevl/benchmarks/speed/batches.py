@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from densevl.benchmarks.speed.cost import measure
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
+from densevl.core.transfers import download
 from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["BatchFigures", "encoder_operations", "matrix_rate", "throughput"]
@@ -29,7 +30,7 @@ class BatchFigures:
     Attributes:
         batch: images that are encoded together.
         encode: seconds in which the batch is encoded.
-        label: seconds in which the batch is labelled.
+        label: seconds in which it is labelled, and its labels come to the CPU.
         mebibytes: in use at the peak, weights included, on the GPU or by this process.
         utilisation: fraction of the measured matrix rate that encoding reaches.
     """
@@ -45,13 +46,6 @@ class BatchFigures:
         """From pixels to labels, without files."""
         return self.batch / (self.encode + self.label)
 
-    def __str__(self) -> str:
-        return (
-            f"batch {self.batch:4}: {self.images_per_second:9.2f} images/s, "
-            f"encode {1e3 * self.encode / self.batch:8.2f} ms and label {1e3 * self.label / self.batch:7.2f} ms an "
-            f"image, {self.mebibytes:7.0f} MiB, {self.utilisation:6.1%} of the matrix rate"
-        )
-
 
 def throughput(
     segmentor: Segmentor,
@@ -60,7 +54,9 @@ def throughput(
     batches: Sequence[int] = (1, 4, 16),
     repetitions: int = 5,
 ) -> list[BatchFigures]:
-    """Measure batches of copies of one image, encoded together and labelled one after another.
+    """Measure batches of copies of one image from pixels to labels on the CPU; the first that does not fit ends them.
+
+    They are what a run does: as many windows go through the encoder together as fit, and labels come back together.
 
     Args:
         segmentor: what is measured, on its device and in its dtype.
@@ -74,27 +70,25 @@ def throughput(
     """
     if min(batches, default=0) < 1:
         raise UsageError(f"batches are numbers of images above 0; got {list(batches)}")
-    device, window_batch = segmentor.device, segmentor.window_batch
+    device, held, figures = segmentor.device, {}, []  # type: Any, dict[str, Any], list[BatchFigures]
     rate = matrix_rate(device, next(segmentor.parameters()).dtype)
-    held: dict[str, Any] = {}
-    figures = []
-    try:
-        for batch in batches:
-            images, windows = [image] * batch, len(segmentor.encode([image])[0].plan)
-            segmentor.window_batch = batch * windows
-            work = {
-                "encode": lambda: held.update(encoded=segmentor.encode(images)),  # noqa: B023
-                "label": lambda: [segmentor.label(one, texts) for one in held["encoded"]],
-            }
+    windows = len(segmentor.encode([image])[0].plan)
+    for batch in batches:
+        images = [image] * batch
+        work = {
+            "encode": lambda: held.update(encoded=segmentor.encode(images)),  # noqa: B023
+            "label": lambda: download([value for one in held["encoded"] for value in segmentor.label(one, texts)]),
+        }
+        try:
             costs = measure(work, repetitions, device)
-            encode, label = (costs[name].median for name in work)
-            peak = max(value for cost in costs.values() for value in cost.peak) / 2**20
-            first = held["encoded"][0]
-            rows, columns = first.plan.grid(first.features.patch_size)
-            operations = batch * windows * encoder_operations(segmentor.encoder, rows * columns + 1)
-            figures.append(BatchFigures(batch, encode, label, peak, operations / encode / rate))
-    finally:
-        segmentor.window_batch = window_batch
+        except torch.OutOfMemoryError:
+            break
+        encode, label = (costs[name].median for name in work)
+        peak = max(value for cost in costs.values() for value in cost.peak) / 2**20
+        first = held["encoded"][0]
+        rows, columns = first.plan.grid(segmentor.encoder.patch_size)
+        operations = batch * windows * encoder_operations(segmentor.encoder, rows * columns + 1)
+        figures.append(BatchFigures(batch, encode, label, peak, operations / encode / rate))
     return figures
 
 

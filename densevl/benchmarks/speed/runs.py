@@ -12,10 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from densevl.api.dtypes import choose_dtype, place
 from densevl.api.loading import load
 from densevl.api.models import is_model
 from densevl.benchmarks.protocols import dotted
-from densevl.benchmarks.speed.batches import throughput
+from densevl.benchmarks.speed.batches import BatchFigures, throughput
+from densevl.benchmarks.speed.cost import measure
 from densevl.benchmarks.speed.plain import PlainSegmentor
 from densevl.benchmarks.speed.published import PublishedSegmentor
 from densevl.benchmarks.speed.stages import Pipeline, Report, compare
@@ -28,6 +30,7 @@ from densevl.core.images import read_image
 from densevl.core.labelmap import write_label_map
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import render
+from densevl.metrics.table import Cell, Table
 from densevl.tasks.segmentation.segmentor import Segmentor
 
 __all__ = ["benchmark", "benchmark_batches", "configured_segmentor"]
@@ -110,7 +113,7 @@ def benchmark(
         pipelines.insert(0, _simple("published float32", published.encode, published.label))
         heading["published code at"] = published.commit
     for dtype in dtypes:
-        pipelines.append(_fast(copy.deepcopy(segmentor).to(getattr(torch, dtype)), texts, f"densevl {dtype}"))
+        pipelines.append(_fast(_in(copy.deepcopy(segmentor), dtype), texts, f"densevl {dtype}"))
     with tempfile.TemporaryDirectory() as folder:
         if images is None:
             files = list(_draw_scenes(Path(folder), count, size))
@@ -147,9 +150,10 @@ def benchmark_batches(
     repetitions: int = 5,
     device: str = "cuda",
     compiled: bool = False,
+    against: str | os.PathLike[str] | None = None,
     **overrides: Any,
-) -> str:
-    """Images per second of whole batches, a line for each dtype and batch.
+) -> Table:
+    """Images a second of whole batches, a row for each dtype and batch, beside one image of the other implementations.
 
     Args:
         config: a model's name, or a config file.
@@ -160,18 +164,69 @@ def benchmark_batches(
         dtypes: of the weights.
         repetitions: of each measurement.
         device: where the model runs.
-        compiled: run the image encoder through ``torch.compile``; the first run of each shape takes minutes.
+        compiled: measure the image encoder through ``torch.compile`` as well; its first runs take minutes.
+        against: a checkout of CLIP-DINOiser's published code, which then runs, too.
         overrides: arguments of :class:`densevl.Segmentor`.
+
+    Raises:
+        UsageError: where the config, the device, an override or the checkout cannot be used.
     """
-    image, lines = render(0, 0, size, count=(4, 10)).image, []
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"device {device}: torch sees no GPU here; take --device cpu")
+    segmentor = configured_segmentor(config, weights, **overrides).to(device)
+    texts, image = segmentor.embed(_some_classes(classes)), render(0, 0, size, count=(4, 10)).image
+    plain = PlainSegmentor(segmentor)
+    ways: dict[str, Callable[[], object]] = {"plain": lambda: plain.label(plain.encode(image), texts).cpu()}
+    if against is not None:
+        published = PublishedSegmentor(against, segmentor, texts)
+        ways[f"published at {published.commit}"] = lambda: published.label(published.encode(image)).cpu()
+    alone = {name: cost.median for name, cost in measure(ways, repetitions, segmentor.device).items()}
+    rows: list[tuple[str, Sequence[Cell]]] = []
+    for name, seconds in alone.items():
+        times = [f"{other / seconds:.1f}×" for other in alone.values()]
+        rows.append((f"{name}, float32", ["1", f"{1 / seconds:.2f}", *["–"] * 4, *times]))
+    if compiled and "int8" in dtypes:
+        raise UsageError("int8 is not compiled; leave out --compiled, or take --dtype bfloat16")
     for dtype in dtypes:
-        segmentor = configured_segmentor(config, weights, **overrides).to(device, getattr(torch, dtype))
-        texts = segmentor.embed(_some_classes(classes))
-        if compiled:
-            segmentor.dense.compile()
-        rows = throughput(segmentor, texts, image, counts, repetitions)
-        lines += [f"{dtype}{', compiled' if compiled else ''}, {row}" for row in rows]
-    return "\n".join(lines)
+        made = _in(copy.deepcopy(segmentor), dtype)
+        for way in ("", ", compiled")[: 1 + compiled]:
+            if way:
+                made.dense.compile()
+            for figures in throughput(made, texts, image, counts, repetitions):
+                rows.append((f"densevl, {dtype}{way}", _cells(figures, list(alone.values()))))
+    where = torch.cuda.get_device_name() if segmentor.device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    note = (
+        f"{config}, {segmentor.encoder.model_id}, {classes} classes, {size[0]}×{size[1]}, window {segmentor.window}, "
+        f"stride {segmentor.stride}, medians of {repetitions} runs, {where}, torch {torch.__version__}; from pixels to "
+        "labels, without files; encode and label: ms an image; matrix rate: the share that encoding reaches of that of "
+        "a large product in the same dtype, measured in the same run"
+    )
+    columns = ("images/s", "encode", "label", "peak MiB", "matrix rate", *(f"× {name}" for name in alone))
+    return Table(("", "batch", *columns), rows, note)
+
+
+def _cells(figures: BatchFigures, alone: Sequence[float]) -> list[Cell]:
+    """What a row says of a batch.
+
+    Args:
+        figures: of the batch.
+        alone: seconds an image of the implementations that it is compared with.
+    """
+    rate, each = figures.images_per_second, 1e3 / figures.batch
+    return [
+        str(figures.batch),
+        f"{rate:.2f}",
+        f"{each * figures.encode:.2f}",
+        f"{each * figures.label:.2f}",
+        f"{figures.mebibytes:.0f}",
+        f"{figures.utilisation:.1%}",
+        *(f"{rate * seconds:.1f}×" for seconds in alone),
+    ]
+
+
+def _in(segmentor: Segmentor, dtype: str) -> Segmentor:
+    """A segmentor in a dtype, on the device where it is."""
+    return place(segmentor, segmentor.device, choose_dtype(dtype, segmentor.device))
 
 
 def _fast(segmentor: Segmentor, texts: TextEmbeddings, name: str) -> Pipeline:

@@ -5,13 +5,16 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from densevl.benchmarks.speed.files import benchmark_files
 from densevl.benchmarks.speed.folder import benchmark_folder
 from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
 from densevl.benchmarks.speed.runs import benchmark, benchmark_batches
+from densevl.benchmarks.speed.search import benchmark_search
 from densevl.benchmarks.speed.solvers import benchmark_solvers
 from densevl.benchmarks.speed.stages import Report
+from densevl.benchmarks.speed.start import benchmark_start
 from densevl.benchmarks.speed.sweep import Sweep, benchmark_sweep
 from densevl.benchmarks.speed.visual_prompts import benchmark_visual_prompts
 from densevl.core.errors import UsageError
@@ -28,6 +31,9 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "heads": benchmark_heads,
     "vocabulary": benchmark_vocabulary,
     "solvers": benchmark_solvers,
+    "search": benchmark_search,
+    "files": benchmark_files,
+    "start": benchmark_start,
 }
 """Benchmarks of something else than a model."""
 
@@ -62,8 +68,8 @@ def _model(
     batches: str | None = None,
     compiled: bool = False,
     **options: Any,
-) -> Report | Sweep | str:
-    options["dtypes"] = ("float32", "bfloat16") if dtype == "both" else (dtype,)
+) -> Report | Sweep | Table:
+    options["dtypes"] = ("float32", "bfloat16") if dtype == "both" else tuple(dtype.split(","))
     if batches is not None:
         if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", batches):
             raise UsageError(f"write batches as numbers of images, such as 1,4,16; got {batches!r}")

@@ -11,6 +11,7 @@ from densevl.benchmarks.tables.continual import continual_table
 from densevl.benchmarks.tables.contrast import contrast_table
 from densevl.benchmarks.tables.dense import dense_table
 from densevl.benchmarks.tables.dinoiser import dinoiser_table
+from densevl.benchmarks.tables.dtypes import dtypes_table
 from densevl.benchmarks.tables.encoders import encoders_table
 from densevl.benchmarks.tables.frequency import frequency_table
 from densevl.benchmarks.tables.lenses import lenses_table
@@ -41,6 +42,7 @@ TABLES: dict[str, Callable[..., Table]] = {
     "contrast": contrast_table,
     "dense": dense_table,
     "dinoiser": dinoiser_table,
+    "dtypes": dtypes_table,
     "encoders": encoders_table,
     "frequency": frequency_table,
     "lenses": lenses_table,
@@ -69,6 +71,7 @@ DESCRIPTIONS = {
     "contrast": "one class asked for alone, by what it is compared with, on held-out scenes of three seeds",
     "dense": "every dense head on the mini family: label maps of held-out scenes, time, and which published gain shows",
     "dinoiser": "gain of each refinement over MaskCLIP on held-out scenes, up to affinities of the true instances",
+    "dtypes": "label maps of held-out scenes by the mini model in float32, bfloat16 and int8",
     "encoders": "encoders side by side, those of --models: on held-out scenes or, with --data, on photos",
     "frequency": "the mini CLIP shown new colours in 0 to 1000 images: how well each is known then",
     "lenses": "what the lenses find in the mini model: calibration, strangers, bias, cues, corruptions, matching",

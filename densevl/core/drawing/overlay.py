@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -114,9 +115,9 @@ class _Painted:
         counts = np.bincount(values.ravel() if few else values.ravel() + 1, minlength=count + 1)
         counts = counts[:count] if few else counts[1:]
         members = np.flatnonzero(counts)
-        table = np.full(256 if few else count + 1, len(members), np.uint8 if len(members) < 256 else np.int32)
+        table: Any = np.full(256 if few else count + 1, len(members), np.uint8 if len(members) < 256 else np.int32)
         table[members] = np.arange(len(members))
-        places = cv2.LUT(values, table) if few else table.take(labels, mode="wrap")  # -1 takes the last one
+        places: Any = cv2.LUT(values, table) if few else table.take(labels, mode="wrap")  # -1 takes the last one
         some = np.array(palette, np.uint8)[members]
         if len(members) < 256:
             colours = np.zeros((256, 1, 3), np.uint8)

@@ -12,7 +12,7 @@ from densevl.core.engine.pipeline import Pipeline
 from densevl.core.errors import DensevlError, ImageError, OutputError, ShardError, UsageError, WeightsError
 from densevl.core.failures import Failure
 
-__all__ = ["MOST_DEATHS", "Chunk", "Stop", "chunked", "killed", "pickled", "work_on"]
+__all__ = ["MOST", "MOST_DEATHS", "Chunk", "Stop", "chunked", "killed", "pickled", "work_on"]
 
 MOST, LEAST = 32, 4
 """Items of a chunk at most; chunks of a worker at least, so that the last ones end at about the same time."""
@@ -80,9 +80,9 @@ class Chunk:
         return [Chunk(start, (piece,), is_suspect=True) for start, piece in zip(starts, pieces, strict=False)]
 
 
-def chunked(items: Sequence[Item], batch: int, workers: int) -> list[Chunk]:
+def chunked(items: Sequence[Item], batch: int, workers: int, most: int = MOST) -> list[Chunk]:
     """Items in chunks of whole batches; they are made in the same batches wherever the chunks are worked on."""
-    size = min(MOST, -(-len(items) // (LEAST * workers)))
+    size = min(most, -(-len(items) // (LEAST * workers)))
     size = max(1, size // batch) * batch
     chunks = []
     for start in range(0, len(items), size):

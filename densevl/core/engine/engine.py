@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from densevl.core.engine.chunks import chunked
+from densevl.core.engine.chunks import MOST, Chunk, chunked
 from densevl.core.engine.contracts import Item, Outcome, Recipe, Worker
 from densevl.core.engine.pipeline import Pipeline
 from densevl.core.errors import UsageError
@@ -26,6 +27,7 @@ class Engine:
         gpus: of each worker of the Ray cluster, where a part of one is a share of it; above zero, processes of this
             machine share out its GPUs.
         pipeline: how the three steps overlap in each process.
+        log: file that each event of a run is added to, see :mod:`densevl.core.engine.log`; None for none.
 
     Raises:
         UsageError: where a number is below 1.
@@ -36,6 +38,7 @@ class Engine:
     threads: int | None = None
     gpus: float = 0.0
     pipeline: Pipeline = field(default_factory=Pipeline)
+    log: Path | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 1 or (self.threads is not None and self.threads < 1):
@@ -47,7 +50,12 @@ class Engine:
         return self.workers == 1 and self.ray is None
 
     def run(
-        self, recipe: Recipe, items: Sequence[Item], batch: int, own: Worker[Item, Any, Any, Any] | None = None
+        self,
+        recipe: Recipe,
+        items: Sequence[Item],
+        batch: int,
+        own: Worker[Item, Any, Any, Any] | None = None,
+        most: int = MOST,
     ) -> Iterator[Outcome[Item, Any]]:
         """The outcomes in the order of the items, as they come.
 
@@ -56,14 +64,32 @@ class Engine:
             items: what is worked on.
             batch: that of the workers.
             own: a worker of this process that is there already, in the place of the recipe's.
+            most: items that a process is given at once.
 
         Raises:
             DensevlError: where the run cannot go on, such as without weights or on a full disk; what is done stays.
         """
-        chunks = chunked(items, batch, self.workers)
+        if not items:
+            return
+        outcomes = self._outcomes(recipe, items, chunked(items, batch, self.workers, most), own)
+        if self.log is None:
+            yield from outcomes
+            return
+        from densevl.core.engine.log import logged
+
+        where = {"workers": self.workers, "ray": self.ray, "threads": self.threads, "batch": batch}
+        yield from logged(outcomes, self.log, len(items), **where)
+
+    def _outcomes(
+        self,
+        recipe: Recipe,
+        items: Sequence[Item],
+        chunks: Sequence[Chunk],
+        own: Worker[Item, Any, Any, Any] | None,
+    ) -> Iterator[Outcome[Item, Any]]:
         if self.is_here or (self.ray is None and len(chunks) < 2):
             with _threads(self.threads):
-                yield from self.pipeline.run(own or recipe(), items) if items else ()
+                yield from self.pipeline.run(own or recipe(), items)
             return
         workers = min(self.workers, len(chunks))
         if self.ray is None:
@@ -99,7 +125,9 @@ def _threads(number: int | None) -> Iterator[None]:
 
 def _gpus() -> list[str]:
     """The GPUs of this machine that this process may use, as CUDA names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return named.split(",")
     import torch
 
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return [str(place) for place in range(torch.cuda.device_count())] if named is None else named.split(",")
+    return [str(place) for place in range(torch.cuda.device_count())]

@@ -8,17 +8,16 @@ and stops no other. Sources and results lie where all machines reach them, and a
 import logging
 import os
 import pickle
-import platform
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from densevl.core.engine.chunks import MOST_DEATHS, Chunk, Stop, killed, pickled, work_on
 from densevl.core.engine.contracts import Outcome, Recipe, Worker
 from densevl.core.engine.pipeline import Pipeline
+from densevl.core.engine.versions import check_versions, own_versions
 from densevl.core.errors import DensevlError, UsageError
 
 # Read as Ray is imported and started: what it prints of a worker that died is said by the outcomes.
@@ -30,6 +29,8 @@ try:
     import ray.data
 except ImportError as error:
     raise UsageError("--ray needs Ray Data; install it: pip install 'densevl[scale]'") from error
+
+from densevl.core.engine.metrics import Metrics  # after Ray, which it needs
 
 __all__ = ["on_ray"]
 
@@ -106,11 +107,6 @@ class Settings:
     workers: int
 
 
-def own_versions() -> dict[str, str]:
-    """The versions of this process."""
-    return {"Python": ".".join(platform.python_version_tuple()[:2]), "densevl": version("densevl")}
-
-
 class Ledger:
     """Counts what workers have begun and not ended; it outlives them."""
 
@@ -136,13 +132,16 @@ class ChunkWorker:
     """
 
     def __init__(self, settings: Settings, ledger: Any) -> None:
-        self.settings, self.ledger = settings, ledger
+        self.settings, self.ledger, self.metrics = settings, ledger, Metrics()
         self._worker: Worker[Any, Any, Any, Any] | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """What is said of each item of a chunk, or why the run cannot go on."""
         try:
-            answer: Any = [(one.said, one.failure, one.took) for one in self._work(pickle.loads(row["chunk"]))]
+            answer: Any = []
+            for outcome in self._work(pickle.loads(row["chunk"])):
+                self.metrics.count(outcome)
+                answer.append((outcome.said, outcome.failure, outcome.took))
         except DensevlError as error:
             answer = Stop.of(error)
         return {"index": row["index"], "answer": pickle.dumps(answer)}
@@ -181,18 +180,6 @@ class ChunkWorker:
 
     def _begin(self, name: object) -> int:
         return int(ray.get(self.ledger.begin.remote(name)))
-
-
-def check_versions(wanted: dict[str, str]) -> None:
-    """Make sure that this process gives the results of the one that started the run.
-
-    Raises:
-        UsageError: where versions differ.
-    """
-    own = own_versions()
-    differing = [f"{name} {own[name]} in place of {wanted[name]}" for name in wanted if own[name] != wanted[name]]
-    if differing:
-        raise UsageError(f"the worker on {platform.node()} has {', '.join(differing)}; install the same everywhere")
 
 
 def _connect(address: str, cpus: int) -> None:

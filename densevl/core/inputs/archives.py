@@ -1,4 +1,4 @@
-"""Images in tar archives, read where they lie and never extracted.
+"""Images in tar archives, here or in a bucket, read where they lie and never extracted.
 
 Only regular files count. Links are not followed, and names that lead out of the archive are refused, such as
 ``../evil.jpg`` and ``/evil.jpg``; each of these comes as an input that cannot be read. Where a name comes twice, the
@@ -23,9 +23,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from densevl.core.errors import ImageError
-from densevl.core.files import SUFFIXES, file_state
+from densevl.core.files import SUFFIXES
 from densevl.core.images import decode_image
 from densevl.core.inputs.contracts import MOST_BYTES, BrokenInput
+from densevl.core.inputs.remote import open_stored, remote_bytes, stored_state
 
 __all__ = ["Archive", "ArchivedImage", "is_archive"]
 
@@ -43,7 +44,7 @@ OPENERS: dict[str, Any] = {
 BLOCK = tarfile.BLOCKSIZE
 PASSED, MOST_PASSED = 4, 16 * 2**20
 """Gaps of a compressed archive that are kept when they are passed, and the bytes of one at most."""
-DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, ValueError, OverflowError)
+DAMAGE = (ImageError, OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, ValueError, OverflowError)
 """What reading a damaged archive raises."""
 
 
@@ -78,11 +79,11 @@ class ArchivedImage:
     @property
     def place(self) -> str:
         """The archive from the root, and the name in it."""
-        return f"{os.path.abspath(self.archive.path)}/{self.inside}"
+        return f"{self.archive.place}/{self.inside}"
 
     def state(self) -> tuple[int, ...]:
         """State of the archive, and where the image lies in it."""
-        state = file_state(self.archive.path)
+        state = self.archive.state()
         return (*state, self.start, self.size) if state else ()
 
     def read(self) -> UInt8[np.ndarray, "H W 3"]:
@@ -103,15 +104,24 @@ class Archive:
     In another process its images share one again, so that each process opens it once.
 
     Attributes:
-        path: the file, as given.
+        path: the file as given, or the URL of an object.
     """
 
-    path: Path
+    path: Path | str
     _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
     _passed: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=PASSED), repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _shared, (self.path, file_state(self.path))
+        return _shared, (self.path, self.state())
+
+    @property
+    def place(self) -> str:
+        """The file from the root, or the URL."""
+        return self.path if isinstance(self.path, str) else os.path.abspath(self.path)
+
+    def state(self) -> tuple[int, ...]:
+        """The state of the file or object; nothing where it cannot be had."""
+        return stored_state(self.path)
 
     def images(self) -> list[tuple[ArchivedImage | BrokenInput, str]]:
         """The images in their order, each with its name in the archive; the last one says what is damaged."""
@@ -125,13 +135,13 @@ class Archive:
         except DAMAGE as error:
             reason = f"the archive {self.path} is damaged or cut short after {len(found)} images: {_said(error)}"
             found[""] = (
-                BrokenInput(str(self.path), os.path.abspath(self.path), f"{reason}; copy it again"),
-                self.path.name,
+                BrokenInput(str(self.path), self.place, f"{reason}; copy it again"),
+                os.path.basename(self.path),
             )
         if not found:
             kinds = ", ".join(suffix.removeprefix(".") for suffix in SUFFIXES)
             reason = f"the archive {self.path} has no image ({kinds})"
-            found[""] = BrokenInput(str(self.path), os.path.abspath(self.path), reason), self.path.name
+            found[""] = BrokenInput(str(self.path), self.place, reason), os.path.basename(self.path)
         return list(found.values())
 
     def read(self, start: int, size: int, name: str) -> bytes:
@@ -145,6 +155,8 @@ class Archive:
         Raises:
             ImageError: where they cannot be read.
         """
+        if isinstance(self.path, str) and not self._is_packed:
+            return remote_bytes(self.path, start, start + size)  # threads fetch at once
         with self._lock:
             try:
                 data = self._found(start, size)
@@ -168,7 +180,7 @@ class Archive:
 
     @property
     def _is_packed(self) -> bool:
-        return not self.path.name.lower().endswith(".tar")
+        return not os.fspath(self.path).lower().endswith(".tar")
 
     @cached_property
     def _file(self) -> Any:
@@ -204,18 +216,19 @@ class Archive:
             return ArchivedImage(self, inside, member.offset_data, member.size), inside
         reason = f"{name!r} is {wrong}, which is not read; extract the archive if you trust it"
         harmless = "/".join(part for part in path.parts if part not in ("/", "//", ".."))
-        return BrokenInput(name, f"{os.path.abspath(self.path)}/{inside}", reason), harmless
+        return BrokenInput(name, f"{self.place}/{inside}", reason), harmless
 
 
 @lru_cache(maxsize=8)
-def _shared(path: Path, state: tuple[int, ...]) -> Archive:
+def _shared(path: Path | str, state: tuple[int, ...]) -> Archive:
     """The archive that images share which come to this process one after the other."""
     return Archive(path)
 
 
-def _opened(path: Path) -> Any:
-    opener = next(opener for suffix, opener in OPENERS.items() if path.name.lower().endswith(suffix))
-    return opener(path, "rb")
+def _opened(path: Path | str) -> Any:
+    opener = next(opener for suffix, opener in OPENERS.items() if os.fspath(path).lower().endswith(suffix))
+    stored = open_stored(path)
+    return stored if opener is open else opener(stored, "rb")
 
 
 def _said(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Lists of images: a path or a URL a line, in a file or on standard input.
+"""Lists of images: a path or a URL a line, in a file, in a bucket or on standard input.
 
 Blank lines and lines that begin with ``#`` are skipped. Paths are relative to the folder of the list; those of standard
 input to the current folder.
@@ -7,7 +7,8 @@ input to the current folder.
 import sys
 from pathlib import Path
 
-from densevl.core.errors import UsageError
+from densevl.core.errors import ImageError, UsageError
+from densevl.core.inputs.remote import is_remote, open_stored
 
 __all__ = ["STANDARD_INPUT", "read_list"]
 
@@ -15,23 +16,26 @@ STANDARD_INPUT = "-"
 """The argument that means standard input."""
 
 
-def read_list(argument: str) -> tuple[Path, list[tuple[str, str]]]:
+def read_list(argument: str) -> tuple[Path | str, list[tuple[str, str]]]:
     """The folder that the entries of a list are relative to; and for each entry, where it stands and what it says.
 
     Args:
-        argument: ``@list.txt``, or ``-`` for standard input.
+        argument: ``@list.txt``, ``@s3://bucket/list.txt``, or ``-`` for standard input.
 
     Raises:
         UsageError: where the list cannot be read, is no text or has no entry.
     """
     standard = argument == STANDARD_INPUT
-    path = Path(argument.removeprefix("@")).expanduser()
+    named = argument.removeprefix("@")
+    path = named if is_remote(named) else Path(named).expanduser()
     name = "standard input" if standard else f"the list {path}"
     try:
-        content = sys.stdin.buffer.read() if standard else path.read_bytes()
+        content = sys.stdin.buffer.read() if standard else _content(path)
         text = content.decode("utf-8-sig")
         if "\0" in text:
             raise ValueError
+    except ImageError as error:
+        raise UsageError(f"{name} cannot be read: {error}") from None
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror or error}; check the path behind @") from None
     except ValueError:
@@ -41,4 +45,11 @@ def read_list(argument: str) -> tuple[Path, list[tuple[str, str]]]:
     entries = [(where, line) for where, line in lines if line and not line.startswith("#")]
     if not entries:
         raise UsageError(f"{name} is empty; write one path or URL a line")
+    if isinstance(path, str):
+        return path.rpartition("/")[0], entries
     return Path() if standard else path.parent, entries
+
+
+def _content(path: Path | str) -> bytes:
+    with open_stored(path) as file:
+        return bytes(file.read())

@@ -1,10 +1,11 @@
-"""Images on the web, fetched when they are read and kept nowhere.
+"""URLs, and images on the web, fetched when they are read and kept nowhere.
 
 An image is told by its URL and by what the server says of its state: its ``ETag``, or the time of its last change and
 its length. Where the server says neither, the image is fetched and its content tells.
 """
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from densevl.core.errors import ImageError
 from densevl.core.images import decode_image
 from densevl.core.inputs.contracts import MOST_BYTES
 
-__all__ = ["WebImage", "is_url"]
+__all__ = ["WebImage", "is_url", "is_web", "told_numbers", "url_names"]
 
 TIMEOUT = 10.0
 """Seconds to wait for a connection, and for each next piece."""
@@ -45,8 +46,29 @@ HANDLERS = (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HT
 
 
 def is_url(text: str) -> bool:
+    """True where the text is a URL, of the web or of another place: ``s3://bucket/cat.jpg``."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE) is not None
+
+
+def is_web(text: str) -> bool:
     """True where the text is a URL of the web."""
     return re.match(r"https?://", text, re.IGNORECASE) is not None
+
+
+def url_names(url: str, inner: int = 1) -> Iterator[str]:
+    """Ever longer names of results, of the parts of a URL; the last one is unique.
+
+    Args:
+        url: what follows the path of one of the web does not count.
+        inner: parts at its end that the first name has.
+    """
+    host, *path = (re.split(r"[?#]", url)[0] if is_web(url) else url).split("/")[2:]
+    parts = [clean for part in (host.rpartition("@")[2], *path) if (clean := _clean(part))] or ["image"]
+    first = "/".join(parts[-inner:])
+    yield os.path.splitext(first)[0] or first
+    for length in range(min(inner, len(parts)), len(parts) + 1):
+        yield "/".join(parts[-length:])
+    yield f"{'/'.join(parts)}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -74,13 +96,7 @@ class WebImage:
 
     def names(self) -> Iterator[str]:
         """Ever longer names of the results, of the parts of the URL."""
-        host, *path = re.split(r"[?#]", self.url)[0].split("/")[2:]
-        parts = [_clean(part) for part in (host.rpartition("@")[2], *path)]
-        parts = [part for part in parts if part] or ["image"]
-        yield parts[-1].rsplit(".", 1)[0] or parts[-1]
-        for length in range(1, len(parts) + 1):
-            yield "/".join(parts[-length:])
-        yield f"{'/'.join(parts)}-{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
+        return url_names(self.url)
 
     def state(self) -> tuple[int, ...]:
         """Numbers of the state that the server tells: of what was read, or else of what is there now."""
@@ -127,7 +143,7 @@ class WebImage:
             late = isinstance(reason, TimeoutError)
             said = f"nothing came for {TIMEOUT:.0f} seconds" if late else str(reason) or type(reason).__name__
             raise ImageError(f"{self.url} cannot be fetched: {said}; check the address and the network") from None
-        self._seen[:] = [_numbers(length if told else len(data), told.encode() if told else data)]
+        self._seen[:] = [told_numbers(length if told else len(data), told.encode() if told else data)]
         return data, kind
 
     def _content(self, response: Any, length: int, deadline: float) -> bytes:
@@ -155,7 +171,7 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
-        if not is_url(newurl):
+        if not is_web(newurl):
             raise HTTPError(
                 newurl, code, f"it leads to {newurl}, which is not on the web; check the address", headers, fp
             )
@@ -170,7 +186,8 @@ def _opener() -> OpenerDirector:
     return opener
 
 
-def _numbers(length: int, told: bytes) -> tuple[int, int]:
+def told_numbers(length: int, told: bytes) -> tuple[int, int]:
+    """The state of what has so many bytes, and is told from other versions by a text, such as its ``ETag``."""
     return length, int.from_bytes(hashlib.sha256(told).digest()[:6], "big")
 
 

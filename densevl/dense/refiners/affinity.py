@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
+from densevl.core.transfers import upload
+
 __all__ = ["pair_cosines", "pairs_within", "pool_by_affinity", "pool_by_cosine", "pool_pairs"]
 
 EPSILON = 1e-6
@@ -79,8 +81,7 @@ def pairs_within(
         radius: greatest distance of centres, in patches.
         device: of the result.
     """
-    index, inside = _pairs(int(grid[0]), int(grid[1]), radius)
-    return index.to(device), inside.to(device)
+    return _pairs(int(grid[0]), int(grid[1]), radius, torch.device(device))
 
 
 def pair_cosines(descriptors: Float[Tensor, "b c h w"], radius: int | float | None = None) -> Float32[Tensor, "b n k"]:
@@ -149,8 +150,9 @@ def _steps(radius: int | float) -> Steps:
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # what is kept from an inference must serve a training, too
-def _pairs(height: int, width: int, radius: int | float) -> tuple[Tensor, Tensor]:
-    return _find_pairs(height, width, radius)
+def _pairs(height: int, width: int, radius: int | float, device: torch.device) -> tuple[Tensor, Tensor]:
+    index, inside = _find_pairs(height, width, radius)
+    return upload(index, device), upload(inside, device)
 
 
 def _find_pairs(height: int, width: int, radius: int | float) -> tuple[Int64[Tensor, "n k"], Bool[Tensor, "n k"]]:

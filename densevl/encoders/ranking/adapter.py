@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError
@@ -124,6 +123,8 @@ class _CrossModal(nn.Module):
 
     def __init__(self, width: int, blocks: int, heads: int) -> None:
         super().__init__()
+        from open_clip.transformer import ResidualAttentionBlock  # here: it takes as long as torch, and few rank
+
         self.resblocks = nn.ModuleList(ResidualAttentionBlock(width, heads) for _ in range(blocks))
         self.cross_attn = nn.ModuleList(
             ResidualAttentionBlock(width, heads, is_cross_attention=True) for _ in range(blocks)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from densevl.core.attention import LETTERS, Block, linear, project_heads, run_blocks
+from densevl.core.attention import LETTERS, Block, feed_forward, linear, project_heads, run_blocks
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers.positions import PositionTable
@@ -53,10 +53,7 @@ class OpenClipBlock:
     def mlp(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
         """Apply two linear layers with the block's activation between them, layer scale included."""
         mlp = self.block.mlp
-        exact = isinstance(mlp.gelu, nn.GELU) and mlp.gelu.approximate == "none"
-        hidden = linear(x, mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
-        hidden = hidden if exact else mlp.gelu(hidden)
-        return self.block.ls_2(linear(hidden, mlp.c_proj.weight, mlp.c_proj.bias))
+        return self.block.ls_2(feed_forward(x, mlp.c_fc, mlp.gelu, mlp.c_proj))
 
 
 def is_readable(block: nn.Module) -> bool:

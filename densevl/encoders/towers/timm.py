@@ -25,6 +25,7 @@ from timm.models import VisionTransformer
 from timm.models.vision_transformer import Block as TimmViTBlock
 from torch import Tensor, nn
 
+from densevl.core import attention
 from densevl.core.attention import LETTERS, Block, linear, project_heads, run_blocks
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
@@ -78,10 +79,7 @@ def feed_forward(mlp: nn.Module, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b 
     layers: Any = mlp
     if type(mlp) is not Mlp or not isinstance(layers.fc1, nn.Linear):
         return mlp(x)
-    exact = isinstance(layers.act, nn.GELU) and layers.act.approximate == "none"
-    hidden = linear(x, layers.fc1.weight, layers.fc1.bias, gelu=exact)
-    hidden = layers.norm(hidden if exact else layers.act(hidden))
-    return linear(hidden, layers.fc2.weight, layers.fc2.bias)
+    return attention.feed_forward(x, layers.fc1, layers.act, layers.fc2, layers.norm)
 
 
 class TimmTower:

@@ -20,7 +20,7 @@ from densevl.datasets.region_texts.shard import ShardHead
 from densevl.datasets.region_texts.shards import shard_bytes
 from densevl.regions.detectors.detector import Found, Picture, find_one_by_one
 from densevl.tasks.annotation.noun_phrases import MOST_PHRASES, Tagger, noun_phrases
-from densevl.tasks.annotation.parts import CaptionedImage, Part, read_part
+from densevl.tasks.annotation.parts import CaptionedImage, Part
 
 __all__ = ["Labeller", "label_part"]
 
@@ -118,19 +118,22 @@ class Labeller:
         return find(images, phrases, self.threshold)
 
 
-def label_part(part: Part, labeller: Labeller, kind: str) -> tuple[bytes, list[RegionTextRecord], tuple[Failure, ...]]:
+def label_part(
+    part: Part, images: Iterable[CaptionedImage | Failure], labeller: Labeller, kind: str
+) -> tuple[bytes, list[RegionTextRecord], tuple[Failure, ...]]:
     """The shard of a part, its records, and the inputs that gave none.
 
     The same part, settings and models give the same bytes, whichever process or machine labels it.
 
     Args:
         part: the inputs.
+        images: of the part, see :func:`densevl.tasks.annotation.parts.read_part`.
         labeller: labels them.
         kind: a name of :data:`densevl.datasets.region_texts.shards.FORMATS`.
     """
     records: list[RegionTextRecord] = []
     failures: list[Failure] = []
-    for result in labeller.label(read_part(part)):
+    for result in labeller.label(images):
         if isinstance(result, RegionTextRecord):
             records.append(result)
         else:

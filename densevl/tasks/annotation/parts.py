@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from densevl.core.errors import ShardError, UsageError
 from densevl.core.failures import Failure
-from densevl.core.files import expand_inputs, parse_json
+from densevl.core.files import expand_inputs
 from densevl.datasets.region_texts.shards import FORMATS, read_records, shard_paths
 from densevl.tasks.annotation.captions import Captions, caption_beside
 
@@ -56,16 +56,10 @@ class Part:
     images: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     shard: str | None = None
 
-    def as_json(self) -> str:
-        """The part as a text."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Part":
-        """The part of what :meth:`as_json` gave."""
-        content = parse_json(text)
-        images = tuple((key, path, tuple(captions)) for key, path, captions in content.pop("images"))
-        return cls(**content, images=images)
+    @property
+    def place(self) -> str:
+        """The part in lists of failures: its shard, or the first of its images."""
+        return self.shard or f"shard {self.index}, from {self.images[0][1]}"
 
 
 def plan_parts(

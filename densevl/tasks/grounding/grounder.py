@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from densevl.core.errors import UsageError, shortened
+from densevl.core.int8 import dtype_name
 from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.encoders.contracts import tuned_by
@@ -143,7 +144,7 @@ class Grounder(nn.Module):
             else [self.bank.name, len(self.bank.captions), hashlib.sha256(captions.encode()).hexdigest()[:12]],
             "calibration": self.calibration,
             **({"compose": True} if self.compose else {}),
-            "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
+            "dtype": dtype_name(self),
         }
 
     @torch.inference_mode()

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.regions.composition import composed, parts_of_regions
-from densevl.tasks.search.search import Searched, best_rows
+from densevl.tasks.search.scan import NOT_FINITE, best_rows
+from densevl.tasks.search.search import Searched
 
 __all__ = ["ComposedRanker"]
 
@@ -45,9 +46,7 @@ class ComposedRanker:
                 first, last = int(own.min()), int(own.max())
                 vectors = part.vectors[first : last + 1][own - first]
                 if not vectors.isfinite().all():
-                    raise UsageError(
-                        "the index holds a vector that is not finite: it is damaged; embed the images anew"
-                    )
+                    raise UsageError(NOT_FINITE)
                 found = parts_of_regions(vectors, self.words)
                 together = composed(vectors, found, self.words) @ queries.mT
                 single = (found * self.words).sum(-1).mean(-1, keepdim=True)

@@ -6,13 +6,12 @@ executed when it is read. Two runs over the same images in the same place beside
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from densevl.core.errors import UsageError, shortened, suggestion
 from densevl.core.files import atomic_write
-from densevl.tasks.search.image_paths import opened_path, stored_path
+from densevl.tasks.search.image_paths import stored_path
 from densevl.tasks.search.part import Part
 
 __all__ = ["FORMATS", "is_index", "next_part", "open_part", "open_parts", "part_files", "write_part"]
@@ -56,7 +55,12 @@ def open_parts(path: str | Path) -> list[Part]:
     files = part_files(path) if path.is_dir() else [path]
     if not files:
         raise UsageError(f"the folder {path} holds no index; make one with `densevl embed IMAGES --out {path}`")
-    return [open_part(file) for file in files]
+    try:
+        return [open_part(file) for file in files]
+    except UsageError:
+        if all(file.exists() for file in files):
+            raise
+        return open_parts(path)  # an index that was begun anew meanwhile
 
 
 def open_part(path: str | Path) -> Part:
@@ -70,20 +74,27 @@ def open_part(path: str | Path) -> Part:
         from densevl.tasks.search.parquet_part import open_parquet as opened
     else:
         from densevl.tasks.search.safetensors_part import open_safetensors as opened
-    return _renamed(opened(path), opened_path, path.parent)
+    return opened(path)
 
 
-def write_part(part: Part, path: str | Path) -> None:
+def write_part(part: Part, path: str | Path, store: str | None = None) -> None:
     """Write a part; the suffix chooses the format, and images beside it are named relative to it.
+
+    Args:
+        part: what to write.
+        path: of its file.
+        store: of its vectors, one of :data:`densevl.tasks.search.stores.STORES`; None for the one that it has.
 
     Raises:
         OutputError: where the file cannot be written.
-        UsageError: where the suffix is another, or what writes Parquet is missing.
+        UsageError: where the suffix is another, the store is unknown, or what writes Parquet is missing.
     """
     path = Path(path)
+    part = part if store is None else part.kept_as(store)
     if path.suffix[1:] not in FORMATS:
         raise UsageError(f"an index is written as {' or '.join(f'.{form}' for form in FORMATS)}; got {path.name!r}")
-    stored = _renamed(part, stored_path, path.parent)
+    images = tuple(replace(image, path=stored_path(image.path, path.parent)) for image in part.images)
+    stored = replace(part, images=images)
     with atomic_write(path) as temporary:
         if path.suffix == ".parquet":
             from densevl.tasks.search.parquet_part import write_parquet
@@ -93,8 +104,3 @@ def write_part(part: Part, path: str | Path) -> None:
             from densevl.tasks.search.safetensors_part import write_safetensors
 
             write_safetensors(stored, temporary)
-
-
-def _renamed(part: Part, rename: Callable[[str, Path], str], folder: Path) -> Part:
-    """A part with the paths of its images written in another way."""
-    return replace(part, images=tuple(replace(image, path=rename(image.path, folder)) for image in part.images))

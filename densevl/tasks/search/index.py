@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
@@ -17,6 +18,7 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.tasks.search.files import open_parts, write_part
+from densevl.tasks.search.image_table import ImageTable
 from densevl.tasks.search.part import IndexedImage, Part
 from densevl.tasks.search.search import Hit, search
 
@@ -88,14 +90,18 @@ class RegionIndex:
         """
         return cls(tuple(open_parts(path)))
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, store: str = "float32") -> None:
         """Write the regions that count as one file, ``.safetensors`` or ``.parquet``.
+
+        Args:
+            path: of the file.
+            store: of the vectors: ``float32``, ``float16`` or ``int8``; see :mod:`densevl.tasks.search.stores`.
 
         Raises:
             OutputError: where the file cannot be written.
-            UsageError: where the suffix is another, or an extra for it is missing.
+            UsageError: where the suffix or the store is another, or an extra for it is missing.
         """
-        write_part(self.merged(), path)
+        write_part(self.merged(), path, store)
 
     @property
     def model_id(self) -> str:
@@ -122,6 +128,11 @@ class RegionIndex:
     def starts(self) -> list[int]:
         """The first row of each part."""
         return [0, *accumulate(len(part) for part in self.parts)][:-1]
+
+    @property
+    def image_count(self) -> int:
+        """Number of the images, those without regions too; quicker than to ask for all of them."""
+        return len(np.unique(np.concatenate([_hashes(part) for part in self.parts])))
 
     @cached_property
     def images(self) -> dict[str, IndexedImage]:
@@ -190,10 +201,24 @@ class RegionIndex:
 
 
 def _latest(parts: Sequence[Part]) -> Bool[Tensor, " n"]:
-    """The rows of the last part that holds each image."""
-    last = {image.path: place for place, part in enumerate(parts) for image in part.images}
-    counted = []
-    for place, part in enumerate(parts):
-        current = torch.tensor([last[image.path] == place for image in part.images] + [False])
-        counted.append(current[part.image_rows])
-    return torch.cat(counted)
+    """The rows of the last part that holds each image.
+
+    Paths are compared where their hashes are equal, so that no path of a large index is kept.
+    """
+    counted = [torch.ones(len(part.images) + 1, dtype=torch.bool) for part in parts]
+    hashes = np.concatenate([_hashes(part) for part in parts])
+    _, inverse, uses = np.unique(hashes, return_inverse=True, return_counts=True)
+    twice = (uses[inverse] > 1).nonzero()[0]
+    starts = np.cumsum([0, *(len(part.images) for part in parts)])
+    places = np.searchsorted(starts, twice, side="right") - 1
+    found = [(int(place), int(row)) for place, row in zip(places, twice - starts[places], strict=True)]
+    last = {parts[place].images[row].path: place for place, row in found}
+    for place, row in found:
+        counted[place][row] = last[parts[place].images[row].path] == place
+    return torch.cat([current[part.image_rows] for current, part in zip(counted, parts, strict=True)])
+
+
+def _hashes(part: Part) -> np.ndarray:
+    """A number of 64 bits for the path of each image."""
+    paths = part.images.paths() if isinstance(part.images, ImageTable) else (image.path for image in part.images)
+    return np.fromiter(map(hash, paths), np.int64, len(part.images))

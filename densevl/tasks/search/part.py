@@ -5,7 +5,7 @@ Convention: boxes are xyxy pixels of the image as given, half-open; sizes are (h
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -16,21 +16,12 @@ from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.core.masks import encode_masks
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.tasks.search.stores import Stored, Vectors, check_store, coded, encoded, store_of
 
 __all__ = ["Codes", "IndexedImage", "Part", "Vectors", "check_vectors"]
 
 UNIT = 1e-2
 """How far from 1 the length of a vector may be: those of half precision are."""
-
-
-@runtime_checkable
-class Vectors(Protocol):
-    """Rows of numbers that are read when they are needed; a tensor is one of its kind."""
-
-    @property
-    def shape(self) -> Sequence[int]: ...
-
-    def __getitem__(self, rows: slice, /) -> Tensor: ...
 
 
 @runtime_checkable
@@ -64,18 +55,18 @@ class Part:
     """The regions of some images with their vectors.
 
     Attributes:
-        images: in the order in which they were embedded; an image may have no region.
+        images: in the order in which they were embedded; an image may have no region. A tuple, or the table of a file.
         image_rows: place in ``images`` of the image of each region.
         boxes: of the regions.
         scores: of the proposals; NaN where their maker gave none.
-        vectors: one unit vector a region.
+        vectors: one unit vector a region, as a store keeps it.
         model_id: identity of the model that made them.
         model: what loads it, and what decided its vectors, as JSON values.
         masks: run-length codes of the regions; None where masks were not kept.
         digest: what :meth:`compute_digest` gave when the file was written; empty in memory.
     """
 
-    images: tuple[IndexedImage, ...]
+    images: Sequence[IndexedImage]
     image_rows: Int64[Tensor, " n"]
     boxes: Float32[Tensor, "n 4"]
     scores: Float32[Tensor, " n"]
@@ -133,11 +124,24 @@ class Part:
         )
 
     def compute_digest(self) -> str:
-        """Hash of the vectors and of the model's identity."""
+        """Hash of the vectors, as they are kept, and of the model's identity."""
         found = hashlib.sha256(self.model_id.encode())
         for start in range(0, len(self), 65536):
-            found.update(self.vectors[start : start + 65536].contiguous().numpy().tobytes())
+            for some in coded(self.vectors, slice(start, start + 65536)):
+                if some is not None:
+                    found.update(some.contiguous().numpy().data)
         return found.hexdigest()
+
+    def kept_as(self, store: str) -> "Part":
+        """The part with its vectors as a store keeps them; see :mod:`densevl.tasks.search.stores`.
+
+        Raises:
+            UsageError: where the store is unknown.
+        """
+        check_store(store)
+        if store == store_of(self.vectors):
+            return self
+        return replace(self, vectors=Stored(*encoded(self.vectors[0 : len(self)], store)), digest="")
 
 
 def check_vectors(vectors: Float[Tensor, "n d"], path: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from densevl.core.errors import UsageError
 from densevl.core.tensor_bytes import tensor_bytes
 from densevl.tasks.search.headers import checked_part, damaged, header, read_header
 from densevl.tasks.search.part import Part
+from densevl.tasks.search.stores import Stored, coded
 
 __all__ = ["open_safetensors", "write_safetensors"]
 
@@ -19,9 +21,14 @@ NAMES = ("vectors", "boxes", "scores", "image_rows")
 
 
 def write_safetensors(part: Part, path: Path) -> None:
-    """Write ``vectors`` (n, d), ``boxes`` (n, 4), ``scores``, ``image_rows`` (n,), and the codes of masks."""
+    """Write ``vectors`` (n, d), ``boxes`` (n, 4), ``scores``, ``image_rows`` (n,), and the codes of masks.
+
+    Vectors are written as the part keeps them; the scales of codes are ``vector_scales`` (n,).
+    """
+    values, scales = coded(part.vectors, slice(0, len(part)))
     tensors: dict[str, Tensor] = {
-        "vectors": part.vectors[0 : len(part)].contiguous(),
+        "vectors": values.contiguous(),
+        **({} if scales is None else {"vector_scales": scales.contiguous()}),
         "boxes": part.boxes.contiguous(),
         "scores": part.scores.contiguous(),
         "image_rows": part.image_rows.contiguous(),
@@ -47,12 +54,12 @@ def open_safetensors(path: Path) -> Part:
     read = read_header(texts, path)
     if not names.issuperset(NAMES):
         raise damaged(path, f"without {', '.join(sorted(set(NAMES) - names))}")
-    vectors = _Mapped(file, "vectors")
+    vectors = Stored(_Mapped(file, "vectors"), file.get_tensor("vector_scales") if "vector_scales" in names else None)
     if len(vectors.shape) != 2:
         raise UsageError(f"{path}: expected vectors (n, d); got {tuple(vectors.shape)}")
     image_rows, boxes, scores = (file.get_tensor(name) for name in ("image_rows", "boxes", "scores"))
     masks = _Codes(file) if {"mask_codes", "mask_ends"} <= names else None
-    return checked_part(path, image_rows, boxes, scores, vectors, masks, read)
+    return checked_part(path, image_rows, boxes, scores, vectors, masks, read, texts.get("store", "float32"))
 
 
 class _Mapped:
@@ -62,20 +69,22 @@ class _Mapped:
         self._slice = file.get_slice(name)
         self.shape = tuple(self._slice.get_shape())
 
-    def __getitem__(self, rows: slice) -> Tensor:
-        values: Tensor = self._slice[rows.start : rows.stop]
-        return values
+    def __getitem__(self, rows: slice | Int64[Tensor, " m"]) -> Tensor:
+        if isinstance(rows, slice):
+            values: Tensor = self._slice[rows.start : rows.stop]
+            return values
+        return self._slice[0 : self.shape[0]][rows]  # only the pages of these rows are read
 
 
 class _Codes:
     """Texts that lie end to end in a file."""
 
     def __init__(self, file: Any) -> None:
-        self._codes = file.get_slice("mask_codes")
-        self._ends = [0, *file.get_tensor("mask_ends").tolist()]
+        self._codes, self._ends = file.get_slice("mask_codes"), file.get_tensor("mask_ends")
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self._ends)
 
     def __getitem__(self, row: int) -> str:
-        return self._codes[self._ends[row] : self._ends[row + 1]].numpy().tobytes().decode("ascii")
+        start, end = int(self._ends[row - 1]) if row else 0, int(self._ends[row])
+        return self._codes[start:end].numpy().tobytes().decode("ascii")

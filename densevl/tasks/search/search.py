@@ -1,15 +1,14 @@
-"""Exact search: the cosine of every region with the query, a chunk at a time, and the best of all chunks.
+"""Search: the regions that a ranker puts first, without those that an image has too many of or that lie on better ones.
 
-Regions that score the same are ranked by their rows, so that the answer does not depend on the size of the chunks.
+The ranker is the exact scan (:mod:`densevl.tasks.search.scan`) unless another one is given.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from densevl.classifiers.contracts import Classifier, check_classifier
@@ -17,22 +16,10 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
 from densevl.core.geometry import box_ious
 from densevl.core.regions import RegionEmbeddings
-from densevl.tasks.search.part import IndexedImage, Part
+from densevl.tasks.search.part import IndexedImage
+from densevl.tasks.search.scan import Rows, exact_rows, scored_rows
 
-__all__ = [
-    "Hit",
-    "Ranker",
-    "Searched",
-    "best_rows",
-    "check_queries",
-    "exact_rows",
-    "scored_rows",
-    "search",
-    "search_class",
-]
-
-CHUNK = 16384
-"""Rows whose cosines are computed together."""
+__all__ = ["Hit", "Ranker", "Searched", "check_queries", "search", "search_class"]
 
 MORE = 4
 """How many regions are ranked for each hit that is wanted, and by how much that grows where too many are left out."""
@@ -63,14 +50,8 @@ class Hit:
 
 
 @runtime_checkable
-class Searched(Protocol):
+class Searched(Rows, Protocol):
     """The interface of an index to a search; see :class:`densevl.tasks.search.RegionIndex`."""
-
-    @property
-    def parts(self) -> tuple[Part, ...]: ...
-
-    @property
-    def live(self) -> Bool[Tensor, " n"]: ...
 
     @property
     def model_id(self) -> str: ...
@@ -194,78 +175,6 @@ def check_queries(index: Searched, queries: TextVectors | RegionEmbeddings) -> F
     if not queries.vectors.isfinite().all():
         raise UsageError("a query is not finite, so nothing can be compared with it; look at the weights of the model")
     return queries.vectors.detach().float().cpu()
-
-
-def exact_rows(
-    index: Searched, queries: Float32[Tensor, "q d"], most: int, chunk: int = CHUNK
-) -> list[tuple[Tensor, Tensor]]:
-    """Scores and rows of the best regions of each query.
-
-    Args:
-        index: where to look.
-        queries: unit vectors of the index's model.
-        most: regions of each query.
-        chunk: rows that are compared together; the answer does not depend on it.
-
-    Raises:
-        UsageError: where the index holds a vector that is not finite.
-    """
-    return scored_rows(index, lambda values: queries @ values.T, len(queries), most, chunk)
-
-
-def scored_rows(
-    index: Searched,
-    score: Callable[[Float32[Tensor, "n d"]], Float32[Tensor, "q n"]],
-    count: int,
-    most: int,
-    chunk: int = CHUNK,
-) -> list[tuple[Tensor, Tensor]]:
-    """Scores and rows of the regions that a function of their vectors scores best.
-
-    Args:
-        index: where to look.
-        score: of vectors of the index, for each query.
-        count: number of queries.
-        most: regions of each query.
-        chunk: rows that are scored together; the answer does not depend on it.
-
-    Raises:
-        UsageError: where the index holds a vector that is not finite.
-    """
-    best = [(torch.zeros(0), torch.zeros(0, dtype=torch.int64)) for _ in range(count)]
-    start = 0
-    for part in index.parts:
-        rows = start + index.live[start : start + len(part)].nonzero().flatten()
-        for some in _runs(rows, chunk):
-            values = part.vectors[int(some[0]) - start : int(some[-1]) + 1 - start]
-            scores = score(values)[:, some - some[0]]
-            if not scores.isfinite().all():
-                raise UsageError("the index holds a vector that is not finite: it is damaged; embed the images anew")
-            best = [
-                best_rows(torch.cat([old[0], new]), torch.cat([old[1], some]), most)
-                for old, new in zip(best, scores, strict=True)
-            ]
-        start += len(part)
-    return best
-
-
-def best_rows(
-    scores: Float32[Tensor, " n"], rows: Int64[Tensor, " n"], most: int
-) -> tuple[Float32[Tensor, " k"], Int64[Tensor, " k"]]:
-    """The best scores and their rows; of equal scores the lower row comes first."""
-    if len(scores) > most:
-        kept = scores >= scores.topk(most).values[-1]
-        scores, rows = scores[kept], rows[kept]
-    order = rows.argsort()
-    order = order[scores[order].argsort(descending=True, stable=True)][:most]
-    return scores[order], rows[order]
-
-
-def _runs(rows: Int64[Tensor, " n"], chunk: int) -> Iterator[Int64[Tensor, " m"]]:
-    """Ascending rows in groups, each of which spans no more than ``chunk`` rows."""
-    if len(rows):
-        counts = (rows // chunk).unique_consecutive(return_counts=True)[1]
-        yield from rows.split(counts.tolist())
 
 
 def _walk(

@@ -6,6 +6,7 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from densevl.core.geometry import Extent, Size
+from densevl.core.transfers import upload
 from densevl.tasks.segmentation.labelling import scores
 from densevl.tasks.segmentation.windows import WindowPlan
 
@@ -36,7 +37,7 @@ class Drawn:
         Args:
             rows: indices of those wanted; None for all.
         """
-        values = self.values if rows is None else self.values[:, rows.to(self.values.device)]
+        values = self.values if rows is None else self.values[:, upload(rows, self.values.device)]
         return scores(values, self.plan, self.patch_size, self.size, extent=self.extent)
 
     def means(self, cell: Size) -> Float32[Tensor, "q h w"]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from densevl.classifiers.text import TextMatching, grid_logits
 from densevl.core.errors import UsageError
 from densevl.core.features import TextEmbeddings
+from densevl.core.int8 import dtype_name
 from densevl.dense.refiners.dinoiser import mark_background
 from densevl.tasks.segmentation.contracts import LabelMaker
 from densevl.tasks.segmentation.segmentor import Segmentor
@@ -184,6 +185,6 @@ def _check_all_in_graph(segmentor: LabelMaker) -> Segmentor:
             raise UsageError(f"{segmentor.readout.name} reads {what} beside the images, which a graph does not have")
     if segmentor.classifier.name != TextMatching().name:
         raise UsageError(f"the classifier {segmentor.classifier.name} is not in the graph; export one of texts: `text`")
-    if segmentor.encoder.dtype != torch.float32:
-        raise UsageError(f"graphs are of float32, and the model is of {segmentor.encoder.dtype}; load it as float32")
+    if (dtype := dtype_name(segmentor.encoder)) != "float32":
+        raise UsageError(f"graphs are of float32, and the model is of {dtype}; load it as float32")
     return segmentor

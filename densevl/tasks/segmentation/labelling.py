@@ -15,6 +15,10 @@ the four knots around it, and this gives a pruning that is exact, not only safe:
 * so where one class wins at all four corners, it has the cell. In the other cells only the classes that beat a
   reference class at some corner are evaluated, one rank of rivals after another for a band of the image at once.
 
+To find out where that is takes questions whose answers decide what is computed next, for which a GPU would have to be
+waited for, several times an image. There all classes are evaluated everywhere, a few of them at a time and without any
+question: by the same arithmetic, so that the labels are the same.
+
 Convention: half-pixel centres (``align_corners=False``) in both interpolations. Arithmetic is float32. Windows whose
 side is no multiple of the patch are padded at the right and the bottom; what the padding holds is cropped.
 """
@@ -29,11 +33,13 @@ from torch import Tensor
 
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Extent, Size
+from densevl.core.transfers import upload
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["label", "scores"]
 
 _BAND = 1 << 20  # scores at the knots of one band of the image: a few of them stay in a processor's cache
+_PIXELS_AT_ONCE = 1 << 24  # scores at pixels that are held together where all are evaluated: 64 MiB, a few times
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +95,7 @@ def _axis(
     left = (torch.searchsorted(knots.double(), position, right=True) - 1).clamp(max=len(knots) - 2)
     right_weight = (position - knots[left]) / (knots[left + 1] - knots[left]).clamp(min=1)
     weights = torch.stack([1 - right_weight, right_weight])
-    return _Axis(merged[knots].float().to(device), left.to(device), weights.float().to(device))
+    return _Axis(*(upload(one, device) for one in (merged[knots].float(), left, weights.float())))
 
 
 def _axes(
@@ -161,19 +167,52 @@ def label(
     grid = _stack(probabilities, plan, patch_size, size, extent)
     cells = (probabilities.shape[2], probabilities.shape[3])
     y, x = _axes(plan, cells, patch_size, size, grid.device, extent)
-    labels = torch.empty(size, dtype=torch.int64, device=grid.device)
-    best = torch.empty(size, dtype=torch.float32, device=grid.device)
     grid = x.knots @ grid
+    if grid.device.type == "cpu":
+        labels, best = _label_pruned(grid, y, x, prune)
+    else:
+        labels, best = _label_all(torch.tensordot(y.knots, grid, dims=1), y, x)
+    if threshold is not None and background is not None:
+        labels = labels.masked_fill(best < threshold, background)
+    return labels, best
+
+
+def _label_pruned(
+    grid: Float32[Tensor, "rows columns k"], y: _Axis, x: _Axis, prune: bool
+) -> tuple[Int64[Tensor, "H W"], Float32[Tensor, "H W"]]:
+    """Label an image band by band, given the scores at the rows of cells and the knots of columns."""
+    size = len(y.left), len(x.left)
+    labels, best = torch.empty(size, dtype=torch.int64), torch.empty(size)
     step = max(1, _BAND // grid[0].numel())
     bands = torch.arange(0, len(y.knots) - 1, step)
-    ends = torch.searchsorted(y.left.cpu(), bands + step).tolist()
+    ends = torch.searchsorted(y.left, bands + step).tolist()
     for band, start, end in zip(bands.tolist(), [0, *ends], ends, strict=False):
         if start < end:
             knots = torch.tensordot(y.knots[band : band + step + 1], grid, dims=1)
             pixels = _Axis(y.knots, y.left[start:end] - band, y.weights[:, start:end])
             labels[start:end], best[start:end] = _label_band(knots, pixels, x, prune)
-    if threshold is not None and background is not None:
-        labels[best < threshold] = background
+    return labels, best
+
+
+def _label_all(
+    knots: Float32[Tensor, "rows columns k"], y: _Axis, x: _Axis
+) -> tuple[Int64[Tensor, "H W"], Float32[Tensor, "H W"]]:
+    """Label an image by all classes at all pixels, given the scores at all knots; nothing asks for a value."""
+    classes, width = knots.shape[2], len(x.left)
+    some = max(1, min(classes, _PIXELS_AT_ONCE // (len(y.left) * width)))
+    rows = max(1, min(len(y.left), _PIXELS_AT_ONCE // width))
+    labels = torch.zeros(len(y.left), width, dtype=torch.int64, device=knots.device)
+    best = torch.full(labels.shape, -torch.inf, device=knots.device)
+    for start in range(0, len(y.left), rows):
+        band = slice(start, start + rows)
+        left, weights = y.left[band], y.weights[:, band, None]
+        for first in range(0, classes, some):
+            scores = knots[..., first : first + some].permute(2, 0, 1)
+            edges = scores[..., x.left] * x.weights[0] + scores[..., x.left + 1] * x.weights[1]
+            pixels = (edges[:, left] * weights[0]).add_(edges[:, left + 1].mul_(weights[1]))
+            highest, index = pixels.max(dim=0)
+            labels[band] = torch.where(highest > best[band], index + first, labels[band])
+            best[band] = torch.maximum(best[band], highest)
     return labels, best
 
 

@@ -140,7 +140,7 @@ class Scoring(nn.Module):
         owners, temperature, tau = torch.arange(logits.shape[1]), 1.0, None
         if isinstance(classifier, TextClassifier):
             texts, temperature, tau = classifier.texts, classifier.temperature, classifier.tau
-            owners = texts.query_classes.cpu()
+            owners = texts.owners
         streamed = Streamed(encoded.size, logits.device, self.normalise, tau)
         drawn, stages = self._before_pixels(encoded, logits, texts)
         steps = pixel_steps(stages, encoded.as_given if stages else None, texts)

@@ -29,7 +29,9 @@ from densevl.core.errors import UsageError
 from densevl.core.features import DenseFeatures, TextEmbeddings
 from densevl.core.geometry import Size, resized_size
 from densevl.core.images import resize_image, to_bytes, to_tensor
+from densevl.core.int8 import dtype_name
 from densevl.core.registry import build
+from densevl.core.transfers import upload
 from densevl.core.understood import Understood
 from densevl.core.vocabulary import Vocabulary
 from densevl.dense.contracts import Readout
@@ -42,6 +44,7 @@ from densevl.tasks.segmentation.region_blend import RegionBlend
 from densevl.tasks.segmentation.region_maps import RegionMaps, joined
 from densevl.tasks.segmentation.scoring import Scoring
 from densevl.tasks.segmentation.stages import Stages
+from densevl.tasks.segmentation.window_batch import windows_at_once
 from densevl.tasks.segmentation.windows import WindowPlan
 
 __all__ = ["Segmentor"]
@@ -81,7 +84,8 @@ class Segmentor(nn.Module):
             :class:`densevl.tasks.segmentation.region_blend.RegionBlend`, or a built one; None for dense features alone.
         mask_maker: makes the regions of whole images that a readout or stages read, such as CorrCLIP and the vote of
             masks: a name, a config or a built one of :data:`densevl.regions.mask_makers.MASK_MAKERS`.
-        window_batch: windows that go through the encoder together.
+        window_batch: windows that go through the encoder together, of whatever images; None for four on a CPU, and for
+            as many as fit into the free memory of a GPU.
     """
 
     def __init__(
@@ -106,7 +110,7 @@ class Segmentor(nn.Module):
         border: str = "black",
         blend: RegionBlend | Mapping[str, Any] | None = None,
         mask_maker: Any = None,
-        window_batch: int = 4,
+        window_batch: int | None = None,
     ) -> None:
         super().__init__()
         if window is not None and not 0 < stride <= window:
@@ -208,7 +212,7 @@ class Segmentor(nn.Module):
             "single": str(self.questions.single),
             "temperature": self.temperature,
             **self.scoring.protocol,
-            "dtype": str(self.encoder.dtype).removeprefix("torch."),
+            "dtype": dtype_name(self.encoder),
         }
 
     @property
@@ -243,15 +247,30 @@ class Segmentor(nn.Module):
         found = []
         for image in map(self._resized, images):
             plan = WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride)
-            windows = plan.crop(image[None].to(self.device)).split(self.window_batch)
+            windows = plan.crop(self._floats(image)[None])
+            windows = windows.split(self._at_once(windows))
             found.append(torch.cat([self.dense.summarise(batch) for batch in windows]).mean(0))
         return torch.stack(found)
 
-    def _resized(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Float[Tensor, "3 _ _"]:
+    def _resized(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Float[Tensor, "3 _ _"] | UInt8[Tensor, "3 _ _"]:
+        """The resized image; a GPU gets its bytes, a quarter of the floats, and makes floats itself."""
         size = image.shape[:2]
         if self.short_side is not None:
             size = resized_size(size, self.short_side, self.long_side)
-        return to_tensor(resize_image(image, size))
+        resized = resize_image(image, size)
+        if self.device.type == "cpu":
+            return to_tensor(resized)
+        return upload(torch.from_numpy(np.ascontiguousarray(resized)), self.device).permute(2, 0, 1)
+
+    def _floats(self, image: Float[Tensor, "3 _ _"] | UInt8[Tensor, "3 _ _"]) -> Float[Tensor, "3 _ _"]:
+        """An image in [0, 1] where the weights are."""
+        here = upload(image, self.device)
+        return here.float().div_(255) if here.dtype == torch.uint8 else here
+
+    def _at_once(self, windows: Float[Tensor, "n 3 h w"]) -> int:
+        """How many of some windows go through the encoder together."""
+        size = windows.shape[2], windows.shape[3]
+        return self.window_batch or windows_at_once(self.encoder, size, self.device)
 
     @torch.inference_mode()
     def encode_resized(
@@ -286,9 +305,9 @@ class Segmentor(nn.Module):
         texts: TextEmbeddings | None,
     ) -> list[EncodedImage]:
         """Encoded images as they come from the dense encoder."""
-        images = [image.float().div_(255) if image.dtype == torch.uint8 else image for image in images]
+        images = [self._floats(image) for image in images]
         plans = [WindowPlan((image.shape[1], image.shape[2]), self.window, self.stride) for image in images]
-        crops = [plan.crop(image[None].to(self.device)) for plan, image in zip(plans, images, strict=True)]
+        crops = [plan.crop(image[None]) for plan, image in zip(plans, images, strict=True)]
         features: list[DenseFeatures] = [None] * len(crops)  # type: ignore[list-item]
         regions = [self.regions(image, plan, self.device) for image, plan in zip(images, plans, strict=True)]
         if self.dense.needs.windows:
@@ -298,8 +317,10 @@ class Segmentor(nn.Module):
             order = sorted(range(len(crops)), key=lambda i: crops[i].shape[2:])
             for _, group in groupby(order, key=lambda i: crops[i].shape[2:]):
                 members = list(group)
-                windows = torch.cat([crops[i] for i in members]).split(self.window_batch)
-                maps = joined(regions, members, self.window_batch, len(windows))
+                together = torch.cat([crops[i] for i in members])
+                at_once = self._at_once(together)
+                windows = together.split(at_once)
+                maps = joined(regions, members, at_once, len(windows))
                 encoded = DenseFeatures.cat(
                     [
                         self.dense(batch, self._keys, texts=texts, regions=some)
@@ -439,7 +460,7 @@ class Segmentor(nn.Module):
         else:
             labels, best = self.scoring.label(encoded, self.probabilities(encoded, classes), classes)
         if threshold is not None and background is not None:
-            labels[best < threshold] = background
+            labels = labels.masked_fill(best < threshold, background)
         return self.stages.relabel(labels, encoded.features, encoded.plan.boxes), best
 
     @torch.inference_mode()

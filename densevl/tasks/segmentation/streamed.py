@@ -14,6 +14,7 @@ from torch import Tensor
 
 from densevl.classifiers.text import pooled
 from densevl.core.geometry import Size
+from densevl.core.transfers import upload
 
 __all__ = ["Streamed", "groups_of_classes"]
 
@@ -79,7 +80,7 @@ class Streamed:
         best, winner = of_classes.max(dim=0)
         largest = torch.maximum(self._largest, best)
         better = best > self._largest
-        self.labels[better] = members.to(winner.device)[winner[better]]
+        self.labels = torch.where(better, upload(members, winner.device)[winner], self.labels)
         summed = of_classes if self.normalise else logits
         self._sum = self._sum * (self._largest - largest).exp() + summed.sub_(largest).exp_().sum(dim=0)
         self._largest = largest

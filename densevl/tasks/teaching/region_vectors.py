@@ -3,32 +3,115 @@
 With flips the mirror image is encoded as well. It belongs to the same image wherever images are held out.
 """
 
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
 from densevl.classifiers.contracts import Examples as LabelledVectors
-from densevl.core.errors import UsageError
+from densevl.core.engine import HERE, Engine, Worker
+from densevl.core.engine.chunks import Stop
+from densevl.core.errors import DensevlError, ImageError, UsageError
 from densevl.core.images import read_image
 from densevl.core.regions import Regions
 from densevl.datasets.examples import Example
 from densevl.regions.embedders.embedder import space_of
 from densevl.regions.pipeline import RegionPipeline
-from densevl.tasks.teaching.views import mirror_image, mirrored, views_of
+from densevl.tasks.teaching.views import mirror_image, mirrored, skip_view, views_of
 
-__all__ = ["region_vectors", "regions_of"]
+__all__ = ["ExampleRecipe", "ExampleWorker", "ShownImage", "region_vectors", "regions_of"]
 
 TOGETHER = 8
 """Images that are encoded together."""
 
 Placed = list[tuple[list[int], Regions]]
 """Regions of one image, and of which example each is; those with masks and those without are apart."""
+
+
+Vectors = tuple[list[int], Float32[np.ndarray, "_ _"]]
+"""The number of the example and the vector of each region, then of its views, then of all these mirrored."""
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    """An image with its examples.
+
+    Attributes:
+        path: of the image.
+        examples: each with its number.
+        chance: state of the source of chance before the views of this image.
+    """
+
+    path: Path
+    examples: tuple[tuple[int, Example], ...]
+    chance: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """The image in words."""
+        return str(self.path)
+
+
+class ExampleWorker(Worker[ShownImage, UInt8[np.ndarray, "H W 3"], "list[Vectors] | Stop", "list[Vectors] | Stop"]):
+    """Reads images and embeds their examples and views.
+
+    Args:
+        pipeline: makes masks where there are none, and vectors.
+        views: of each example, beside itself.
+        flip: encode the mirror image of each image, too.
+    """
+
+    batch = TOGETHER
+
+    def __init__(self, pipeline: RegionPipeline, views: int, flip: bool) -> None:
+        self.pipeline, self.views, self.flip = pipeline, views, flip
+
+    def read(self, item: ShownImage) -> UInt8[np.ndarray, "H W 3"]:
+        """The image."""
+        return read_image(item.path)
+
+    def make(
+        self, items: Sequence[ShownImage], read: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> "list[list[Vectors] | Stop]":
+        """The vectors of images; an error is the result of all of them, for it ends the teaching."""
+        try:
+            return list(_embedded(list(read), items, self.pipeline, self.views, self.flip))
+        except DensevlError as error:
+            return [Stop.of(error)] * len(items)
+
+    def write(self, item: ShownImage, made: "list[Vectors] | Stop") -> "list[Vectors] | Stop":
+        """Nothing is written; the vectors are handed on."""
+        return made
+
+
+@dataclass(frozen=True)
+class ExampleRecipe:
+    """How another process makes its worker.
+
+    Attributes:
+        pipeline: makes what makes vectors; it can be sent there.
+        views: of each example, beside itself.
+        flip: encode the mirror image of each image, too.
+    """
+
+    pipeline: Callable[[], RegionPipeline]
+    views: int
+    flip: bool
+
+    def __call__(self) -> ExampleWorker:
+        """The worker.
+
+        Raises:
+            DensevlError: where the model cannot be loaded there.
+        """
+        return ExampleWorker(self.pipeline(), self.views, self.flip)
 
 
 def region_vectors(
@@ -38,6 +121,8 @@ def region_vectors(
     views: int = 0,
     seed: int = 0,
     flip: bool = False,
+    engine: Engine = HERE,
+    again: Callable[[], RegionPipeline] | None = None,
 ) -> LabelledVectors:
     """The vectors of examples, and after them those of their views, which count as one example together.
 
@@ -48,25 +133,31 @@ def region_vectors(
         views: of each example, beside itself.
         seed: of the views.
         flip: encode the mirror image of each image, too; the mirrored examples and views are further views.
+        engine: where images are encoded; the vectors are the same to the last bit where its threads are.
+        again: makes the pipeline in other processes; needed where the engine has any.
 
     Raises:
         ImageError: where an image cannot be read.
         UsageError: where a region does not fit its image.
     """
+    if again is None and not engine.is_here:
+        raise UsageError("workers in other processes load the model again; say how it was loaded")
     places = {path: place for place, path in enumerate(dict.fromkeys(example.image for example in examples))}
-    of_image: list[list[int]] = [[] for _ in places]
-    for number, example in enumerate(examples):
-        of_image[places[example.image]].append(number)
+    items = _shown(examples, places, views, pipeline.embedder.needs_masks, np.random.default_rng(seed))
     rows: list[list[Tensor]] = [[] for _ in examples]
-    remaining, rng = iter(places.items()), np.random.default_rng(seed)
+    own = ExampleWorker(pipeline, views, flip)
+    recipe = ExampleRecipe(again or (lambda: pipeline), views, flip)
     with tqdm(total=len(places), desc="teaching", unit="image", delay=2, disable=None) as progress:
-        while batch := list(islice(remaining, TOGETHER)):
-            images = [read_image(path) for path, _ in batch]
-            members = [[(number, examples[number]) for number in of_image[place]] for _, place in batch]
-            for numbers, vectors in _embedded(images, members, pipeline, views, rng, flip):
-                for number, vector in zip(numbers, vectors, strict=True):
+        for outcome in engine.run(recipe, items, TOGETHER, own):
+            said = outcome.said
+            if said is None:
+                raise ImageError(outcome.failure.reason if outcome.failure else f"{outcome.item.place} gave nothing")
+            if isinstance(said, Stop):
+                raise said.error()
+            for numbers, vectors in said:
+                for number, vector in zip(numbers, torch.from_numpy(vectors), strict=True):
                     rows[number].append(vector)
-            progress.update(len(batch))
+            progress.update()
     every = torch.stack([torch.stack(own) for own in rows]).transpose(0, 1).float().cpu()  # view by view
     shown = (views + 1) * (1 + flip)
     things = torch.arange(len(examples)).repeat(shown)
@@ -80,6 +171,31 @@ def region_vectors(
         things,
         _captions(examples, pipeline, shown),
     )
+
+
+def _shown(
+    examples: Sequence[Example], places: dict[Path, int], views: int, masked: bool, rng: np.random.Generator
+) -> list[ShownImage]:
+    """The images with their examples; the views of each are drawn as if all images were looked at one by one.
+
+    Args:
+        examples: of any number of images.
+        places: of the images.
+        views: of each example.
+        masked: whether boxes get masks.
+        rng: source of chance.
+    """
+    members: list[list[tuple[int, Example]]] = [[] for _ in places]
+    for number, example in enumerate(examples):
+        members[places[example.image]].append((number, example))
+    items = []
+    for path, own in zip(places, members, strict=True):
+        items.append(ShownImage(path, tuple(own), dict(rng.bit_generator.state)))
+        drawn = sum(one.mask is not None or (one.point is not None and one.box is None) for _, one in own)
+        for count, has_masks in ((len(own) - drawn, masked), (drawn, True)):  # the order of regions_of
+            for _ in range(views if count else 0):
+                skip_view(count, has_masks, rng)
+    return items
 
 
 def regions_of(
@@ -128,31 +244,34 @@ def _mask_at(
 
 def _embedded(
     images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
-    members: Sequence[Sequence[tuple[int, Example]]],
+    items: Sequence[ShownImage],
     pipeline: RegionPipeline,
     views: int,
-    rng: np.random.Generator,
     flip: bool,
-) -> list[tuple[list[int], Float[Tensor, "_ d"]]]:
-    """Of several images, the number of the example and the vector of each region, then of its views, then of all these
-    in the mirror image."""
+) -> list[list[Vectors]]:
+    """The vectors of several images, which are encoded together."""
     numbers: list[list[int]] = []
-    pictures, regions = [], []
-    for image, own in zip(images, members, strict=True):
-        for found, placed in regions_of(image, own, pipeline):
+    pictures, regions, owners = [], [], []
+    for place, (image, item) in enumerate(zip(images, items, strict=True)):
+        rng = np.random.default_rng()
+        rng.bit_generator.state = item.chance
+        for found, placed in regions_of(image, item.examples, pipeline):
             prepared = pipeline.prepare(image, placed)
-            _check_masks_made(prepared, own)
+            _check_masks_made(prepared, item.examples)
             numbers.append(found * (views + 1))
             pictures.append(image)
             regions.append(_joined([prepared, *views_of(prepared, views, rng)]))
+            owners.append(place)
     passes = [pipeline.embed(pictures, regions)]
     if flip:
         passes.append(pipeline.embed([*map(mirror_image, pictures)], [*map(mirrored, regions)]))
     embedded = [torch.cat([one.vectors for one in each]) for each in zip(*passes, strict=True)]
-    for found, vectors in zip(numbers, embedded, strict=True):
+    made: list[list[Vectors]] = [[] for _ in items]
+    for place, found, vectors in zip(owners, numbers, embedded, strict=True):
         if not vectors.isfinite().all():
             raise UsageError(f"the vector of example {found[0] + 1} is not finite; look at its image and the weights")
-    return [(found * len(passes), vectors) for found, vectors in zip(numbers, embedded, strict=True)]
+        made[place].append((found * len(passes), vectors.float().cpu().numpy()))
+    return made
 
 
 def _check_masks_made(regions: Regions, examples: Sequence[tuple[int, Example]]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from densevl.core.regions import Regions
 
-__all__ = ["jittered_boxes", "mirror_image", "mirrored", "reshaped_mask", "views_of"]
+__all__ = ["jittered_boxes", "mirror_image", "mirrored", "reshaped_mask", "skip_view", "views_of"]
 
 SHIFT, SCALE = 0.1, 0.1
 """Standard deviations: of the centre of a box, in its sides, and of the logarithm of each side."""
@@ -43,6 +43,20 @@ def views_of(regions: Regions, count: int, rng: np.random.Generator) -> list[Reg
         else:
             made.append(Regions(boxes, regions.size))
     return made
+
+
+def skip_view(count: int, masked: bool, rng: np.random.Generator) -> None:
+    """Draw what :func:`views_of` draws for one view of some regions, without the regions.
+
+    Args:
+        count: of the regions.
+        masked: whether they have masks.
+        rng: source of chance.
+    """
+    for _ in range(2):
+        rng.standard_normal((count, 2))
+    for _ in range(count if masked else 0):
+        rng.uniform(-THICKNESS, THICKNESS)
 
 
 def jittered_boxes(

@@ -143,5 +143,5 @@ def test_what_cannot_be_used_is_refused(pictures, settings, tmp_path):
     with pytest.raises(UsageError, match="did you mean webdataset"):
         LabelRegionsJob([pictures], tmp_path / "out", settings, kind="webdatasets")
     with pytest.raises(UsageError, match="at least 1"):
-        LabelRegionsJob([pictures], tmp_path / "out", settings, workers=0)
+        LabelRegionsJob([pictures], tmp_path / "out", settings, shard_size=0)
     assert not (tmp_path / "out").exists()

@@ -1,17 +1,23 @@
 """Every job, in processes and on a Ray cluster: what is killed or full loses and doubles nothing."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from toys.kills import NAMES, ON_RAY, PROCESSES, Job, Killer, descendants, grow, program, small_disk, space, wait_until
 
+from densevl.api.jobs import embed
 from densevl.cli import main
 from densevl.datasets.scenes import render
+from densevl.tasks.search import RegionIndex
 
 SEGMENT = [
     "grass, sand, water, red circle",
@@ -23,8 +29,26 @@ SEGMENT = [
     "labels,overlay,coco",
 ]
 
+REFER = ["the left shape", "a red circle", "--model", "mini", "--boxes"]
+LABEL = ["--detector", "owlv2", "--threshold", "0.3", "--shard-size", "1", "--offline"]
+
 JOBS = {
     "segment": Job(lambda images, out: ["segment", str(images), *SEGMENT, "--out", str(out)], "*.record.json", 12),
+    "label-regions": Job(
+        lambda images, out: [
+            *("label-regions", str(images), *LABEL, "--weights", str(images.with_name("owlv2")), "--out", str(out))
+        ],
+        "shard-*.tar",
+        12,
+    ),
+    "refer": Job(
+        lambda images, out: ["refer", str(images), *REFER, str(images / "boxes.json"), "--out", str(out)],
+        "*.refer.json",
+        12,
+    ),
+    "segment into packs": Job(
+        lambda images, out: ["segment", str(images), *SEGMENT, "--pack", "2", "--out", str(out)], "results-*.tar", 6
+    ),
 }
 """A job is a row: the tests below are run for each."""
 
@@ -33,11 +57,16 @@ EACH = pytest.mark.parametrize("name", JOBS)
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Twelve scenes, so large that a worker can be killed in the middle of them."""
-    folder = tmp_path_factory.mktemp("images")
+def images(tmp_path_factory, tiny_owlv2):
+    """Twelve scenes, so large that a worker can be killed in the middle of them, and a detector beside them."""
+    folder = tmp_path_factory.mktemp("kills") / "images"
+    folder.mkdir()
+    folder.with_name("owlv2").symlink_to(tiny_owlv2[0])
     for number in range(12):
         Image.fromarray(render(5, number, size=(256, 320)).image).save(folder / f"{number:02}.png")
+        (folder / f"{number:02}.txt").write_text("a red circle and a blue square on the grass")
+    boxes = [[80 * left, 64 * top, 80 * left + 80, 64 * top + 64] for left in range(3) for top in range(3)]
+    (folder / "boxes.json").write_text(json.dumps(boxes))
     return folder
 
 
@@ -119,10 +148,11 @@ def test_a_killed_program_leaves_no_process_and_its_run_goes_on(name, place, ima
         assert [command for command in started.values() if NAMES[place] in command]
         running.send_signal(signal.SIGKILL)
         running.wait()
-    wait_until(lambda: not [pid for pid in started if is_alive(pid)], 60)
+    wait_until(lambda: not [pid for pid, command in started.items() if NAMES[place] in command and is_alive(pid)], 30)
     assert job.marks(tmp_path) < job.items
     assert run(job, images, tmp_path, "--threads", "1") == 0
     job.check_equal(tmp_path, plain(name))
+    wait_until(lambda: not [pid for pid in started if is_alive(pid)])  # Ray's own ones look for it once a minute
 
 
 @pytest.mark.slow
@@ -161,6 +191,65 @@ def test_a_full_disk_ends_the_run_in_one_line_and_it_goes_on_with_more_room(
         grow(disk, 4 * room)
         assert run(job, images, out, *place) == 0
         job.check_equal(out, plain(name))
+
+
+EMBED = ["--model", "mini", "--boxes"]
+OFTEN = "import densevl.api.jobs.embed as job; job.PART_SECONDS = -1.0; from densevl.cli import main; main({arguments})"
+
+
+@pytest.mark.slow
+@PLACES
+def test_a_killed_embedding_goes_on_and_has_each_region_once(place, images, tmp_path):
+    """It loses what was not written yet, at most that of a minute; here it writes after each image."""
+    one, out = tmp_path / "one", tmp_path / "out"
+    arguments = ["embed", str(images), *EMBED, str(images / "boxes.json"), "--batch", "1", "--out"]
+    assert main([*arguments, str(one), "--threads", "1"]) == 0
+    command = [sys.executable, "-c", OFTEN.format(arguments=[*arguments, str(out), *place])]
+    with subprocess.Popen(command, start_new_session=True) as running:
+        wait_until(lambda: list(out.glob("part-*")))
+        started = descendants(running.pid)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    wait_until(lambda: not [pid for pid in started if is_alive(pid)], 60)
+    done = len(RegionIndex.open(out).images)
+    assert 0 < done < 12
+    assert main([*arguments, str(out), *PROCESSES]) == 0
+    found, whole = RegionIndex.open(out), RegionIndex.open(one)
+    assert found.images == whole.images
+    assert torch.equal(found.vectors, whole.vectors)
+
+
+@pytest.mark.slow
+def test_a_killed_process_of_an_embedding_loses_and_doubles_nothing(images, tmp_path, monkeypatch):
+    """The index has the same bytes."""
+    monkeypatch.setattr(embed, "PART_SECONDS", -1.0)
+    arguments = ["embed", str(images), *EMBED, str(images / "boxes.json"), "--batch", "1", "--out"]
+    job = Job(lambda images, out: [*arguments, str(out)], "part-*", 1)
+    assert main([*arguments, str(tmp_path / "one"), "--threads", "1"]) == 0
+    killer = Killer(job, tmp_path / "two", NAMES[PROCESSES])
+    killer.start()
+    assert main([*arguments, str(tmp_path / "two"), *PROCESSES]) == 0
+    killer.join()
+    assert killer.done is not None
+    job.check_equal(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_goes_on_to_the_same_figures(tmp_path):
+    arguments = ["test", "maskclip_scenes", *PROCESSES, "--work-dir"]
+    sizes = ["test_dataloader.dataset.length=40", "test_dataloader.dataset.size=128", "batch_size=1"]
+    options = ["--cfg-options", "weights=random:0", "test_dataloader.num_workers=0", "model.templates=none", *sizes]
+    assert main([*arguments, str(tmp_path / "one"), *options]) == 0
+    kept = tmp_path / "two" / "images.jsonl"
+    with program([*arguments, str(tmp_path / "two"), *options]) as running:
+        wait_until(lambda: kept.is_file() and len(kept.read_bytes().splitlines()) > 2)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    assert kept.is_file()
+    assert main([*arguments, str(tmp_path / "two"), *options]) == 0
+    assert not kept.exists()
+    one, two = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in ("one", "two"))
+    assert one == two
 
 
 def is_alive(pid):

@@ -9,31 +9,31 @@ from PIL import Image
 from tqdm import tqdm
 
 from densevl.api.jobs import runs
-from densevl.api.jobs.runs import Run, fingerprint, read_batches
+from densevl.api.jobs.runs import Run, fingerprint
+from densevl.core.engine import HERE, Worker
 from densevl.core.engine.pipeline import failure_reason
 from densevl.core.errors import OutputError, UsageError
 from densevl.core.failures import FAILURES, Failure
 from densevl.core.files import InputFile, file_state
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 9])
-def test_batches_hold_every_input_in_order(tmp_path, size):
-    inputs = []
-    for index in range(5):
-        path = tmp_path / f"{index}.png"
-        if index == 3:
-            path.write_text("no picture")
-        else:
-            Image.fromarray(np.full((2, 3, 3), index, np.uint8)).save(path)
-        inputs.append(InputFile(path, str(index)))
-    batches = list(read_batches(inputs, size))
-    assert [len(batch) for batch in batches] == [size] * (5 // size) + ([5 % size] if 5 % size else [])
-    flat = [pair for batch in batches for pair in batch]
-    assert [item for item, _ in flat] == inputs
-    assert "3.png" in flat[3][1].reason
-    assert flat[3][1].name == str(tmp_path / "3.png")
-    assert [int(picture[0, 0, 0]) for index, (_, picture) in enumerate(flat) if index != 3] == [0, 1, 2, 4]
-    assert list(read_batches([], size)) == []
+class Tens(Worker):
+    """Ten times the colour of an image; twos are not liked. It notes what it makes together."""
+
+    def __init__(self, batch):
+        self.batch, self.calls = batch, []
+
+    def read(self, item):
+        return item.read()
+
+    def make(self, items, read):
+        self.calls.append([item.relative for item in items])
+        if any(image[0, 0, 0] == 2 for image in read):
+            raise UsageError("twos are not liked")
+        return [int(image[0, 0, 0]) * 10 for image in read]
+
+    def write(self, item, made):
+        return made
 
 
 def test_a_changed_file_has_another_state(tmp_path):
@@ -62,27 +62,20 @@ def inputs(tmp_path):
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_a_run_does_what_is_to_do_and_lists_what_fails(inputs, tmp_path, batch, capsys):
-    out, calls = tmp_path / "out", []
+    out, worker = tmp_path / "out", Tens(batch)
     out.mkdir()
     (out / FAILURES).write_text("of a former run")
-
-    def work(items, images):
-        calls.append([item.relative for item in items])
-        if any(image[0, 0, 0] == 2 for image in images):
-            raise UsageError("twos are not liked")
-        return [int(image[0, 0, 0]) * 10 for image in images]
-
     run = Run(out, inputs, lambda item: item.relative == "0")
     assert not (out / FAILURES).exists()
     assert [item.relative for item in run.todo] == ["1", "2", "3", "4"]
-    run.done = list(run.results(work, batch, "working"))
+    run.work(HERE, None, worker, "working")
     assert [(item.relative, made) for item, made in run.done] == [("1", 10), ("4", 40)]
     assert [item.relative for item in run.skipped] == ["0"]
     assert [Path(failure.name).name for failure in run.failures] == ["2.png", "3.png"]
     assert run.failures[0].reason == "twos are not liked"
     lines = [json.loads(line) for line in (out / FAILURES).read_text("utf-8").splitlines()]
     assert [Failure(**line) for line in lines] == run.failures
-    assert all("3" not in names for names in calls)
+    assert all("3" not in names for names in worker.calls)
     assert run.counts("worked") == f"2 worked, 1 done before, 2 failed: {out}"
     assert run.report(run.counts("worked")) == 1
     printed = capsys.readouterr()
@@ -93,7 +86,7 @@ def test_a_run_does_what_is_to_do_and_lists_what_fails(inputs, tmp_path, batch, 
 
 def test_a_run_without_failures_ends_with_zero(inputs, tmp_path, capsys):
     run = Run(tmp_path / "out", inputs[:1], lambda item: False)
-    run.done = list(run.results(lambda items, images: list(images), 4, "working"))
+    run.work(HERE, None, Tens(4), "working")
     assert run.report() == 0
     assert capsys.readouterr() == ("", "")
     assert not (tmp_path / "out").exists()

@@ -67,7 +67,7 @@ def contents(folder):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock" and not path.name.startswith("shard-")
+        if path.is_file() and path.name not in (".lock", ".done.jsonl") and not path.name.startswith("shard-")
     }
 
 

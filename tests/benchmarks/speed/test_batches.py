@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from toys.published_checkout import write_checkout
 
 from densevl.benchmarks.speed import configured_segmentor, run_benchmark
 from densevl.benchmarks.speed.batches import encoder_operations, matrix_rate, throughput
@@ -42,13 +43,25 @@ def test_the_matrix_rate_is_a_rate():
     assert matrix_rate(torch.device("cpu"), torch.float32, side=128) > 1e6
 
 
-def test_batches_by_name():
-    shown = run_benchmark(
-        "mini", weights="rule", batches="1,2", dtype="float32", classes=3, size="64x80", device="cpu", repetitions=1
-    )
-    assert [line.split(":")[0].split() for line in shown.splitlines()] == [
-        ["float32,", "batch", "1"],
-        ["float32,", "batch", "2"],
-    ]
+def test_batches_by_name(tmp_path):
+    options = {"weights": "rule", "dtype": "float32", "classes": 3, "size": "64x80", "device": "cpu", "repetitions": 1}
+    checkout = write_checkout(tmp_path, image=128, patch=8, width=192, joint=192)
+    options |= {"refiners": [], "temperature": 100.0, "short_side": 64, "window": 64, "stride": 32}
+    table = run_benchmark("mini", batches="1,2", against=checkout, **options)
+    assert table.head[-2:][0] == "× plain"
+    assert table.head[-1].startswith("× published at no commit")
+    names = [name.partition(" at")[0] for name, _ in table.rows]
+    assert names == ["plain, float32", "published", "densevl, float32", "densevl, float32"]
+    assert [cells[0] for _, cells in table.rows] == ["1", "1", "1", "2"]
+    rates = [float(cells[1]) for _, cells in table.rows]
+    ratio = float(table.rows[3][1][-2].removesuffix("×"))
+    assert ratio == pytest.approx(rates[3] / rates[0], rel=0.1, abs=0.06)
     with pytest.raises(UsageError, match="such as 1,4,16"):
         run_benchmark("mini", batches="1,,2")
+
+
+def test_a_gpu_that_is_not_there():
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(UsageError, match="torch sees no GPU here"):
+        run_benchmark("mini", weights="rule", batches="1")

@@ -67,3 +67,14 @@ def test_sizes() -> None:
     for wrong in ("512", "0x5", "axb", "5x", "-1x4"):
         with pytest.raises(UsageError, match="HEIGHTxWIDTH"):
             parse_size(wrong)
+
+
+@pytest.mark.slow
+def test_many_files_and_the_start() -> None:
+    table = run_benchmark("files", counts=[2, 4])
+    assert [name for name, _ in table.rows] == ["2", "4"]
+    assert all(figure > 0 for _, figures in table.rows for figure in figures)
+    [(name, figures)] = run_benchmark("start", models=["mini-maskclip"], repetitions=1).rows
+    assert name == "mini-maskclip"
+    *steps, whole, _ = map(float, figures)
+    assert abs(sum(steps) - whole) < 0.05

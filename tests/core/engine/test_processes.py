@@ -53,6 +53,14 @@ def test_a_run_that_is_left_early_leaves_no_process():
     assert multiprocessing.active_children() == []
 
 
+def test_processes_share_out_the_gpus(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    found = list(Engine(workers=2, gpus=1.0).run(ShouterRecipe(tmp_path), words("gpu1 gpu2 gpu3 gpu4"), 1))
+    seen = {(one.took.worker, one.said) for one in found}
+    assert sorted(gpu for _, gpu in seen) == ["2", "5"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,5"
+
+
 def test_one_chunk_is_done_here():
     assert [one.took.worker.rpartition(":")[2] for one in TWO.run(ShouterRecipe(), words("a"), 1)] == [str(os.getpid())]
 

@@ -1,12 +1,14 @@
 """Parts: the same inputs give the same ones, every picture is in one of them."""
 
+import pickle
+
 import pytest
 
 from densevl.core.errors import UsageError
 from densevl.core.failures import Failure
 from densevl.datasets.region_texts import shard_bytes
 from densevl.tasks.annotation.captions import Captions
-from densevl.tasks.annotation.parts import CaptionedImage, Part, plan_parts, read_part
+from densevl.tasks.annotation.parts import CaptionedImage, plan_parts, read_part
 
 
 def test_every_picture_is_in_one_part(pictures):
@@ -18,7 +20,8 @@ def test_every_picture_is_in_one_part(pictures):
     )
     assert all(isinstance(item, CaptionedImage) and len(item.captions) == 1 for item in read)
     assert plan_parts([pictures], 3) == parts
-    assert [Part.from_json(part.as_json()) for part in parts] == parts
+    assert pickle.loads(pickle.dumps(parts)) == parts
+    assert len({part.place for part in parts}) == 3
 
 
 def test_a_changed_picture_changes_its_part_alone(pictures):
@@ -57,7 +60,8 @@ def test_each_shard_is_a_part(records, tmp_path):
     assert isinstance(failure, Failure)
     assert "the last whole record is 'day1/a.b%2E', number 1 of 3" in failure.reason
     assert [item.key for item in read] == [records[0].key]
-    assert [Part.from_json(part.as_json()) for part in (first, second)] == [first, second]
+    assert pickle.loads(pickle.dumps((first, second))) == (first, second)
+    assert first.place == str(tmp_path / "a.tar")
 
 
 def test_an_empty_folder_is_named(tmp_path):

@@ -9,7 +9,7 @@ from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.tasks.search import IndexedImage, Part, RegionIndex, exact_rows
-from densevl.tasks.search.search import best_rows
+from densevl.tasks.search.scan import best_rows
 
 
 def whole_numbers(rows, seed, parts=1):

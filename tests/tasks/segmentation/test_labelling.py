@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from toys.pretend_device import pretended_device, waits
 
 from densevl.benchmarks.speed.plain import plain_scores
 from densevl.core.errors import UsageError
@@ -200,3 +201,21 @@ def test_peak_memory(size: tuple[int, int], window: int | None, relief: float, n
     if math.isnan(extra):
         pytest.skip("this machine does not let a process forget its peak")
     assert 10 < extra < 400  # the labels and the best scores alone take 16
+
+
+@pytest.mark.parametrize("at_once", [2**24, 500, 1])
+@pytest.mark.parametrize("classes", [1, 7])
+def test_a_device_that_is_not_asked_gives_the_same_labels(classes, at_once, monkeypatch):
+    """All classes at all pixels, in bands and groups of classes: the arithmetic of the pruned way, to the bit."""
+    monkeypatch.setattr("densevl.tasks.segmentation.labelling._PIXELS_AT_ONCE", at_once)
+    plan, size = WindowPlan((40, 56), 24, 16), (33, 61)
+    grids = torch.rand(len(plan), classes, 6, 6, generator=torch.Generator().manual_seed(classes))
+    labels, best = label(grids, plan, 4, size, 0.5, -1)
+    with pretended_device() as device:
+        there = label(grids.to(device), plan, 4, size, 0.5, -1)
+        with waits() as found:
+            label(there[0].new_zeros(len(plan), classes, 6, 6, dtype=torch.float32), plan, 4, size)
+        found_labels, found_best = (value.cpu() for value in there)
+    assert found == []
+    assert torch.equal(found_labels, labels)
+    assert torch.equal(found_best, best)

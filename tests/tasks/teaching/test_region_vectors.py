@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from toys.sent import SentEngine
 
 import densevl
-from densevl import UsageError
+from densevl import ImageError, UsageError
+from densevl.api.jobs.teach import PipelineOf
+from densevl.api.loading import Loading
+from densevl.core.regions import Regions
 from densevl.datasets.examples import Example
 from densevl.datasets.scenes import render
 from densevl.regions.embedders.embedder import space_of
-from densevl.tasks.teaching.region_vectors import region_vectors
-from densevl.tasks.teaching.views import mirror_image
+from densevl.tasks.teaching import region_vectors as region_vectors_module
+from densevl.tasks.teaching.region_vectors import ExampleWorker, region_vectors
+from densevl.tasks.teaching.views import mirror_image, skip_view, views_of
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,45 @@ def test_vectors_are_those_of_the_model_and_views_follow(model, scenes):
     assert torch.equal(
         found.vectors, region_vectors(examples, list(range(count)), model._pipeline, views=2, seed=3).vectors
     )
+
+
+@pytest.mark.parametrize("embedder", ["mask-pooling", pytest.param("marked-images", marks=pytest.mark.slow)])
+def test_other_processes_give_the_same_vectors_to_the_last_bit(scenes, tmp_path, embedder, monkeypatch):
+    """Boxes, masks and points; the views of an image do not hang on where the images before it were looked at."""
+    monkeypatch.setattr(region_vectors_module, "TOGETHER", 1)
+    monkeypatch.setattr(ExampleWorker, "batch", 1)
+    paths, made = scenes
+    loading = Loading("mini", {"device": "cpu", "lazy": True, "embedder": embedder})
+    examples = [one for path, scene in zip(paths, made, strict=True) for one in of_scene(path, scene)[:2]]
+    left, top, right, bottom = made[1].objects[0].box
+    mask = ((left, top, right, top, right, bottom, left, bottom),)
+    examples.insert(1, Example(paths[1], "square", "e", mask=mask))
+    examples.insert(2, Example(paths[0], "square", "f", point=((left + right) / 2, (top + bottom) / 2)))
+    settings = (examples, list(range(len(examples))), loading.load().pipeline, 2, 3, True)
+    here = region_vectors(*settings)
+    sent = region_vectors(*settings, SentEngine(), PipelineOf(loading))
+    assert torch.equal(here.vectors, sent.vectors)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_view_that_is_skipped_draws_what_it_would_have(masked):
+    boxes = torch.tensor([[2.0, 3.0, 30.0, 40.0], [5.0, 5.0, 9.0, 20.0]])
+    masks = torch.zeros(2, 50, 60, dtype=torch.bool)
+    masks[:, 5:20, 5:20] = True
+    first, second = np.random.default_rng(3), np.random.default_rng(3)
+    views_of(Regions.from_masks(masks) if masked else Regions(boxes, (50, 60)), 1, first)
+    skip_view(2, masked, second)
+    assert first.bit_generator.state == second.bit_generator.state
+
+
+def test_an_error_of_another_process_is_the_error_here(scenes, tmp_path):
+    loading = Loading("mini", {"device": "cpu", "lazy": True})
+    wrong = [Example(scenes[0][0], "ring", "example 7", box=(500.0, 500.0, 600.0, 600.0))]
+    with pytest.raises(UsageError, match="example 7: the box"):
+        region_vectors(wrong, [0], loading.load().pipeline, engine=SentEngine(), again=PipelineOf(loading))
+    (tmp_path / "no.png").write_text("no")
+    with pytest.raises(ImageError, match="no image in a known format"):
+        region_vectors([Example(tmp_path / "no.png", "ring")], [0], loading.load().pipeline)
 
 
 def test_mirrored_views_are_the_views_of_the_mirror_image(model, scenes, tmp_path):

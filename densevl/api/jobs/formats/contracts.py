@@ -20,10 +20,12 @@ class Format:
         of_segments: whether it writes the segments of a record, which hang on the choice of instances, rather than its
             label map.
         joined: paths, below the folder of results, of what :meth:`join` writes.
+        joins_files: whether that hangs on the files of each image being there, beside its record.
     """
 
     of_segments = True
     joined: tuple[str, ...] = ()
+    joins_files = False
 
     def files(self, record: ImageRecord) -> tuple[str, ...]:
         """Paths, below the folder of results, of what :meth:`write` writes for an image."""

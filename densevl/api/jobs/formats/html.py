@@ -29,6 +29,7 @@ class HtmlFormat(Format):
 
     of_segments = False
     joined = (INDEX,)
+    joins_files = True
 
     def files(self, record: ImageRecord) -> tuple[str, ...]:
         """The image, its thumbnail and its labels."""

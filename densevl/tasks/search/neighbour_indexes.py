@@ -1,0 +1,185 @@
+"""Libraries that find near neighbours among vectors, behind one door each: FAISS and usearch.
+
+- FAISS: Douze et al., The Faiss library, 2024, https://arxiv.org/abs/2401.08281. ``hnsw`` walks a graph (32 neighbours,
+  efConstruction 80, efSearch 128 or more), ``ivf`` looks through the nearest 1/16 of its lists, ``ivf-pq`` through 64
+  of at most 4096 lists whose vectors are kept as codes of 4 bits for each 4 numbers: 64 bytes for 512 numbers.
+- usearch: https://github.com/unum-cloud/usearch, a graph (16 neighbours, expansion 128) of vectors in half precision or
+  int8, which is mapped into memory and not read.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from densevl.core.errors import UsageError
+
+__all__ = ["KINDS", "Kind", "NeighbourIndex"]
+
+Sample = Callable[[int], Float32[Tensor, "m d"]]
+"""From a number to that many of the vectors, or all of them where there are fewer."""
+
+
+@runtime_checkable
+class NeighbourIndex(Protocol):
+    """Vectors by their places, in the order in which they were added."""
+
+    def search(self, queries: Float32[Tensor, "q d"], count: int) -> Int64[Tensor, "q k"]:
+        """The places of about the nearest vectors of each query; -1 where there are no more."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write it to a file."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way of finding near neighbours.
+
+    Attributes:
+        build: from the number of vectors, their dimension, a sample and all of them in blocks to an index.
+        read: from a file of such an index to it.
+        library: whose file it is.
+        candidates: neighbours that are compared again for each that is wanted; more where codes are coarse.
+    """
+
+    build: Callable[[int, int, Sample, Iterable[Tensor]], NeighbourIndex]
+    read: Callable[[Path], NeighbourIndex]
+    library: str
+    candidates: int
+
+
+class _Faiss:
+    """An index of FAISS."""
+
+    def __init__(self, found: Any, least: int = 0) -> None:
+        self.found, self._least = found, least
+
+    @classmethod
+    def build(cls, kind: str, count: int, dim: int, sample: Sample, blocks: Iterable[Tensor]) -> "_Faiss":
+        faiss, lists = _faiss(), 0
+        if kind == "hnsw":
+            found = faiss.index_factory(dim, "HNSW32,Flat", faiss.METRIC_INNER_PRODUCT)
+            found.hnsw.efConstruction, found.hnsw.efSearch = 80, 128
+        elif kind == "flat":
+            found = faiss.IndexFlatIP(dim)
+        else:
+            lists = max(1, min(round(4 * math.sqrt(count)), count // LEARNT))
+            codes = "Flat"
+            if kind == "ivf-pq":
+                lists, groups = min(lists, 4096), next(size for size in (4, 3, 2, 1) if dim % size == 0)
+                codes = f"PQ{dim // groups}x4fs"
+            found = faiss.index_factory(dim, f"IVF{lists},{codes}", faiss.METRIC_INNER_PRODUCT)
+            found.cp.niter = 8
+            found.nprobe = max(8, lists // 16) if kind == "ivf" else min(lists, 64)
+            found.train(sample(max(LEARNT * lists, 2048)).numpy())
+        start, centres = 0, torch.from_numpy(found.quantizer.reconstruct_n(0, lists)) if lists else None
+        for block in blocks:
+            if centres is None:
+                found.add(block.numpy())
+            else:  # a matrix product in bfloat16: the list of a vector need not be the very nearest one
+                vectors, places = block.contiguous().numpy(), np.arange(start, start + len(block), dtype=np.int64)
+                owners = _nearest(block, centres).numpy()
+                found.add_core(len(block), *map(faiss.swig_ptr, (vectors, places, owners)))
+            start += len(block)
+        return cls(found)
+
+    @classmethod
+    def read(cls, path: Path) -> "_Faiss":
+        return cls(_faiss().read_index(str(path)))
+
+    def search(self, queries: Float32[Tensor, "q d"], count: int) -> Int64[Tensor, "q k"]:
+        if hasattr(self.found, "hnsw"):
+            self.found.hnsw.efSearch = max(128, count)
+        return torch.from_numpy(self.found.search(queries.contiguous().numpy(), count)[1])
+
+    def save(self, path: Path) -> None:
+        _faiss().write_index(self.found, str(path))
+
+
+class _Usearch:
+    """An index of usearch."""
+
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+    @classmethod
+    def build(cls, dtype: str, count: int, dim: int, sample: Sample, blocks: Iterable[Tensor]) -> "_Usearch":
+        found = _usearch().Index(ndim=dim, metric="cos", dtype=dtype, connectivity=16, expansion_add=128)
+        start = 0
+        for block in blocks:
+            keys = np.arange(start, start + len(block), dtype=np.uint64)
+            found.add(keys, block.numpy(), threads=torch.get_num_threads())
+            start += len(block)
+        return cls(found)
+
+    @classmethod
+    def read(cls, path: Path) -> "_Usearch":
+        return cls(_usearch().Index.restore(str(path), view=True))
+
+    def search(self, queries: Float32[Tensor, "q d"], count: int) -> Int64[Tensor, "q k"]:
+        self.found.expansion_search = max(128, count)
+        places = torch.full((len(queries), count), -1)
+        for query, own in zip(queries.numpy(), places, strict=True):
+            keys = self.found.search(query, count, threads=torch.get_num_threads()).keys
+            own[: len(keys)] = torch.from_numpy(keys.astype(np.int64))
+        return places
+
+    def save(self, path: Path) -> None:
+        self.found.save(str(path))
+
+
+LEARNT = 40
+"""Vectors that each list of FAISS is learnt from; it asks for 39."""
+
+
+def _faiss_kind(kind: str, candidates: int) -> Kind:
+    return Kind(partial(_Faiss.build, kind), _Faiss.read, "faiss", candidates)
+
+
+def _usearch_kind(dtype: str, candidates: int) -> Kind:
+    return Kind(partial(_Usearch.build, dtype), _Usearch.read, "usearch", candidates)
+
+
+KINDS = {
+    "flat": _faiss_kind("flat", 1),
+    "ivf": _faiss_kind("ivf", 1),
+    "ivf-pq": _faiss_kind("ivf-pq", 10),
+    "hnsw": _faiss_kind("hnsw", 1),
+    "usearch-f16": _usearch_kind("f16", 2),
+    "usearch-i8": _usearch_kind("i8", 4),
+}
+"""Exact; lists; lists of codes; a graph; a graph of vectors in half precision, and in int8."""
+
+
+def _nearest(vectors: Float32[Tensor, "n d"], centres: Float32[Tensor, "k d"]) -> Int64[Tensor, " n"]:
+    half = centres.bfloat16().mT
+    return torch.cat([(some.bfloat16() @ half).argmax(1) for some in vectors.split(4096)])
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError:
+        raise UsageError(
+            "this search needs FAISS: pip install 'densevl[faiss]'; without it the search is exact"
+        ) from None
+    return faiss
+
+
+def _usearch() -> Any:
+    try:
+        import usearch.index
+    except ImportError:
+        raise UsageError(
+            "this search needs usearch: pip install 'densevl[usearch]'; without it the search is exact"
+        ) from None
+    return usearch.index

@@ -14,6 +14,7 @@ from densevl.api.jobs.manifest import read_manifest
 from densevl.api.jobs.merge import merge
 from densevl.api.jobs.segment import SegmentJob
 from densevl.cli import main
+from densevl.core.engine import Engine, Pipeline
 from densevl.core.errors import UsageError
 from densevl.core.inputs import find_inputs
 from densevl.core.labelmap import read_label_map
@@ -242,3 +243,11 @@ def test_a_large_overlay_is_a_jpeg_and_an_older_png_counts_until_it_is_drawn_ane
     merge([out], tmp_path / "all")
     assert (tmp_path / "all" / "large.overlay.png").is_file()
     assert again(overwrite=True) == ((2, 0, 0), ["large.overlay.jpg", "small.overlay.png"])
+
+
+def test_the_same_bytes_whatever_reads_and_writes(model, photos, tmp_path):
+    """One thread of each kind and batches of one, or several of both."""
+    for name, pipeline, batch in (("one", Pipeline(1, 1, 1, 1), 1), ("several", Pipeline(3, 3, 2, 8), 2)):
+        out = tmp_path / name
+        SegmentJob(model, WORDS, out, batch=batch, engine=Engine(pipeline=pipeline)).run(find_inputs([photos], out))
+    assert results(tmp_path / "one") == results(tmp_path / "several")

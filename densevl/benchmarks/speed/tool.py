@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from densevl.benchmarks.speed.files import benchmark_files
+from densevl.benchmarks.speed.folder import benchmark_folder
 from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
@@ -26,6 +27,7 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "visual-prompts": benchmark_visual_prompts,
     "regions": benchmark_regions,
     "refer": benchmark_referring,
+    "folder": benchmark_folder,
     "heads": benchmark_heads,
     "vocabulary": benchmark_vocabulary,
     "solvers": benchmark_solvers,

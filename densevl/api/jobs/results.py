@@ -199,8 +199,12 @@ class Results:
     def _has_files(self, done: Done, names: Iterable[str]) -> bool:
         """True where what formats wrote of an input is still there."""
         image = self._outline(done)
-        files = (file for name in names if name in done.saved for file in self.formats[name].files(image))
-        return all(map(self._listing.has, files))
+        written = (self.formats[name] for name in names if name in done.saved)
+        return all(self._has(made.files(image)) or self._has(made.older(image), 1) for made in written)
+
+    def _has(self, files: Sequence[str], least: int = 0) -> bool:
+        """True where all files are there, and no fewer than ``least``."""
+        return len(files) >= least and all(map(self._listing.has, files))
 
     def _outline(self, done: Done) -> ImageRecord:
         """The record of an input without what is in the image: enough to name its files."""
@@ -276,9 +280,12 @@ class Results:
             if saved.get(name) == stamp:
                 continue
             saved.pop(name, None)
+            made = self.formats[name]
             try:
-                self.formats[name].write(self.out, image)
+                made.write(self.out, image)
                 saved[name] = stamp
+                for file in made.older(image):
+                    (self.out / file).unlink(missing_ok=True)
             except (ImageError, UsageError) as error:
                 failures.append(Failure(f"{image.name} ({name})", str(error)))
         return saved, failures
@@ -377,7 +384,7 @@ class Results:
         if done is None:
             return []
         image = self._outline(done)
-        written = [file for made in self.formats.values() for file in made.files(image)]
+        written = [file for made in self.formats.values() for file in (*made.files(image), *made.older(image))]
         return [path for path in (self.out / file for file in [*written, f"{name}{RECORD}"]) if path.is_file()]
 
     def clear(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from densevl.benchmarks.speed.curves import benchmark_curves
 from densevl.benchmarks.speed.files import benchmark_files
+from densevl.benchmarks.speed.folder import benchmark_folder
 from densevl.benchmarks.speed.heads import benchmark_heads, benchmark_vocabulary
 from densevl.benchmarks.speed.referring import benchmark_referring
 from densevl.benchmarks.speed.regions import benchmark_regions
@@ -27,6 +28,7 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "visual-prompts": benchmark_visual_prompts,
     "regions": benchmark_regions,
     "refer": benchmark_referring,
+    "folder": benchmark_folder,
     "heads": benchmark_heads,
     "vocabulary": benchmark_vocabulary,
     "solvers": benchmark_solvers,

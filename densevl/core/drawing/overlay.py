@@ -222,8 +222,13 @@ def _name_areas(picture: UInt8[np.ndarray, "H W 3"], painted: _Painted, names: S
         write_rimmed(picture, text, max(0, above), max(0, before))
 
 
-def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> None:
+def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"], settings: Sequence[int] = ()) -> None:
     """Write an RGB image; the suffix chooses the format: ``.png``, ``.jpg``, ``.webp`` and what else OpenCV writes.
+
+    Args:
+        path: of the file.
+        image: the image.
+        settings: of OpenCV's encoder, such as ``(cv2.IMWRITE_JPEG_QUALITY, 90)``.
 
     Raises:
         OutputError: where the file cannot be written.
@@ -231,7 +236,7 @@ def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"])
     """
     path = Path(path)
     try:
-        done, content = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        done, content = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), list(settings))
     except cv2.error:
         done = False
     if not done:

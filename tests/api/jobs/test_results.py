@@ -14,6 +14,7 @@ from densevl.api.jobs.manifest import read_manifest
 from densevl.api.jobs.merge import merge
 from densevl.api.jobs.segment import SegmentJob
 from densevl.cli import main
+from densevl.core.engine import Engine, Pipeline
 from densevl.core.errors import UsageError
 from densevl.core.inputs import find_inputs
 from densevl.core.labelmap import read_label_map
@@ -221,3 +222,32 @@ def test_the_commands_save(photos, tmp_path, capsys):
     assert main(["merge", str(out), "--save", "label-studio"]) == 0
     assert (out / "label-studio" / "config.xml").is_file()
     assert read_manifest(out)["min_area"] == 9
+
+
+def test_a_large_overlay_is_a_jpeg_and_an_older_png_counts_until_it_is_drawn_anew(model, tmp_path):
+    """500×500 pixels are large, one column less is not; earlier versions wrote PNG always."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name, width in (("large", 500), ("small", 499)):
+        Image.fromarray(render(3, 0, size=(500, width)).image).save(photos / f"{name}.png")
+
+    def again(**settings):
+        job = SegmentJob(model, WORDS, out, save=["overlay"], **settings)
+        return counts(job.run(find_inputs([photos], out))), sorted(path.name for path in out.glob("*.overlay.*"))
+
+    assert again() == ((2, 0, 0), ["large.overlay.jpg", "small.overlay.png"])
+    drawn = Image.open(out / "large.overlay.jpg")
+    drawn.save(out / "large.overlay.png")
+    (out / "large.overlay.jpg").unlink()
+    assert again() == ((0, 2, 0), ["large.overlay.png", "small.overlay.png"])
+    merge([out], tmp_path / "all")
+    assert (tmp_path / "all" / "large.overlay.png").is_file()
+    assert again(overwrite=True) == ((2, 0, 0), ["large.overlay.jpg", "small.overlay.png"])
+
+
+def test_the_same_bytes_whatever_reads_and_writes(model, photos, tmp_path):
+    """One thread of each kind and batches of one, or several of both."""
+    for name, pipeline, batch in (("one", Pipeline(1, 1, 1, 1), 1), ("several", Pipeline(3, 3, 2, 8), 2)):
+        out = tmp_path / name
+        SegmentJob(model, WORDS, out, batch=batch, engine=Engine(pipeline=pipeline)).run(find_inputs([photos], out))
+    assert results(tmp_path / "one") == results(tmp_path / "several")

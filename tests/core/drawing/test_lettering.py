@@ -121,3 +121,10 @@ def test_ink_is_read_on_its_colour() -> None:
     for colour in palette(60):
         values = [oklab(np.array([c]))[0, 0] for c in (colour, ink_on(colour))]
         assert abs(values[0] - values[1]) > 0.28
+
+
+def test_a_line_that_is_remembered_cannot_be_written_to():
+    line = letter("remembered", 13, 200)
+    assert line is letter("  remembered ", 13, 200)
+    with pytest.raises(ValueError, match="read-only"):
+        line[:] = 0

@@ -31,6 +31,10 @@ class Format:
         """Paths, below the folder of results, of what :meth:`write` writes for an image."""
         return ()
 
+    def older(self, record: ImageRecord) -> tuple[str, ...]:
+        """Paths of what earlier versions wrote in the place of :meth:`files`, where they named it otherwise."""
+        return ()
+
     def write(self, out: Path, record: ImageRecord) -> None:
         """Write the files of one image.
 

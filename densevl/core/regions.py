@@ -217,6 +217,17 @@ class RegionEmbeddings:
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum(0)
         return cls(F.normalize(total, dim=1), model_id, dict(parts), dict(weights))
 
+    @classmethod
+    def cat(cls, groups: Sequence["RegionEmbeddings"]) -> "RegionEmbeddings":
+        """Vectors of groups of regions of one space, one group after the other.
+
+        Args:
+            groups: one or more.
+        """
+        first = groups[0]
+        parts = {name: torch.cat([group.parts[name] for group in groups]) for name in first.parts}
+        return replace(first, vectors=torch.cat([group.vectors for group in groups]), parts=parts)
+
     def __len__(self) -> int:
         return len(self.vectors)
 

@@ -14,6 +14,9 @@ from densevl.regions.mask_makers.maker import MaskMaker
 
 __all__ = ["RegionPipeline"]
 
+MASK_BYTES = 256 * 2**20
+"""Bytes of the masks of an image that are made together, a byte a pixel; more regions are embedded in groups."""
+
 ADVICE = 'or a mask maker such as mask_maker="sam-vit-b"'
 
 
@@ -99,11 +102,27 @@ class RegionPipeline:
         Raises:
             UsageError: where regions are of another image, or need masks that nothing can make.
         """
-        some = [pair for pair in zip(images, regions, strict=True) if len(pair[1])]
-        prepared = [self.prepare(*pair) for pair in some]
-        vectors = iter(self.embedder.embed_batch([image for image, _ in some], prepared) if some else ())
-        return [next(vectors) if len(found) else self._nothing() for found in regions]
+        pairs = list(zip(images, regions, strict=True))
+        few = [(image, found) for image, found in pairs if 0 < len(found) <= _most(found)]
+        prepared = [self.prepare(*pair) for pair in few]
+        vectors = iter(self.embedder.embed_batch([image for image, _ in few], prepared) if few else ())
+        return [
+            self._many(image, found) if len(found) > _most(found) else next(vectors) if len(found) else self._nothing()
+            for image, found in pairs
+        ]
+
+    def _many(self, image: UInt8[np.ndarray, "H W 3"], regions: Regions) -> RegionEmbeddings:
+        """The vectors of regions whose masks are too many to be held together."""
+        most = _most(regions)
+        groups = [regions[start : start + most] for start in range(0, len(regions), most)]
+        return RegionEmbeddings.cat([self.embedder.embed(image, self.prepare(image, group)) for group in groups])
 
     def _nothing(self) -> RegionEmbeddings:
         encoder = self.embedder.encoder
         return RegionEmbeddings(torch.zeros(0, encoder.dim, device=device_of(encoder)), encoder.model_id)
+
+
+def _most(regions: Regions) -> int:
+    """The number of regions whose masks are made together."""
+    height, width = regions.size
+    return max(1, MASK_BYTES // (height * width)) if regions.masks is None else len(regions)

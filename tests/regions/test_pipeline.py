@@ -105,3 +105,21 @@ def test_neither_step_builds_what_the_other_needs():
 def test_every_embedder_has_the_whole_contract(kind):
     assert RegionEmbedder in kind.__mro__
     assert {"needs_masks", "reads_masks", "protocol", "embed", "embed_batch"} <= set(dir(kind))
+
+
+def test_masks_of_many_regions_are_made_in_groups(monkeypatch):
+    """No more are held at once than the limit, and the vectors are those of all together."""
+    monkeypatch.setattr("densevl.regions.pipeline.MASK_BYTES", 2 * 30 * 40)
+    held = []
+
+    class Counting(Halves):
+        def from_boxes(self, image, boxes):
+            held.append(len(boxes))
+            return super().from_boxes(image, boxes)
+
+    many = Regions.from_boxes([[left, 2, left + 9, 12] for left in range(5)], (30, 40))
+    found = RegionPipeline(Areas(needs_masks=True), Counting()).embed([IMAGE, IMAGE], [many, BOXES])
+    assert sorted(held) == [1, 2, 2, 2]
+    assert [len(one) for one in found] == [5, 2]
+    whole = RegionPipeline(Areas(needs_masks=True), Halves())
+    assert torch.equal(found[0].vectors, torch.cat([whole.embed([IMAGE], [many[i]])[0].vectors for i in range(5)]))

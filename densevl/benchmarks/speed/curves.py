@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,11 +68,8 @@ def benchmark_curves(curves: Sequence[str] | None = None, models: Sequence[str] 
         for model in models:
             for name in curves or CURVES:
                 for value in CURVES[name].values:
-                    _, found = run_fresh(
-                        RUN.format(memory=MEMORY),
-                        [name, str(value), model],
-                        {"DENSEVL_CACHE": f"{cache}/{value}{name}"},
-                    )
+                    place = {"DENSEVL_CACHE": f"{cache}/{model}-{name}-{value}"}
+                    _, found = run_fresh(RUN.format(memory=MEMORY), [name, str(value), model], place)
                     clock, processor, before, peak = found
                     figures = (f"{clock:.2f}", f"{processor:.2f}", f"{before:.0f}", f"{peak:.0f}")
                     rows.append((f"{model}: {CURVES[name].of}", (f"{value:,}", *figures)))
@@ -89,7 +86,7 @@ def prepare(name: str, value: int, model: str) -> Callable[[], object]:
         value: the number.
         model: its name.
     """
-    weights = {} if model.startswith("mini") else {"weights": "random:0"}
+    weights: dict[str, Any] = {} if model.startswith("mini") else {"weights": "random:0"}
     return CURVES[name].prepare(load(model, templates="none", **weights), value)
 
 

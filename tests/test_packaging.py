@@ -131,7 +131,7 @@ def test_the_citation_is_valid_and_of_this_version(root, built):
 def test_the_tested_minimum_is_the_stated_one(root):
     setup = (root / "setup.py").read_text(encoding="utf-8")
     core = setup[setup.index("CORE = [") : setup.index("DEV = [")]
-    stated = dict(re.findall(r"""["']([A-Za-z0-9_.-]+)(?:\[\w+\])?[>=]=([0-9.]+)["';]""", core))
+    stated = dict(re.findall(r"""["']([A-Za-z0-9_.-]+)(?:\[[\w,]+\])?[>=]=([0-9.]+)["';]""", core))
     lines = (root / "constraints" / "minimum.txt").read_text(encoding="utf-8").splitlines()
     tested = dict(line.split("==") for line in lines if not line.startswith("#"))
 

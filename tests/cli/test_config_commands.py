@@ -36,7 +36,9 @@ def test_an_evaluation_gets_every_option(evaluations, capsys):
     assert capsys.readouterr().out == "the scores\n"
     changes = {"a.b": 1, "c": "none"}
     places = {"work_dir": "w", "out": "o", "show_dir": "s", "config": "maskclip_ade", "checkpoint": "file.pt"}
-    assert evaluations == [{**places, "tta": True, "limit": 3, "launcher": "pytorch", "options": changes}]
+    given = {**places, "tta": True, "limit": 3, "launcher": "pytorch", "options": changes}
+    assert [{**one, "engine": None} for one in evaluations] == [{**given, "engine": None}]
+    assert evaluations[0]["engine"].is_here
 
 
 def test_a_model_is_passed_on_where_it_is_given(evaluations):

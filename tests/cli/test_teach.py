@@ -109,7 +109,7 @@ def test_what_cannot_be_used_is_said_before_a_model_is_loaded(arguments, said, t
     def never(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("densevl.cli.teach.load_model", never)
+    monkeypatch.setattr("densevl.cli.teach.loading_of", never)
     given = [word.format(examples=things / "examples.json") for word in arguments]
     assert main(["teach", *given, "--model", "mini", "--out", str(tmp_path / "out.safetensors")]) == 2
     error = capsys.readouterr().err

@@ -217,7 +217,7 @@ def _searched(folder: Path, kind: str) -> _Found:
         rows[1],
         statistics.median(ones[1:]),
         statistics.median(many[1:]),
-        sum(path.stat().st_size for path in files),
+        float(sum(path.stat().st_size for path in files)),
         *_memory(),
     )
 

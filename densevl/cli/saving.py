@@ -13,8 +13,8 @@ def add_save_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save",
         metavar="FORMAT,…",
-        help="what is written: overlay, labels, geotiff, coco, polygons, coco-panoptic, yolo-seg, labelme, "
-        "labelme-embedded, label-studio, cvat, html (default: what the folder has, or overlay,labels,coco)",
+        help="what is written: overlay, labels, probabilities, geotiff, coco, polygons, coco-panoptic, yolo-seg, "
+        "labelme, labelme-embedded, label-studio, cvat, html (default: what the folder has, or overlay,labels,coco)",
     )
     add_html_option(parser)
     parser.add_argument(

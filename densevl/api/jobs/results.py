@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Float16, Int32
 
 from densevl.api.jobs.done import LIST, RECORD, Done, DoneList, Listing
 from densevl.api.jobs.formats import DEFAULT, FORMATS
@@ -101,6 +101,11 @@ class Results:
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"the manifest {out / MANIFEST} is not one of `densevl segment` ({error})") from None
         return cls(out, model, vocabulary, settings, *chosen(manifest, save, instances, min_area))
+
+    @property
+    def wants_probabilities(self) -> bool:
+        """True where a format writes the probabilities of an image as it is labelled."""
+        return any(made.of_probabilities for made in self.formats.values())
 
     def manifest(self, **settings: Any) -> dict[str, Any]:
         """The manifest of the folder.
@@ -217,6 +222,7 @@ class Results:
         masks: Bool[np.ndarray, "n _ _"] | None = None,
         familiarity: Mapping[str, Any] | None = None,
         trust: Mapping[str, Any] | None = None,
+        probabilities: Float16[np.ndarray, "k h w"] | None = None,
     ) -> None:
         """Write the results of an input.
 
@@ -226,12 +232,14 @@ class Results:
             masks: of the mask maker, where it was asked.
             familiarity: what is known of the image's kind, where that can be said.
             trust: what supports taught classes, part by part, where that was asked for.
+            probabilities: of the classes at cells, where a format wants them.
 
         Raises:
             OutputError: where a file cannot be written.
         """
         place, *state = _source(item)
-        image = ImageRecord.of(result, item.relative, _file_name(item), place, tuple(state), masks, self.instances)
+        about = (item.relative, _file_name(item), place, tuple(state), masks, self.instances, probabilities)
+        image = ImageRecord.of(result, *about)
         saved, _ = self._save(image, {})
         asked = {} if masks is None else {"mask_maker": self.mask_maker}
         kind = {} if familiarity is None else {"familiarity": familiarity}

@@ -97,6 +97,8 @@ class SegmentJob:
         mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
         if mask_maker is not None and tiling is not None:
             raise UsageError("a mask maker sees whole images; choose --instances connected, or leave out --tile")
+        if tiling is not None and "probabilities" in formats:
+            raise UsageError("probabilities are those of a whole image; leave out --tile, or probabilities of --save")
         maker = None if mask_maker is None else mask_maker.model_id
         self.results = Results(out, model.name, words, settings, formats, kinds, maker)
         packed = {} if pack is None else {"pack": pack}

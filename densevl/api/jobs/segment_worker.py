@@ -1,13 +1,15 @@
 """The work of a segmenting job on one image after the other, in whatever process."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float16, UInt8
 
 from densevl.api.jobs.familiarity import familiarity_record
+from densevl.api.jobs.formats.probabilities import check_probabilities, of_cells
 from densevl.api.jobs.manifest import check
 from densevl.api.jobs.results import Results
 from densevl.api.model import Model
@@ -48,11 +50,13 @@ class Labelled(NamedTuple):
         result: its label map.
         masks: of the mask maker, the best first; None where it was not asked.
         trust: what supports taught classes, part by part; None where that was not asked for.
+        probabilities: of the classes at cells; None where they are not wanted.
     """
 
     result: LabelMap
     masks: Bool[np.ndarray, "n H W"] | None
     trust: dict[str, Any] | None
+    probabilities: Float16[np.ndarray, "k h w"] | None = None
 
 
 class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"] | Path, Labelled, Segmented]):
@@ -88,8 +92,17 @@ class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"] | Path, Labelled, S
 
     def make(self, items: Sequence[Input], read: Sequence[UInt8[np.ndarray, "_ _ 3"] | Path]) -> list[Labelled]:
         """Label images."""
-        results = self.model.segment(list(read), self.texts, tiling=self.tiling)
-        return [Labelled(one, self._masks(one.image), self._trust(one)) for one in results]
+        wanted, classes = self.results.wants_probabilities, len(self.texts.vocabulary)
+        for image in read if wanted else ():
+            if isinstance(image, np.ndarray):
+                check_probabilities(classes, image.shape[0], image.shape[1])
+        results = self.model.segment(list(read), self.texts, scores=wanted, tiling=self.tiling)
+        cells = [None if one.scores is None else of_cells(one.scores) for one in results]
+        plain = [one if one.scores is None else replace(one, scores=None) for one in results]
+        return [
+            Labelled(one, self._masks(one.image), self._trust(one), some)
+            for one, some in zip(plain, cells, strict=True)
+        ]
 
     def write(self, item: Input, made: Labelled) -> Segmented:
         """Write the results of an image.
@@ -103,7 +116,7 @@ class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"] | Path, Labelled, S
             taken = "another run has written results of this name; run again, and it gets another one"
             raise UsageError(f"{item.name}: {taken}")
         kind = self._kind(made.result)
-        self.results.write(item, made.result, made.masks, kind, made.trust)
+        self.results.write(item, made.result, made.masks, kind, made.trust, made.probabilities)
         return Segmented(made.result.areas(), kind)
 
     def _kind(self, result: LabelMap) -> dict[str, Any] | None:

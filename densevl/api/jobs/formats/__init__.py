@@ -11,6 +11,7 @@ FORMATS = Registry(
     {
         "overlay": f"{_HERE}.overlay:OverlayFormat",
         "labels": f"{_HERE}.labels:LabelsFormat",
+        "probabilities": f"{_HERE}.probabilities:ProbabilitiesFormat",
         "geotiff": f"{_HERE}.geotiff:GeoTiffFormat",
         "coco": f"{_HERE}.coco:CocoFormat",
         "polygons": (f"{_HERE}.coco:CocoFormat", {"polygons": True}),

@@ -19,11 +19,13 @@ class Format:
     Attributes:
         of_segments: whether it writes the segments of a record, which hang on the choice of instances, rather than its
             label map.
+        of_probabilities: whether it writes probabilities, which are there only as an image is labelled.
         joined: paths, below the folder of results, of what :meth:`join` writes.
         joins_files: whether that hangs on the files of each image being there, beside its record.
     """
 
     of_segments = True
+    of_probabilities = False
     joined: tuple[str, ...] = ()
     joins_files = False
 

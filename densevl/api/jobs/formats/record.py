@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int32, UInt8
+from jaxtyping import Bool, Float16, Int32, UInt8
 
 from densevl.core.errors import ImageError, UsageError, suggestion
 from densevl.core.geometry import Size
@@ -74,6 +74,7 @@ class ImageRecord:
         instances: what counts as one thing.
         image: the image where it is at hand; else it is read from its place when a format needs it.
         known: the label map where it is at hand; else it is made of the classes when a format needs it.
+        probabilities: of the classes at cells, where the image was labelled just now and they were wanted.
     """
 
     name: str
@@ -87,6 +88,7 @@ class ImageRecord:
     instances: Instances = field(default_factory=Instances)
     image: UInt8[np.ndarray, "H W 3"] | None = None
     known: Int32[np.ndarray, "H W"] | None = None
+    probabilities: Float16[np.ndarray, "k h w"] | None = None
 
     @classmethod
     def of(
@@ -98,6 +100,7 @@ class ImageRecord:
         state: tuple[int, ...] = (),
         masks: Bool[np.ndarray, "n _ _"] | None = None,
         instances: Instances | None = None,
+        probabilities: Float16[np.ndarray, "k h w"] | None = None,
     ) -> "ImageRecord":
         """The record of a label map.
 
@@ -109,6 +112,7 @@ class ImageRecord:
             state: of the image.
             masks: of the mask maker, the best first; None where it was not asked.
             instances: what counts as one thing.
+            probabilities: of the classes at cells, where they are wanted.
         """
         things = None if masks is None else segments_of_masks(result.labels, masks, result.best)
         labels = result.labels.astype(np.int32)
@@ -124,6 +128,7 @@ class ImageRecord:
             instances or Instances(),
             result.image,
             labels,
+            probabilities,
         )
 
     @cached_property

@@ -12,6 +12,9 @@ from densevl.api.jobs.formats.record import ImageRecord
 from densevl.core.errors import ImageError, OutputError, UsageError
 from densevl.core.registry import build
 
+OF_RECORDS = [name for name in FORMATS.names if not build(FORMATS, name).of_probabilities]
+"""Formats that are made of records; probabilities have tests of their own."""
+
 NEED_IMAGES = ("overlay", "yolo-seg", "labelme", "labelme-embedded", "html")
 
 
@@ -19,7 +22,7 @@ def files_of(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", FORMATS.names)
+@pytest.mark.parametrize("name", OF_RECORDS)
 def test_equal_records_give_equal_bytes(name, records, tmp_path):
     made = save(name, tmp_path / "one", records)
     again = [ImageRecord.from_json(json.loads(json.dumps(r.as_json())), r.name, r.vocabulary) for r in records]
@@ -53,7 +56,7 @@ def test_files_of_different_formats_differ(records):
     assert set(DEFAULT) <= set(FORMATS.names)
 
 
-@pytest.mark.parametrize("name", FORMATS.names)
+@pytest.mark.parametrize("name", OF_RECORDS)
 def test_formats_write_nothing_of_images_that_are_gone(name, records, tmp_path):
     """A format that needs the image says so; any other does not ask for it."""
     gone = [
@@ -88,14 +91,14 @@ def test_an_image_that_changed_is_refused(records, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in FORMATS.names if name not in ("overlay", "labels", "geotiff", "labelme", "labelme-embedded")],
+    [name for name in OF_RECORDS if name not in ("overlay", "labels", "geotiff", "labelme", "labelme-embedded")],
 )
 def test_no_image_at_all(name, records, tmp_path):
     save(name, tmp_path, [], records[0].vocabulary)
     assert files_of(tmp_path)
 
 
-@pytest.mark.parametrize("name", FORMATS.names)
+@pytest.mark.parametrize("name", OF_RECORDS)
 def test_a_folder_that_cannot_be_written(name, records, tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="cannot write"):

@@ -27,7 +27,7 @@ from densevl.core.errors import UsageError
 
 __all__ = ["Int8Weight", "check_trainable", "dtype_name", "int8_fault", "quantise_tokens", "quantise_weight"]
 
-TOKENS_AT_ONCE = 256
+TOKENS_AT_ONCE = 128
 """Tokens between quantising and the product at a time: a few hundred kilobytes, which stay in a processor's cache."""
 
 WHOLE = 1.5 * 2**23

@@ -35,11 +35,9 @@ class Segmented(NamedTuple):
     """What is said of an image that was segmented.
 
     Attributes:
-        areas: fraction of the area by class.
         familiarity: what is known of the image's kind; None where nothing is.
     """
 
-    areas: dict[str, float]
     familiarity: dict[str, Any] | None
 
 
@@ -117,7 +115,7 @@ class SegmentWorker(Worker[Input, UInt8[np.ndarray, "H W 3"] | Path, Labelled, S
             raise UsageError(f"{item.name}: {taken}")
         kind = self._kind(made.result)
         self.results.write(item, made.result, made.masks, kind, made.trust, made.probabilities)
-        return Segmented(made.result.areas(), kind)
+        return Segmented(kind)
 
     def _kind(self, result: LabelMap) -> dict[str, Any] | None:
         """What is known of the kind of an image."""

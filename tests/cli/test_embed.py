@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from toys.photos import write_photos
 from toys.sent import SentEngine
 
 from densevl.api.jobs import embed as embed_job
@@ -41,17 +42,7 @@ def mini_maskclip():
 @pytest.fixture
 def photos(tmp_path, scenes):
     """Three scenes, one of them in a folder below, and a COCO data set of their objects."""
-    names = ["a.png", "day1/b.png", "day1/c.png"]
-    records, images = [], []
-    for number, (name, scene) in enumerate(zip(names, scenes, strict=True)):
-        path = tmp_path / "photos" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(scene.image).save(path)
-        images.append({"id": number, "file_name": name})
-        for x0, y0, x1, y1 in (item.box for item in scene.objects):
-            records.append({"image_id": number, "bbox": [x0, y0, x1 - x0, y1 - y0]})
-    (tmp_path / "boxes.json").write_text(json.dumps({"images": images, "annotations": records}))
-    return tmp_path / "photos"
+    return write_photos(tmp_path, scenes)
 
 
 def embed(photos, *arguments, model="mini-maskclip"):

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["Cost", "measure"]
+__all__ = ["Cost", "measure", "status"]
 
 CPU = torch.device("cpu")
 Name = TypeVar("Name", bound=Hashable)
@@ -88,15 +88,19 @@ def _forget_peak(device: torch.device) -> float:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:  # another system, or a container that does not allow it
         return math.nan
-    return _status("VmRSS")
+    return status("VmRSS")
 
 
 def _peak(device: torch.device) -> float:
-    return float(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else _status("VmHWM")
+    return float(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else status("VmHWM")
 
 
-def _status(entry: str) -> float:
-    """Bytes that Linux says of this process."""
+def status(entry: str) -> float:
+    """Bytes that Linux says of this process; nan on another system.
+
+    Args:
+        entry: of ``/proc/self/status``, such as ``VmRSS``.
+    """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith(f"{entry}:"):

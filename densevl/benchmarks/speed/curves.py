@@ -9,9 +9,9 @@ import numpy as np
 from densevl.api.loading import load
 from densevl.api.model import Model
 from densevl.benchmarks.speed.fresh import MEMORY, run_fresh
+from densevl.benchmarks.speed.runs import some_classes
 from densevl.core.errors import UsageError, suggestion
 from densevl.core.geometry import Size
-from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import render
 from densevl.metrics.table import Table
 
@@ -90,13 +90,6 @@ def prepare(name: str, value: int, model: str) -> Callable[[], object]:
     return CURVES[name].prepare(load(model, templates="none", **weights), value)
 
 
-def _words(count: int) -> Vocabulary:
-    names = Vocabulary.load("ade20k").names
-    return Vocabulary.from_classes(
-        [names[i] if i < len(names) else f"{names[i % len(names)]} {i}" for i in range(count)]
-    )
-
-
 def _image(size: Size) -> np.ndarray:
     """A scene; a large one is made of equal ones side by side."""
     scene = render(0, 0, (min(size[0], 512), min(size[1], 683)), count=(4, 10)).image
@@ -105,26 +98,26 @@ def _image(size: Size) -> np.ndarray:
 
 
 def _texts(model: Model, count: int) -> Callable[[], object]:
-    return lambda: model.embed_classes(_words(count))
+    return lambda: model.embed_classes(some_classes(count))
 
 
 def _templates(model: Model, count: int) -> Callable[[], object]:
-    names, templates = list(_words(CLASSES).names), [f"photo {number} of a {{}}." for number in range(count)]
+    names, templates = list(some_classes(CLASSES).names), [f"photo {number} of a {{}}." for number in range(count)]
     return lambda: model.segmentor.encoder.embed_texts(names, templates)
 
 
 def _labels(model: Model, count: int) -> Callable[[], object]:
-    texts, encoded = model.embed_classes(_words(count)), model.encode(_image(SIZE))
+    texts, encoded = model.embed_classes(some_classes(count)), model.encode(_image(SIZE))
     return lambda: model.segment(encoded, texts)
 
 
 def _pixels(model: Model, side: int) -> Callable[[], object]:
-    texts, image = model.embed_classes(_words(CLASSES)), _image((side, side))
+    texts, image = model.embed_classes(some_classes(CLASSES)), _image((side, side))
     return lambda: model.segment(image, texts)
 
 
 def _tiles(model: Model, side: int) -> Callable[[], object]:
-    texts, image = model.embed_classes(_words(CLASSES)), _image((side, side))
+    texts, image = model.embed_classes(some_classes(CLASSES)), _image((side, side))
     return lambda: model.segment(image, texts, tiling=TILE)
 
 

@@ -33,7 +33,7 @@ from densevl.datasets.scenes import render
 from densevl.metrics.table import Cell, Table
 from densevl.tasks.segmentation.segmentor import Segmentor
 
-__all__ = ["benchmark", "benchmark_batches", "configured_segmentor"]
+__all__ = ["benchmark", "benchmark_batches", "configured_segmentor", "some_classes"]
 
 
 TESTED = ("type", "flip", "vocabulary", "data_preprocessor", "channel_order", "seg_logits", "test_cfg")
@@ -105,7 +105,7 @@ def benchmark(
         WeightsError: where the weights cannot be had.
     """
     segmentor = configured_segmentor(config, weights, **overrides).to(device)
-    texts = segmentor.embed(_some_classes(classes))
+    texts = segmentor.embed(some_classes(classes))
     plain = PlainSegmentor(segmentor)
     pipelines, heading = [_simple("plain float32", plain.encode, lambda encoded: plain.label(encoded, texts))], {}
     if against is not None:
@@ -174,7 +174,7 @@ def benchmark_batches(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"device {device}: torch sees no GPU here; take --device cpu")
     segmentor = configured_segmentor(config, weights, **overrides).to(device)
-    texts, image = segmentor.embed(_some_classes(classes)), render(0, 0, size, count=(4, 10)).image
+    texts, image = segmentor.embed(some_classes(classes)), render(0, 0, size, count=(4, 10)).image
     plain = PlainSegmentor(segmentor)
     ways: dict[str, Callable[[], object]] = {"plain": lambda: plain.label(plain.encode(image), texts).cpu()}
     if against is not None:
@@ -251,8 +251,12 @@ def _simple(name: str, encode: Callable[[np.ndarray], Any], label: Callable[[Any
     return Pipeline(name, decode, encode, lambda encoded: label(encoded).cpu().numpy(), write)
 
 
-def _some_classes(classes: int) -> Vocabulary:
-    """A number of classes with names of one word or two, as benchmarks have them."""
+def some_classes(classes: int) -> Vocabulary:
+    """Classes with names of one word or two, as benchmarks have them.
+
+    Args:
+        classes: their number.
+    """
     names = Vocabulary.load("ade20k").names
     return Vocabulary.from_classes(
         [names[i] if i < len(names) else f"{names[i % len(names)]} {i}" for i in range(classes)]

@@ -29,6 +29,7 @@ from jaxtyping import Float32
 from torch import Tensor
 from tqdm import tqdm
 
+from densevl.benchmarks.speed.cost import status
 from densevl.core.errors import UsageError
 from densevl.core.features import TextVectors
 from densevl.metrics.table import Table
@@ -224,12 +225,7 @@ def _searched(folder: Path, kind: str) -> _Found:
 
 def _memory() -> tuple[float, float]:
     """Bytes of this process that are its own, and those of files that are mapped into it."""
-    try:
-        lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines()]
-    except OSError:  # another system
-        return math.nan, math.nan
-    said = {line[0]: line[1] for line in lines if len(line) > 1}
-    return 1024.0 * int(said["RssAnon:"]), 1024.0 * int(said["RssFile:"])
+    return status("RssAnon"), status("RssFile")
 
 
 def _recall(found: list[list[int]], truth: list[list[int]]) -> float:

@@ -1,6 +1,6 @@
 """The contract of an image to work on, wherever it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from densevl.core.errors import ImageError
 
-__all__ = ["MOST_BYTES", "BrokenInput", "Input"]
+__all__ = ["MOST_BYTES", "BrokenInput", "Input", "UrlImage"]
 
 MOST_BYTES = 256 * 2**20
 """Bytes of an encoded image that is held in memory; a larger one is refused."""
@@ -47,6 +47,30 @@ class Input(Protocol):
         Raises:
             ImageError: where it cannot be had or is no image; the message names it and says why.
         """
+
+
+@dataclass(frozen=True)
+class UrlImage:
+    """What images at URLs share.
+
+    Attributes:
+        url: its address.
+        relative: the name of its results.
+    """
+
+    url: str
+    relative: str = ""
+    _seen: list[tuple[int, ...]] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The URL."""
+        return self.url
+
+    @property
+    def place(self) -> str:
+        """The URL."""
+        return self.url
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ or by what else its store says of its content.
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from glob import has_magic
 from itertools import takewhile
@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 from densevl.core.errors import DensevlError, ImageError, UsageError, first_line
 from densevl.core.files import file_state, natural_order
 from densevl.core.images import decode_image
-from densevl.core.inputs.contracts import MOST_BYTES
+from densevl.core.inputs.contracts import MOST_BYTES, UrlImage
 from densevl.core.inputs.urls import is_url, is_web, told_numbers
 
 __all__ = [
@@ -91,27 +91,8 @@ def _check(protocol: str) -> None:
 
 
 @dataclass(frozen=True)
-class RemoteImage:
-    """An image in a bucket or in another place that fsspec reaches.
-
-    Attributes:
-        url: its address.
-        relative: the name of its results.
-    """
-
-    url: str
-    relative: str = ""
-    _seen: list[tuple[int, ...]] = field(default_factory=list, repr=False, compare=False)
-
-    @property
-    def name(self) -> str:
-        """The URL."""
-        return self.url
-
-    @property
-    def place(self) -> str:
-        """The URL."""
-        return self.url
+class RemoteImage(UrlImage):
+    """An image in a bucket or in another place that fsspec reaches."""
 
     def state(self) -> tuple[int, ...]:
         """Numbers of the version that was listed, or else of the one that is there now."""

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -30,7 +30,7 @@ from jaxtyping import UInt8
 
 from densevl.core.errors import ImageError
 from densevl.core.images import decode_image
-from densevl.core.inputs.contracts import MOST_BYTES
+from densevl.core.inputs.contracts import MOST_BYTES, UrlImage
 
 __all__ = ["WebImage", "is_url", "is_web", "told_numbers", "url_names"]
 
@@ -72,27 +72,8 @@ def url_names(url: str, inner: int = 1) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class WebImage:
-    """An image on the web.
-
-    Attributes:
-        url: its address.
-        relative: the name of its results.
-    """
-
-    url: str
-    relative: str = ""
-    _seen: list[tuple[int, ...]] = field(default_factory=list, repr=False, compare=False)
-
-    @property
-    def name(self) -> str:
-        """The URL."""
-        return self.url
-
-    @property
-    def place(self) -> str:
-        """The URL."""
-        return self.url
+class WebImage(UrlImage):
+    """An image on the web."""
 
     def names(self) -> Iterator[str]:
         """Ever longer names of the results, of the parts of the URL."""

@@ -31,6 +31,8 @@ NAMES = ("day1/cat", "<script>alert(1)</script>", "a \"b\" 'c'", "50%25 #1?", "Ã
 
 COLOURS = ((220, 40, 40), (40, 100, 225), (40, 160, 65), (245, 210, 35), (135, 60, 190), (20, 160, 160))
 
+STRIPES = {(*colour, 255) for colour in COLOURS[:3]} | {(0, 0, 0, 0)}
+"""What a canvas has of :func:`labels`, colours with their opacity."""
 
 NAMED = "name => document.getElementById('tip').innerText.trim() === name"
 
@@ -115,31 +117,38 @@ def test_a_page_without_pictures(tmp_path: Path, visit) -> None:
     assert not page.is_visible("#layers")
 
 
-def colours_of(page, place: str) -> set[tuple[int, ...]]:
-    """Colours with their opacity of a canvas, once it is drawn."""
-    until(page, "place => document.querySelector(place).width > 1", place)
-    page.wait_for_timeout(60)
-    read = """canvas => {
-        const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height), seen = new Set();
-        for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
-        return [...seen];
-    }"""
-    return {tuple(map(int, text.split(","))) for text in page.eval_on_selector(place, read)}
+COLOURS_OF = """place => {
+    const canvas = document.querySelector(place), seen = new Set();
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width || 1, canvas.height || 1);
+    for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
+    return [...seen];
+}"""
+"""Colours with their opacity of a canvas."""
+
+
+def until_colours(page, place: str, shown: set[tuple[int, ...]], hidden: set[tuple[int, ...]] | None = None) -> None:
+    """Wait until a canvas has these colours; and none of those of ``hidden``, by default no others."""
+    end = time.monotonic() + 10
+    while True:
+        seen = {tuple(map(int, text.split(","))) for text in page.evaluate(COLOURS_OF, place)}
+        if seen == shown if hidden is None else shown <= seen and not hidden & seen:
+            return
+        assert time.monotonic() < end, seen
+        time.sleep(0.02)
 
 
 def test_layers_are_drawn_and_classes_switched(folder: Path, visit) -> None:
     page = visit(folder)
     assert page.inner_text("h1") == "A & <b>"
     assert [page.inner_text(f".card >> nth={i} >> .name") for i in range(len(NAMES))] == list(NAMES)
-    expected = {(*colour, 255) for colour in COLOURS[:3]} | {(0, 0, 0, 0)}
-    assert colours_of(page, ".card canvas") == expected
+    until_colours(page, ".card canvas", STRIPES)
     page.click("#legend li:nth-child(2) button")
     assert page.get_attribute("#legend li:nth-child(2) button", "aria-pressed") == "false"
-    assert colours_of(page, ".card canvas") == expected - {(*COLOURS[1], 255)}
+    until_colours(page, ".card canvas", STRIPES - {(*COLOURS[1], 255)})
     page.dblclick("#legend li:nth-child(3) button")
-    assert colours_of(page, ".card canvas") == {(*COLOURS[2], 255), (0, 0, 0, 0)}
+    until_colours(page, ".card canvas", {(*COLOURS[2], 255), (0, 0, 0, 0)})
     page.click("#every")
-    assert colours_of(page, ".card canvas") == expected
+    until_colours(page, ".card canvas", STRIPES)
 
 
 def test_labels_are_shown_and_hidden_and_fade(folder: Path, visit) -> None:
@@ -215,7 +224,7 @@ def test_the_folder_can_be_moved(folder: Path, tmp_path: Path, visit) -> None:
     shutil.copytree(folder, tmp_path / "moved")
     page = visit(tmp_path / "moved")
     until(page, "[...document.images].every(one => one.naturalWidth === 80)")
-    assert len(colours_of(page, ".card:last-child canvas")) == 4
+    until_colours(page, ".card:last-child canvas", STRIPES)
 
 
 def test_a_phone_shows_all_of_it(folder: Path, visit) -> None:
@@ -242,13 +251,13 @@ def test_regions_are_drawn_and_named(tmp_path: Path, visit) -> None:
     groups = [Legend(name, colour) for name, colour in zip("12", COLOURS, strict=False)]
     Page("t", "n", "ranks", groups, items, layers=("regions",), areas=False).write(tmp_path)
     page = visit(tmp_path, fragment="#1")
-    assert {(*COLOURS[0], 255), (*COLOURS[1], 255)} <= colours_of(page, "#viewer canvas")
+    until_colours(page, "#viewer canvas", {(*COLOURS[0], 255), (*COLOURS[1], 255)}, hidden=set())
     box = page.locator("#viewer img").bounding_box()
     for place, text in ((0.35, "1 Â· 93.2 %"), (0.47, "2"), (0.8, "2")):
         page.mouse.move(box["x"] + place * box["width"], box["y"] + 0.35 * box["height"])
         until(page, NAMED, text)
     page.click("#present li:nth-child(2) button")
-    assert (*COLOURS[1], 255) not in colours_of(page, "#viewer canvas")
+    until_colours(page, "#viewer canvas", {(*COLOURS[0], 255)}, hidden={(*COLOURS[1], 255)})
 
 
 def test_a_thousand_pictures_open_fast(tmp_path: Path, visit) -> None:

@@ -20,6 +20,9 @@ ON_RAY = (*PROCESSES, "--ray", "local")
 NAMES = {PROCESSES: "spawn_main", ON_RAY: "ray::MapWorker"}
 """What stands in the command line of a worker."""
 
+LOG = "events.jsonl"
+"""The log of a run among its results, by which a job is watched that writes nothing before all is done."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -27,7 +30,8 @@ class Job:
 
     Attributes:
         arguments: of the command line, from the folder of inputs and that of results.
-        mark: glob below the results; a file of it is there once an item is done.
+        mark: glob below the results; a file of it is there once an item is done, or, where it is the log of the run
+            (:data:`LOG`), a line.
         items: of the job.
         passing: names of files that hold something else after each run.
     """
@@ -35,10 +39,13 @@ class Job:
     arguments: Callable[[Path, Path], list[str]]
     mark: str
     items: int
-    passing: tuple[str, ...] = (".lock", ".done.jsonl")
+    passing: tuple[str, ...] = (".lock", ".done.jsonl", LOG)
 
     def marks(self, out: Path) -> int:
         """Items that are done."""
+        if self.mark == LOG:
+            log = out / LOG
+            return log.read_text(encoding="utf-8").count('"event": "done"') if log.is_file() else 0
         return len(list(out.glob(self.mark)))
 
     def contents(self, out: Path) -> dict[str, bytes]:
@@ -101,9 +108,17 @@ class Killer(threading.Thread):
 
 @contextmanager
 def program(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """``densevl`` with arguments, in a session of its own, where it does not end by itself."""
+    """``densevl`` with arguments, in a session of its own, where it does not end by itself.
+
+    It hears interrupts as one that a person starts, even where the tests run in the background, which ignores them.
+    """
     command = [sys.executable, "-m", "densevl", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started as running:
         yield running
         if running.poll() is None:
             running.kill()

@@ -12,10 +12,25 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from toys.kills import NAMES, ON_RAY, PROCESSES, Job, Killer, descendants, grow, program, small_disk, space, wait_until
+from toys.kills import (
+    LOG,
+    NAMES,
+    ON_RAY,
+    PROCESSES,
+    Job,
+    Killer,
+    descendants,
+    grow,
+    program,
+    small_disk,
+    space,
+    wait_until,
+)
 
 from densevl.api.jobs import embed
+from densevl.benchmarks.tables import measure
 from densevl.cli import main
+from densevl.core.engine import Engine
 from densevl.datasets.scenes import render
 from densevl.tasks.search import RegionIndex
 
@@ -31,6 +46,15 @@ SEGMENT = [
 
 REFER = ["the left shape", "a red circle", "--model", "mini", "--boxes"]
 LABEL = ["--detector", "owlv2", "--threshold", "0.3", "--shard-size", "1", "--offline"]
+
+
+def teach(file, *further):
+    """The command that teaches what a file beside the images names."""
+    return lambda images, out: [
+        *("teach", str(images.with_name(file)), *further, "--model", "mini", "--log", str(out / LOG)),
+        *("--out", str(out / "classes.safetensors")),
+    ]
+
 
 JOBS = {
     "segment": Job(lambda images, out: ["segment", str(images), *SEGMENT, "--out", str(out)], "*.record.json", 12),
@@ -49,6 +73,9 @@ JOBS = {
     "segment into packs": Job(
         lambda images, out: ["segment", str(images), *SEGMENT, "--pack", "2", "--out", str(out)], "results-*.tar", 6
     ),
+    "teach regions": Job(teach("regions.json", "--views", "1"), LOG, 48),
+    "teach pixels": Job(teach("pixels.json", "--for", "pixels", "--views", "0"), LOG, 16),
+    "teach sequences": Job(teach("sequences.json", "--for", "sequences"), LOG, 12),
 }
 """A job is a row: the tests below are run for each."""
 
@@ -67,7 +94,28 @@ def images(tmp_path_factory, tiny_owlv2):
         (folder / f"{number:02}.txt").write_text("a red circle and a blue square on the grass")
     boxes = [[80 * left, 64 * top, 80 * left + 80, 64 * top + 64] for left in range(3) for top in range(3)]
     (folder / "boxes.json").write_text(json.dumps(boxes))
+    for link in again(folder):
+        link.symlink_to(folder)
+    for name, shown in examples(folder).items():
+        folder.with_name(f"{name}.json").write_text(json.dumps(shown))
     return folder
+
+
+def again(folder):
+    """The images under further names: more to do, at the cost of no pixel."""
+    return [folder.with_name(f"images{number}") for number in range(4)]
+
+
+def examples(folder):
+    """Examples by what is taught: a row of each list is an image or a sequence."""
+    files = [(f"{number:02}.png", ("left", "right")[number % 2]) for number in range(12)]
+    boxed = [
+        {"image": str(place / file), "name": name, "box": [20, 20, 160, 160]}
+        for place in again(folder)
+        for file, name in files
+    ]
+    frames = [{"sequence": str(folder / file), "name": name} for file, name in files]
+    return {"regions": boxed, "pixels": boxed[:4], "sequences": frames}
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +196,7 @@ def test_a_killed_program_leaves_no_process_and_its_run_goes_on(name, place, ima
         assert [command for command in started.values() if NAMES[place] in command]
         running.send_signal(signal.SIGKILL)
         running.wait()
-    wait_until(lambda: not [pid for pid, command in started.items() if NAMES[place] in command and is_alive(pid)], 30)
+    wait_until(lambda: not [pid for pid, command in started.items() if NAMES[place] in command and is_alive(pid)], 120)
     assert job.marks(tmp_path) < job.items
     assert run(job, images, tmp_path, "--threads", "1") == 0
     job.check_equal(tmp_path, plain(name))
@@ -187,7 +235,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_it_goes_on_with_more_room(
         said = capfd.readouterr().err.splitlines()
         assert [line for line in said if "No space left on device" in line] == said[-1:]
         assert not [path for path in out.rglob(".*") if path.name not in job.passing]
-        assert job.marks(out) < job.items
+        assert job.contents(out).keys() < job.contents(plain(name)).keys()
         grow(disk, 4 * room)
         assert run(job, images, out, *place) == 0
         job.check_equal(out, plain(name))
@@ -250,6 +298,48 @@ def test_a_killed_evaluation_goes_on_to_the_same_figures(tmp_path):
     assert not kept.exists()
     one, two = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in ("one", "two"))
     assert one == two
+
+
+BOARD = """
+from pathlib import Path
+import densevl.benchmarks.leaderboard.run as board
+from densevl.benchmarks.tables import measure
+from densevl.core.engine import Engine
+if __name__ == "__main__":
+    board.SECONDS = -1.0
+    engine = Engine(2, {ray!r}, 1)
+    measure("benchmarks", 40, models=["mini-maskclip", "mini-naclip"], out=Path({out!r}), engine=engine)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["the program", "a worker"])
+@pytest.mark.parametrize("place", [PROCESSES, ON_RAY], ids=["processes", "ray"])
+def test_a_killed_leaderboard_goes_on_to_the_same_figures(place, killed, tmp_path):
+    """It keeps what was reached once a minute; here it does so after each image."""
+    program, out = tmp_path / "board.py", tmp_path / "killed"
+    program.write_text(BOARD.format(ray="local" if place == ON_RAY else None, out=str(out)))
+    with subprocess.Popen([sys.executable, str(program)], start_new_session=True) as running:
+        wait_until(lambda: list(out.rglob("*.npz")))
+        started = descendants(running.pid)
+        workers = [pid for pid, command in started.items() if NAMES[place] in command]
+        assert workers
+        os.kill(running.pid if killed == "the program" else workers[-1], signal.SIGKILL)
+        assert (running.wait() == 0) == (killed == "a worker")
+    wait_until(lambda: not [pid for pid in started if is_alive(pid)], 180)
+    if killed == "the program":
+        assert not (out / "benchmarks.json").exists()
+    again, whole = (leaderboard(folder) for folder in (out, tmp_path / "whole"))
+    assert again == whole
+
+
+def leaderboard(folder):
+    """The figures of a run in this process, without those of time."""
+    measure("benchmarks", 40, models=["mini-maskclip", "mini-naclip"], out=folder, engine=Engine(threads=1))
+    models = json.loads((folder / "benchmarks.json").read_text())["models"]
+    for row in models:
+        del row["images_per_second"], row["sets"]["scenes"]["images_per_second"]
+    return models
 
 
 def is_alive(pid):

@@ -1,5 +1,7 @@
 """Filters of the regions that count, beside brute force, with every ranker."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -76,6 +78,19 @@ def test_an_approximate_search_misses_nothing_that_few_regions_are(index, kind, 
         ranker = approximate_ranker.ApproximateRanker(some(index), kind)
         for query, hits in zip(asked().vectors, search(some(index), asked(), 15, None, None, ranker), strict=True):
             assert [hit.row for hit in hits] == brute(index, counts, query)
+
+
+def test_a_folder_may_be_one_of_a_bucket(index):
+    """A URL keeps its slashes."""
+    parts = [
+        replace(part, images=[replace(image, path=f"s3:/{image.path}") for image in part.images])
+        for part in index.parts
+    ]
+    remote = replace(index, parts=tuple(parts))
+    for folder in ("s3://photos/day1", "s3://photos/day1/"):
+        found = {hit.image.path for hits in search(in_folder(remote, folder), asked(), 50) for hit in hits}
+        assert found
+        assert all(path.startswith("s3://photos/day1/") for path in found)
 
 
 def test_a_filter_that_leaves_nothing_is_said(index, make_index):

@@ -151,8 +151,8 @@ def _ranker(options: argparse.Namespace, index: Any, path: Path) -> Any:
 
 def _say_unfamiliar(index: Path, model: Any, example: Any, found: dict[str, Any]) -> None:
     """Say which of the images that were found, and of the example, are not of the kind that the model knows."""
-    from densevl.api.jobs.embed import read_familiarity
     from densevl.api.jobs.familiarity import Unfamiliar, familiarity_record
+    from densevl.api.jobs.kinds import read_familiarity
 
     unfamiliar, said = Unfamiliar(model.name), read_familiarity(index)
     for hit in (hit for hits in found.values() for hit in hits):

@@ -134,6 +134,28 @@ class RegionIndex:
         """Number of the images, those without regions too; quicker than to ask for all of them."""
         return len(np.unique(np.concatenate([_hashes(part) for part in self.parts])))
 
+    def image_of(self, path: str) -> tuple[IndexedImage, Part] | None:
+        """The image at a path, as the last part that holds it has it, and that part; None where no part has it."""
+        hashes, order = self._by_hash
+        wanted = hash(path)
+        for row in order[np.searchsorted(hashes, wanted) : np.searchsorted(hashes, wanted, "right")][::-1].tolist():
+            place = bisect_right(self._image_starts, row) - 1
+            image = self.parts[place].images[row - self._image_starts[place]]
+            if image.path == path:
+                return image, self.parts[place]
+        return None
+
+    @cached_property
+    def _by_hash(self) -> tuple[np.ndarray, np.ndarray]:
+        """The hashes of the paths of all images in their order, and the row of each among the images of all parts."""
+        hashes = np.concatenate([_hashes(part) for part in self.parts])
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], order
+
+    @cached_property
+    def _image_starts(self) -> list[int]:
+        return [0, *accumulate(len(part.images) for part in self.parts)][:-1]
+
     @cached_property
     def images(self) -> dict[str, IndexedImage]:
         """The images by their paths, those without regions too."""

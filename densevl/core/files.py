@@ -34,6 +34,7 @@ __all__ = [
     "nothing_found",
     "parse_json",
     "read_json",
+    "was_url",
 ]
 
 
@@ -70,13 +71,20 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def was_url(path: Path) -> bool:
+    """True where a path was a URL, such as ``s3://bucket/a.jpg``, before it became a path, behind a folder or not."""
+    before, colon, _ = os.fspath(path).partition(":/")
+    named = re.search(r"(^|/)[a-z][a-z0-9+.-]+$", before, re.IGNORECASE)
+    return bool(colon and named) and not os.path.isdir(f"{before}:")
+
+
 def _refuse_url(path: Path) -> None:
     """Refuse what was a URL before it became a path, rather than to make a folder of its name.
 
     Raises:
         OutputError: where it was one.
     """
-    if re.match(r"[a-z][a-z0-9+.-]+:$", (path.parts or ("",))[0], re.IGNORECASE) and not os.path.isdir(path.parts[0]):
+    if was_url(path):
         raise OutputError(
             f"cannot write {path}: results are written to a folder of this machine; name one, and sync it to the "
             "bucket (aws s3 sync, gcloud storage rsync)"

@@ -5,31 +5,32 @@ minute until it is large: a run that is killed loses no more than that, and wher
 Beside the shards, ``state.json`` remembers sizes, times and hashes of the images, to tell quickly what has changed.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from densevl.api.jobs.embed_worker import Embedded, EmbedRecipe, EmbedWorker
 from densevl.api.jobs.familiarity import KindRecipe, KindWorker, Unfamiliar
 from densevl.api.jobs.file_digests import FileDigests
+from densevl.api.jobs.kinds import Kinds
 from densevl.api.jobs.manifest import refuse_other
 from densevl.api.jobs.runs import Run, fingerprint
 from densevl.api.loading import Loading
 from densevl.api.model import Model
 from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError, suggestion
-from densevl.core.files import InputFile, atomic_write, parse_json
+from densevl.core.files import InputFile
 from densevl.core.inputs import Input
 from densevl.regions.proposals import ProposalFile
 from densevl.tasks.search import IndexedImage, Part, RegionIndex, is_index
 from densevl.tasks.search.files import next_part, part_files, write_part
-from densevl.tasks.search.image_paths import opened_path, stored_path
+from densevl.tasks.search.image_table import ImageTable
 from densevl.tasks.search.stores import check_store, store_of
 from densevl.weights.download import file_sha256
 
-__all__ = ["REGIONS", "EmbedJob", "read_familiarity"]
+__all__ = ["REGIONS", "EmbedJob"]
 
 REGIONS = ("auto", "everything", "grid", "whole")
 """The sources of regions: the mask maker or else a grid; the mask maker; a grid of boxes; each image as a whole."""
@@ -37,9 +38,11 @@ REGIONS = ("auto", "everything", "grid", "whole")
 PART_SECONDS, PART_REGIONS = 60.0, 65536
 """How often the last shard is written, and how large it grows."""
 
-STATE, FAMILIARITY = "state.json", "familiarity.json"
-"""The files beside the shards that remember the hashes of the images, and whether they are of the kind that the model
-knows."""
+TOGETHER = 512
+"""Images that are joined in memory."""
+
+STATE = "state.json"
+"""The file beside the shards that remembers the hashes of the images."""
 
 
 class EmbedJob:
@@ -109,7 +112,7 @@ class EmbedJob:
         source = self.file or self.regions
         self.worker = EmbedWorker(model, source, masks, batch)
         self.recipe = None if loading is None else EmbedRecipe(loading, model.known, source, masks, batch)
-        self._pending: list[Part] = []
+        self._pending = Pending(out)
         self._written, self._since = 0, time.monotonic()
 
     def run(self, inputs: Sequence[Input]) -> Run[Input, int]:
@@ -120,12 +123,12 @@ class EmbedJob:
             UsageError: where the folder holds the results of another command.
         """
         refuse_other(self.out, "embed")
-        states = self._states()
-        run = Run[Input, int](self.out, inputs, lambda item: self._unchanged(item, states))
+        run = Run[Input, int](self.out, inputs, self._is_unchanged)
         if self._opened is None:
             for path in part_files(self.out):
                 path.unlink()
-        kinds: dict[str, dict[str, Any]] = {}
+        known = self.model.known
+        kinds = None if known is None else Kinds(self.out, known, anew=self._opened is None)
         try:
             with run.progress("embedding", len(run.todo)) as progress:
                 for outcome in run.outcomes(self.engine, self.recipe, self.worker):
@@ -134,13 +137,14 @@ class EmbedJob:
                     elif outcome.said is not None:
                         self._add(outcome.item, outcome.said)
                         run.done.append((outcome.item, len(outcome.said.boxes)))
-                        if outcome.said.familiarity is not None:
-                            kinds[outcome.item.place] = outcome.said.familiarity
+                        if kinds is not None and outcome.said.familiarity is not None:
+                            kinds.note(outcome.item.place, outcome.said.familiarity, self._state(outcome.item))
                     progress.update()
         finally:  # an interrupted run keeps what it has
             self._write(old=True)
             self._digests.save()
-        self._tell_kinds([*(item for item, _ in run.done), *run.skipped], kinds, run)
+        if kinds is not None:
+            self._tell_kinds([*(item for item, _ in run.done), *run.skipped], kinds, run)
         return run
 
     def _add(self, item: Input, said: Embedded) -> None:
@@ -148,48 +152,43 @@ class EmbedJob:
         state = said.state
         if isinstance(item, InputFile):
             state = self._digests.remember(item.path, state)
-        self._pending.append(said.part(IndexedImage(item.place, said.size, state), self.settings))
+        self._pending.add(said.part(IndexedImage(item.place, said.size, state), self.settings))
         self._write(old=time.monotonic() - self._since > PART_SECONDS)
 
-    def _tell_kinds(self, items: Sequence[Input], kinds: Mapping[str, dict[str, Any]], run: Run[Input, int]) -> None:
+    def _tell_kinds(self, items: Sequence[Input], kinds: Kinds, run: Run[Input, int]) -> None:
         """Say of each image in the index whether it is of the kind that the model knows; what is said is kept.
 
         Args:
             items: the images in the index.
-            kinds: what was said of those of this run, by their places.
-            run: takes account of images that cannot be looked at again. Images of earlier runs are looked at again
-                only where this was not said of them, or by another test.
+            kinds: what was said of them. Images of earlier runs are looked at again only where nothing was said of
+                them, or by another test.
+            run: takes account of images that cannot be looked at again.
         """
-        known = self.model.known
-        if known is None:
-            return
-        kept = {} if self._opened is None else read_familiarity(self.out, known.digest)
-        states = {item.place: list(self._state(item)) for item in items}
-        kept.update({place: {**record, "state": states[place]} for place, record in kinds.items()})
-        unsaid = [item for item in items if kept.get(item.place, {}).get("state") != states[item.place]]
-        recipe = None if self.loading is None else KindRecipe(self.loading, known)
-        with run.progress("kinds of images", len(unsaid)) as progress:
-            own = KindWorker(self.model, known)
-            for outcome in run.outcomes(self.engine, recipe, own, unsaid):
-                if outcome.failure is not None:
-                    run.fail(outcome.failure)
-                elif outcome.said is not None:
-                    kept[outcome.item.place] = {**outcome.said, "state": states[outcome.item.place]}
-                progress.update()
+        unsaid = [item for item in items if kinds.of(item.place, self._state(item)) is None]
+        recipe = None if self.loading is None else KindRecipe(self.loading, kinds.known)
+        if unsaid:
+            with run.progress("kinds of images", len(unsaid)) as progress:
+                own = KindWorker(self.model, kinds.known)
+                for outcome in run.outcomes(self.engine, recipe, own, unsaid):
+                    if outcome.failure is not None:
+                        run.fail(outcome.failure)
+                    elif outcome.said is not None:
+                        kinds.note(outcome.item.place, outcome.said, self._state(outcome.item))
+                    progress.update()
         for item in items:
-            self.unfamiliar.note(item.name, kept.get(item.place))
-        stored = {stored_path(path, self.out): record for path, record in kept.items()}
-        with atomic_write(self.out / FAMILIARITY) as temporary:
-            temporary.write_text(json.dumps({"test": known.digest, "images": stored}, ensure_ascii=False), "utf-8")
+            self.unfamiliar.note(item.name, kinds.of(item.place, self._state(item)))
+        kinds.save()
 
     def _state(self, item: Input) -> tuple[int, ...]:
         """Numbers that differ once an image has changed: of its content where it is a file, which may be moved."""
         return self._digests.of(item.path) if isinstance(item, InputFile) else item.state()
 
-    def _unchanged(self, item: Input, states: Mapping[str, tuple[int, ...] | None]) -> bool:
-        """Whether an image is in the index as it is now."""
-        known = states.get(item.place)
-        return bool(known) and known in (item.state(), self._state(item))
+    def _is_unchanged(self, item: Input) -> bool:
+        """True where an image is in the index as it is now, made with the same settings."""
+        found = None if self._opened is None else self._opened.image_of(item.place)
+        if found is None or not found[0].state or found[1].model.get("settings") != self.settings["settings"]:
+            return False
+        return found[0].state == item.state() or found[0].state == self._state(item)
 
     def _mask_maker(self) -> str | None:
         """Identity of what makes proposals, or masks of boxes; None where nothing does.
@@ -207,41 +206,49 @@ class EmbedJob:
             )
         return None if maker is None else maker.model_id
 
-    def _states(self) -> dict[str, tuple[int, ...] | None]:
-        """States of the files in the index, None where their regions would be found or embedded differently now."""
-        states: dict[str, tuple[int, ...] | None] = {}
-        for part in () if self._opened is None else self._opened.parts:
-            same = part.model.get("settings") == self.settings["settings"]
-            states.update({image.path: image.state if same else None for image in part.images})
-        return states
-
     def _write(self, old: bool) -> None:
         """Write the last shard where it is old or large; a large one is the last no more."""
-        large = sum(map(len, self._pending)) >= PART_REGIONS
-        if len(self._pending) == self._written or not (old or large):
+        large = self._pending.regions >= PART_REGIONS
+        if self._pending.images == self._written or not (old or large):
             return
         if self._written == 0:
             self._file = next_part(self.out, self.form)
-        write_part(RegionIndex(tuple(self._pending)).merged(), self._file, self.store)
-        self._written, self._since = len(self._pending), time.monotonic()
+        write_part(self._pending.merged(), self._file, self.store)
+        self._written, self._since = self._pending.images, time.monotonic()
         if large:
-            self._pending, self._written = [], 0
+            self._pending, self._written = Pending(self.out), 0
 
 
-def read_familiarity(index: Path, test: str | None = None) -> dict[str, dict[str, Any]]:
-    """Whether images of an index are of the kind that its model knows, by their paths, as far as that was said.
+class Pending:
+    """Images that are embedded and wait to be written as one shard.
 
     Args:
-        index: its folder.
-        test: the digest of the test whose answers count; None for any.
+        folder: of the index.
+
+    Attributes:
+        images: how many there are.
+        regions: of all of them.
     """
-    try:
-        said = parse_json((index / FAMILIARITY).read_text(encoding="utf-8"))
-        if test is not None and said["test"] != test:
-            return {}
-        return {opened_path(name, index): dict(record) for name, record in said["images"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.images, self.regions = folder, 0, 0
+        self._groups: list[Part] = []
+        self._single: list[Part] = []
+
+    def add(self, part: Part) -> None:
+        """Add an image."""
+        self._single.append(part)
+        self.images += 1
+        self.regions += len(part)
+        if len(self._single) >= TOGETHER:  # many small tensors and texts take several times their content
+            group = RegionIndex(tuple(self._single)).merged()
+            rows = [(image.path, *image.size, *image.state) for image in group.images]
+            self._groups.append(replace(group, images=ImageTable(rows, self.folder)))
+            self._single.clear()
+
+    def merged(self) -> Part:
+        """All of them, as one part."""
+        return RegionIndex((*self._groups, *self._single)).merged()
 
 
 def _existing(regions: Any) -> Path:

@@ -90,32 +90,34 @@ class Unfamiliar:
         cure: the name of a model that knows other images; empty for none.
 
     Attributes:
-        records: of the images by their names, as :func:`familiarity_record` makes them.
+        unknown: whether each image is of another kind, by its name.
     """
 
     def __init__(self, model: str, cure: str = "dinoiser") -> None:
         self.model, self.cure = model, cure
-        self.records: dict[str, Mapping[str, Any]] = {}
+        self.unknown: dict[str, bool] = {}
+        self._first: Mapping[str, Any] | None = None
 
     def note(self, name: str, record: Mapping[str, Any] | None) -> None:
-        """Take account of an image; None where nothing is known of its kind."""
+        """Take account of an image and its :func:`familiarity_record`; None where nothing is known of its kind."""
         if record is not None:
-            self.records[name] = record
+            self.unknown[name] = bool(record["unknown"])
+            if record["unknown"] and self._first is None:
+                self._first = record
 
     @property
     def line(self) -> str:
         """The line for people; empty where every image is of the known kind."""
-        found = {name: record for name, record in self.records.items() if record["unknown"]}
-        if not found:
+        found, record = [name for name, unknown in self.unknown.items() if unknown], self._first
+        if record is None:
             return ""
-        record = next(iter(found.values()))
         kind = record["known"]
         whose = f"the {kind}" if kind.startswith("images of ") else f"the {kind} that {self.model} knows"
-        names = ", ".join(list(found)[:NAMED]) + (", …" if len(found) > NAMED else "")
-        if len(self.records) == 1:
+        names = ", ".join(found[:NAMED]) + (", …" if len(found) > NAMED else "")
+        if len(self.unknown) == 1:
             said = f"{names} does not look like {whose} (p = {record['p']:.3g})"
         else:
-            said = f"{len(found)} of {len(self.records)} images do not look like {whose}: {names}"
+            said = f"{len(found)} of {len(self.unknown)} images do not look like {whose}: {names}"
         if kind.startswith("images of ") or not self.cure:
             return f"densevl: {said}; what is said of it may mean nothing"
         cure = f"take a model of photos: photo, or a CLIP such as {self.cure}"

@@ -1,6 +1,7 @@
 """Contents of files in short: a size and a hash, remembered so that a file that has not changed is not read again."""
 
 import json
+import struct
 from pathlib import Path
 
 from densevl.core.files import InputFile, atomic_write, file_state, parse_json
@@ -33,6 +34,10 @@ def _measured(path: Path, state: tuple[int, ...]) -> tuple[int, ...]:
         return ()
 
 
+NUMBERS = struct.Struct("<qqq")
+"""Bytes, time of the last change and hash of a file, as they are held: a folder may have millions."""
+
+
 class FileDigests:
     """Sizes and hashes of files.
 
@@ -43,19 +48,21 @@ class FileDigests:
 
     def __init__(self, kept: Path) -> None:
         self.kept = kept
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, bytes] = {}
         self._changed = False
         try:
             known = parse_json(kept.read_text(encoding="utf-8"))
-            self._known = {path: [int(value) for value in values] for path, values in known.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            self._known = {path: NUMBERS.pack(*map(int, values)) for path, values in known.items()}
+        except (OSError, ValueError, TypeError, AttributeError, struct.error):
             pass  # a file that is not there, or damaged, remembers nothing
 
     def of(self, path: Path) -> tuple[int, ...]:
         """Bytes of a file and the beginning of its SHA-256 as a number; nothing where it cannot be read."""
-        state, known = file_state(path), self._known.get(self._name(path), [])
-        if state and known[:2] == list(state):
-            return state[0], known[2]
+        state, known = file_state(path), self._known.get(self._name(path))
+        if state and known is not None:
+            size, changed, digest = NUMBERS.unpack(known)
+            if (size, changed) == state:
+                return size, digest
         return self.remember(path, _measured(path, state))
 
     def remember(self, path: Path, measured: tuple[int, ...]) -> tuple[int, ...]:
@@ -67,9 +74,9 @@ class FileDigests:
         """
         if not measured:
             return ()
-        name = self._name(path)
-        if self._known.get(name) != list(measured):
-            self._known[name] = list(measured)
+        name, packed = self._name(path), NUMBERS.pack(*measured)
+        if self._known.get(name) != packed:
+            self._known[name] = packed
             self._changed = True
         return measured[0], measured[2]
 
@@ -83,6 +90,10 @@ class FileDigests:
             OutputError: where the file cannot be written.
         """
         if self._changed:
-            with atomic_write(self.kept) as temporary:
-                temporary.write_text(json.dumps(self._known, ensure_ascii=False), encoding="utf-8")
+            with atomic_write(self.kept) as temporary, temporary.open("w", encoding="utf-8") as file:
+                before = "{"
+                for name, packed in self._known.items():  # one by one: there may be many
+                    file.write(f"{before}{json.dumps(name, ensure_ascii=False)}: {list(NUMBERS.unpack(packed))}")
+                    before = ", "
+                file.write("{}" if before == "{" else "}")
             self._changed = False

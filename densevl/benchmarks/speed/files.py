@@ -5,9 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from densevl.api.jobs.asked import ask_all
 from densevl.api.jobs.embed import EmbedJob
-from densevl.api.jobs.refer import ReferJob
 from densevl.api.jobs.segment import SegmentJob
 from densevl.api.loading import load
 from densevl.benchmarks.speed.fresh import MEMORY, run_fresh
@@ -24,7 +22,7 @@ __all__ = ["benchmark_files", "fill"]
 
 WORDS, EXPRESSION, SIDE = "grass, sand, water, brick", "the biggest shape", 32
 
-LABELLED = {"segment": 10_000, "embed": 100, "refer": 100}
+LABELLED = {"segment": 10_000, "embed": 100}
 """Images up to which the first run works on each; of more, which are all the same, on one, and it writes all."""
 
 RUN = """
@@ -84,22 +82,17 @@ def embedded(photos: Path, out: Path, engine: Engine) -> None:
     EmbedJob(load("mini"), out, "whole", engine=engine).run(find_inputs([photos], out))
 
 
-def referred(photos: Path, out: Path, engine: Engine) -> None:
-    """Ask the same of each image."""
-    ReferJob(load("mini"), out, engine=engine).run_many(ask_all(find_inputs([photos], out), [EXPRESSION]))
-
-
 class Row(NamedTuple):
     """A job.
 
     Attributes:
         words: arguments behind the folder of images.
-        fill: does the same on an engine.
+        fill: does the same on an engine; None where the results of images name them, so that none can be copied.
         writes: its results.
     """
 
     words: tuple[str, ...]
-    fill: Callable[[Path, Path, Engine], None]
+    fill: Callable[[Path, Path, Engine], None] | None
     writes: str
 
 
@@ -110,7 +103,7 @@ JOBS = {
         "mini-maskclip, label maps, overlays and COCO",
     ),
     "embed": Row(("--model", "mini", "--regions", "whole"), embedded, "mini, one region an image"),
-    "refer": Row((EXPRESSION, "--model", "mini"), referred, "mini, one expression an image"),
+    "refer": Row((EXPRESSION, "--model", "mini"), None, "mini, one expression an image"),
 }
 
 
@@ -143,15 +136,14 @@ def benchmark_files(counts: Sequence[int] = (1000, 10_000), job: str = "segment"
             photos, out = Path(place, f"photos{count}"), Path(place, f"out{count}")
             draw(photos, count)
             command = [job, str(photos), *JOBS[job].words, "--offline", "--out", str(out)]
-            first = _run(COMMAND if count <= LABELLED[job] else FILL, command)
+            first = _run(COMMAND if count <= LABELLED.get(job, count) else FILL, command)
             again = _run(COMMAND, command)
             costs.append(again)
             first_peaks.append(first.peak)
             rows.append((f"{count:,}", (*first, *again)))
-    note = (
-        f"{JOBS[job].writes}, images of {SIDE}×{SIDE} pixels; each run in a process of its own; of more than "
-        f"{LABELLED[job]:,} images, which are all the same, the first run works on one and writes all"
-    )
+    note = f"{JOBS[job].writes}, images of {SIDE}×{SIDE} pixels; each run in a process of its own"
+    if job in LABELLED:
+        note += f"; of more than {LABELLED[job]:,} images, all the same, the first run works on one and writes all"
     if len(counts) > 1 and counts[-1] != counts[0]:
         each = [
             (peaks[-1] - peaks[0]) * 2**20 / (counts[-1] - counts[0])
@@ -172,7 +164,8 @@ def draw(folder: Path, count: int) -> None:
 
 def fill(job: str, photos: Path, out: Path) -> None:
     """Do a job on images that are all the same by working on one of them."""
-    JOBS[job].fill(photos, out, Engine(pipeline=CopyingPipeline()))
+    if (work := JOBS[job].fill) is not None:
+        work(photos, out, Engine(pipeline=CopyingPipeline()))
 
 
 def _run(work: str, arguments: Sequence[str]) -> Cost:

@@ -16,6 +16,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from densevl.core.errors import UsageError, first_line, shortened
+from densevl.core.files import was_url
 from densevl.core.geometry import Box, Size
 from densevl.core.masks import decode_masks, mask_of
 
@@ -166,9 +167,9 @@ def checked(examples: Iterable[Example], source: str) -> tuple[Example, ...]:
     images = dict.fromkeys(example.image for example in kept.values())
     missing = [image for image in images if not image.is_file()]
     if missing:
+        cure = "copy them here and name the copies" if was_url(missing[0]) else "name their folder with --images"
         raise UsageError(
-            f"{len(missing)} of {len(images)} images of {source} are missing, the first one {missing[0]}; "
-            "name their folder with --images"
+            f"{len(missing)} of {len(images)} images of {source} are missing, the first one {missing[0]}; {cure}"
         )
     return tuple(kept.values())
 

@@ -6,6 +6,7 @@ paths. Addresses such as ``https://…`` and names that are no paths stay as the
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = ["opened_path", "stored_path"]
@@ -23,6 +24,19 @@ def stored_path(path: str, folder: Path) -> str:
     """
     if "://" in path or not (os.path.isabs(path) or path.startswith(RELATIVE)):
         return path
+    head, tail = os.path.split(path)
+    if tail in ("", ".", ".."):
+        return _stored(path, os.fspath(folder))
+    return f"{_stored_folder(head, os.fspath(folder), os.getcwd())}/{tail}"
+
+
+@lru_cache(maxsize=1024)
+def _stored_folder(head: str, folder: str, current: str) -> str:
+    """What stands before the names of the images of a folder, where this one is the current folder."""
+    return _stored(os.path.join(head, "x"), folder).removesuffix("/x")
+
+
+def _stored(path: str, folder: str) -> str:
     place, here = os.path.abspath(path), os.path.abspath(folder)
     roots = [os.path.dirname(here), *([os.getcwd()] if _below(here, os.getcwd()) else [])]
     if not any(_below(place, root) for root in roots):

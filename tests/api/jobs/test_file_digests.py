@@ -5,8 +5,8 @@ import os
 import pytest
 
 from densevl.api.jobs import file_digests
-from densevl.api.jobs.embed import read_familiarity
 from densevl.api.jobs.file_digests import FileDigests
+from densevl.api.jobs.kinds import read_familiarity
 from densevl.weights.download import file_sha256
 
 

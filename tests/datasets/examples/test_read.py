@@ -268,3 +268,9 @@ def test_lines_of_yolo_that_cannot_be_used(folder):
         written(folder / "a.txt", line)
         with pytest.raises(UsageError, match=said):
             read_examples(folder)
+
+
+def test_images_in_a_bucket_are_to_be_copied_first(tmp_path):
+    (tmp_path / "examples.json").write_text('[{"image": "s3://bucket/a.png", "name": "dog", "box": [0, 0, 5, 5]}]')
+    with pytest.raises(UsageError, match=r"s3:/bucket/a\.png; copy them here and name the copies$"):
+        read_examples(tmp_path / "examples.json")

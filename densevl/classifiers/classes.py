@@ -36,7 +36,7 @@ from densevl.core.delta import Delta
 from densevl.core.errors import UsageError, WeightsError, shortened
 from densevl.core.files import atomic_write, parse_json
 from densevl.core.tensor_bytes import tensor_bytes
-from densevl.core.vocabulary import Vocabulary, normalised
+from densevl.core.vocabulary import Vocabulary
 
 __all__ = ["HEADS", "Classes", "Head"]
 
@@ -153,9 +153,7 @@ class Classes:
 
     def label(self, name: str) -> int | None:
         """The label of the class that has a name or a synonym; None where there is none."""
-        wanted = normalised(name)
-        pairs = zip(self.vocabulary.queries, self.vocabulary.query_classes, strict=True)
-        return next((label for word, label in pairs if normalised(word) == wanted), None)
+        return self.vocabulary.label(name)
 
     def with_unknown(self, share: int | float) -> "Classes":
         """The same classes and, after them, *unknown*: what looks like none of them.

@@ -14,7 +14,8 @@ def add_save_options(parser: argparse.ArgumentParser) -> None:
         "--save",
         metavar="FORMAT,…",
         help="what is written: overlay, labels, probabilities, geotiff, coco, polygons, coco-panoptic, yolo-seg, "
-        "labelme, labelme-embedded, label-studio, cvat, html (default: what the folder has, or overlay,labels,coco)",
+        "labelme, labelme-embedded, label-studio, cvat, html (default: what the folder has, or overlay,labels,coco; "
+        "labels,coco of more than 100 images)",
     )
     add_html_option(parser)
     parser.add_argument(
@@ -31,19 +32,23 @@ def add_save_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_formats(options: argparse.Namespace) -> tuple[str, ...] | None:
+def chosen_formats(options: argparse.Namespace, images: int = 1) -> tuple[str, ...] | None:
     """The formats that ``--save`` names, each once; None where it is not given.
 
     ``--html`` adds the page to them, or to the usual ones.
+
+    Args:
+        options: of the command line.
+        images: how many there are, on which the usual formats hang.
 
     Raises:
         UsageError: where one is unknown.
     """
     if options.save is None and not options.html:
         return None
-    from densevl.api.jobs.formats import DEFAULT, FORMATS
+    from densevl.api.jobs.formats import FORMATS, usual_formats
 
-    names = DEFAULT if options.save is None else [name.strip() for name in options.save.split(",")]
+    names = usual_formats(images) if options.save is None else [name.strip() for name in options.save.split(",")]
     for name in names:
         if name not in FORMATS.names:
             raise UsageError(f"--save: format {name!r} is unknown; {suggestion(name, FORMATS.names)}")

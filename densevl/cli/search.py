@@ -23,6 +23,7 @@ EXAMPLES = """\
   densevl search index --like photo.jpg --box 40,30,120,140 --labels names.json      what it is, by its neighbours
   densevl search index "red ring" --per-image 1 --json
   densevl search index "red ring" --folder photos/day1 --min-score 0.8         among some regions alone
+  densevl search index "red" --class dog --among "cat, dog, car"      among the regions that are rather a dog
   densevl search index --approximate ivf-pq --build                            for millions of regions
   densevl search index "a red ring and a blue square" --compose      both in one image, the ring is shown
   densevl search photos/ gadget --classes classes.safetensors          a class that `densevl teach` taught
@@ -74,7 +75,12 @@ def add(commands: Any) -> None:
     only.add_argument("--image", metavar="GLOB", help="of images whose names match, or paths where it has a /")
     only.add_argument("--folder", metavar="FOLDER", help="of images in this folder and below it")
     only.add_argument("--min-score", type=float, metavar="X", help="whose proposals score at least so much")
-    only.add_argument("--class", dest="label", metavar="NAME", help="taken for this class of --classes")
+    only.add_argument("--class", dest="label", metavar="NAME", help="taken for this class of --among, or of --classes")
+    only.add_argument(
+        "--among",
+        metavar="CLASSES",
+        help="the classes of which one is --class: 'cat, dog|puppy, car', or a file of them",
+    )
     parser.add_argument("--json", action="store_true", help="print the hits as JSON")
     parser.add_argument("--no-sheet", action="store_true", help="write no contact sheet")
     add_html_option(parser)
@@ -131,8 +137,11 @@ def _filtered(options: argparse.Namespace, index: Any, model: Any, classes: Any)
     if options.min_score is not None:
         index = scoring(index, options.min_score)
     if options.label is not None:
-        bound = model.bound(classes)
-        index = of_class(index, bound.head("regions"), bound.label(options.label))
+        from densevl.api.jobs.search import text_classes
+
+        bound = None if classes is None else model.bound(classes)
+        classifier = bound.head("regions") if bound is not None else text_classes(model, options.among)
+        index = of_class(index, classifier, classifier.vocabulary.label(options.label))
     return index
 
 
@@ -177,10 +186,7 @@ def _check(options: argparse.Namespace, classes: Any) -> None:
         raise UsageError(f"search by words or by an example; got both {options.queries[0]!r} and --like {options.like}")
     if options.box is not None and options.like is None:
         raise UsageError("--box is the region of an example; give its image with --like")
-    if options.label is not None and classes is None:
-        raise UsageError("--class is one of the taught classes; give their file with --classes")
-    if options.label is not None and classes.label(options.label) is None:
-        raise UsageError(f"class {options.label!r} was not taught; {suggestion(options.label, classes.names)}")
+    _check_class(options, classes)
     if options.labels is not None and options.like is None:
         raise UsageError("--labels says what an example is; give its image with --like")
     if any(not query.strip() for query in options.queries):
@@ -189,6 +195,31 @@ def _check(options: argparse.Namespace, classes: Any) -> None:
         raise UsageError("--compose asks for things by words alone; give words, and no --faiss or --classes")
     if not 0 <= options.overlap <= 1:
         raise UsageError(f"overlap is an IoU between 0 and 1; got {options.overlap}")
+
+
+def _check_class(options: argparse.Namespace, classes: Any) -> None:
+    """Say which class cannot be meant, and read those of --among."""
+    if options.among is not None and (classes is not None or options.label is None):
+        raise UsageError("--among is the list that --class NAME is one of; give both, and no --classes")
+    if options.label is None:
+        return
+    if options.among is None and classes is None:
+        raise UsageError(
+            f"a region is {options.label!r} rather than something else: say what else there is with --among "
+            "'cat, dog, car', or give taught classes with --classes"
+        )
+    if options.among is not None:
+        from densevl.core.vocabulary import Vocabulary
+
+        words = options.among
+        options.among = Vocabulary.load(words) if Path(words).is_file() else Vocabulary.parse(words)
+        if len(options.among) < 2:
+            raise UsageError(f"--among needs two classes or more; got {words!r}")
+        if options.among.label(options.label) is None:
+            names = options.among.queries
+            raise UsageError(f"class {options.label!r} is none of --among; {suggestion(options.label, names)}")
+    elif classes.label(options.label) is None:
+        raise UsageError(f"class {options.label!r} was not taught; {suggestion(options.label, classes.names)}")
 
 
 def _opened(options: argparse.Namespace) -> Any:

@@ -97,8 +97,10 @@ def _segment(options: argparse.Namespace) -> int:
     if options.overlap is not None and options.tile is None:
         raise UsageError("--overlap is that of tiles; give --tile as well")
 
+    from densevl.api.jobs.formats import usual_formats
     from densevl.api.jobs.segment import SegmentJob
 
+    images = _images(inputs)
     engine, loading = engine_of(options), loading_of(options)
     model = show_known(loading.load(), options)
     job = SegmentJob(
@@ -108,14 +110,19 @@ def _segment(options: argparse.Namespace) -> int:
         background,
         options.batch,
         options.overwrite,
-        chosen_formats(options),
+        chosen_formats(options, images),
         options.instances,
         options.min_area,
         engine,
         loading,
         options.pack,
         None if options.tile is None else (options.tile, options.overlap),
+        usual_formats(images),
     )
+    if job.is_new and options.save is None and "overlay" not in job.results.formats:
+        folder = f"{options.out}{' --out FOLDER' if options.pack else ''}"
+        told = f"{images} images, so no overlays are drawn; add them later with `densevl merge {folder} --save overlay`"
+        print(f"densevl: {told}", file=sys.stderr)
     _say_single(vocabulary, job.texts.vocabulary, background)
     say_remarks(model.read_words(vocabulary, background))
     if options.pack is not None:
@@ -131,6 +138,14 @@ def _segment(options: argparse.Namespace) -> int:
     item, _ = run.done[0]
     lines = [f"{area:7.1%}  {name}" for name, area in job.results.areas(item.relative).items()]
     return run.report("\n".join([*lines, str(next(iter(job.results.files(item.relative)), options.out)), *page]))
+
+
+def _images(inputs: Any) -> int:
+    """How many images there are; frames of videos count for none, whose overlays become videos."""
+    from densevl.api.jobs.videos import video_of
+    from densevl.core.files import InputFile
+
+    return sum(isinstance(item, InputFile) or video_of(item.place) is None for item in inputs)
 
 
 def _segment_packs(job: Any, options: argparse.Namespace, inputs: Any, shard: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64, Shaped
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 __all__ = [
@@ -24,7 +24,9 @@ __all__ = [
     "fitted_size",
     "mask_coverage",
     "pad_to_multiple",
+    "pairwise_ious",
     "resized_size",
+    "suppress",
 ]
 
 Size = tuple[int, int]
@@ -117,7 +119,40 @@ def box_ious(boxes: Any, target: Sequence[int | float]) -> Float64[np.ndarray, "
         boxes: (n, 4) as xyxy, half-open; n may be 0.
         target: x0, y0, x1, y1.
     """
-    from torchvision.ops import box_iou  # takes as long to import as torch
+    one, other = (torch.as_tensor(np.asarray(part, np.float64).reshape(-1, 4)) for part in (boxes, target))
+    return pairwise_ious(one, other)[:, 0].numpy()
 
-    pair = (torch.as_tensor(np.asarray(one, np.float64).reshape(-1, 4)) for one in (boxes, target))
-    return box_iou(*pair)[:, 0].numpy()
+
+def pairwise_ious(boxes: Float[Tensor, "n 4"], others: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
+    """Intersection over union of boxes with others, as torchvision's ``box_iou``, without the import of torchvision.
+
+    Args:
+        boxes: absolute xyxy pixels.
+        others: the same.
+    """
+    areas, areas_of_others = ((each[:, 2] - each[:, 0]) * (each[:, 3] - each[:, 1]) for each in (boxes, others))
+    first = torch.maximum(boxes[:, None, :2], others[:, :2])
+    last = torch.minimum(boxes[:, None, 2:], others[:, 2:])
+    across, down = (last - first).clamp(min=0).unbind(-1)
+    shared = across * down
+    return shared / (areas[:, None] + areas_of_others - shared)
+
+
+def suppress(boxes: Float[Tensor, "n 4"], scores: Float[Tensor, " n"], overlap: float) -> Int64[Tensor, " k"]:
+    """Places of the boxes that are left, best first, where each drops the worse ones that it overlaps too much.
+
+    It is torchvision's ``nms`` for up to some thousand boxes, without the import of torchvision.
+
+    Args:
+        boxes: absolute xyxy pixels.
+        scores: of each; of equal ones the first is the better.
+        overlap: intersection over union above which the worse box is dropped.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    over = (pairwise_ious(boxes[order], boxes[order]).double() > overlap).cpu().numpy()
+    dropped, kept = np.zeros(len(over), bool), []
+    for place, row in enumerate(over):
+        if not dropped[place]:
+            kept.append(place)
+            dropped |= row
+    return order[torch.tensor(kept, dtype=torch.int64, device=order.device)]

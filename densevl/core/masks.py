@@ -14,7 +14,16 @@ from torch import Tensor
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 
-__all__ = ["Rle", "check_mask", "connected_parts", "decode_masks", "encode_masks", "letters_of_runs", "mask_of"]
+__all__ = [
+    "Rle",
+    "check_mask",
+    "check_masks",
+    "connected_parts",
+    "decode_masks",
+    "encode_masks",
+    "letters_of_runs",
+    "mask_of",
+]
 
 MOST_DIGITS = 12
 """Letters of a number of a code, at most: five bits each of 64."""
@@ -45,8 +54,7 @@ def decode_masks(codes: Sequence[Rle], size: tuple[int, int]) -> Bool[Tensor, "n
     """
     if not codes:
         return torch.zeros(0, *size, dtype=torch.bool)
-    for i, code in enumerate(codes):
-        check_mask(code, size, f"mask {i}")
+    check_masks(codes, size)
     masks = coco.decode([{"size": list(size), "counts": code["counts"].encode("ascii")} for code in codes])
     return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1))).bool()
 
@@ -76,18 +84,41 @@ def check_mask(code: Rle, size: Size, name: str = "the mask") -> None:
     Raises:
         UsageError: where it is of another size, or no code of this many pixels.
     """
-    if list(code["size"]) != list(size):
-        raise UsageError(f"{name} has size {list(code['size'])}; expected {list(size)}, as the image")
-    if not _is_code(code["counts"], size[0] * size[1]):
-        raise UsageError(f"{name} is no run-length code of {size[0]} x {size[1]} pixels; write it anew")
+    check_masks([code], size, [name])
 
 
-def _is_code(counts: str, pixels: int) -> bool:
-    """True where the runs of a code cover so many pixels; :func:`letters_of_runs` says how it is written."""
-    bits = np.frombuffer(counts.encode("ascii", "replace"), np.uint8) - np.uint8(48)  # what is below comes out above
-    ends = np.flatnonzero(bits & 32 == 0)
-    if not len(ends) or ends[-1] != len(bits) - 1 or bits.max() >= 64:
+def check_masks(codes: Sequence[Rle], size: Size, names: Sequence[str] = ()) -> None:
+    """Make sure that codes can be decoded, as :func:`check_mask` does; those of an image together.
+
+    Args:
+        codes: of masks of one image.
+        size: (height, width) of the image.
+        names: what messages call them; none for their numbers.
+
+    Raises:
+        UsageError: where one is of another size, or no code of this many pixels.
+    """
+    names = names or [f"mask {number}" for number in range(len(codes))]
+    for code, name in zip(codes, names, strict=True):
+        if list(code["size"]) != list(size):
+            raise UsageError(f"{name} has size {list(code['size'])}; expected {list(size)}, as the image")
+    pixels = size[0] * size[1]
+    texts = [code["counts"] for code in codes]
+    if not texts or _are_codes(texts, pixels):
+        return
+    name = next(name for name, text in zip(names, texts, strict=True) if not _are_codes([text], pixels))
+    raise UsageError(f"{name} is no run-length code of {size[0]} x {size[1]} pixels; write it anew")
+
+
+def _are_codes(codes: Sequence[str], pixels: int) -> bool:
+    """True where the runs of each code cover so many pixels; :func:`letters_of_runs` says how it is written."""
+    letters = np.frombuffer("".join(codes).encode("ascii", "replace"), np.uint8)  # a letter a character in any case
+    bits = letters - np.uint8(48)  # what is below comes out above
+    is_end = bits & 32 == 0
+    stops = np.cumsum([len(code) for code in codes])
+    if not all(codes) or bits.max() >= 64 or not is_end[stops - 1].all():
         return False
+    ends = np.flatnonzero(is_end)
     starts = np.append(0, ends[:-1] + 1)
     digits = ends - starts + 1
     if digits.max() > MOST_DIGITS:
@@ -97,9 +128,11 @@ def _is_code(counts: str, pixels: int) -> bool:
     values -= (bits[ends] & 16 != 0).astype(np.int64) << (5 * digits)
     if abs(values).max() > pixels:  # so that no sum below runs over
         return False
-    for first in (1, 2):
-        values[first::2] = values[first::2].cumsum()
-    return bool(values.min() >= 0) and int(values.sum()) == pixels
+    firsts = [0, *np.searchsorted(ends, stops[:-1]).tolist()]
+    for start, stop in pairwise([*firsts, len(ends)]):
+        for first in (start + 1, start + 2):
+            values[first:stop:2] = values[first:stop:2].cumsum()
+    return bool(values.min() >= 0) and bool((np.add.reduceat(values, firsts) == pixels).all())
 
 
 def letters_of_runs(codes: Sequence[Int[np.ndarray, " _"]]) -> list[str]:

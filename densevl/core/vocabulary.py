@@ -111,6 +111,12 @@ class Vocabulary:
         """Label of the class of each query."""
         return tuple(label for label, synonyms in enumerate(self.classes) for _ in synonyms)
 
+    def label(self, name: str) -> int | None:
+        """The label of the class that has a name or a synonym; None where there is none."""
+        wanted = normalised(name)
+        pairs = zip(self.queries, self.query_classes, strict=True)
+        return next((label for word, label in pairs if normalised(word) == wanted), None)
+
     @classmethod
     def from_classes(cls, classes: Sequence[str | Sequence[str]], name: str = "custom") -> "Vocabulary":
         """From names and lists of synonyms, ``["cat", ["sofa", "couch"]]``, taken as they stand.

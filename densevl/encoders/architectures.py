@@ -8,20 +8,21 @@ rest. Names of densevl's own are the files of ``data/architectures``.
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from jaxtyping import Float, Int
-from open_clip.model import _build_text_tower, _build_vision_tower
 from torch import Tensor, nn
 
 from densevl.core.errors import UsageError, WeightsError, suggestion
 from densevl.core.files import parse_json
 from densevl.encoders.mini import build_mini_clip
+from densevl.encoders.plain import PlainCLIP, is_plain
 from densevl.encoders.texts import TEXT_TOWERS
 from densevl.encoders.texts.tokenizers import read_tokenizer
 from densevl.encoders.towers import IMAGE_TOWERS
@@ -81,6 +82,8 @@ class ImageTextPair(nn.Module):
 @cache
 def architectures() -> tuple[str, ...]:
     """Names of the architectures: densevl's own, then open_clip's."""
+    import open_clip
+
     return (MINI, *sorted(path.stem for path in FOLDER.glob("*.json")), *open_clip.list_models())
 
 
@@ -107,6 +110,13 @@ def _named(name: str) -> Mapping[str, Any]:
     own = FOLDER / f"{name}.json"
     if own.parent == FOLDER and own.is_file():
         return json.loads(own.read_text(encoding="utf-8"))
+    spec = find_spec("open_clip")
+    if "open_clip" not in sys.modules and spec is not None and spec.origin is not None:
+        file = Path(spec.origin).with_name("model_configs") / f"{name}.json"
+        if file.parent.name == "model_configs" and file.is_file():  # nobody has changed its architectures yet
+            return json.loads(file.read_text(encoding="utf-8"))
+    import open_clip
+
     if name in open_clip.list_models():
         return open_clip.get_model_config(name)
     raise UsageError(f"architecture {name!r} is unknown; {suggestion(name, architectures())}")
@@ -160,11 +170,12 @@ def _beside(path: Path) -> Any:
 def build_model(
     arch: Arch, state: Mapping[str, Tensor] | None = None, tokenizer: str | Path | None = None
 ) -> tuple[nn.Module, Any]:
-    """A model of an architecture with new weights, and its tokenizer; nothing is downloaded.
+    """A model of an architecture, and its tokenizer; nothing is downloaded.
 
     Args:
         arch: see :func:`architecture`, or ``"mini-clip"``.
-        state: the tensors that the model will be filled with, by our names: towers of free shape are read from them.
+        state: the tensors that the model will be filled with, by our names: towers of free shape are read from them,
+            and a plain CLIP has no weights of its own. None for a model with new weights.
         tokenizer: file of the tokenizer, or the folder that holds it, where it is not CLIP's.
 
     Raises:
@@ -172,11 +183,16 @@ def build_model(
         WeightsError: where the tokenizer is missing, damaged, or that of another architecture.
     """
     if arch == MINI:
-        return build_mini_clip()
+        return build_mini_clip(filled=state is not None)
     config = architecture(arch)
     vision, text = config["vision_cfg"], config["text_cfg"]
     reader = read_tokenizer(text, tokenizer)
     try:
+        if state is not None and is_plain(config):
+            return PlainCLIP(config), reader
+        import open_clip  # here: it takes longer to import than all else
+        from open_clip.model import _build_text_tower, _build_vision_tower
+
         if "tower" not in vision and "tower" not in text:
             kind: type[nn.Module] = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
             return kind(**{key: value for key, value in config.items() if key != "custom_text"}), reader

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import open_clip
 from torch import Tensor
 
 from densevl.core.errors import UsageError, WeightsError
-from densevl.encoders.architectures import MINI, Arch, architecture
+from densevl.encoders.architectures import MINI, Arch, architecture, architectures
 from densevl.weights import WeightsEntry, weights_table
 from densevl.weights.layouts import Layout, find_layout
 from densevl.weights.opened import OpenedWeights
@@ -57,11 +56,7 @@ def check_activation(arch: Arch, opened: OpenedWeights, found: Layout, known: We
         return
     named = arch if isinstance(arch, str) else "given"
     other = named.removesuffix("-quickgelu") if quick else f"{named}-quickgelu"
-    cure = (
-        f"take {other}"
-        if other in open_clip.list_models()
-        else f'write "quick_gelu": {str(wanted).lower()} in its JSON'
-    )
+    cure = f"take {other}" if other in architectures() else f'write "quick_gelu": {str(wanted).lower()} in its JSON'
     raise WeightsError(
         f"{opened.path} would be read with another activation than it was trained with, silently wrong: {why} are made "
         f"for {_gelu(wanted)}, and the architecture {named} has {_gelu(quick)}; {cure}"
@@ -167,6 +162,8 @@ def _numbers_of_state(state: Mapping[str, Tensor]) -> tuple[int, ...]:
 
 @cache
 def _plain() -> dict[str, tuple[int, ...]]:
+    import open_clip  # here: it takes longer to import than all else, and this is for an error
+
     found: dict[str, tuple[int, ...]] = {}
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)

@@ -6,9 +6,9 @@ Convention: images are RGB in [0, 1].
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Extent, Size, first_cells, pad_to_multiple
@@ -115,5 +115,8 @@ def fit(
     target = list(size)
     if mode == "crop":
         target = [max(size[0], height * size[1] // width), max(size[1], width * size[0] // height)]
-    resized = resize(images, target, InterpolationMode(interpolation), antialias=True)
-    return center_crop(resized, list(size)).clamp(0, 1)
+    # As torchvision's `resize` and `center_crop`, whose import takes longer than that of torch.
+    wide = images if images.dtype == torch.float64 else images.float()
+    resized = F.interpolate(wide, target, mode=interpolation, align_corners=False, antialias=True).to(images.dtype)
+    top, left = (round((target[side] - size[side]) / 2) for side in (0, 1))
+    return resized[..., top : top + size[0], left : left + size[1]].clamp(0, 1)

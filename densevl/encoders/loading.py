@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +22,7 @@ from densevl.encoders.architectures import (
     filled,
     preparation_beside,
 )
-from densevl.encoders.clip import CLIPEncoder, WholeImageEncoder
+from densevl.encoders.clip import OPENAI_MEAN, OPENAI_STD, CLIPEncoder, WholeImageEncoder
 from densevl.encoders.faults import channels, check_activation, check_base, known_weights, likeness
 from densevl.encoders.texts.cache import TextCache
 from densevl.weights import WeightsEntry, check_state_dict, fetch, layouts, weights_entry
@@ -195,9 +194,7 @@ def _tuned(encoder: WholeImageEncoder, delta: str | Path | None) -> WholeImageEn
 
 def _preparation(row: WeightsEntry | None, found: Layout, similar: WeightsEntry | None) -> dict[str, Any]:
     """How images are prepared for a file: as its row says, else its layout, else the row that it is like."""
-    mean, std = (
-        (similar.mean, similar.std) if similar else (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
-    )
+    mean, std = (similar.mean, similar.std) if similar else (OPENAI_MEAN, OPENAI_STD)
     resize, interpolation = (similar.resize, similar.interpolation) if similar else ("crop", "bicubic")
     if row is None:
         mean, std, resize = found.mean or mean, found.std or std, found.resize or resize

@@ -9,11 +9,11 @@ short merges file that falls back to single bytes and so accepts any language.
 import json
 from functools import cache
 from importlib.resources import as_file, files
-
-from open_clip import CLIP
-from open_clip.tokenizer import SimpleTokenizer
+from typing import Any
 
 from densevl.core.conv_stem import ConvStem
+from densevl.encoders.plain import PlainCLIP
+from densevl.encoders.texts.byte_pairs import BytePairs
 
 __all__ = ["build_mini_clip", "mini_architecture", "mini_tokenizer"]
 
@@ -21,19 +21,28 @@ DATA = files("densevl") / "data" / "mini"
 
 
 @cache
-def mini_tokenizer() -> SimpleTokenizer:
+def mini_tokenizer() -> BytePairs:
     """The tokenizer of the mini models: bytes, scene words and common English letter groups."""
     with as_file(DATA / "merges.txt.gz") as path:
-        return SimpleTokenizer(str(path), context_length=_architecture()["text_cfg"]["context_length"])
+        return BytePairs(path, context_length=_architecture()["text_cfg"]["context_length"])
 
 
-def build_mini_clip() -> tuple[CLIP, SimpleTokenizer]:
-    """The mini CLIP with new weights, and its tokenizer."""
+def build_mini_clip(filled: bool = False) -> tuple[Any, BytePairs]:
+    """The mini CLIP, and its tokenizer.
+
+    Args:
+        filled: whether the weights will come from a file; else they are new ones, and the model is open_clip's.
+    """
     architecture = _architecture()
     stem = architecture.pop("stem")
     tokenizer = mini_tokenizer()
     architecture["text_cfg"]["vocab_size"] = tokenizer.vocab_size
-    model = CLIP(**architecture)
+    if filled:
+        model: Any = PlainCLIP(architecture)
+    else:
+        from open_clip import CLIP
+
+        model = CLIP(**architecture)
     model.visual.conv1 = ConvStem(architecture["vision_cfg"]["width"], tuple(stem["channels"]))
     return model, tokenizer
 

@@ -14,17 +14,17 @@ and p(t) = prod_l p_l(t_l) the probability that the patch shows the thing t:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
-from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from densevl.datasets.scenes.training import SceneText
+from densevl.encoders.clip import OPENAI_MEAN, OPENAI_STD
 from densevl.encoders.mini import build_mini_clip
 from densevl.encoders.towers.open_clip import OpenClipBlock
 from densevl.encoders.towers.positions import resize_positions
@@ -121,8 +121,8 @@ class ContrastiveCLIP(BaseModel):
         self.cover_patches, self.weights, self.autocast = cover_patches, weights, autocast
         self.ramp, self.balance = ramp, balance
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
-        self.register_buffer("mean", torch.tensor(OPENAI_DATASET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(OPENAI_DATASET_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(OPENAI_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(OPENAI_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(
         self, images: Sequence[Tensor] | Tensor, texts: Sequence[SceneText], mode: str = "loss"
@@ -202,7 +202,7 @@ def _attended(attn: nn.MultiheadAttention, x: Float[Tensor, "b n c"]) -> Float[T
     return attn.out_proj((weights @ value).transpose(1, 2).flatten(2))
 
 
-def _finished(block: ResidualAttentionBlock, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+def _finished(block: Any, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
     """The second half of a block."""
     return x + block.mlp(block.ln_2(x))
 

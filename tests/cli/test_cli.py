@@ -282,3 +282,20 @@ def test_a_page_of_all_images_is_written_and_resumed(photos, tmp_path, capsys):
     assert segment(photos, WORDS + ", black heart", "--out", out, "--overwrite") == 0
     assert not (out / "page").exists(), "a job that is begun anew without a page has none"
     assert not (out / "index.html").exists()
+
+
+def test_overlays_of_many_images_are_drawn_where_they_are_asked_for(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("densevl.api.jobs.formats.MANY", 1)
+    told = "densevl: 2 images, so no overlays are drawn; add them later with `densevl merge out --save overlay`"
+    assert segment(photos, WORDS, "--out", "out") == 0
+    assert told in capsys.readouterr().err.splitlines()
+    assert not list(Path("out").rglob("*.overlay.png"))
+    assert segment(photos, WORDS, "--out", "out") == 0
+    assert "overlays" not in capsys.readouterr().err
+    assert main(["merge", "out", "--save", "overlay"]) == 0
+    assert len(list(Path("out").rglob("*.overlay.png"))) == 2
+    for arguments, count in (([photos / "a.png"], 1), ([photos, "--save", "overlay"], 2)):
+        assert segment(arguments[0], WORDS, *arguments[1:], "--out", f"out{count}") == 0
+        assert "overlays" not in capsys.readouterr().err
+        assert len(list(Path(f"out{count}").rglob("*.overlay.png"))) == count

@@ -78,6 +78,17 @@ def test_two_things_are_found_together(search, scenes, capsys):
         assert "give words, and no --faiss or --classes" in capsys.readouterr().err
 
 
+def test_a_class_in_free_text_lets_its_own_regions_count(search, scenes, capsys):
+    names = [item.name for scene in scenes for item in scene.objects]
+    found = []
+    for name in names[:2]:
+        assert search(name, "--class", name, "--among", ",".join(names), "--json", "--no-sheet") == 0
+        hits = json.loads(capsys.readouterr().out)["queries"][0]["hits"]
+        assert 1 <= len(hits) < 6
+        found += [(hit["image"], tuple(hit["box"])) for hit in hits]
+    assert len(found) == len(set(found)), "each region is of one class"
+
+
 def test_the_sheet_shows_the_hits(search, scenes, tmp_path, capsys):
     name = scenes[0].objects[0].name
     assert search("--top", 4, "--html", name) == 0, "options may stand before the words"
@@ -183,7 +194,10 @@ def test_images_that_have_moved_are_named(search, world, tmp_path, capsys):
         (["ring", "--overlap", "3"], "between 0 and 1"),
         (["ring", "--faiss", "hnws"], "did you mean hnsw"),
         (["--build"], "name its kind, such as --approximate ivf-pq"),
-        (["ring", "--class", "gadget"], "give their file with --classes"),
+        (["ring", "--class", "gadget"], "say what else there is with --among"),
+        (["ring", "--among", "cat, dog"], "--among is the list that --class NAME is one of"),
+        (["ring", "--among", "cat", "--class", "cat"], "--among needs two classes or more"),
+        (["ring", "--among", "cat, dog", "--class", "dgo"], "class 'dgo' is none of --among; did you mean dog"),
         (["ring", "--image", "*.jpeg"], "no image of the index matches '*.jpeg'"),
         (["ring", "--folder", "nowhere"], "has no image in the folder nowhere"),
         (["ring", "--min-score", "0.5"], "no region of this index has a score"),

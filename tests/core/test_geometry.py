@@ -2,8 +2,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.ops import box_iou, nms
 
-from densevl.core.geometry import bin_coverage, box_ious, pad_to_multiple, resized_size
+from densevl.core.geometry import bin_coverage, box_ious, pad_to_multiple, pairwise_ious, resized_size, suppress
 
 SIDES = st.integers(1, 5000)
 
@@ -69,3 +70,15 @@ def test_boxes_overlap_as_their_pixels_do(boxes, target):
 
 def test_no_boxes_have_no_overlaps():
     assert box_ious([], (0, 0, 1, 1)).shape == (0,)
+
+
+@pytest.mark.parametrize(("count", "overlap"), [(0, 0.5), (1, 0.5), (40, 0.8), (300, 0.5), (300, 0.9)])
+def test_overlaps_and_what_they_suppress_are_those_of_torchvision(count, overlap):
+    draw = torch.Generator().manual_seed(count)
+    corners = torch.randint(0, 40, (count, 2), generator=draw)
+    boxes = torch.cat(
+        [corners, corners + torch.randint(0, 12, (count, 2), generator=draw)], 1
+    ).float()  # empty ones, too
+    scores = torch.randint(0, 30, (count,), generator=draw) / 30  # equal ones, too
+    torch.testing.assert_close(pairwise_ious(boxes, boxes), box_iou(boxes, boxes), rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(suppress(boxes, scores, overlap), nms(boxes, scores, overlap))

@@ -59,6 +59,9 @@ def test_codes_are_told_from_others_and_written_as_coco_does(mask, data):
         if _runs_of(other, mask.size) is None:
             with pytest.raises(UsageError, match="no run-length code"):
                 check_mask({"size": list(mask.shape), "counts": other}, mask.shape)
+            some = [{"size": list(mask.shape), "counts": one} for one in (code, other, code)]
+            with pytest.raises(UsageError, match="mask 1 is no run-length code"):
+                decode_masks(some, mask.shape)
         else:
             check_mask({"size": list(mask.shape), "counts": other}, mask.shape)
 

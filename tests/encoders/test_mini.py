@@ -67,8 +67,8 @@ def test_any_text_is_accepted(text):
     tokens = tokenizer([text])
     assert tokens.shape == (1, tokenizer.context_length)
     assert tokens.max() < tokenizer.vocab_size
-    assert (tokens == tokenizer.eot_token_id).sum() == 1
-    assert tokens.argmax() == (tokens == tokenizer.eot_token_id).int().argmax(), "open_clip reads the text there"
+    assert (tokens == tokenizer.end).sum() == 1
+    assert tokens.argmax() == (tokens == tokenizer.end).int().argmax(), "open_clip reads the text there"
 
 
 def test_the_vocabulary_has_no_holes():

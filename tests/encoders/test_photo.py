@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
+from timm.models import create_model
 
 from densevl.classifiers.closed_set import ClosedSetClassifier, ClosedSetMatching
 from densevl.core.errors import UsageError, WeightsError
@@ -16,7 +17,6 @@ from densevl.dense.readouts.maskclip import MaskCLIPReadout
 from densevl.dense.readouts.plain import PlainReadout
 from densevl.encoders.contracts import Encoder, KnowsClasses, Needs
 from densevl.encoders.photo import MEAN, SCALE, STD, build_photo
-from densevl.encoders.towers.efficientnet import timm_names
 from densevl.tasks.segmentation.segmentor import Segmentor
 from densevl.weights import fetch, load_state_dict
 from densevl.weights.table import weights_entry
@@ -142,9 +142,25 @@ def test_weights_of_another_model_are_refused(tmp_path):
     state = load_state_dict(fetch("efficientnet-lite0"))
     kept = {name: value for name, value in state.items() if not name.startswith("_fc")}
     torch.save(kept, tmp_path / "cut.pth")
-    with pytest.raises(WeightsError, match=r"2 missing: classifier\.weight, classifier\.bias"):
+    with pytest.raises(WeightsError, match=r"2 missing: _fc\.weight, _fc\.bias"):
         build_photo(tmp_path / "cut.pth")
-    assert set(timm_names(state, [1, 2, 2, 3, 3, 4, 1])) >= {"blocks.6.0.bn3.running_var", "conv_head.weight"}
+
+
+@pytest.mark.parametrize("stride", [32, 16])
+def test_its_maps_are_those_of_timm_to_the_last_bit(stride):
+    tower = build_photo(stride=stride).tower
+    theirs = create_model("tf_efficientnet_lite0", pretrained=False, output_stride=stride).eval()
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), tower.state_dict().values(), strict=True)))
+    for size in ((64, 96), (100, 131)):
+        with torch.no_grad():
+            assert torch.equal(tower.maps(images(2, *size))[0], theirs.forward_features(images(2, *size)))
+
+
+def test_random_weights_are_those_that_timm_draws():
+    torch.manual_seed(1)
+    theirs = create_model("tf_efficientnet_lite0", pretrained=False)
+    ours = build_photo("random:1").tower
+    assert torch.equal(ours.classes[0], theirs.classifier.weight)
 
 
 def test_a_damaged_package_is_named(tmp_path, monkeypatch):

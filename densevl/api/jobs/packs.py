@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from densevl.api.jobs.formats.joined import join
 from densevl.api.jobs.formats.record import ImageRecord
 from densevl.api.jobs.results import Results
 from densevl.core.errors import OutputError, UsageError
@@ -154,8 +155,7 @@ def join_packs(results: Results) -> int:
                 yield ImageRecord.from_json(record, name, results.vocabulary, results.instances)
 
     with locked(results.out):
-        for made in results.formats.values():
-            made.join(results.out, records(), results.vocabulary)
+        join(list(results.formats.values()), results.out, records, results.vocabulary)
     heads = map(read_head, pack_paths(results.out))
     return sum(head.records for head in heads if head is not None)
 

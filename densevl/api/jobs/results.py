@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float16, Int32
 from densevl.api.jobs.done import LIST, RECORD, Done, DoneList, Listing
 from densevl.api.jobs.formats import DEFAULT, FORMATS
 from densevl.api.jobs.formats.contracts import Format
+from densevl.api.jobs.formats.joined import join
 from densevl.api.jobs.formats.record import ImageRecord, Instances
 from densevl.api.jobs.manifest import MANIFEST, described, own_version
 from densevl.core.errors import ImageError, OutputError, UsageError
@@ -338,15 +339,16 @@ class Results:
         """
         changed = [name for name, digest in self._seen.items() if not self._is_joined(name, digest.hexdigest())]
         # Whether a format that does not say which files it joins needs it again, nobody knows.
-        untold = (name for name, made in self.formats.items() if not made.joined and type(made).join is not Format.join)
+        untold = (name for name, made in self.formats.items() if not made.joined and made.is_joined)
         changed += untold
         if changed:
             self._look()
             digests = self._joins()
             for done in self.done():
                 self._take(done, digests)
+            made = [self.formats[name] for name in changed]
+            join(made, self.out, lambda: (self._image(done.name) for done in self.done()), self.vocabulary)
             for name in changed:
-                self.formats[name].join(self.out, (self._image(done.name) for done in self.done()), self.vocabulary)
                 if name in digests:
                     self._list.add_joined(name, digests[name].hexdigest(), self._joined_states(name))
         self._list.compact()
@@ -449,7 +451,11 @@ def _file_name(item: Input) -> str:
 
 
 def chosen(
-    before: Mapping[str, Any], save: Sequence[str] | None, instances: str | None, min_area: int | None
+    before: Mapping[str, Any],
+    save: Sequence[str] | None,
+    instances: str | None,
+    min_area: int | None,
+    usual: Sequence[str] = DEFAULT,
 ) -> tuple[tuple[str, ...], Instances]:
     """The formats and the instances of a folder.
 
@@ -460,12 +466,13 @@ def chosen(
         save: names of formats; None for those that the folder has, or the usual ones.
         instances: one of :data:`densevl.api.jobs.formats.record.INSTANCES`; None for the choice of the folder.
         min_area: least pixels of an instance; None for the choice of the folder.
+        usual: names of the usual formats.
 
     Raises:
         UsageError: where the instances are unknown.
     """
-    usual = Instances()
-    names = [*before.get("saved", ()), *(save if save is not None else () if before else DEFAULT)]
-    mode = before.get("instances", usual.mode) if instances is None else instances
-    least = before.get("min_area", usual.min_area) if min_area is None else min_area
+    plain = Instances()
+    names = [*before.get("saved", ()), *(save if save is not None else () if before else usual)]
+    mode = before.get("instances", plain.mode) if instances is None else instances
+    least = before.get("min_area", plain.min_area) if min_area is None else min_area
     return tuple(dict.fromkeys(names)), Instances(mode, least)

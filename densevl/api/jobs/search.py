@@ -9,20 +9,24 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Bool, UInt8
 
 from densevl.api.jobs.labelled import LabelledIndex
 from densevl.api.model import Model
 from densevl.classifiers.classes import Classes
 from densevl.classifiers.contracts import check_classifier
+from densevl.classifiers.text import TextClassifier
 from densevl.core.drawing.lettering import letter
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.sheets import Tile, tile_sheet
 from densevl.core.errors import ImageError, UsageError
+from densevl.core.features import TextEmbeddings
 from densevl.core.images import read_image
 from densevl.core.inputs import open_input
 from densevl.core.masks import decode_masks
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.examples.example import Example as LabelledExample
 from densevl.regions.embedders.embedder import space_of
 from densevl.tasks.grounding.expression import parse_expression
@@ -31,7 +35,7 @@ from densevl.tasks.search.composed_ranker import ComposedRanker
 from densevl.tasks.search.search import Ranker, search, search_class
 from densevl.weights import is_offline
 
-__all__ = ["Example", "SearchJob", "cut_out", "hit_records", "sheet_name"]
+__all__ = ["Example", "SearchJob", "cut_out", "hit_records", "sheet_name", "text_classes"]
 
 SIDE = 176
 """Side of the tiles of a sheet, in pixels."""
@@ -200,6 +204,17 @@ class SearchJob:
         sheet, missing = self.sheet(title, hits)
         write_image(path, sheet)
         return missing
+
+
+def text_classes(model: Model, vocabulary: Vocabulary) -> TextClassifier:
+    """What takes a region for that class of a vocabulary whose nearest name or synonym is nearest to its vector.
+
+    Raises:
+        UsageError: where a name is too long.
+    """
+    found = model.embed_texts(vocabulary.queries)
+    owners = torch.tensor(vocabulary.query_classes)
+    return TextClassifier(TextEmbeddings(found.vectors.float().cpu(), owners, vocabulary, found.model_id, "queries"))
 
 
 def named_things(text: str) -> tuple[str, ...]:

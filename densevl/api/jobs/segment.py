@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.api.jobs.familiarity import Unfamiliar
+from densevl.api.jobs.formats import DEFAULT
 from densevl.api.jobs.manifest import begin, read_manifest
 from densevl.api.jobs.merge import finish
 from densevl.api.jobs.packs import pack_paths
@@ -55,6 +56,11 @@ class SegmentJob:
         pack: inputs whose results become one tar, see :class:`densevl.api.jobs.packed.PackedJob`; None for files.
         tile: side and overlap of the tiles that images are cut into, in pixels; the overlap None for the usual one.
             None labels each image as a whole.
+        usual: names of the usual formats, those of a new folder where ``save`` is None; see
+            :func:`densevl.api.jobs.formats.usual_formats`.
+
+    Attributes:
+        is_new: whether the folder had no results of these settings.
 
     Raises:
         OutputError: where ``out`` cannot be written.
@@ -77,6 +83,7 @@ class SegmentJob:
         loading: Loading | None = None,
         pack: int | None = None,
         tile: tuple[int, int | None] | None = None,
+        usual: Sequence[str] = DEFAULT,
     ) -> None:
         self.model, self.out, self.batch, self.overwrite, self.engine = model, out, batch, overwrite, engine
         self.unfamiliar = Unfamiliar(model.name)
@@ -93,7 +100,8 @@ class SegmentJob:
         tested = [] if model.known is None else [model.known.digest]
         settings = fingerprint(protocol, words.classes, words.background, *limits.values(), *tested)
         before = read_manifest(out) or {}
-        formats, kinds = chosen(before if before.get("fingerprint") == settings else {}, save, instances, min_area)
+        self.is_new = before.get("fingerprint") != settings
+        formats, kinds = chosen({} if self.is_new else before, save, instances, min_area, usual)
         mask_maker = _mask_maker(model) if kinds.mode == "masks" else None
         if mask_maker is not None and tiling is not None:
             raise UsageError("a mask maker sees whole images; choose --instances connected, or leave out --tile")
@@ -103,7 +111,7 @@ class SegmentJob:
         self.results = Results(out, model.name, words, settings, formats, kinds, maker)
         packed = {} if pack is None else {"pack": pack}
         manifest = self.results.manifest(protocol=protocol, **packed, **limits)
-        if before.get("fingerprint") == settings and before.get("pack") != pack:
+        if not self.is_new and before.get("pack") != pack:
             there = "in files" if "pack" not in before else f"in tars of {before['pack']} each (--pack)"
             raise UsageError(f"{out} has its results {there}; go on in that way, or name another folder with --out")
         begin(out, manifest, overwrite, lambda before: _clear(out, before))

@@ -27,6 +27,9 @@ __all__ = ["benchmark_folder"]
 SEED = 0
 """Of the scenes that are drawn."""
 
+DIFFERENT = 40
+"""Images that are drawn; further ones are copies of them."""
+
 CLASSES = "grass, sand, water, brick, wood, stone, red circle, blue square, yellow heart, green ring, orange star"
 """What is looked for."""
 
@@ -42,7 +45,7 @@ class TimedWorker(Worker[Input, Any, Labelled, Segmented]):
 
     def __init__(self, worker: SegmentWorker, pause: float | None, known: dict[str, Labelled]) -> None:
         self.worker, self.pause, self.known, self.batch = worker, pause, known, worker.batch
-        self.seconds = 0.0
+        self.seconds, self.begun, self.ended = 0.0, 0.0, 0.0
 
     def read(self, item: Input) -> Any:
         """The image."""
@@ -56,7 +59,8 @@ class TimedWorker(Worker[Input, Any, Labelled, Segmented]):
         else:
             time.sleep(self.pause * len(items))
             made = [self.known[item.place] for item in items]
-        self.seconds += time.perf_counter() - begin
+        self.ended = time.perf_counter()
+        self.begun, self.seconds = self.begun or begin, self.seconds + self.ended - begin
         return made
 
     def write(self, item: Input, made: Labelled) -> Segmented:
@@ -106,11 +110,17 @@ def _measured(
         photos, out = Path(folder) / "photos", Path(folder) / "out"
         photos.mkdir()
         for index in range(count):
-            Image.fromarray(render(SEED, index, size, count=(4, 10)).image).save(photos / f"{index}.jpg", quality=90)
+            path = photos / f"{index}.jpg"
+            if index < DIFFERENT:
+                Image.fromarray(render(SEED, index, size, count=(4, 10)).image).save(path, quality=90)
+            else:
+                shutil.copyfile(photos / f"{index % DIFFERENT}.jpg", path)
         items = find_inputs([photos], out)
         job = SegmentJob(loaded, words, out, batch=batch, save=save)
         worker = job.worker
-        known = {item.place: worker.make([item], [worker.read(item)])[0] for item in items[: None if sleep else 1]}
+        known = {item.place: worker.make([item], [worker.read(item)])[0] for item in items[: DIFFERENT if sleep else 1]}
+        if sleep:
+            known = {item.place: known[items[index % DIFFERENT].place] for index, item in enumerate(items)}
         steps = _steps(worker, items[0], known[items[0].place], out)
         shutil.rmtree(out)
         job = SegmentJob(loaded, words, out, batch=batch, save=save)
@@ -126,6 +136,9 @@ def _measured(
             "inside the encoder, % of the clock": 100 * timed.seconds / seconds,
             "inside the encoder, ms an image": 1000 * timed.seconds / count,
         }
+        clock |= {} if sleep is None else {"the pauses alone, % of the clock": count * sleep / seconds / 10}
+        clock["before the first image, ms"] = 1000 * (timed.begun - begin)
+        clock["after the last image, ms"] = 1000 * (begin + seconds - timed.ended)
         sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
         return {**clock, **steps, "written, kB an image": sum(sizes) / count / 1000}
 

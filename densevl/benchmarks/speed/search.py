@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +45,11 @@ DIM, TOPICS, CONCEPTS, PART, AN_IMAGE = 512, 100, 20_000, 65536, 10
 QUERIES, TOP, REPEATED = 100, 10, 20
 MODEL = "made@1"
 Result = TypeVar("Result")
+_Ask = Callable[[Tensor], list[list[int]]]
+"""From queries to the rows that a search finds for each."""
+
+FLAT = "faiss-flat"
+"""Name of the exact index of FAISS by itself, of vectors in float32."""
 
 
 def benchmark_search(
@@ -56,7 +62,8 @@ def benchmark_search(
 
     Args:
         regions: numbers of regions with commas between, such as ``100000,1000000``.
-        indices: ``exact``, and kinds of :data:`densevl.tasks.search.neighbour_indexes.KINDS`.
+        indices: ``exact``; ``faiss-flat``, which is FAISS by itself, in turn with the exact search; and kinds of
+            :data:`densevl.tasks.search.neighbour_indexes.KINDS`.
         store: of the vectors.
         out: where the indexes are kept and found again; None for a folder that is deleted at the end.
 
@@ -72,7 +79,7 @@ def benchmark_search(
         raise UsageError(f"write numbers of regions as 100000,1000000; got {regions!r}")
     check_store(store)
     for kind in indices:
-        if kind != "exact":
+        if kind not in ("exact", FLAT):
             check_kind(kind)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -81,7 +88,7 @@ def benchmark_search(
             write_made_index(folder, count, store)
             truth = _apart(_searched, folder, "exact")
             for kind in indices:
-                built = math.nan if kind == "exact" else _apart(_built, folder, kind)
+                built = math.nan if kind in ("exact", FLAT) else _apart(_built, folder, kind)
                 found = truth if kind == "exact" else _apart(_searched, folder, kind)
                 rows.append((f"{count:,} {kind}", found.figures(truth, built)))
                 print(rows[-1], file=sys.stderr, flush=True)
@@ -95,18 +102,21 @@ def benchmark_search(
         "queries/s at 100",
         "recall@10 examples",
         "recall@10 texts",
+        "exact by this at 1",
+        "exact by this at 100",
     )
     note = (
         f"Made vectors of {DIM} numbers kept as {store}; {QUERIES} queries of each kind, top {TOP}; medians; "
         f"{torch.get_num_threads()} threads; recall in percent of what the exact search finds. Memory is that of a "
-        "fresh process behind its searches, apart from pages of files, which the system takes back when it needs them."
+        "fresh process behind its searches, apart from pages of files, which the system takes back when it needs them. "
+        f"The last columns are the processor time of the exact search by that of {FLAT}, a query of each in turn."
     )
     return Table(head, rows, note)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What a process found and took: rows by kinds of queries, seconds, bytes."""
+    """What a process found and took: rows, seconds, bytes; the time of the exact search as a multiple of its own."""
 
     examples: list[list[int]]
     texts: list[list[int]]
@@ -115,6 +125,8 @@ class _Found:
     file: float
     memory: float
     mapped: float
+    exact_one: float
+    exact_many: float
 
     def figures(self, truth: "_Found", built: float) -> list[float]:
         return [
@@ -126,6 +138,8 @@ class _Found:
             QUERIES / self.many,
             100 * _recall(self.examples, truth.examples),
             100 * _recall(self.texts, truth.texts),
+            self.exact_one,
+            self.exact_many,
         ]
 
 
@@ -182,9 +196,9 @@ def _regions(count: int, draw: torch.Generator) -> Float32[Tensor, "n d"]:
     return F.normalize(_concepts()[_drawn(count, draw)] + 0.39 * own, dim=1)
 
 
-def made_queries() -> tuple[Float32[Tensor, "q d"], Float32[Tensor, "q d"]]:
-    """Examples and texts."""
-    draw = torch.Generator().manual_seed(2**32)
+def made_queries(seed: int = 0) -> tuple[Float32[Tensor, "q d"], Float32[Tensor, "q d"]]:
+    """Examples and texts; figures are those of seed 0, and settings were chosen on seeds of 100 and more."""
+    draw = torch.Generator().manual_seed(2**32 + seed)
     examples = _regions(QUERIES, draw)
     apart = F.normalize(torch.randn(DIM, generator=draw), dim=0)
     return examples, F.normalize(_concepts()[_drawn(QUERIES, draw)] + 1.5 * apart, dim=1)
@@ -198,29 +212,54 @@ def _built(folder: Path, kind: str) -> float:
 
 
 def _searched(folder: Path, kind: str) -> _Found:
+    """Searches of an index; of :data:`FLAT` in turn with the exact search."""
     index = RegionIndex.open(folder)
+    if kind == FLAT:
+        return _measured(_flat(index), partial(_rows, index, None), float(4 * len(index) * index.dim))
     ranker = None if kind == "exact" else ApproximateRanker(index, kind, folder)
-    examples, texts = (TextVectors(found, ("",) * QUERIES, MODEL) for found in made_queries())
+    files = part_files(folder) if kind == "exact" else [*folder.glob(f"*{kind}.index")]
+    return _measured(partial(_rows, index, ranker), None, float(sum(path.stat().st_size for path in files)))
+
+
+def _measured(ask: _Ask, other: _Ask | None, size: float) -> _Found:
+    """What a search finds and takes, and what another one takes, a query by itself in turn with it."""
+    examples, texts = made_queries()
     many, ones, rows = [], [], []
     for asked in (examples, texts, examples):  # the first time is a warm-up, like the first of those below
-        start = time.perf_counter()
-        hits = search(index, asked, TOP, overlap=None, ranker=ranker)
-        many.append(time.perf_counter() - start)
-        rows.append([[hit.row for hit in own] for own in hits])
+        many.append(_times(ask, other, asked))
+        rows.append(ask(asked))
     for place in range(REPEATED + 1):
-        one = TextVectors(examples.vectors[place : place + 1], ("",), MODEL)
-        start = time.perf_counter()
-        search(index, one, TOP, overlap=None, ranker=ranker)
-        ones.append(time.perf_counter() - start)
-    files = part_files(folder) if kind == "exact" else [*folder.glob(f"*{kind}.index")]
-    return _Found(
-        rows[0],
-        rows[1],
-        statistics.median(ones[1:]),
-        statistics.median(many[1:]),
-        float(sum(path.stat().st_size for path in files)),
-        *_memory(),
+        ones.append(_times(ask, other, examples[place : place + 1]))
+    (one, *at_one), (hundred, *at_hundred) = (
+        map(statistics.median, zip(*own[1:], strict=True)) for own in (ones, many)
     )
+    beside = (times[1] / times[0] for times in (at_one, at_hundred))
+    return _Found(rows[0], rows[1], one, hundred, size, *_memory(), *beside)
+
+
+def _times(ask: _Ask, other: _Ask | None, queries: Tensor) -> tuple[float, float, float]:
+    """Seconds and processor seconds of a search, and processor seconds of another one behind it, where there is one."""
+    clock, processor = time.perf_counter(), time.process_time()
+    ask(queries)
+    clock, middle = time.perf_counter() - clock, time.process_time()
+    if other is not None:
+        other(queries)
+    return clock, middle - processor, time.process_time() - middle if other is not None else math.nan
+
+
+def _rows(index: RegionIndex, ranker: ApproximateRanker | None, queries: Tensor) -> list[list[int]]:
+    asked = TextVectors(queries, ("",) * len(queries), MODEL)
+    return [[hit.row for hit in own] for own in search(index, asked, TOP, overlap=None, ranker=ranker)]
+
+
+def _flat(index: RegionIndex) -> _Ask:
+    """The exact index of FAISS itself, with as many threads as ours."""
+    import faiss
+
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    found = faiss.IndexFlatIP(index.dim)
+    found.add(index.vectors.numpy())
+    return lambda queries: found.search(queries.numpy(), TOP)[1].tolist()
 
 
 def _memory() -> tuple[float, float]:

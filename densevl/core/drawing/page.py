@@ -12,11 +12,12 @@ Convention: runs go row by row, as pairs of a value and how many pixels have it.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import quote
 
@@ -36,6 +37,7 @@ __all__ = [
     "Page",
     "Picture",
     "Region",
+    "Spool",
     "Table",
     "layer_link",
     "picture_of",
@@ -49,6 +51,9 @@ INDEX, FOLDER = "index.html", "page"
 
 SCREEN, THUMB = 1280, 400
 """Longer side of pictures and of thumbnails, in pixels; smaller ones stay as they are."""
+
+_PIECE = 1 << 16
+"""Bytes of a piece of a page."""
 
 TEMPLATE = Path(__file__).parents[2] / "data" / "page"
 
@@ -121,6 +126,42 @@ class Item:
     detail: str = ""
     values: tuple[float | None, ...] = ()
 
+    def shown(self) -> dict[str, Any]:
+        """The item as the page has it."""
+        return {**vars(self), **vars(self.picture)}
+
+
+class Spool:
+    """Values of a page that are too many for memory: they wait in a file that vanishes when the block ends.
+
+    Args:
+        folder: of the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._count = TemporaryFile(dir=folder), 0  # noqa: SIM115  # closed where the block ends
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        """How many values there are."""
+        return self._count
+
+    def add(self, value: Any) -> None:
+        """Add a value that JSON knows."""
+        self._file.write(b"," * bool(self._count) + _in_script(value).encode())
+        self._count += 1
+
+    def pieces(self) -> Iterator[str]:
+        """The values as JSON, piece by piece."""
+        self._file.seek(0)
+        while piece := self._file.read(_PIECE):
+            yield piece.decode("ascii")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -135,7 +176,7 @@ class Table:
 
     title: str
     columns: tuple[tuple[str, str], ...]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Cell]] | Spool
 
 
 @dataclass(frozen=True)
@@ -147,7 +188,7 @@ class Page:
         note: a line below it.
         legend: title of the legend.
         groups: lines of the legend.
-        items: pictures of the gallery.
+        items: pictures of the gallery; of a spool, what :meth:`Item.shown` gives of each.
         tables: tabs beside it.
         layers: names of the layers, the first one shown first.
         values: names of what the gallery can be ordered by.
@@ -159,7 +200,7 @@ class Page:
     note: str
     legend: str
     groups: Sequence[Legend]
-    items: Sequence[Item]
+    items: Sequence[Item] | Spool
     tables: Sequence[Table] = ()
     layers: tuple[str, ...] = ("labels",)
     values: tuple[str, ...] = ()
@@ -178,25 +219,48 @@ class Page:
         Raises:
             OutputError: where it cannot be written.
         """
+        path = out / INDEX
+        with atomic_write(path) as temporary:
+            self.write_file(temporary)
+        return path
+
+    def write_file(self, path: Path) -> None:
+        """Write the page to any file of its folder, piece by piece."""
         data = {
             **vars(self),
             "groups": [vars(line) for line in self.groups],
-            "items": [{**vars(item), **vars(item.picture)} for item in self.items],
+            "items": self.items if isinstance(self.items, Spool) else [item.shown() for item in self.items],
             "tables": [_table(table) for table in self.tables],
             "opacity": 0.55 if self.areas else 1,
             "shown": "Image and labels" if self.areas else "Image and regions",
         }
-        parts = {
-            "title": escape(self.title),
-            "style": _template("page.css"),
-            "script": _template("page.js"),
-            "data": _in_script(data),
-        }
-        path = out / INDEX
-        with atomic_write(path) as temporary:
-            text = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _template("page.html"))
-            temporary.write_text(text, encoding="utf-8")
-        return path
+        parts = {"title": escape(self.title), "style": _template("page.css"), "script": _template("page.js")}
+        with path.open("w", encoding="utf-8") as file:
+            for place, text in enumerate(re.split(r"\{\{(\w+)\}\}", _template("page.html"))):
+                if place % 2 and text == "data":
+                    file.writelines(_pieces(data))
+                else:
+                    file.write(parts[text] if place % 2 else text)
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """JSON that may stand in a script of a page, piece by piece where there are spools."""
+    if isinstance(value, Spool):
+        yield "["
+        yield from value.pieces()
+        yield "]"
+    elif isinstance(value, dict):
+        for index, (key, one) in enumerate(value.items()):
+            yield f"{',' if index else '{'}{_in_script(key)}:"
+            yield from _pieces(one)
+        yield "}" if value else "{}"
+    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        for index, one in enumerate(value):
+            yield "," if index else "["
+            yield from _pieces(one)
+        yield "]"
+    else:
+        yield _in_script(value)
 
 
 def _table(table: Table) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Tokenizers: from a text to the ids that a text tower embeds, by what one file says and nothing that runs.
 
-Three kinds of file hold them: the merges of CLIP (read by open_clip), ``tokenizer.json`` of Hugging Face (read by
-``tokenizers``), and the ``.model`` of sentencepiece. Which ids begin, end and fill up a text is data of the tower,
-since files do not agree on where they say so: :data:`TOKENIZERS` knows those that open_clip's architectures name.
+Three kinds of file hold them: the merges of CLIP (:mod:`densevl.encoders.texts.byte_pairs`), ``tokenizer.json`` of
+Hugging Face (read by ``tokenizers``), and the ``.model`` of sentencepiece. Which ids begin, end and fill up a text is
+data of the tower, since files do not agree on where they say so: :data:`TOKENIZERS` knows those that open_clip's
+architectures name.
 """
 
 import json
@@ -13,10 +14,12 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Int
-from open_clip.tokenizer import HFTokenizer, SimpleTokenizer, get_clean_fn
 from torch import Tensor
 
+from densevl.core.class_names import class_names
 from densevl.core.errors import TextTooLong, UsageError, WeightsError, first_line, shortened
+from densevl.encoders.texts.byte_pairs import BytePairs
+from densevl.encoders.texts.cleaning import CLEANING
 from densevl.weights.table import DATA
 
 __all__ = [
@@ -38,10 +41,6 @@ TOKENIZERS: dict[str, dict[str, Any]] = json.loads((DATA / "tokenizers.json").re
 
 SPARE = 128
 """Ids that a file may have beyond those of the tower: mT5's has 100 that no text yields, and SigLIP left them out."""
-
-CLEANING: tuple[str, ...] = ("lower", "whitespace", "canonicalize", "none")
-"""Ways to clean a text: open_clip's three (all mend broken Unicode and HTML; ``canonicalize`` also lowers the case and
-removes punctuation, as SigLIP does) and none at all."""
 
 
 @runtime_checkable
@@ -69,9 +68,9 @@ class Tokenizer(Protocol):
 
 
 class ClipTokenizer:
-    """CLIP's byte pairs, as open_clip reads them; ids are filled up with 0."""
+    """open_clip's own ``SimpleTokenizer``; ids are filled up with 0."""
 
-    def __init__(self, simple: SimpleTokenizer) -> None:
+    def __init__(self, simple: Any) -> None:
         self.simple = simple
         self.start: int | None = simple.sot_token_id
         self.end: int | None = simple.eot_token_id
@@ -90,7 +89,7 @@ class FileTokenizer:
 
     Args:
         path: of the file.
-        clean: how a text is cleaned before, one of :data:`CLEANING`.
+        clean: how a text is cleaned before, one of :data:`densevl.encoders.texts.cleaning.CLEANING`.
         pad: id that fills up; None for the one that the file names, or calls ``<pad>`` or ``[PAD]``.
         around: ids before and behind a text, None for none; None in their place for those that the file adds.
 
@@ -142,7 +141,7 @@ class SentencePieceTokenizer:
 
     Args:
         path: of the file.
-        clean: how a text is cleaned before, one of :data:`CLEANING`.
+        clean: how a text is cleaned before, one of :data:`densevl.encoders.texts.cleaning.CLEANING`.
         pad: id that fills up; None for the one that the file names.
         around: ids before and behind a text, None for none; None in their place for the end that the file names.
 
@@ -184,7 +183,7 @@ class SentencePieceTokenizer:
 class WrappedTokenizer:
     """The tokenizer of transformers inside open_clip's ``HFTokenizer``, and the ids that it puts around a text."""
 
-    def __init__(self, wrapped: HFTokenizer) -> None:
+    def __init__(self, wrapped: Any) -> None:
         self.wrapped = wrapped
         self.start, self.end = _around(self._ids, str(wrapped.tokenizer.name_or_path))
         if wrapped.strip_sep_token and self.end == wrapped.tokenizer.sep_token_id:
@@ -205,9 +204,10 @@ class WrappedTokenizer:
 
 def as_tokenizer(tokenizer: Any) -> Tokenizer | None:
     """A tokenizer of ours round one of open_clip's; None for another function from texts to ids."""
-    if isinstance(tokenizer, SimpleTokenizer):
+    names = class_names(type(tokenizer))
+    if "open_clip.tokenizer.SimpleTokenizer" in names:
         return None if tokenizer.reduction_fn else ClipTokenizer(tokenizer)
-    if isinstance(tokenizer, HFTokenizer):
+    if "open_clip.tokenizer.HFTokenizer" in names:
         return None if tokenizer.tokenizer_mode else WrappedTokenizer(tokenizer)
     return tokenizer if isinstance(tokenizer, Tokenizer) else None
 
@@ -291,8 +291,8 @@ def read_tokenizer(text_cfg: Mapping[str, Any], place: str | Path | None = None)
         place: the file, or the folder that holds it under its own name.
 
     Returns:
-        A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's; None for a
-        language model, which brings its own.
+        A :class:`Tokenizer`, or open_clip's own ``SimpleTokenizer`` where the architecture has CLIP's with settings
+        beyond its merges and cleaning; None for a language model, which brings its own.
 
     Raises:
         UsageError: where ``tokenizer_kwargs`` has what is not understood, or a library is missing.
@@ -324,7 +324,7 @@ def read_tokenizer(text_cfg: Mapping[str, Any], place: str | Path | None = None)
     return cast(Tokenizer, tokenizer)
 
 
-def _clip_tokenizer(settings: Mapping[str, Any], context: int, place: str | Path | None) -> SimpleTokenizer:
+def _clip_tokenizer(settings: Mapping[str, Any], context: int, place: str | Path | None) -> Any:
     """CLIP's tokenizer: over the merges of a file that is given, those of a file of densevl, or open_clip's own.
 
     Raises:
@@ -336,6 +336,11 @@ def _clip_tokenizer(settings: Mapping[str, Any], context: int, place: str | Path
     elif "bpe_path" in settings:
         settings["bpe_path"] = str(DATA / settings["bpe_path"])
     try:
+        if settings.keys() <= {"bpe_path", "clean"}:
+            _cleaning(settings.get("clean", "lower"))
+            return BytePairs(settings.get("bpe_path"), context, settings.get("clean", "lower"))
+        from open_clip.tokenizer import SimpleTokenizer  # further settings drop tokens, or add some
+
         return SimpleTokenizer(context_length=context, **settings)
     except OSError as error:
         raise WeightsError(
@@ -372,7 +377,7 @@ def _tokenizer_file(names: Sequence[str], place: str | Path | None, owner: str) 
 def _cleaning(name: str) -> Callable[[str], str]:
     if name not in CLEANING:
         raise UsageError(f"texts are cleaned by {', '.join(CLEANING)}; got {name!r}")
-    return str if name == "none" else get_clean_fn(name)
+    return CLEANING[name]
 
 
 def _around(ids: Callable[[str, bool], list[int]], name: str) -> tuple[int | None, int | None]:

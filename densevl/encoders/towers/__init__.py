@@ -7,6 +7,7 @@ A module of a library gets an adapter, by its class; a module of ours is an
 from importlib import import_module
 from typing import Any
 
+from densevl.core.class_names import class_names
 from densevl.core.errors import UsageError
 from densevl.core.registry import Registry
 from densevl.encoders.contracts import ImageTower
@@ -31,6 +32,7 @@ IMAGE_TOWERS = Registry(
 space, the tensors that the tower will be filled with, and whether its activation is QuickGELU."""
 
 ADAPTERS = {
+    "densevl.encoders.plain.PlainViT": "densevl.encoders.towers.open_clip:OpenClipTower",
     "open_clip.modified_resnet.ModifiedResNet": "densevl.encoders.towers.resnet:ResNetTower",
     "open_clip.transformer.VisionTransformer": "densevl.encoders.towers.open_clip:OpenClipTower",
     "timm.models.eva.Eva": "densevl.encoders.towers.eva:EvaTower",
@@ -52,8 +54,8 @@ def image_tower(visual: Any) -> ImageTower:
     if isinstance(visual, ImageTower):
         return visual
     parts = (visual.trunk, visual.head) if hasattr(visual, "trunk") else (visual,)
-    for kind in type(parts[0]).__mro__:
-        row = ADAPTERS.get(f"{kind.__module__}.{kind.__qualname__}")
+    for kind in class_names(type(parts[0])):
+        row = ADAPTERS.get(kind)
         if row is not None:
             module, _, adapter = row.partition(":")
             return getattr(import_module(module), adapter)(*parts)

@@ -8,15 +8,19 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from densevl.core.attention import LETTERS, Block, feed_forward, linear, project_heads, run_blocks
+from densevl.core.class_names import class_names
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
 from densevl.encoders.towers.positions import PositionTable
 
-__all__ = ["OpenClipBlock", "OpenClipTower", "block_view", "is_readable"]
+__all__ = ["OpenClipBlock", "OpenClipTower", "block_view", "is_readable", "is_standard"]
+
+STANDARD_BLOCKS = ("densevl.encoders.plain.PlainBlock", "open_clip.transformer.ResidualAttentionBlock")
+STANDARD_TOWERS = {"densevl.encoders.plain.PlainViT", "open_clip.transformer.VisionTransformer"}
+"""Classes by name, so that open_clip is not imported where nothing is of it."""
 
 
 class OpenClipBlock:
@@ -57,8 +61,13 @@ class OpenClipBlock:
 
 
 def is_readable(block: nn.Module) -> bool:
-    """True for open_clip's usual block, and for one that brings a view of its own."""
-    return type(block) is ResidualAttentionBlock or hasattr(block, "view")
+    """True for a standard block, and for one that brings a view of its own."""
+    return is_standard(block) or hasattr(block, "view")
+
+
+def is_standard(block: nn.Module) -> bool:
+    """True for the block of CLIP, as open_clip or densevl builds it."""
+    return class_names(type(block))[0] in STANDARD_BLOCKS
 
 
 def block_view(block: Any) -> Block:
@@ -179,7 +188,7 @@ class OpenClipTower:
 
 
 def _check_tower(visual: Any) -> None:
-    if not isinstance(visual, VisionTransformer):
+    if STANDARD_TOWERS.isdisjoint(class_names(type(visual))):
         raise UsageError(f"the image tower must be a ViT of open_clip; got {type(visual).__name__}")
     if visual.patch_size[0] != visual.patch_size[1]:
         raise UsageError(f"patches must be square; got {visual.patch_size}")

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from tqdm import tqdm
@@ -22,7 +21,7 @@ from tqdm import tqdm
 from densevl.core.errors import UsageError
 from densevl.encoders.clip import CLIPEncoder
 from densevl.encoders.texts.open_clip import OpenClipTexts
-from densevl.encoders.towers.open_clip import OpenClipTower
+from densevl.encoders.towers.open_clip import OpenClipTower, is_standard
 from densevl.encoders.tuning.weights import TOWERS, checked_towers
 
 __all__ = ["Recomposed", "SingularValues"]
@@ -130,7 +129,7 @@ def _blocks(encoder: CLIPEncoder, tower: str) -> Iterator[tuple[str, nn.Module]]
     standard = isinstance(getattr(encoder, "image", None), OpenClipTower) and isinstance(encoder.text, OpenClipTexts)
     tower_module: Any = encoder.model.visual if tower == "image" else getattr(encoder.text, "tower", None)
     blocks = getattr(getattr(tower_module, "transformer", None), "resblocks", ())
-    if not standard or not len(blocks) or any(type(block) is not ResidualAttentionBlock for block in blocks):
+    if not standard or not len(blocks) or not all(map(is_standard, blocks)):
         raise UsageError(
             f"singular values are tuned in the standard blocks of open_clip, and the {tower} tower of "
             f"{encoder.model_id!r} has others; take a model such as clip-vit-b16-openai or mini-clip"

@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchvision.ops import nms
 
 from densevl.core.errors import UsageError
-from densevl.core.geometry import Size, resized_size
+from densevl.core.geometry import Size, resized_size, suppress
 from densevl.core.regions import Regions
 from densevl.core.registry import build
 from densevl.encoders import ENCODERS
@@ -155,9 +154,10 @@ def _on_image(masks: Bool[Tensor, "n h w"], scores: Float[Tensor, " n"], size: S
     """The best of pieces on a grid, each with a box of its own, as regions of an image."""
     scale = torch.tensor([size[1] / masks.shape[2], size[0] / masks.shape[1]] * 2)
     boxes = Regions.from_masks(masks).boxes * scale
-    kept = nms(boxes, scores, SAME_BOX)[:most]
+    kept = suppress(boxes, scores, SAME_BOX)[:most]
     values = F.interpolate(masks[kept, None].float(), size, mode="bilinear")[:, 0] if len(kept) else masks[:0].float()
     pieces = values >= 0.5
     full = pieces.flatten(1).any(1)
-    found = Regions.from_masks(pieces[full]).with_scores(scores[kept][full])
-    return found[nms(found.boxes, found.scores, SAME_BOX)]  # cells of a tiny image are smaller than its pixels
+    rated = scores[kept][full]
+    found = Regions.from_masks(pieces[full]).with_scores(rated)
+    return found[suppress(found.boxes, rated, SAME_BOX)]  # cells of a tiny image are smaller than its pixels

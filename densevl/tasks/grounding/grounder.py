@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torchvision.ops import nms
 
 from densevl.core.errors import UsageError, shortened
+from densevl.core.geometry import suppress
 from densevl.core.int8 import dtype_name
 from densevl.core.regions import Regions
 from densevl.core.registry import build
@@ -210,7 +210,7 @@ class Grounder(nn.Module):
         found = [self.detector.detect(image, text, top=self.top) for text in phrase.texts or (expression,)]
         boxes = torch.cat([regions.boxes for regions in found])
         scores = torch.cat([regions.scores for regions in found])
-        kept = nms(boxes, scores, SAME_BOX)
+        kept = suppress(boxes, scores, SAME_BOX)
         regions = Regions(boxes[kept], image.shape[:2], scores=scores[kept])
         return self._embed([image], [(regions, f"{self.detector.name}, top {self.top} of each phrase")])[0]
 

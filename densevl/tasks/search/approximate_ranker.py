@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,27 +78,26 @@ class ApproximateRanker:
             self._file = place / name if place.is_dir() else place.with_name(f"{place.name}.{name}")
         read = None if anew else self._read()
         self.built = read is None
-        if read is None:
-            self._found, covered = self._build(), _covered(index.parts)
-            self._take(covered)
+        self._found, self._covered, self.recall = read or (self._build(), _covered(index.parts), math.nan)
+        self._take()
+        if self.built:
             self.recall = self._measured()
-            self._write(covered)
-        else:
-            self._found, covered, self.recall = read
-            self._take(covered)
+            self._write()
+
+    def on(self, index: RegionIndex) -> "ApproximateRanker":
+        """The same neighbours for the index as it has become, or with another filter; nothing is read anew."""
+        other = copy(self)
+        other.index = index
+        other._take()
+        return other
 
     def __call__(self, queries: Float32[Tensor, "q d"], most: int) -> list[tuple[Tensor, Tensor]]:
         """Scores and rows of the best regions of each query, the best first."""
-        return self._ranked(self.index, queries, most)
-
-    def _ranked(self, index: RegionIndex, queries: Float32[Tensor, "q d"], most: int) -> list[tuple[Tensor, Tensor]]:
-        live = index.live
-        old, newer = _Chosen(index.parts, live & self._in_file), _Chosen(index.parts, live & ~self._in_file)
-        count = int(old.live.sum())
-        share = count / max(1, len(self._rows))
-        if self.kind != "flat" and (share < SHARE or (count < FEW and share < 1)):
+        index, old = self.index, self._old
+        share = self._count / max(1, len(self._rows))
+        if self.kind != "flat" and (share < SHARE or (self._count < FEW and share < 1)):
             return exact_rows(index, queries, most)
-        wanted = min(most, count)
+        wanted = min(most, self._count)
         asked = min(len(self._rows), math.ceil(self._kind.candidates * most / max(share, SHARE)))
         rows = self._rows[self._found.search(queries, asked)]
         rows[~old.live[rows]] = -1
@@ -106,28 +106,26 @@ class ApproximateRanker:
         if short := [place for place, own in enumerate(candidates) if len(own) < wanted]:
             for place, again in zip(short, exact_rows(old, queries[short], most), strict=True):
                 found[place] = again
-        if not newer.live.any():
+        if not self.newer:
             return found
-        pairs = zip(found, exact_rows(newer, queries, most), strict=True)
+        pairs = zip(found, exact_rows(self._newer, queries, most), strict=True)
         return [best_rows(torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]]), most) for a, b in pairs]
 
-    @property
-    def newer(self) -> int:
-        """Number of the regions that the file does not cover."""
-        return int((self.index.live & ~self._in_file).sum())
-
-    def _take(self, covered: Covered) -> None:
+    def _take(self) -> None:
         """Find the parts that are covered among those of the index."""
         places: dict[tuple[str, int], list[int]] = {}
         for one, start in zip(_covered(self.index.parts), self.index.starts, strict=True):
             places.setdefault(one, []).append(start)
         rows = [torch.full((1,), -1)]
-        self._in_file = torch.zeros(len(self.index.live), dtype=torch.bool)
-        for one in covered:
+        in_file = torch.zeros(len(self.index.live), dtype=torch.bool)
+        for one in self._covered:
             starts = places.get(one)
             rows.append(torch.full((one[1],), -1) if not starts else torch.arange(one[1]) + starts.pop(0))
         self._rows = torch.cat([*rows[1:], rows[0]])  # a place of -1, which stands for none, is the last
-        self._in_file[self._rows[self._rows >= 0]] = True
+        in_file[self._rows[self._rows >= 0]] = True
+        live = self.index.live
+        self._old, self._newer = (_Chosen(self.index.parts, live & which) for which in (in_file, ~in_file))
+        self._count, self.newer = (int(some.live.sum()) for some in (self._old, self._newer))
 
     def _read(self) -> tuple[NeighbourIndex, Covered, float] | None:
         """The kept neighbours, where they cover half of the regions and have not been touched."""
@@ -163,16 +161,16 @@ class ApproximateRanker:
                     yield part.vectors[start : start + BLOCK].contiguous()
                     bar.update(min(BLOCK, len(part) - start))
 
-    def _write(self, covered: Covered) -> None:
+    def _write(self) -> None:
         if self._file is None:
             return
         with atomic_write(self._file) as temporary:
             self._found.save(temporary)
         note = {
-            "vectors": _fingerprint(covered),
+            "vectors": _fingerprint(self._covered),
             "sha256": file_sha256(self._file),
             "recall": self.recall,
-            "parts": covered,
+            "parts": self._covered,
         }
         with atomic_write(_note_beside(self._file)) as temporary:
             temporary.write_text(json.dumps(note), encoding="utf-8")
@@ -182,7 +180,7 @@ class ApproximateRanker:
         whole = replace(self.index, chosen=None)
         draw = torch.randperm(len(whole.live), generator=torch.Generator().manual_seed(0))[:SAMPLED].sort().values
         queries, nearest = vectors_at(whole, draw), min(NEAREST, len(whole))
-        pairs = zip(self._ranked(whole, queries, MORE * nearest), exact_rows(whole, queries, nearest), strict=True)
+        pairs = zip(self.on(whole)(queries, MORE * nearest), exact_rows(whole, queries, nearest), strict=True)
         hits = sum(len(set(own[:nearest].tolist()) & set(rows.tolist())) for (_, own), (_, rows) in pairs)
         return hits / (nearest * len(draw))
 

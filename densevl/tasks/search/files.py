@@ -6,6 +6,7 @@ executed when it is read. Two runs over the same images in the same place beside
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +42,12 @@ def next_part(folder: str | Path, form: str) -> Path:
     return Path(folder) / f"part-{number:05}.{form}"
 
 
-def open_parts(path: str | Path) -> list[Part]:
+def open_parts(path: str | Path, known: Sequence[Part] = ()) -> list[Part]:
     """The parts of a folder, or that of a file.
+
+    Args:
+        path: of the folder or the file.
+        known: parts that were opened before, which are taken again where their files are what they were.
 
     Raises:
         UsageError: where there is none, or one is damaged.
@@ -55,12 +60,13 @@ def open_parts(path: str | Path) -> list[Part]:
     files = part_files(path) if path.is_dir() else [path]
     if not files:
         raise UsageError(f"the folder {path} holds no index; make one with `densevl embed IMAGES --out {path}`")
+    opened = {part.file: part for part in known if part.file}
     try:
-        return [open_part(file) for file in files]
+        return [opened.get(_file_state(file)) or open_part(file) for file in files]
     except UsageError:
         if all(file.exists() for file in files):
             raise
-        return open_parts(path)  # an index that was begun anew meanwhile
+        return open_parts(path, known)  # an index that was begun anew meanwhile
 
 
 def open_part(path: str | Path) -> Part:
@@ -74,7 +80,17 @@ def open_part(path: str | Path) -> Part:
         from densevl.tasks.search.parquet_part import open_parquet as opened
     else:
         from densevl.tasks.search.safetensors_part import open_safetensors as opened
-    return opened(path)
+    state = _file_state(path)  # before it is opened: a file that is replaced meanwhile is opened again the next time
+    return replace(opened(path), file=state)
+
+
+def _file_state(path: Path) -> tuple[str | int, ...]:
+    """What tells a file from one that has taken its place; empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (str(path.absolute()), found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def write_part(part: Part, path: str | Path, store: str | None = None) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ class RegionIndex:
     Attributes:
         parts: the files of the index, or what is in memory; all of one model.
         chosen: which rows may count; None for all.
+        path: of the folder or the file that was opened; None in memory.
 
     Raises:
         UsageError: where there is no part, or the parts were made by different models.
@@ -42,6 +44,7 @@ class RegionIndex:
 
     parts: tuple[Part, ...]
     chosen: Bool[Tensor, " n"] | None = None
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.parts:
@@ -88,7 +91,23 @@ class RegionIndex:
         Raises:
             UsageError: where there is no index, or a file of it is damaged, or was made by another model than the rest.
         """
-        return cls(tuple(open_parts(path)))
+        return cls(tuple(open_parts(path)), path=Path(path))
+
+    def refreshed(self) -> "RegionIndex":
+        """The index as its files are now, or this one where they are what they were.
+
+        What was opened stays open and is not read again. This index stays what it was, so that a search that runs
+        meanwhile sees one state of the index, and never half of a part.
+
+        Raises:
+            UsageError: where it was not opened from files or has a filter, or the files are none of an index any more.
+        """
+        if self.path is None or self.chosen is not None:
+            raise UsageError(
+                "only a whole index that was opened from files can be refreshed; refresh that, and filter what comes"
+            )
+        parts = tuple(open_parts(self.path, self.parts))
+        return self if parts == self.parts else replace(self, parts=parts)
 
     def save(self, path: str | Path, store: str = "float32") -> None:
         """Write the regions that count as one file, ``.safetensors`` or ``.parquet``.
@@ -240,7 +259,13 @@ def _latest(parts: Sequence[Part]) -> Bool[Tensor, " n"]:
     return torch.cat([current[part.image_rows] for current, part in zip(counted, parts, strict=True)])
 
 
+_KNOWN: WeakKeyDictionary[Part, np.ndarray] = WeakKeyDictionary()
+"""Hashes of the parts that are open, which a refreshed index has again."""
+
+
 def _hashes(part: Part) -> np.ndarray:
     """A number of 64 bits for the path of each image."""
-    paths = part.images.paths() if isinstance(part.images, ImageTable) else (image.path for image in part.images)
-    return np.fromiter(map(hash, paths), np.int64, len(part.images))
+    if part not in _KNOWN:
+        paths = part.images.paths() if isinstance(part.images, ImageTable) else (image.path for image in part.images)
+        _KNOWN[part] = np.fromiter(map(hash, paths), np.int64, len(part.images))
+    return _KNOWN[part]

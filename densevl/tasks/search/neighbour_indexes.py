@@ -2,11 +2,15 @@
 
 - FAISS: Douze et al., The Faiss library, 2024, https://arxiv.org/abs/2401.08281. ``hnsw`` walks a graph (32 neighbours,
   efConstruction 80, efSearch 128 or more), ``ivf`` looks through the nearest 1/16 of its lists, ``ivf-pq`` through 64
-  of at most 4096 lists whose vectors are kept as codes of 4 bits for each 4 numbers: 64 bytes for 512 numbers.
+  of at most 4096 lists whose vectors are kept as codes of 4 bits for each 4 numbers: 64 bytes for 512 numbers. What is
+  coded is how far a vector lies from the centre of its list, turned so that each code has its share of what is large:
+  Ge et al., Optimized Product Quantization, CVPR 2013, https://arxiv.org/abs/1304.5159v1, section 3.2 (eigenvalue
+  allocation), without its iterations.
 - usearch: https://github.com/unum-cloud/usearch, a graph (16 neighbours, expansion 128) of vectors in half precision or
   int8, which is mapped into memory and not read.
 """
 
+import heapq
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -60,36 +64,21 @@ class Kind:
 class _Faiss:
     """An index of FAISS."""
 
-    def __init__(self, found: Any, least: int = 0) -> None:
-        self.found, self._least = found, least
+    def __init__(self, found: Any) -> None:
+        self.found = found
 
     @classmethod
     def build(cls, kind: str, count: int, dim: int, sample: Sample, blocks: Iterable[Tensor]) -> "_Faiss":
-        faiss, lists = _faiss(), 0
+        faiss = _faiss()
         if kind == "hnsw":
             found = faiss.index_factory(dim, "HNSW32,Flat", faiss.METRIC_INNER_PRODUCT)
             found.hnsw.efConstruction, found.hnsw.efSearch = 80, 128
         elif kind == "flat" or count < LEARNT:  # too few to learn lists and codes from
             found = faiss.IndexFlatIP(dim)
         else:
-            lists = max(1, min(round(4 * math.sqrt(count)), count // LEARNT))
-            codes = "Flat"
-            if kind == "ivf-pq":
-                lists, groups = min(lists, 4096), next(size for size in (4, 3, 2, 1) if dim % size == 0)
-                codes = f"PQ{dim // groups}x4fs"
-            found = faiss.index_factory(dim, f"IVF{lists},{codes}", faiss.METRIC_INNER_PRODUCT)
-            found.cp.niter = 8
-            found.nprobe = max(8, lists // 16) if kind == "ivf" else min(lists, 64)
-            found.train(sample(max(LEARNT * lists, 2048)).numpy())
-        start, centres = 0, torch.from_numpy(found.quantizer.reconstruct_n(0, lists)) if lists else None
+            return cls(_lists(kind, count, dim, sample, blocks))
         for block in blocks:
-            if centres is None:
-                found.add(block.numpy())
-            else:  # a matrix product in bfloat16: the list of a vector need not be the very nearest one
-                vectors, places = block.contiguous().numpy(), np.arange(start, start + len(block), dtype=np.int64)
-                owners = _nearest(block, centres).numpy()
-                found.add_core(len(block), *map(faiss.swig_ptr, (vectors, places, owners)))
-            start += len(block)
+            found.add(block.numpy())
         return cls(found)
 
     @classmethod
@@ -135,6 +124,59 @@ class _Usearch:
 
     def save(self, path: Path) -> None:
         self.found.save(str(path))
+
+
+def _lists(kind: str, count: int, dim: int, sample: Sample, blocks: Iterable[Tensor]) -> Any:
+    """An index of FAISS with lists, of vectors or of codes."""
+    faiss, codes = _faiss(), kind == "ivf-pq"
+    lists = max(1, min(round(4 * math.sqrt(count)), count // LEARNT, 4096 if codes else count))
+    found = faiss.index_factory(dim, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+    found.cp.niter = 8
+    learnt = sample(max(LEARNT * lists, 2048))
+    found.train(learnt.numpy())
+    centres, turn = torch.from_numpy(found.quantizer.reconstruct_n(0, lists)), None
+    if codes:
+        groups = dim // next(size for size in (4, 3, 2, 1) if dim % size == 0)
+        turn = _turned(learnt - centres[_nearest(learnt, centres)], groups)
+        found = faiss.index_factory(dim, f"IVF{lists},PQ{groups}x4", faiss.METRIC_INNER_PRODUCT)
+        found.quantizer.add((centres @ turn).numpy())
+        found.train((learnt @ turn).numpy())  # the codes alone, as it has its lists
+    start = 0
+    for block in blocks:  # a matrix product in bfloat16: the list of a vector need not be the very nearest one
+        owners = _nearest(block, centres).numpy()
+        vectors = (block if turn is None else block @ turn).contiguous().numpy()
+        places = np.arange(start, start + len(block), dtype=np.int64)
+        found.add_core(len(block), *map(faiss.swig_ptr, (vectors, places, owners)))
+        start += len(block)
+    if turn is None:
+        found.nprobe = max(8, lists // 16)
+        return found
+    packed = faiss.IndexIVFPQFastScan(found)  # whose own add_core gives codes of something else
+    found.own_fields, packed.own_fields = False, True  # of the centres
+    packed.nprobe = min(lists, 64)
+    before = faiss.LinearTransform(dim, dim, False)
+    faiss.copy_array_to_vector(turn.mT.contiguous().numpy().ravel(), before.A)
+    before.is_trained = True
+    return faiss.IndexPreTransform(before, packed)
+
+
+def _turned(rests: Float32[Tensor, "n d"], groups: int) -> Float32[Tensor, "d d"]:
+    """Principal directions, dealt out to groups of equal size so that the products of their variances are about equal.
+
+    Args:
+        rests: what remains of vectors behind the centres of their lists.
+        groups: a divisor of d.
+    """
+    variances, directions = torch.linalg.eigh(rests.mT @ rests / len(rests))
+    logs = variances.clamp(min=1e-9 * float(variances.amax().clamp(min=1e-30))).log()
+    logs, size = (logs - logs.amin()).flip(0).tolist(), rests.shape[1] // groups
+    filled, members = [(0.0, group) for group in range(groups)], [list[int]() for _ in range(groups)]
+    for place, log in enumerate(logs):
+        total, group = heapq.heappop(filled)
+        members[group].append(place)
+        if len(members[group]) < size:
+            heapq.heappush(filled, (total + log, group))
+    return directions.flip(1)[:, [place for own in members for place in own]].contiguous()
 
 
 LEARNT = 40

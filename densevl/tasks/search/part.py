@@ -64,6 +64,7 @@ class Part:
         model: what loads it, and what decided its vectors, as JSON values.
         masks: run-length codes of the regions; None where masks were not kept.
         digest: what :meth:`compute_digest` gave when the file was written; empty in memory.
+        file: path, number, bytes and time of change of the file when it was opened; empty in memory.
     """
 
     images: Sequence[IndexedImage]
@@ -75,6 +76,7 @@ class Part:
     model: Mapping[str, Any] = field(default_factory=dict)
     masks: Codes | None = None
     digest: str = ""
+    file: tuple[str | int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -141,7 +143,7 @@ class Part:
         check_store(store)
         if store == store_of(self.vectors):
             return self
-        return replace(self, vectors=Stored(*encoded(self.vectors[0 : len(self)], store)), digest="")
+        return replace(self, vectors=Stored(*encoded(self.vectors[0 : len(self)], store)), digest="", file=())
 
 
 def check_vectors(vectors: Float[Tensor, "n d"], path: str) -> None:

@@ -24,9 +24,12 @@ def test_an_index_is_made_searched_and_found_again(tmp_path):
     assert math.isnan(_built(tmp_path, "ivf-pq")), "it was there"
     truth, found = _searched(tmp_path, "exact"), _searched(tmp_path, "ivf-pq")
     figures = found.figures(truth, 1.0)
-    assert len(figures) == 8
-    assert min(figures[-2:]) > 80
-    assert truth.figures(truth, math.nan)[-2:] == [100, 100]
+    assert len(figures) == 10
+    assert min(figures[6:8]) > 80
+    assert truth.figures(truth, math.nan)[6:8] == [100, 100]
+    flat = _searched(tmp_path, "faiss-flat").figures(truth, math.nan)
+    assert min(flat[6:8]) > 99
+    assert min(flat[8:]) > 0
     (tmp_path / "part-00007.safetensors").write_bytes(b"")
     with pytest.raises(UsageError, match="holds another index"):
         write_made_index(tmp_path, 3000, "int8")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.resources import as_file, files
 
 import open_clip
 import pytest
@@ -10,6 +11,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from toys.tokenizers import SENTENCES, byte_pairs, save_transformers, sentence_pieces, unigram
 
 from densevl.core.errors import TextTooLong, UsageError, WeightsError
+from densevl.encoders.mini import mini_tokenizer
 from densevl.encoders.texts.tokenizers import (
     TOKENIZERS,
     FileTokenizer,
@@ -114,11 +116,38 @@ def test_a_sentencepiece_model_and_its_tokenizer_json_agree(folder, tmp_path):
     assert torch.equal(token_ids(one, TEXTS, 64, cut=True), token_ids(other, TEXTS, 64, cut=True))
 
 
+ODD = [
+    "",
+    "it's  <b>Größe</b> &amp;amp; 12cm",
+    "<start_of_text>cat<end_of_text>",
+    "日本の犬 🙂",
+    "L’été — naïve",
+    "a\n_b_c!!",
+]
+
+
+@pytest.mark.parametrize("clean", ["lower", "whitespace", "canonicalize"])
 @pytest.mark.parametrize("context", [5, 77])
-def test_clips_own_gives_the_ids_of_open_clip(context):
-    simple = SimpleTokenizer()
-    found = as_tokenizer(read_tokenizer({}))
-    assert torch.equal(token_ids(found, TEXTS, context, cut=True), simple(TEXTS, context_length=context))
+def test_clips_own_gives_the_ids_of_open_clip(context, clean):
+    simple = SimpleTokenizer(clean=clean)
+    made = read_tokenizer({"tokenizer_kwargs": {"clean": clean}})
+    found, texts = as_tokenizer(made), TEXTS + ODD
+    expected = simple(texts, context_length=context)
+    assert torch.equal(token_ids(found, texts, context, cut=True), expected)
+    assert torch.equal(made(texts, context_length=context), expected)
+    assert [made.decode(made.encode(text)) for text in texts] == [simple.decode(simple.encode(text)) for text in texts]
+    assert made.encoder == simple.encoder
+
+
+def test_the_minis_tokenizer_gives_the_ids_of_open_clip():
+    with as_file(files("densevl") / "data/mini/merges.txt.gz") as path:
+        simple = SimpleTokenizer(str(path), context_length=48)
+    assert torch.equal(mini_tokenizer()(TEXTS + ODD), simple(TEXTS + ODD))
+    assert mini_tokenizer().encoder == simple.encoder
+
+
+def test_settings_that_drop_tokens_are_left_to_open_clip():
+    assert isinstance(read_tokenizer({"tokenizer_kwargs": {"reduction_mask": "simple"}}), SimpleTokenizer)
 
 
 def test_every_architecture_of_open_clip_has_a_known_tokenizer():

@@ -2,9 +2,11 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from segment_anything.utils.amg import remove_small_regions
 
 from densevl.regions.mask_makers.clean import SMALL, least_area, without_small_pieces
 
@@ -50,3 +52,18 @@ def test_the_least_area_follows_the_image():
     assert least_area((480, 640), SMALL) == 400
     assert least_area((128, 128), SMALL) == 21
     assert least_area((128, 128), 0) == 0
+
+
+@pytest.mark.parametrize("least", [2, 9, 40, 2000])
+def test_what_is_left_is_that_of_segment_anything(least):
+    noise = torch.rand(12, 1, 9, 11, generator=torch.Generator().manual_seed(least))
+    masks = (
+        torch.nn.functional.interpolate(noise, (40, 50), mode="bilinear")[:, 0]
+        > torch.linspace(0, 1, 12)[:, None, None]
+    )
+    cleaned, changed = without_small_pieces(masks, least)
+    for mask, ours, other in zip(masks.numpy(), cleaned.numpy(), changed, strict=True):
+        filled, holes = remove_small_regions(mask, least, "holes")
+        kept, islands = remove_small_regions(filled, least, "islands")
+        assert (ours == kept).all()
+        assert bool(other) == (holes or islands)

@@ -113,6 +113,33 @@ def test_what_was_appended_or_embedded_anew_is_searched_exactly(tmp_path, asked,
     assert ApproximateRanker(RegionIndex.open(folder), kind, folder).built, "less than half is covered"
 
 
+def test_codes_tell_near_regions_from_nearer_ones():
+    """Codes that were wrong had a tenth of the nearest ten among a hundred candidates."""
+    draw = torch.Generator().manual_seed(0)
+    large = torch.arange(1, 65) ** -0.5
+    centres = torch.randn(60, 64, generator=draw) * large
+    regions = F.normalize(1 + centres.repeat(100, 1) + 0.8 * torch.randn(6000, 64, generator=draw) * large, dim=1)
+    queries = F.normalize(1 + centres + 0.8 * torch.randn(60, 64, generator=draw) * large, dim=1)
+    found = KINDS["ivf-pq"].build(6000, 64, lambda count: regions[:count], regions.split(2500)).search(queries, 100)
+    nearest = (queries @ regions.mT).topk(10).indices
+    assert (nearest[:, :, None] == found[:, None]).any(-1).float().mean() > 0.9
+
+
+def test_a_refreshed_index_is_searched_by_the_same_neighbours(tmp_path, asked):
+    folder = tmp_path / "index"
+    append(folder, 0, 500, "a.png")
+    first = RegionIndex.open(folder)
+    ranker = ApproximateRanker(first, "ivf-pq", folder)
+    append(folder, 1, 200, "b.png")
+    index = first.refreshed()
+    newer = ranker.on(index)
+    assert (ranker.newer, newer.newer) == (0, 200)
+    hits, exact = (search(index, asked, 10, overlap=None, ranker=one) for one in (newer, None))
+    for own, right in zip(hits, exact, strict=True):
+        assert {hit.row for hit in right if hit.row >= 500} <= {hit.row for hit in own}
+    assert all(hit.row < 500 for own in search(first, asked, 10, overlap=None, ranker=ranker) for hit in own)
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -120,28 +147,54 @@ import torch
 from densevl.core.regions import RegionEmbeddings, Regions
 from densevl.tasks.search import RegionIndex
 from densevl.tasks.search.files import write_part
-folder, boxes = Path(sys.argv[1]), Regions(torch.tensor([[0.0, 0, 9, 9]]).expand(900, 4), (9, 9))
-vectors = torch.nn.functional.normalize(torch.ones(900, 16), dim=1)
+folder, boxes = Path(sys.argv[1]), Regions(torch.tensor([[0.0, 0, 9, 9]]).expand(40, 4), (9, 9))
 for number in range(1, 9):
-    made = RegionIndex.of([f"{number}.png"], [boxes], [RegionEmbeddings(vectors, "m@1")])
+    vectors = torch.nn.functional.one_hot(torch.full((40,), number), 16).float()
+    made = RegionIndex.of([f"{number % 7}.png"], [boxes], [RegionEmbeddings(vectors, "m@1")])
     write_part(made.parts[0], folder / f"part-{number:05}.safetensors")
 """
 
 
-def test_a_reader_sees_whole_parts_while_another_process_appends(tmp_path, asked):
+def test_a_reader_refreshes_while_another_process_appends(tmp_path, asked):
+    """Images 1 to 7, of which the eighth part has the first one again, are each there once, whole, and soon."""
     folder = tmp_path / "index"
     append(folder, 0, 500, "a.png")
-    ApproximateRanker(RegionIndex.open(folder), "ivf-pq", folder)
+    first = index = RegionIndex.open(folder)
+    ranker = ApproximateRanker(first, "ivf-pq", folder)
+    before, sizes = search(first, asked), []
+    axes = TextVectors(torch.eye(16)[1:9], tuple("12345678"), "m@1")
     with subprocess.Popen([sys.executable, "-c", WRITER, str(folder)]) as writer:
-        sizes, first = [], RegionIndex.open(folder)
-        before = search(first, asked)
-        while writer.poll() is None or not sizes or sizes[-1] < 500 + 8 * 900:
-            index = RegionIndex.open(folder)
-            sizes.append(len(index))
-            time.sleep(0.05)
-            assert (sizes[-1] - 500) % 900 == 0
-            assert len(search(index, asked, 3, overlap=None)[0]) == 3
+        while len(index.parts) < 9:
             assert writer.poll() in (None, 0)
+            opened, index = index.parts, index.refreshed()
+            time.sleep(0.1)
+            if index.parts == opened:
+                continue
+            assert index.parts[: len(opened)] == opened, "what is open is not opened again"
+            sizes.append(len(index))
+            assert len(index) == 500 + 40 * min(len(index.parts) - 1, 7)
+            for rank in (None, ranker.on(index)):
+                found = search(index, axes, 40, overlap=None, ranker=rank)
+                for number, hits in enumerate(found, 1):
+                    rows = {hit.row for hit in hits if hit.score > 0.99}
+                    there = number < len(index.parts) and not (number == 1 and len(index.parts) == 9)
+                    start = 500 + 40 * (number - 1)
+                    assert rows == (set(range(start, start + 40)) if there else set())
     assert sizes == sorted(sizes)
+    assert index.refreshed() is index
     assert search(first, asked) == before, "an index that is open stays what it was"
-    assert len(RegionIndex.open(folder)) == 500 + 8 * 900
+
+
+def test_what_cannot_be_refreshed_is_said(make_index, tmp_path):
+    made = make_index()[0]
+    made.save(tmp_path / "index.safetensors")
+    opened = RegionIndex.open(tmp_path / "index.safetensors")
+    for index in (made, opened.only(["a.png"])):
+        with pytest.raises(UsageError, match="refresh that, and filter what comes"):
+            index.refreshed()
+    make_index(seed=2, counts=(5, 0, 3))[0].save(tmp_path / "index.safetensors")
+    assert len(opened.refreshed()) == 8, "a file that took the place of another is opened"
+    assert len(opened) == 14
+    (tmp_path / "index.safetensors").unlink()
+    with pytest.raises(UsageError, match="there is no index"):
+        opened.refreshed()

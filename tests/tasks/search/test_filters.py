@@ -6,12 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from densevl.classifiers.text import TextClassifier
 from densevl.core.errors import UsageError
-from densevl.core.features import TextVectors
+from densevl.core.features import TextEmbeddings, TextVectors
 from densevl.core.regions import RegionEmbeddings, Regions
+from densevl.core.vocabulary import Vocabulary
 from densevl.tasks.search import RegionIndex, search
 from densevl.tasks.search.files import next_part, write_part
-from densevl.tasks.search.filters import in_folder, of_images, scoring
+from densevl.tasks.search.filters import in_folder, of_class, of_images, scoring
 
 NAMES = [
     f"/photos/day{day}/{side}_{number}.jpg" for day in (1, 12) for side in ("left", "right") for number in range(3)
@@ -91,6 +93,27 @@ def test_a_folder_may_be_one_of_a_bucket(index):
         found = {hit.image.path for hits in search(in_folder(remote, folder), asked(), 50) for hit in hits}
         assert found
         assert all(path.startswith("s3://photos/day1/") for path in found)
+
+
+def test_a_class_among_others_is_what_brute_force_takes_a_region_for(index):
+    """Three classes of two names each; a region is of the class whose nearest name is nearest."""
+    draw = torch.Generator().manual_seed(2)
+    names = F.normalize(torch.randn(6, 16, generator=draw), dim=1)
+    vocabulary, owners = Vocabulary.parse("cat|puss, dog|puppy, car|van"), torch.arange(6) // 2
+    classifier = TextClassifier(TextEmbeddings(names, owners, vocabulary, "m", ""))
+    vectors = torch.cat([part.vectors[0 : len(part)] for part in index.parts]).double()
+    labels = (vectors @ names.double().mT).argmax(1) // 2
+    counts = []
+    for label in range(3):
+        some = of_class(index, classifier, label)
+        counts.append(len(some))
+        for query, hits in zip(asked().vectors, search(some, asked(), 15, overlap=None), strict=True):
+            assert [hit.row for hit in hits] == brute(index, lambda hit, label=label: labels[hit.row] == label, query)
+        both = of_class(in_folder(index, "/photos/day1"), classifier, label)
+        rows = some.live.nonzero().flatten().tolist()
+        assert len(both) == sum("/day1/" in index.hit(row, 0.0).image.path for row in rows)
+    assert sum(counts) == 600
+    assert min(counts) > 50
 
 
 def test_a_filter_that_leaves_nothing_is_said(index, make_index):

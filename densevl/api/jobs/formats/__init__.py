@@ -2,7 +2,7 @@
 
 from densevl.core.registry import Registry
 
-__all__ = ["DEFAULT", "FORMATS"]
+__all__ = ["DEFAULT", "FORMATS", "MANY", "usual_formats"]
 
 _HERE = "densevl.api.jobs.formats"
 
@@ -27,3 +27,11 @@ FORMATS = Registry(
 
 DEFAULT = ("overlay", "labels", "coco")
 """Formats that are written where none is named."""
+
+MANY = 100
+"""Images up to which overlays are among them: nobody looks at more, and drawing is most of the work of writing."""
+
+
+def usual_formats(images: int) -> tuple[str, ...]:
+    """The formats that are written of so many images where none is named."""
+    return DEFAULT if images <= MANY else tuple(name for name in DEFAULT if name != "overlay")

@@ -1,6 +1,7 @@
 """COCO's layout of annotations, with run-length masks or with polygons; see :mod:`densevl.core.coco`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from densevl.api.jobs.formats.contracts import Format
@@ -35,14 +36,19 @@ class CocoFormat(Format):
         made = dataset_of(record.vocabulary, 1, record.file_name, record.size, record.segments, self.polygons)
         write_text(out / self.files(record)[0], as_text(made) + "\n")
 
-    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
+    @contextmanager
+    def joining(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
         """Write the data set of all images."""
         ids = category_ids(vocabulary)
         head = {"info": info_of(vocabulary), "licenses": [], "categories": categories_of(vocabulary)}
         with joined_json(out / self.joined[0], ["images", "annotations"], **head) as joined:
-            for image_id, record in enumerate(records, 1):
+
+            def add(record: ImageRecord) -> None:
+                image_id = joined.counts["images"] + 1
                 joined.add("images", image_of(image_id, record.file_name, record.size))
                 for segment in record.segments:
                     number = joined.counts["annotations"] + 1
                     annotation = annotation_of(segment, number, image_id, ids[segment.label], self.polygons)
                     joined.add("annotations", annotation)
+
+            yield add

@@ -3,7 +3,8 @@
 A pixel's id is red + 256 · green + 256² · blue. Id 0 is "void", which evaluations pass over.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,17 @@ class CocoPanopticFormat(Format):
             ids[segment.pixels()] = number
         write_image(out / self.files(record)[0], np.stack([ids >> shift for shift in (0, 8, 16)], -1).astype(np.uint8))
 
-    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
+    @contextmanager
+    def joining(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
         """Write the classes of the ids."""
         ids = category_ids(vocabulary)
         head = {"info": info_of(vocabulary), "licenses": []}
         things = 0
         with joined_json(out / self.joined[0], ["images", "annotations", "categories"], **head) as joined:
-            for image_id, record in enumerate(records, 1):
-                things = int(record.instances.mode != "none")
+
+            def add(record: ImageRecord) -> None:
+                nonlocal things
+                things, image_id = int(record.instances.mode != "none"), joined.counts["images"] + 1
                 joined.add("images", image_of(image_id, record.file_name, record.size))
                 segments: list[dict[str, Any]] = [
                     {
@@ -60,6 +64,8 @@ class CocoPanopticFormat(Format):
                 ]
                 file_name = self.files(record)[0].removeprefix("panoptic/")
                 joined.add("annotations", {"image_id": image_id, "file_name": file_name, "segments_info": segments})
+
+            yield add
             for category in categories_of(vocabulary):
                 colour = list(vocabulary.palette[category["label"]])
                 joined.add("categories", {**category, "isthing": things, "color": colour})

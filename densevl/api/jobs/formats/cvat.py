@@ -4,7 +4,9 @@ A mask of CVAT is cut out to its box; its code has the lengths of runs row by ro
 mask.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
@@ -29,7 +31,8 @@ class CvatFormat(Format):
 
     joined = ("cvat.xml",)
 
-    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
+    @contextmanager
+    def joining(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
         """Write the masks of all images."""
         with (
             atomic_write(out / self.joined[0]) as temporary,
@@ -37,13 +40,17 @@ class CvatFormat(Format):
         ):
             file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
             file.write(_labels(vocabulary))
-            for index, record in enumerate(records):
+            numbers = count()
+
+            def add(record: ImageRecord) -> None:
                 height, width = record.size
                 name = quoteattr(record.file_name)
-                file.write(f'  <image id="{index}" name={name} width="{width}" height="{height}">\n')
+                file.write(f'  <image id="{next(numbers)}" name={name} width="{width}" height="{height}">\n')
                 for segment in record.segments:
                     file.write(_mask(segment, vocabulary))
                 file.write("  </image>\n")
+
+            yield add
             file.write("</annotations>\n")
 
 

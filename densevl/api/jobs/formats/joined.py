@@ -1,16 +1,19 @@
-"""Files that grow by one entry at a time, and of which no more than an entry is held."""
+"""What is joined of all images: files that grow by one entry at a time, and of which no more than an entry is held."""
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from densevl.api.jobs.formats.contracts import Format
+from densevl.api.jobs.formats.record import ImageRecord
 from densevl.core.files import atomic_write
+from densevl.core.vocabulary import Vocabulary
 
-__all__ = ["JoinedJson", "as_text", "joined_json", "write_text"]
+__all__ = ["JoinedJson", "as_text", "join", "joined_json", "write_text"]
 
 
 def as_text(value: Any) -> str:
@@ -69,3 +72,28 @@ def joined_json(path: Path, lists: Sequence[str], **others: Any) -> Iterator[Joi
                 shutil.copyfileobj(spool, file)
                 file.write(b"]")
             file.write(b"}\n")
+
+
+def join(
+    formats: Sequence[Format], out: Path, records: Callable[[], Iterable[ImageRecord]], vocabulary: Vocabulary
+) -> None:
+    """Write what formats have once for all images, in one pass over the records.
+
+    Args:
+        formats: any; one that goes through the records by itself gets a pass of its own.
+        out: the folder of results.
+        records: gives all of them, each time that it is called.
+        vocabulary: of the records.
+
+    Raises:
+        OutputError: where a file cannot be written.
+    """
+    together = [made for made in formats if made.is_joined and not made.has_own_join]
+    with ExitStack() as stack:
+        adds = [stack.enter_context(made.joining(out, vocabulary)) for made in together]
+        for record in records() if adds else ():
+            for add in adds:
+                add(record)
+    for made in formats:
+        if made.has_own_join:
+            made.join(out, records(), vocabulary)

@@ -6,7 +6,9 @@ repeated) and two bits (which of the four lengths follows); then come its length
 those of an RGBA image, row by row; a pixel of the mask has 255 four times.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -44,13 +46,18 @@ class LabelStudioFormat(Format):
     def __init__(self, image_url: str = "/data/local-files/?d={}") -> None:
         self.image_url = image_url
 
-    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
+    @contextmanager
+    def joining(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
         """Write the tasks and the labelling interface."""
         write_text(out / self.joined[1], _config(vocabulary))
         with atomic_write(out / self.joined[0]) as temporary, temporary.open("wb") as file:
             file.write(b"[")
-            for index, record in enumerate(records):
-                file.write((",\n" if index else "\n").encode() + as_text(self._task(record)).encode())
+            breaks = chain(["\n"], repeat(",\n"))
+
+            def add(record: ImageRecord) -> None:
+                file.write((next(breaks) + as_text(self._task(record))).encode())
+
+            yield add
             file.write(b"]\n")
 
     def _task(self, record: ImageRecord) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from densevl.core.geometry import Size
 from densevl.core.inputs import Input, open_input
 from densevl.core.inputs.urls import is_url
 from densevl.core.labelmap import LabelMap
-from densevl.core.masks import check_mask
+from densevl.core.masks import check_masks
 from densevl.core.segments import MIN_AREA, Segment, connected_segments, labels_of, segments_of_masks
 from densevl.core.vocabulary import Vocabulary
 from densevl.weights import is_offline
@@ -235,9 +235,10 @@ class ImageRecord:
             image, (place, *state) = kept["image"], kept["source"]
             size = (int(image["height"]), int(image["width"]))
             classes, things, rest = (
-                tuple(_segment(value, size, len(vocabulary)) for value in kept.get(key, ()))
+                tuple(_segment(value, len(vocabulary)) for value in kept.get(key, ()))
                 for key in ("classes", "things", "rest")
             )
+            check_masks([segment.mask for segment in (*classes, *things, *rest)], size)
             return cls(
                 name,
                 str(image["file_name"]),
@@ -253,15 +254,13 @@ class ImageRecord:
             raise UsageError(f"the record of {name} cannot be used ({error!r}); segment the image again") from error
 
 
-def _segment(value: Mapping[str, Any], size: Size, classes: int) -> Segment:
+def _segment(value: Mapping[str, Any], classes: int) -> Segment:
     label, score, parts = int(value["label"]), value.get("score"), value.get("parts")
     if not 0 <= label < classes:
         raise ValueError(f"label {label} of {classes} classes")
-    segment = Segment(
+    return Segment(
         label,
         {"size": list(value["mask"]["size"]), "counts": str(value["mask"]["counts"])},
         None if score is None else float(score),
         None if parts is None else tuple(map(float, parts)),
     )
-    check_mask(segment.mask, size)
-    return segment

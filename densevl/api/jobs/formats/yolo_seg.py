@@ -6,7 +6,8 @@ and the corners of one polygon as fractions of width and height.
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,8 @@ class YoloSegFormat(Format):
                 lines.append(f"{ids[segment.label] - 1} {numbers}\n")
         write_text(out / labels, "".join(lines))
 
-    def join(self, out: Path, records: Iterable[ImageRecord], vocabulary: Vocabulary) -> None:
+    @contextmanager
+    def joining(self, out: Path, vocabulary: Vocabulary) -> Iterator[Callable[[ImageRecord], None]]:
         """Write ``data.yaml``."""
         names = [vocabulary.names[label] for label in category_ids(vocabulary)]
         text = (
@@ -75,6 +77,7 @@ class YoloSegFormat(Format):
         # A text of JSON is one of YAML.
         text += "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
         write_text(out / self.joined[0], text)
+        yield lambda record: None
 
 
 def _suffix(record: ImageRecord) -> str:

@@ -1,13 +1,15 @@
 """What every format keeps: names, equal bytes, files that are whole, joins without the model."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from toys.records import save
 
-from densevl.api.jobs.formats import DEFAULT, FORMATS
+from densevl.api.jobs.formats import DEFAULT, FORMATS, usual_formats
 from densevl.api.jobs.formats.contracts import Format
+from densevl.api.jobs.formats.joined import join
 from densevl.api.jobs.formats.record import ImageRecord
 from densevl.core.errors import ImageError, OutputError, UsageError
 from densevl.core.registry import build
@@ -139,3 +141,45 @@ def test_half_a_file_is_never_seen(records, tmp_path, monkeypatch):
         with pytest.raises((OutputError, OSError), match="No space left"):
             build(FORMATS, name).join(tmp_path, some(), records[0].vocabulary)
         assert files_of(tmp_path) == before
+
+
+def test_formats_are_joined_in_one_pass(records, tmp_path):
+    class Names(Format):
+        def join(self, out, records, vocabulary):
+            out.joinpath("names.txt").write_text("\n".join(record.file_name for record in records))
+
+    passes = []
+
+    def again():
+        passes.append(None)
+        return iter(records)
+
+    names = ("overlay", "coco", "coco-panoptic", "cvat", "label-studio", "yolo-seg", "html")
+    for name in names:
+        save(name, tmp_path / "alone", records)
+        for record in records:
+            build(FORMATS, name).write(tmp_path / "all", record)
+    join([build(FORMATS, name) for name in names], tmp_path / "all", again, records[0].vocabulary)
+    assert files_of(tmp_path / "all") == files_of(tmp_path / "alone")
+    assert len(passes) == 1
+    join([build(FORMATS, "overlay")], tmp_path / "all", again, records[0].vocabulary)
+    assert len(passes) == 1
+    join([build(FORMATS, "coco"), Names()], tmp_path / "all", again, records[0].vocabulary)
+    assert len(passes) == 3
+    assert len((tmp_path / "all" / "names.txt").read_text().splitlines()) == len(records)
+
+
+def test_memory_does_not_grow_with_the_images_of_a_page(records, tmp_path):
+    record, peaks = records[1], []
+    made = save("html", tmp_path, [record])
+    for count in (10, 210):
+        tracemalloc.start()
+        made.join(tmp_path, (record for _ in range(count)), record.vocabulary)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 200 * 1000  # bytes an image
+
+
+def test_overlays_are_usual_of_a_hundred_images():
+    assert usual_formats(1) == usual_formats(100) == DEFAULT
+    assert usual_formats(101) == ("labels", "coco")

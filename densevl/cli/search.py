@@ -246,7 +246,12 @@ def _embedded(options: argparse.Namespace) -> Any:
     from densevl.tasks.search import RegionIndex, is_index
     from densevl.weights import cache_dir
 
-    inputs = named_inputs(options, [options.index], options.kept)
+    try:
+        inputs = named_inputs(options, [options.index], options.kept)
+    except UsageError as error:
+        if "://" not in options.index:
+            raise
+        raise UsageError(f"{error}; an index in a bucket is copied here before it is searched") from None
     out = options.kept or cache_dir() / "indexes" / _kept_name(options)
     run, model, _ = embed(options, inputs, out, options.words, replace=options.kept is None)
     if not is_index(out):

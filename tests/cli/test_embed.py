@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tarfile
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from densevl.api.jobs import embed as embed_job
 from densevl.api.jobs.embed import EmbedJob
 from densevl.api.jobs.search import SearchJob
 from densevl.api.loading import Loading, load
+from densevl.benchmarks.speed import files
 from densevl.cli import main
+from densevl.core.engine import Engine
 from densevl.core.errors import UsageError
 from densevl.core.files import expand_inputs, file_state
+from densevl.core.inputs import find_inputs
 from densevl.datasets.scenes import render
-from densevl.tasks.search import IndexedImage, RegionIndex
+from densevl.tasks.search import IndexedImage, Part, RegionIndex
 from densevl.tasks.search.files import open_part, part_files
 from densevl.tasks.search.safetensors_part import write_safetensors
 from densevl.tasks.search.stores import store_of
@@ -356,3 +360,46 @@ def test_vectors_are_kept_as_the_option_says_and_later_runs_go_on_so(photos, sce
     assert [store_of(part.vectors) for part in index.parts] == ["int8", "int8"]
     assert embed(photos, "--regions", "whole", "--store", "int4") == 2
     assert "store 'int4' is unknown" in capsys.readouterr().err
+
+
+def test_what_waits_for_its_shard_is_joined_and_gives_the_same_shard(monkeypatch, tmp_path):
+    draw = torch.Generator().manual_seed(0)
+
+    def one(number):
+        count = number % 3
+        vectors = torch.nn.functional.normalize(torch.randn(count, 4, generator=draw), dim=1)
+        image, rows = (
+            IndexedImage(f"/photos/{number}.png", (40, 50), (number, 7)),
+            torch.zeros(count, dtype=torch.int64),
+        )
+        masks = None if number % 4 else ("",) * count
+        return Part((image,), rows, torch.rand(count, 4, generator=draw), torch.rand(count), vectors, "m@1", {}, masks)
+
+    parts = [one(number) for number in range(23)]
+    monkeypatch.setattr(embed_job, "TOGETHER", 5)
+    pending = embed_job.Pending(tmp_path)
+    for part in parts:
+        pending.add(part)
+    assert (pending.images, pending.regions) == (23, sum(map(len, parts)))
+    assert len(pending._single) == 3
+    joined, at_once = pending.merged(), RegionIndex(tuple(parts)).merged()
+    assert list(joined.images) == list(at_once.images)
+    assert joined.masks == at_once.masks
+    for name in ("image_rows", "boxes", "scores", "vectors"):
+        assert torch.equal(getattr(joined, name), getattr(at_once, name))
+
+
+def test_a_run_that_finds_all_of_it_done_takes_little_memory_an_image(tmp_path):
+    """Bytes of Python's own objects; an image takes less than 1 kB of them."""
+    model, used = load("mini", device="cpu"), {}
+    for count in (20, 220):
+        files.draw(tmp_path / f"photos{count}", count)
+        inputs = find_inputs([tmp_path / f"photos{count}"])
+        job = EmbedJob(model, tmp_path / f"index{count}", "whole", engine=Engine(pipeline=files.CopyingPipeline()))
+        assert len(job.run(inputs).done) == count
+        tracemalloc.start()
+        run = EmbedJob(model, tmp_path / f"index{count}", "whole").run(find_inputs([tmp_path / f"photos{count}"]))
+        used[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(run.skipped) == count
+    assert used[220] - used[20] < 200 * 1500, used

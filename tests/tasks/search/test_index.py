@@ -156,3 +156,14 @@ def test_a_vector_that_went_bad_on_disk_is_found_when_it_is_searched(make_index,
     (tmp_path / "index.safetensors").write_bytes(content.replace(good, b"\xff" * len(good)))
     with pytest.raises(UsageError, match="not finite: it is damaged"):
         RegionIndex.open(tmp_path / "index.safetensors").search(queries())
+
+
+def test_an_image_is_found_by_its_path_as_the_last_part_has_it(make_index):
+    first, second = make_index(counts=(2, 0, 4))[0], make_index(names=("b.png", "d.png"), counts=(1, 3))[0]
+    index = RegionIndex((*first.parts, *second.parts))
+    for path, image in index.images.items():
+        found = index.image_of(path)
+        assert found is not None
+        assert found[0] == image
+        assert found[1] is [part for part in index.parts if path in [one.path for one in part.images]][-1]
+    assert index.image_of("/none.png") is None

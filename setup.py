@@ -60,6 +60,7 @@ DEV = [
     "nltk>=3.9",
     "webdataset>=0.2.90",
     "moto[server]>=5.0.20",
+    "gcp-storage-emulator>=2024.8.3",
     "hypothesis>=6.100",
     "playwright>=1.49",
     "beartype>=0.18",

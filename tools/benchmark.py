@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", metavar="N", help="of regions (1 10 100), of files (1000 …)")
     for name in ("classes", "count", "repetitions", "window", "stride", "short-side", "sleep"):
         parser.add_argument(f"--{name}", type=int, metavar="N")
-    for name in ("device", "json", "regions", "store", "out", "arch"):
+    for name in ("device", "json", "regions", "store", "out", "arch", "job"):
         parser.add_argument(f"--{name}", metavar="VALUE")
     for name in ("prompts", "models", "readouts", "save", "indices", "curves"):
         parser.add_argument(f"--{name}", nargs="+", metavar="NAME", help="measured in turn or together")

@@ -1,13 +1,12 @@
 """Print a table of the README as Markdown: python tools/table.py dinoiser [--scenes 500]"""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from densevl.benchmarks.tables import DESCRIPTIONS, TABLES, measure
+from densevl.cli.workers import add_worker_options, given_engine
 from densevl.core.errors import DensevlError
-from densevl.core.files import atomic_write
 
 
 def main() -> int:
@@ -23,13 +22,13 @@ def main() -> int:
     parser.add_argument("--weights", metavar="NAME", help="benchmarks: of all encoders, such as random:0")
     parser.add_argument("--limit", type=int, metavar="N", help="benchmarks: the first N images of each set alone")
     parser.add_argument("--out", type=Path, metavar="DIR", help="files, and where a run goes on, of long tables")
+    add_worker_options(parser)
     args = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     target = args.pop("json", None)
     try:
-        print(table := measure(**args))
+        print(table := measure(**given_engine(args), **args))
         if target is not None:
-            with atomic_write(target) as file:
-                file.write_text(json.dumps(table.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            table.save(target)
     except DensevlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

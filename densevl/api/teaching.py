@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +57,37 @@ from densevl.tasks.teaching.teacher import (
 )
 from densevl.tasks.teaching.trust import calibration_of, trust_of
 
-__all__ = ["VIEWS", "ImageSource", "TeachableModel", "file_name"]
+__all__ = ["VIEWS", "ImageSource", "PartOf", "TeachableModel", "file_name"]
 
 ImageSource = str | Path | Image | np.ndarray | Tensor
 """A file, a PIL image, an array (H, W[, C]) or a tensor (3, H, W); see :func:`densevl.read_image`."""
 
 VIEWS = 4
 """Views of each example where nothing else is said."""
+
+ENCODED_BY = {"regions": "pipeline", "pixels": "dense.dense.encoder", "sequences": "sequences"}
+"""Attribute of a model that encodes the examples of a head."""
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """Makes a part of a model in another process.
+
+    Attributes:
+        model: loads it; it can be sent there.
+        part: attribute of the model, with dots.
+    """
+
+    model: "Callable[[], TeachableModel]"
+    part: str
+
+    def __call__(self) -> Any:
+        """The part.
+
+        Raises:
+            DensevlError: where the model cannot be loaded.
+        """
+        return attrgetter(self.part)(self.model())
 
 
 class TeachableModel(ABC):
@@ -165,7 +191,7 @@ class TeachableModel(ABC):
         every: int = 1,
         loaded: Mapping[str, Any] | None = None,
         engine: Engine = HERE,
-        again: Callable[[], RegionPipeline] | None = None,
+        again: "Callable[[], TeachableModel] | None" = None,
     ) -> Taught:
         """As :meth:`teach`, with what the classes say of held-out examples.
 
@@ -179,21 +205,21 @@ class TeachableModel(ABC):
             flip: see :meth:`teach`.
             every: see :meth:`teach`.
             loaded: further arguments that loaded the model, so that the classes say which model they are for.
-            engine: where the regions of examples are encoded; what is learnt of them is learnt here.
-            again: makes :attr:`pipeline` in other processes; needed where the engine has any.
+            engine: where examples are encoded; what is learnt of them is learnt here.
+            again: loads this model in other processes; needed where the engine has any.
 
         Raises:
             ImageError: where an image cannot be read.
-            UsageError: where the examples cannot be used, or the engine is asked for more than regions.
+            UsageError: where the examples cannot be used.
         """
         wanted = wanted_heads(heads, add_to)
-        if not engine.is_here and wanted != ("regions",):
-            raise UsageError("pixels and sequences are encoded in one process; leave out --workers and --ray")
+        parts = {name: None if again is None else PartOf(again, part) for name, part in ENCODED_BY.items()}
         model = {"name": self.name, **(loaded or {})} if add_to is None else add_to.model
         if wanted == ("sequences",):
             if flip:
                 raise UsageError("sequences are not taught by mirror images; leave --flip (flip=True) out")
-            return teach_sequences(self.sequences, given_sequences(examples), method, add_to, model, every)  # type: ignore[arg-type]
+            sequences = given_sequences(examples)  # type: ignore[arg-type]
+            return teach_sequences(self.sequences, sequences, method, add_to, model, every, engine, parts["sequences"])
         given = given_examples(examples)  # type: ignore[arg-type]
         if add_to is not None:
             check_same_flip(add_to, flip)
@@ -203,7 +229,8 @@ class TeachableModel(ABC):
         held: dict[str, HeldOut | None] = {}
         for name in wanted:
             before = None if add_to is None else add_to.heads[name]
-            made[name], held[name] = self._teach(name, given, labels, vocabulary, method, before, facts, engine, again)
+            spread = engine, parts[name]
+            made[name], held[name] = self._teach(name, given, labels, vocabulary, method, before, facts, *spread)
         return Taught(Classes(vocabulary, made, model), given, labels, held)
 
     def _teach(
@@ -216,11 +243,11 @@ class TeachableModel(ABC):
         before: Head | None,
         facts: Mapping[str, Any],
         engine: Engine,
-        again: Callable[[], RegionPipeline] | None,
+        again: Callable[[], Any] | None,
     ) -> tuple[Head, HeldOut | None]:
         """A head of examples."""
         if head == "pixels":
-            return self._teach_pixels(examples, labels, vocabulary, before, facts)
+            return self._teach_pixels(examples, labels, vocabulary, before, facts, engine, again)
         encoder = self.embedder.encoder
 
         @torch.inference_mode()
@@ -240,6 +267,8 @@ class TeachableModel(ABC):
         vocabulary: Vocabulary,
         before: Head | None,
         facts: Mapping[str, Any],
+        engine: Engine,
+        again: Callable[[], Any] | None,
     ) -> tuple[Head, HeldOut | None]:
         """The head of examples by which pixels are labelled."""
         dense, lights = self.dense.dense, facts["views"] > 0
@@ -254,6 +283,8 @@ class TeachableModel(ABC):
             dense.positions,
             dense.border,
             facts["flip"],
+            engine,
+            again,
         )
         return with_cell_evidence(made, held, before), held
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from densevl.cli.options import add_command
+from densevl.cli.options import add_command, name_here
 from densevl.core.errors import DensevlError
 
 __all__ = ["add_config_command"]
@@ -25,7 +25,9 @@ def add_config_command(
     """
     parser = add_command(commands, name, lambda options: _run(work, vars(options)), summary, examples=examples)
     parser.add_argument("config", metavar="CONFIG", help="a config file, or the name of a shipped one")
-    parser.add_argument("--work-dir", metavar="FOLDER", help="where files go (default: work_dirs/CONFIG)")
+    parser.add_argument(
+        "--work-dir", type=name_here, metavar="FOLDER", help="where files go (default: work_dirs/CONFIG)"
+    )
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="change the config")
     parser.add_argument("--launcher", choices=["none", "pytorch"], default="none", help="pytorch: under torchrun")
     parser.add_argument("--local-rank", type=int, help=argparse.SUPPRESS)

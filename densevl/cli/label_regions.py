@@ -14,6 +14,7 @@ EXAMPLES = """\
   densevl label-regions demo/images --detector mini --out shards          captions in garden.txt beside garden.png
   densevl label-regions photos/ --captions captions_train2017.json --out shards --workers 8
   densevl label-regions photos/ --captioner Salesforce/blip-image-captioning-base --out shards --device cuda
+  densevl label-regions "s3://bucket/laion-{000..999}.tar" --out shards     in a bucket; also gs://
   densevl label-regions "laion/*.tar" --out /shared/shards --ray auto --workers 64 --device cuda
 """
 
@@ -29,7 +30,10 @@ def add(commands: Any) -> None:
         EXAMPLES,
     )
     parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="images, or shards of images and captions: files, folders, globs"
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="images, or shards of images and captions (.tar, .parquet): files, folders, globs, s3://, gs://, @LIST",
     )
     parser.add_argument("--format", default="webdataset", metavar="NAME", help="webdataset (default) or parquet")
     parser.add_argument(
@@ -43,7 +47,7 @@ def add(commands: Any) -> None:
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--captions", type=Path, metavar="FILE", help="COCO captions, CSV or JSON (default: a .txt beside each image)"
+        "--captions", metavar="FILE", help="COCO captions, CSV or JSON (default: a .txt beside each image)"
     )
     parser.add_argument(
         "--captioner", metavar="MODEL", help="writes missing captions: BLIP, BLIP-2, GIT; repo or folder"
@@ -75,7 +79,7 @@ def _label(options: argparse.Namespace) -> int:
     from densevl.tasks.annotation.settings import LabelSettings
 
     # What cannot be used is said before a model is loaded, or its weights are fetched.
-    captions = None if options.captions is None else read_captions(options.captions)
+    captions = None if options.captions is None else read_captions(_place(options.captions, options.offline))
     detector = {"type": options.detector, "weights": options.weights, "size": options.size}
     from densevl.api.jobs.annotate import LabelRegionsJob
     from densevl.api.loading import choose_device
@@ -110,6 +114,14 @@ def _label(options: argparse.Namespace) -> int:
         f"{records} images and {regions} regions labelled, {len(run.failures)} failed; "
         f"shards: {len(run.done)} made, {len(run.skipped)} done before: {options.out}"
     )
+
+
+def _place(text: str, offline: bool) -> Path | str:
+    """The path of a file, or the URL of an object."""
+    from densevl.core.inputs.remote import is_remote, usable
+    from densevl.weights import is_offline
+
+    return usable(text, is_offline(offline)) if is_remote(text) else Path(text)
 
 
 def _phrases(name: str) -> str:

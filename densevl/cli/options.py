@@ -1,6 +1,7 @@
 """Commands and the options that they share: the model, where it runs, where results go."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,10 @@ __all__ = [
     "choose_model",
     "load_model",
     "loading_of",
+    "name_here",
     "natural",
     "numbers",
+    "path_here",
     "positive",
 ]
 
@@ -62,8 +65,24 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **settings,
     )
+    parser.register("type", Path, path_here)
     parser.set_defaults(run=run, changes={})
     return parser
+
+
+def path_here(text: str) -> Path:
+    """A path of this machine, as a type of arguments: each ``type=Path`` of a command is this one."""
+    return Path(name_here(text))
+
+
+def name_here(text: str) -> str:
+    """A path of this machine as it is written, as a type of arguments; it is refused where it is a URL."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
+        raise argparse.ArgumentTypeError(
+            f"{text} is not on this machine: copy what is to be read to a file, and let results be written to a "
+            "folder, which goes on where it was, and sync that (aws s3 sync, gcloud storage rsync)"
+        )
+    return text
 
 
 class Change(argparse.Action):

@@ -110,7 +110,9 @@ def _sources(first: str, others: list[str]) -> tuple[list[str], list[str]]:
 
 def _is_image(text: str) -> bool:
     """True for an argument behind the first one that names images: a word that is also a folder is an expression."""
-    if text.startswith(("http://", "https://")):
+    from densevl.core.inputs.urls import is_url
+
+    if is_url(text):
         return True
     return os.path.lexists(text.removeprefix("@")) and (os.sep in text or bool(os.path.splitext(text)[1]))
 
@@ -119,13 +121,22 @@ def _are_many(sources: list[str]) -> bool:
     """True where the arguments name more than one image, or what may hold more."""
     from glob import has_magic
 
+    from densevl.core.files import SUFFIXES
     from densevl.core.inputs.archives import is_archive
+    from densevl.core.inputs.braces import expand_braces
+    from densevl.core.inputs.remote import is_remote
+    from densevl.core.inputs.tables import is_table
+    from densevl.core.inputs.urls import is_web
     from densevl.core.inputs.videos import is_video
 
     (first, *others), there = sources, os.path.lexists(sources[0])
-    if others or os.path.isdir(first) or is_archive(first) or is_video(first):
+    if is_web(first):
+        return bool(others)
+    if others or os.path.isdir(first) or is_archive(first) or is_video(first) or is_table(first):
         return True
-    return not there and (first.startswith("@") or (has_magic(first) and not first.startswith(("http://", "https://"))))
+    if is_remote(first) and not first.lower().endswith(SUFFIXES):  # a folder, or at least it may be one
+        return True
+    return not there and (first.startswith("@") or has_magic(first) or len(expand_braces(first)) > 1)
 
 
 def _prepare(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:

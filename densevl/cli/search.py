@@ -73,7 +73,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--build", action="store_true", help="build the file of --approximate anew; needs no QUERY")
     only = parser.add_argument_group("regions that count (all that are given must hold)")
     only.add_argument("--image", metavar="GLOB", help="of images whose names match, or paths where it has a /")
-    only.add_argument("--folder", type=Path, metavar="FOLDER", help="of images in this folder and below it")
+    only.add_argument("--folder", metavar="FOLDER", help="of images in this folder and below it")
     only.add_argument("--min-score", type=float, metavar="X", help="whose proposals score at least so much")
     only.add_argument("--class", dest="label", metavar="NAME", help="taken for this class of --among, or of --classes")
     only.add_argument(

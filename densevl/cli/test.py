@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from densevl.cli.config_commands import add_config_command
+from densevl.cli.options import name_here
 from densevl.cli.workers import add_worker_options
 
 __all__ = ["add"]
@@ -26,18 +27,27 @@ def add(commands: Any) -> None:
     parser.add_argument("checkpoint", nargs="?", help="weights of the encoder in the place of the config's")
     parser.add_argument("--model", metavar="NAME[@ENCODER]", help="a model in the place of the config's")
     parser.add_argument("--protocol", metavar="NAME", help="published settings, such as sclip; own: the model's own")
-    parser.add_argument("--out", metavar="FOLDER", help="write the results of each image, such as label maps")
-    parser.add_argument("--show-dir", metavar="FOLDER", help="draw the results of each image")
-    parser.add_argument("--html", metavar="FOLDER", help="write index.html, a page for any browser, into a folder")
+    parser.add_argument(
+        "--out", type=name_here, metavar="FOLDER", help="write the results of each image, such as label maps"
+    )
+    parser.add_argument("--show-dir", type=name_here, metavar="FOLDER", help="draw the results of each image")
+    parser.add_argument(
+        "--html", type=name_here, metavar="FOLDER", help="write index.html, a page for any browser, into a folder"
+    )
     parser.add_argument("--tta", action="store_true", help="average over each image and its mirror image")
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N images only")
     parser.add_argument(
         "--lens", action="append", dest="lenses", metavar="NAME", help="add a section to the report, such as hardest"
     )
     parser.add_argument(
-        "--confusion", metavar="FILE", help="write pixels by true and given class, .csv or .json, and a .png of them"
+        "--confusion",
+        type=name_here,
+        metavar="FILE",
+        help="write pixels by true and given class, .csv or .json, and a .png of them",
     )
-    parser.add_argument("--per-image", metavar="FILE", help="write the scores of each image, .csv or .json")
+    parser.add_argument(
+        "--per-image", type=name_here, metavar="FILE", help="write the scores of each image, .csv or .json"
+    )
     add_worker_options(parser)
 
 

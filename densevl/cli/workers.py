@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from densevl.cli.options import positive
 from densevl.core.errors import UsageError
@@ -11,7 +11,7 @@ from densevl.core.errors import UsageError
 if TYPE_CHECKING:
     from densevl.core.engine import Engine
 
-__all__ = ["add_worker_options", "engine_of"]
+__all__ = ["add_worker_options", "engine_of", "given_engine"]
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,21 @@ def engine_of(options: argparse.Namespace) -> "Engine":
     if device.index is not None:
         raise UsageError(f"--device {device} is one GPU, and each worker gets its own; write --device {device.type}")
     return replace(engine, gpus=float(device.type == "cuda"))
+
+
+def given_engine(arguments: dict[str, Any]) -> dict[str, "Engine"]:
+    """The engine as an argument named ``engine``, where any option of :func:`add_worker_options` is given.
+
+    Args:
+        arguments: of a command on the device of its choice; the options are taken out.
+
+    Raises:
+        UsageError: as :func:`engine_of`.
+    """
+    own = {name: arguments.pop(name, None) for name in ("workers", "ray", "threads", "log")}
+    if own == {"workers": 1, "ray": None, "threads": None, "log": None}:
+        return {}
+    return {"engine": engine_of(argparse.Namespace(device=None, **own))}
 
 
 def _address(text: str) -> str:

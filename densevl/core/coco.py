@@ -6,6 +6,7 @@ in label maps. Boxes are x, y, width, height in pixels, polygons in the frame of
 """
 
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -31,11 +32,16 @@ def categories_of(vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 def info_of(vocabulary: Vocabulary) -> dict[str, Any]:
     """What made a data set; without a date, so that equal results are equal files."""
+    return {"description": f"Predicted by densevl with the vocabulary {vocabulary.name}", "version": _number()}
+
+
+@cache
+def _number() -> str:
+    """The version of densevl, which takes longer to look up than an image to write."""
     try:
-        number = version("densevl")
+        return version("densevl")
     except PackageNotFoundError:
-        number = "0+unknown"
-    return {"description": f"Predicted by densevl with the vocabulary {vocabulary.name}", "version": number}
+        return "0+unknown"
 
 
 def image_of(image_id: int, file_name: str, size: Size) -> dict[str, Any]:

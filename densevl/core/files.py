@@ -53,6 +53,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             ``OSError`` of the block that names another file is not touched.
     """
     path = Path(path)
+    _refuse_url(path)
     # Short on purpose: the longest name that a file may have leaves no room for a longer one.
     temporary = path.with_name(f".{token_hex(4)}{path.suffix}")
     try:
@@ -67,6 +68,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _refuse_url(path: Path) -> None:
+    """Refuse what was a URL before it became a path, rather than to make a folder of its name.
+
+    Raises:
+        OutputError: where it was one.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]+:$", (path.parts or ("",))[0], re.IGNORECASE) and not os.path.isdir(path.parts[0]):
+        raise OutputError(
+            f"cannot write {path}: results are written to a folder of this machine; name one, and sync it to the "
+            "bucket (aws s3 sync, gcloud storage rsync)"
+        )
 
 
 def _is_about(error: OSError, path: Path) -> bool:
@@ -87,6 +101,7 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         OutputError: where the folder cannot be written.
     """
+    _refuse_url(Path(folder))
     lock = FileLock(Path(folder) / ".lock")
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,9 @@ from densevl.core.masks import Rle, letters_of_runs
 
 __all__ = ["LabelRuns"]
 
+_NONE = 255
+"""A label of eight bits that stands for none."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelRuns:
@@ -36,11 +39,15 @@ class LabelRuns:
     @classmethod
     def of(cls, labels: Integer[np.ndarray, "H W"]) -> "LabelRuns":
         """The runs of a label map."""
-        columns = _transposed(labels.astype(np.int32, copy=False))
+        narrow = labels.min() >= -1 and labels.max() < _NONE
+        columns = _transposed(labels.astype(np.uint8 if narrow else np.int32, copy=False))  # -1 becomes 255
         begins = np.ones(columns.shape, bool)
         np.not_equal(columns[:, 1:], columns[:, :-1], out=begins[:, 1:])
         starts = np.flatnonzero(begins)
-        return cls((labels.shape[0], labels.shape[1]), columns.ravel()[starts], starts)
+        own = columns.ravel()[starts].astype(np.int32)
+        if narrow:
+            own[own == _NONE] = -1
+        return cls((labels.shape[0], labels.shape[1]), own, starts)
 
     @cached_property
     def lengths(self) -> Int[np.ndarray, " n"]:
@@ -51,17 +58,23 @@ class LabelRuns:
         """The sum of values over each run."""
         return np.add.reduceat(_transposed(values).ravel(), self.starts, dtype=np.float64)
 
-    def code(self, label: int) -> Rle:
-        """The run-length code of the pixels of a label."""
-        own = np.flatnonzero(self.labels == label)
-        starts = self.starts[own]
-        ends = starts + self.lengths[own]
-        apart = starts[1:] != ends[:-1]  # from the end of a column to the start of the next one the code runs on
-        bounds = np.empty(2 * (int(apart.sum()) + 1), np.int64)
-        bounds[0], bounds[2::2], bounds[-1], bounds[1:-1:2] = starts[0], starts[1:][apart], ends[-1], ends[:-1][apart]
+    @cached_property
+    def codes(self) -> dict[int, Rle]:
+        """The run-length code of the pixels of each label, in the order of the labels; those of all in one pass."""
+        order = np.argsort(self.labels, kind="stable")
+        labels, starts = self.labels[order], self.starts[order]
+        ends = starts + self.lengths[order]
+        # From the end of a column to the start of the next one a code runs on.
+        apart = (labels[1:] != labels[:-1]) | (starts[1:] != ends[:-1])
+        firsts, lasts = np.append(True, apart), np.append(apart, True)
+        bounds = np.stack([starts[firsts], ends[lasts]], 1)
+        members, places = np.unique(labels[firsts], return_index=True)
         pixels = self.size[0] * self.size[1]
-        counts = np.diff(bounds, prepend=0) if bounds[-1] == pixels else np.diff(bounds, prepend=0, append=pixels)
-        return {"size": list(self.size), "counts": letters_of_runs(counts)}
+        runs = [_counts(own.ravel(), pixels) for own in np.split(bounds, places[1:])]
+        return {
+            label: {"size": list(self.size), "counts": counts}
+            for label, counts in zip(members.tolist(), letters_of_runs(runs), strict=True)
+        }
 
     @cached_property
     def parts(self) -> Int[np.ndarray, " n"]:
@@ -84,9 +97,15 @@ class LabelRuns:
         return numbers[roots]
 
 
+def _counts(bounds: Int[np.ndarray, " n"], pixels: int) -> Int[np.ndarray, " _"]:
+    """Lengths of runs, the first outside, of the places at which pixels begin and end to lie inside."""
+    return np.diff(bounds, prepend=0) if bounds[-1] == pixels else np.diff(bounds, prepend=0, append=pixels)
+
+
 def _transposed(values: np.ndarray) -> np.ndarray:
     """The columns of values as rows, in new memory."""
-    return cv2.transpose(values) if values.dtype in (np.int32, np.float32) else np.ascontiguousarray(values.T)
+    known = values.dtype in (np.uint8, np.int32, np.float32)
+    return cv2.transpose(values) if known else np.ascontiguousarray(values.T)
 
 
 def _roots(count: int, one: Int[np.ndarray, " m"], other: Int[np.ndarray, " m"]) -> Int[np.ndarray, " n"]:

@@ -1,6 +1,7 @@
 """Masks as COCO run-length codes, compressed: a few hundred bytes in the place of one for each pixel."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypedDict
 
 import cv2
@@ -101,14 +102,21 @@ def _is_code(counts: str, pixels: int) -> bool:
     return bool(values.min() >= 0) and int(values.sum()) == pixels
 
 
-def letters_of_runs(runs: Int[np.ndarray, " n"]) -> str:
-    """Lengths of runs as COCO writes them, the first of pixels outside of the mask.
+def letters_of_runs(codes: Sequence[Int[np.ndarray, " _"]]) -> list[str]:
+    """Codes as COCO writes them, of the lengths of their runs, the first of pixels outside of the mask.
 
     A letter holds five bits, the lowest first, and whether more follow; the highest bit is the sign. From the fourth
     run on what is written is the difference to the run before the last.
+
+    Args:
+        codes: lengths of the runs of each, one or more.
     """
-    values = runs.astype(np.int64)
-    values[3:] -= runs[1:-2]
+    if not codes:
+        return []
+    values = np.concatenate(codes, dtype=np.int64)
+    ends = np.cumsum([len(runs) for runs in codes])
+    for end, runs in zip(ends, codes, strict=True):
+        values[end - len(runs) + 3 : end] -= runs[1:-2]
     letters, more = list[UInt8[np.ndarray, " n"]](), np.ones(len(values), bool)
     written = list[Bool[np.ndarray, " n"]]()
     while more.any():
@@ -117,7 +125,10 @@ def letters_of_runs(runs: Int[np.ndarray, " n"]) -> str:
         written.append(more)
         more = more & (values != np.where(digits & 16, -1, 0))
         letters.append((digits + 32 * more + 48).astype(np.uint8))
-    return np.stack(letters, 1)[np.stack(written, 1)].tobytes().decode("ascii")
+    is_letter = np.stack(written, 1)
+    text = np.stack(letters, 1)[is_letter].tobytes().decode("ascii")
+    bounds = [0, *np.cumsum(is_letter.sum(1))[ends - 1].tolist()]
+    return [text[start:end] for start, end in pairwise(bounds)]
 
 
 def mask_of(segmentation: Any, size: Size | None) -> Rle | None:

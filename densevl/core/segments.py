@@ -84,7 +84,7 @@ def class_segments(
     areas = np.bincount(runs.labels[own], weights=runs.lengths[own]).astype(np.int64)
     scores = None if best is None else _Scores.of(runs, best)
     return tuple(
-        Segment(label, runs.code(label), *(() if scores is None else scores.of_class(label)))
+        Segment(label, runs.codes[label], *(() if scores is None else scores.of_class(label)))
         for label in np.argsort(-areas, kind="stable")[: np.count_nonzero(areas)].tolist()
     )
 

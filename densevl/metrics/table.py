@@ -1,9 +1,13 @@
 """Figures as text, and tables of them as Markdown."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
+
+from densevl.core.files import atomic_write
 
 __all__ = ["Cell", "Spread", "Table", "mean_percent", "or_none", "percent", "said"]
 
@@ -86,6 +90,15 @@ class Table:
         ]
         tables = [table.record for table in self.further]
         return {"head": list(self.head), "rows": rows, "note": self.note, **({"further": tables} if tables else {})}
+
+    def save(self, path: Path) -> None:
+        """Write :attr:`record` as JSON.
+
+        Raises:
+            OutputError: where it cannot be written.
+        """
+        with atomic_write(path) as file:
+            file.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _written(cell: Cell) -> str:

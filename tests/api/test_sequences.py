@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from toys.sent import SentEngine
 
 import densevl
-from densevl import Classes, UsageError
+from densevl import Classes, ImageError, UsageError
 from densevl.api.jobs.check import CheckJob
+from densevl.api.loading import Loading
 from densevl.cli import main
 from densevl.core.images import read_image
 from densevl.datasets.examples import frames_of, read_sequences
@@ -45,6 +47,17 @@ def taught(clips, model, tmp_path_factory):
     path = tmp_path_factory.mktemp("taught") / "classes.safetensors"
     model.teach(clips, heads="sequences").save(path)
     return path
+
+
+def test_other_processes_give_the_same_file(clips, taught, model, tmp_path):
+    loading = Loading("mini", {"device": "cpu", "lazy": True, "short_side": 96})
+    sent = {"heads": "sequences", "engine": SentEngine(), "again": loading.load}
+    model.taught(clips, **sent).classes.save(tmp_path / "sent.safetensors")
+    assert (tmp_path / "sent.safetensors").read_bytes() == taught.read_bytes()
+    broken = draw(tmp_path / "broken", 40, 2) / KINDS[0] / "1" / "2.png"
+    broken.write_text("no")
+    with pytest.raises(ImageError, match=r"2\.png"):
+        model.taught(tmp_path / "broken", **sent)
 
 
 def test_classes_of_sequences_in_a_file(clips, taught, model):

@@ -120,3 +120,32 @@ def test_numbers():
     for text in ("3", "3,4,5", "3,b", ""):
         with pytest.raises(argparse.ArgumentTypeError, match="write X,Y, such as 1,2; got"):
             numbers(int, "X,Y", "1,2")(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "segment a.png cat --out s3://bucket/out",
+        "embed photos --out gs://bucket/index",
+        "refer a.png dog --out s3://bucket/out",
+        "search index dog --like s3://bucket/a.png",
+        "label-regions photos --out s3://bucket/shards",
+        "teach s3://bucket/annotations.json --out classes.safetensors",
+        "teach annotations.json --out classes.safetensors --images s3://bucket/photos",
+        "tune annotations.json --out gs://bucket/classes.safetensors",
+        "check classes.safetensors test.json --report s3://bucket/report",
+        "compare s3://bucket/a.png cat",
+        "test dinoiser_scenes --out s3://bucket/out",
+        "test dinoiser_scenes --work-dir s3://bucket/out",
+    ],
+)
+def test_what_is_no_place_of_this_machine_is_refused_with_the_cure(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    *_, said = capsys.readouterr().err.splitlines()
+    assert "://bucket/" in said
+    assert "is not on this machine: copy what is to be read" in said
+    assert "sync that (aws s3 sync, gcloud storage rsync)" in said
+    assert list(tmp_path.iterdir()) == []

@@ -179,6 +179,12 @@ def test_images_are_told_from_expressions(photos, monkeypatch):
         _sources("a.png", ["day1/b.png"])
     assert [_are_many([one]) for one in ("a.png", "-", "https://example.org/a?b=*", "none.png")] == [False] * 4
     assert [_are_many([one]) for one in (".", "*.png", "@list.txt")] == [True] * 3
+    assert [_are_many([one]) for one in ("pairs.csv", "photos.parquet", "img{1..3}.png", "{a,b}/c.png")] == [True] * 4
+    assert [_are_many([one]) for one in ("s3://b/photos", "gs://b/photos/", "s3://b/*.png", "s3://b/a.tar")] == [
+        True
+    ] * 4
+    assert [_are_many([one]) for one in ("s3://b/a.png", "gs://b/A.JPG")] == [False] * 2
+    assert _sources("s3://b/a.png", ["gs://b/c.png", "dog"]) == (["s3://b/a.png", "gs://b/c.png"], ["dog"])
 
 
 @pytest.mark.parametrize(

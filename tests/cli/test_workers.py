@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from densevl.cli import _parser
-from densevl.cli.workers import add_worker_options, engine_of
+from densevl.cli.workers import add_worker_options, engine_of, given_engine
 from densevl.core.errors import UsageError
 
 
@@ -41,3 +41,10 @@ def test_a_word_that_is_no_address_was_meant_for_something_else(capsys):
 def test_one_gpu_for_all_workers_is_refused():
     with pytest.raises(UsageError, match="write --device cpu"):
         engine_of(parse("--workers", "2", device="cpu:0"))
+
+
+def test_an_engine_that_nobody_asked_for_is_no_argument():
+    plain, asked = ({"name": "x", **vars(parse(*given, device=None))} for given in ([], ["--workers", "2"]))
+    assert given_engine(plain) == {}
+    assert given_engine(asked)["engine"].workers == 2
+    assert plain == asked == {"name": "x", "device": None}

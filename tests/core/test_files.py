@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from densevl.core.errors import OutputError, UsageError
-from densevl.core.files import atomic_write, below, expand_inputs, natural_order, read_json
+from densevl.core.files import atomic_write, below, expand_inputs, locked, natural_order, read_json
 
 
 def test_writes_whole_and_makes_the_folder(tmp_path: Path) -> None:
@@ -288,3 +288,16 @@ def test_deeply_nested_json_is_no_json(tmp_path):
 def test_a_url_is_said_to_be_one():
     with pytest.raises(UsageError, match=r"'s3://bucket/photos/' is a URL, and this reads files of this machine"):
         expand_inputs(["s3://bucket/photos/"])
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/out", "gs://bucket/out"])
+def test_nothing_is_written_below_the_name_of_a_url(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(OutputError, match=r"^cannot write .*bucket/out.*: results are written to a folder.*aws s3 sync"),
+        atomic_write(Path(place) / "a.txt") as temporary,
+    ):
+        temporary.write_text("a")
+    with pytest.raises(OutputError, match="results are written to a folder of this machine"), locked(Path(place)):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,7 @@ def test_runs_are_the_label_map_and_parts_come_row_by_row(labels):
     _, firsts = np.unique(whole, return_index=True)
     assert (np.diff(firsts) > 0).all()
     for label in np.unique(labels).tolist():
-        assert runs.code(label) == of_coco(labels == label)
+        assert runs.codes[label] == of_coco(labels == label)
         count, parts = cv2.connectedComponents((labels == label).astype(np.uint8), connectivity=4)
         pairs = {(int(a), int(b)) for a, b in zip(whole[labels == label], parts[labels == label], strict=True)}
         assert len(pairs) == count - 1
@@ -40,7 +40,7 @@ def test_codes_of_long_runs(size):
     labels[size[0] // 2 :, size[1] // 2 :] = 1
     labels[-1, -1] = 0
     runs = LabelRuns.of(labels)
-    assert [runs.code(label) for label in (0, 1)] == [of_coco(labels == label) for label in (0, 1)]
+    assert [runs.codes[label] for label in (0, 1)] == [of_coco(labels == label) for label in (0, 1)]
 
 
 def test_sums_of_values():

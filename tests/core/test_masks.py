@@ -50,7 +50,8 @@ def test_codes_are_told_from_others_and_written_as_coco_does(mask, data):
     code = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
     columns = mask.ravel(order="F")
     changes = np.flatnonzero(np.diff(columns, prepend=False))
-    assert letters_of_runs(np.diff(changes, prepend=0, append=columns.size)) == code
+    runs = np.diff(changes, prepend=0, append=columns.size)
+    assert letters_of_runs([runs, runs[:1], runs]) == [code, *letters_of_runs([runs[:1]]), code]
     check_mask({"size": list(mask.shape), "counts": code}, mask.shape)
     place = data.draw(st.integers(0, len(code) - 1))
     letter = data.draw(st.characters(max_codepoint=255))

@@ -24,6 +24,7 @@ from densevl.tasks.annotation.captions import Captions
 from densevl.tasks.annotation.part_worker import PartCounts, PartRecipe, shard_path
 from densevl.tasks.annotation.parts import Part, plan_parts
 from densevl.tasks.annotation.settings import LabelSettings, check_settings
+from densevl.weights import is_offline
 
 __all__ = ["LabelRegionsJob"]
 
@@ -34,7 +35,7 @@ class LabelRegionsJob:
     """Labels images into a folder of shards.
 
     Args:
-        sources: images, or shards of images and captions; files, folders or globs.
+        sources: images, or shards of images and captions: files, folders, globs, in buckets too.
         out: folder of the results; made where it is missing.
         settings: what labels them.
         captions: of the images; None for text files beside them.
@@ -68,8 +69,9 @@ class LabelRegionsJob:
         if shard_size < 1:
             raise UsageError(f"a shard has at least 1 image; got {shard_size}")
         check_settings(settings)
-        self.parts = plan_parts(sources, shard_size, captions, settings.captioner is not None, out)
-        images = ((Path(path), key) for part in self.parts for key, path, _ in part.images)
+        offline = is_offline(settings.offline)
+        self.parts = plan_parts(sources, shard_size, captions, settings.captioner is not None, out, offline)
+        images = ((item.name, item.relative) for part in self.parts for item, _ in part.images)
         self.unused = [] if captions is None else captions.unused(images)
         self.out, self.kind, self.engine = out, kind, engine
         self.recipe = PartRecipe(settings, out.absolute(), kind)

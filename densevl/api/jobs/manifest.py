@@ -6,12 +6,13 @@ user can read it, a run with other settings can be told what differs, and result
 
 import json
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from densevl.core.errors import OutputError, UsageError, shortened
-from densevl.core.files import atomic_write, locked, parse_json
+from densevl.core.files import atomic_write, file_state, locked, parse_json
 
 __all__ = ["MANIFEST", "begin", "check", "compare", "described", "own_version", "read_manifest", "refuse_other"]
 
@@ -120,9 +121,15 @@ def check(out: Path, fingerprint: str) -> None:
     Raises:
         OutputError: where another run has begun it anew.
     """
-    found = read_manifest(out)
-    if found is None or found["fingerprint"] != fingerprint:
+    if _fingerprint(out, file_state(out / MANIFEST)) != fingerprint:
         raise OutputError(f"{out} was begun anew by another run, with other settings; name another folder with --out")
+
+
+@lru_cache(maxsize=8)
+def _fingerprint(folder: Path, state: tuple[int, ...]) -> str | None:
+    """The fingerprint of the job of a folder, which is read again where the file of its manifest has changed."""
+    found = read_manifest(folder) if state else None
+    return None if found is None else str(found["fingerprint"])
 
 
 def _readable(value: Any, indent: str = "") -> str:

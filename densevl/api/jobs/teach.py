@@ -8,7 +8,6 @@ With a report folder it writes
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from densevl.api.model import Model
 from densevl.classifiers.classes import Head
 from densevl.core.drawing.overlay import write_image
 from densevl.core.engine import HERE, Engine
-from densevl.regions.pipeline import RegionPipeline
 from densevl.tasks.teaching.pictures import (
     confusion_picture,
     example_sheet,
@@ -26,29 +24,10 @@ from densevl.tasks.teaching.pictures import (
 )
 from densevl.tasks.teaching.teacher import Taught
 
-__all__ = ["PipelineOf", "TeachJob"]
+__all__ = ["TeachJob"]
 
 POOR, CLOSEST = 0.85, "marked-images"
 """Accuracy below which another region embedder is advised, and which: the one that sees most of a region."""
-
-
-@dataclass(frozen=True)
-class PipelineOf:
-    """Makes the region pipeline of a model in another process.
-
-    Attributes:
-        loading: of the model.
-    """
-
-    loading: Loading
-
-    def __call__(self) -> RegionPipeline:
-        """The pipeline.
-
-        Raises:
-            DensevlError: where the model cannot be loaded.
-        """
-        return self.loading.load().pipeline
 
 
 class TeachJob:
@@ -59,7 +38,7 @@ class TeachJob:
         out: the file of the classes.
         report: folder of pictures; None for none.
         loaded: further arguments that loaded the model, so that other commands can load it again.
-        engine: where the regions of examples are encoded.
+        engine: where examples are encoded.
         loading: how other processes load the model; needed where the engine has any.
     """
 
@@ -72,7 +51,7 @@ class TeachJob:
         engine: Engine = HERE,
         loading: Loading | None = None,
     ) -> None:
-        self.placed: dict[str, Any] = {"engine": engine, "again": None if loading is None else PipelineOf(loading)}
+        self.placed: dict[str, Any] = {"engine": engine, "again": None if loading is None else loading.load}
         self.model, self.out, self.report, self.loaded = model, out, report, dict(loaded or {})
 
     def run(self, examples: Sequence[Any], **settings: Any) -> Taught:

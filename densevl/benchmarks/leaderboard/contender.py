@@ -12,7 +12,7 @@ from mmengine.registry import MODELS
 from densevl.api.heads import heads
 from densevl.api.loading import choose_device
 from densevl.benchmarks.leaderboard.sets import BenchmarkSet
-from densevl.benchmarks.leaderboard.tally import Tally, fingerprint
+from densevl.benchmarks.leaderboard.tally import Counted, Tally, fingerprint
 from densevl.benchmarks.presets import OWN, Preset, own_protocol
 from densevl.core.labelmap import IGNORED
 from densevl.dense.guides.kept import Kept
@@ -74,8 +74,8 @@ class Contender:
         """True where every image was labelled."""
         return self.tally.images >= len(self.data.dataset)
 
-    def measure(self, sample: Mapping[str, Any], kept: tuple[Kept, ...]) -> None:
-        """Label the next image and count its pixels; the first one of a run warms up and is not timed.
+    def measure(self, sample: Mapping[str, Any], kept: tuple[Kept, ...]) -> Counted:
+        """Label an image and count its pixels; the first one of a process warms up and is not timed.
 
         Args:
             sample: of the data set.
@@ -83,8 +83,7 @@ class Contender:
         """
         seen, image = sample["data_samples"], sample["inputs"]
         if "failure" in seen:
-            self.tally.images, self.tally.failures = self.tally.images + 1, self.tally.failures + 1
-            return
+            return Counted.none()
         for one in kept:
             one.read_by_another()
         device = self.model.segmentor.device
@@ -93,11 +92,9 @@ class Contender:
         seconds = _now(device) - started + sum(one.spared for one in kept)
         labels = seen.pred_sem_seg.data[0].cpu()
         truth, ignored = seen.gt_sem_seg.data[0], seen.get("ignored", IGNORED)
-        self.tally.matrix += confusion_matrix(truth, labels, len(self.tally.matrix), ignored)
-        self.tally.images += 1
-        if self.skipped or len(self.data.dataset) == 1:
-            self.tally.timed, self.tally.seconds = self.tally.timed + 1, self.tally.seconds + seconds
-        self.skipped = True
+        is_timed, self.skipped = self.skipped or len(self.data.dataset) == 1, True
+        matrix = confusion_matrix(truth, labels, len(self.tally.matrix), ignored)
+        return Counted.of(matrix, seconds if is_timed else None)
 
     def keep(self) -> None:
         """Write what was reached."""

@@ -1,9 +1,11 @@
 """Measuring models on data sets: one pass over the images of each, shared by all models."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -11,11 +13,11 @@ from densevl.api.models import missing_weights, named_model
 from densevl.api.protocols import protocol as published
 from densevl.benchmarks.catalogue import data_set, data_set_names
 from densevl.benchmarks.leaderboard.contender import Contender, Result, build_contender
+from densevl.benchmarks.leaderboard.image_worker import BoardImage, BoardRecipe, BoardWorker
 from densevl.benchmarks.leaderboard.sets import BenchmarkSet, open_set
-from densevl.benchmarks.leaderboard.shared import share_encoders
 from densevl.benchmarks.presets import OWN
+from densevl.core.engine import HERE, Engine, all_of
 from densevl.core.errors import DensevlError, UsageError, first_line
-from densevl.dense.guides.kept import KEPT, Kept
 
 __all__ = ["Leaderboard", "run_leaderboard"]
 
@@ -53,7 +55,8 @@ def run_leaderboard(
     weights: str | None = None,
     length: int | None = None,
     limit: int | None = None,
-    **options: object,
+    engine: Engine = HERE,
+    **options: Any,
 ) -> Leaderboard:
     """Measure models on data sets; what the folder holds of an earlier run is not measured again.
 
@@ -66,6 +69,7 @@ def run_leaderboard(
         weights: of the encoder, in the place of each model's own, such as ``random:0``.
         length: number of scenes.
         limit: use the first images of each set only.
+        engine: where images are labelled; their labels are the same. Seconds are those of a worker beside the others.
         options: further settings of every model.
 
     Raises:
@@ -80,9 +84,11 @@ def run_leaderboard(
     absent: dict[str, str] = {}
     shared: dict[str, int] = {}
     here = []
+    build: Any = partial(build_contender, protocol=protocol, folder=folder, weights=weights, **options)
     for name in sets:
+        opened = partial(open_set, name, data, length, limit)
         try:
-            one = open_set(name, data, length, limit)
+            one = opened()
         except UsageError:
             found_so_far = data_set(name, data or Path("data")) if name in data_set_names() else None
             if found_so_far is None or found_so_far.here:
@@ -93,34 +99,37 @@ def run_leaderboard(
         contenders = []
         for model in models:
             try:
-                contenders.append(build_contender(model, one, protocol, folder, weights, **options))
+                contenders.append(build(model, one))
             except DensevlError as error:
                 refused[model, one.name] = _why(model, error)
-        shared[one.name] = _measure(contenders, one)
+        shared[one.name] = _measure(contenders, one, engine, opened, build)
         found |= {(contender.name, one.name): contender.result for contender in contenders if contender.tally.images}
     if not here:
         raise UsageError("no data set is here; " + "; ".join(f"{name}: {why}" for name, why in absent.items()))
     return Leaderboard(tuple(models), tuple(here), found, absent, refused, shared)
 
 
-def _measure(contenders: Sequence[Contender], data: BenchmarkSet) -> int:
+def _measure(
+    contenders: Sequence[Contender],
+    data: BenchmarkSet,
+    engine: Engine,
+    opened: Callable[[], BenchmarkSet],
+    build: Callable[[str, BenchmarkSet], Contender],
+) -> int:
     """Let every unfinished contender label the images that it has not seen; return how many shared an encoder."""
     pending = [one for one in contenders if not one.finished]
     if not pending:
         return 0
-    passes = Kept(2**34)  # cleared after each image
-    count = share_encoders([one.model.segmentor for one in pending], passes)
-    for one in pending:
-        one.model.prepare(data.dataset)
-    first = min(one.tally.images for one in pending)
+    starts = tuple(one.tally.images for one in pending)
+    own = BoardWorker(pending, data, starts)
+    recipe = BoardRecipe(opened, build, tuple(one.name for one in pending), starts)
+    items = [BoardImage(index, data.name) for index in range(min(starts), len(data.dataset))]
     written = time.monotonic()
     try:
-        for index in tqdm(range(first, len(data.dataset)), desc=data.name, disable=None):
-            sample = data.dataset[index]
-            for one in pending:
-                if one.tally.images == index:
-                    one.measure(sample, (passes, KEPT))
-            passes.clear()
+        for found in tqdm(all_of(engine, recipe, items, own), desc=data.name, total=len(items), disable=None):
+            for one, counted in zip(pending, found, strict=True):
+                if counted is not None:
+                    one.tally.add(counted)
             if time.monotonic() - written > SECONDS:
                 written = time.monotonic()
                 for one in pending:
@@ -128,7 +137,7 @@ def _measure(contenders: Sequence[Contender], data: BenchmarkSet) -> int:
     finally:
         for one in pending:
             one.keep()
-    return count
+    return own.shared
 
 
 def _why(model: str, error: DensevlError) -> str:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,13 +15,41 @@ from torch import Tensor
 
 from densevl.core.files import atomic_write
 
-__all__ = ["Tally", "fingerprint"]
+__all__ = ["Counted", "Tally", "fingerprint"]
 
 
 def fingerprint(protocol: Mapping[str, Any]) -> str:
     """Short name of everything that decides a figure."""
     text = json.dumps(protocol, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Counted(NamedTuple):
+    """What was counted of an image.
+
+    Attributes:
+        places: of the pairs of classes that some pixel has, true class times the number of classes plus given class.
+        counts: pixels of each of these pairs.
+        seconds: from the image as read to its label map; None where they do not count.
+        failed: whether it could not be labelled.
+    """
+
+    places: Int64[np.ndarray, " n"]
+    counts: Int64[np.ndarray, " n"]
+    seconds: float | None
+    failed: bool = False
+
+    @classmethod
+    def of(cls, matrix: Int64[Tensor, "k k"], seconds: float | None) -> "Counted":
+        """Of the pixels of an image by true and given class."""
+        values = matrix.flatten().numpy()
+        (places,) = values.nonzero()
+        return cls(places.astype(np.int64), values[places], seconds)
+
+    @classmethod
+    def none(cls) -> "Counted":
+        """Of an image that could not be labelled."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), None, True)
 
 
 @dataclass(eq=False)
@@ -64,6 +92,13 @@ class Tally:
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
             pass
         return cls.start(classes)
+
+    def add(self, found: Counted) -> None:
+        """Count the next image."""
+        self.matrix.view(-1)[torch.from_numpy(found.places)] += torch.from_numpy(found.counts)
+        self.images, self.failures = self.images + 1, self.failures + found.failed
+        if found.seconds is not None:
+            self.timed, self.seconds = self.timed + 1, self.seconds + found.seconds
 
     def write(self, path: Path, key: str) -> None:
         """Write it, whole or not at all.

@@ -1,26 +1,31 @@
-"""Time and memory of `densevl segment` on folders of many small images: of the first run, and of the same run again."""
+"""Time and memory of jobs on folders of many small images: of the first run, and of the same run again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from densevl.api.jobs.asked import ask_all
+from densevl.api.jobs.embed import EmbedJob
+from densevl.api.jobs.refer import ReferJob
 from densevl.api.jobs.segment import SegmentJob
-from densevl.api.jobs.segment_worker import Labelled, SegmentWorker
 from densevl.api.loading import load
 from densevl.benchmarks.speed.fresh import MEMORY, run_fresh
 from densevl.core.drawing.overlay import write_image
-from densevl.core.inputs import Input, find_inputs
+from densevl.core.engine import Engine, Outcome, Pipeline, Worker
+from densevl.core.engine.pipeline import Take
+from densevl.core.errors import UsageError, suggestion
+from densevl.core.inputs import find_inputs
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.scenes import render
 from densevl.metrics.table import Table
 
 __all__ = ["benchmark_files", "fill"]
 
-MODEL, WORDS, SIDE = "mini-maskclip", "grass, sand, water, brick", 32
+WORDS, EXPRESSION, SIDE = "grass, sand, water, brick", "the biggest shape", 32
 
-LABELLED = 10_000
-"""Images up to which the first run labels each; of more, which are all the same, it labels one and writes all."""
+LABELLED = {"segment": 10_000, "embed": 100, "refer": 100}
+"""Images up to which the first run works on each; of more, which are all the same, on one, and it writes all."""
 
 RUN = """
 import json, sys, time
@@ -32,7 +37,81 @@ print(json.dumps([time.process_time(), memory("VmHWM")]))
 """A program that works, and then prints its seconds of processor time and its peak memory in MiB."""
 
 COMMAND = "from densevl.cli import main; main(sys.argv[1:])"
-FILL = "from densevl.benchmarks.speed.files import fill; fill(Path(sys.argv[2]), Path(sys.argv[-1]))"
+FILL = "from densevl.benchmarks.speed.files import fill; fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[-1]))"
+
+
+class CopyingWorker(Worker[Any, Any, Any, Any]):
+    """A worker for images that are all the same: it makes the result of one, and writes that of each.
+
+    Args:
+        worker: makes and writes it.
+    """
+
+    def __init__(self, worker: Worker[Any, Any, Any, Any]) -> None:
+        self.worker, self.batch = worker, worker.batch
+        self.made: Sequence[Any] = ()
+
+    def read(self, item: Any) -> Any:
+        """The image."""
+        return self.worker.read(item)
+
+    def make(self, items: Sequence[Any], read: Sequence[Any]) -> Sequence[Any]:
+        """The result of the first image, for each."""
+        self.made = self.made or self.worker.make(items[:1], read[:1])
+        return list(self.made) * len(items)
+
+    def write(self, item: Any, made: Any) -> Any:
+        """Write the result of an image."""
+        return self.worker.write(item, made)
+
+
+class CopyingPipeline(Pipeline):
+    """A pipeline whose workers are :class:`CopyingWorker`."""
+
+    def stream(self, worker: Worker[Any, Any, Any, Any], take: Take[Any]) -> Iterator[Outcome[Any, Any]]:
+        """The outcomes."""
+        return super().stream(CopyingWorker(worker), take)
+
+
+def segmented(photos: Path, out: Path, engine: Engine) -> None:
+    """Segment images."""
+    model = load("mini-maskclip", short_side=SIDE)
+    SegmentJob(model, Vocabulary.parse(WORDS), out, engine=engine).run(find_inputs([photos], out))
+
+
+def embedded(photos: Path, out: Path, engine: Engine) -> None:
+    """Embed images as wholes."""
+    EmbedJob(load("mini"), out, "whole", engine=engine).run(find_inputs([photos], out))
+
+
+def referred(photos: Path, out: Path, engine: Engine) -> None:
+    """Ask the same of each image."""
+    ReferJob(load("mini"), out, engine=engine).run_many(ask_all(find_inputs([photos], out), [EXPRESSION]))
+
+
+class Row(NamedTuple):
+    """A job.
+
+    Attributes:
+        words: arguments behind the folder of images.
+        fill: does the same on an engine.
+        writes: its results.
+    """
+
+    words: tuple[str, ...]
+    fill: Callable[[Path, Path, Engine], None]
+    writes: str
+
+
+JOBS = {
+    "segment": Row(
+        (WORDS, "--model", "mini-maskclip", "--set", f"short_side={SIDE}"),
+        segmented,
+        "mini-maskclip, label maps, overlays and COCO",
+    ),
+    "embed": Row(("--model", "mini", "--regions", "whole"), embedded, "mini, one region an image"),
+    "refer": Row((EXPRESSION, "--model", "mini"), referred, "mini, one expression an image"),
+}
 
 
 class Cost(NamedTuple):
@@ -43,33 +122,42 @@ class Cost(NamedTuple):
     peak: float
 
 
-def benchmark_files(counts: Sequence[int] = (1000, 10_000)) -> Table:
-    """Measure runs of `densevl segment`, each in a process of its own, start-up and loading of the model included.
+def benchmark_files(counts: Sequence[int] = (1000, 10_000), job: str = "segment") -> Table:
+    """Measure runs of a job, each in a process of its own, start-up and loading of the model included.
 
     Args:
         counts: of the images of each folder, 32×32 pixels.
+        job: one of :data:`JOBS`.
 
     Returns:
         A row for each folder: the first run, and the same command again, which finds all of it done.
+
+    Raises:
+        UsageError: where the job is unknown.
     """
-    rows, costs = [], []
+    if job not in JOBS:
+        raise UsageError(f"job {job!r} is unknown; {suggestion(job, tuple(JOBS))}")
+    rows, costs, first_peaks = [], [], []
     with TemporaryDirectory() as place:
         for count in counts:
             photos, out = Path(place, f"photos{count}"), Path(place, f"out{count}")
             draw(photos, count)
-            command = ["segment", str(photos), WORDS, "--model", MODEL, "--set", f"short_side={SIDE}", "--offline"]
-            command += ["--out", str(out)]
-            first = _run(COMMAND if count <= LABELLED else FILL, command)
+            command = [job, str(photos), *JOBS[job].words, "--offline", "--out", str(out)]
+            first = _run(COMMAND if count <= LABELLED[job] else FILL, command)
             again = _run(COMMAND, command)
             costs.append(again)
+            first_peaks.append(first.peak)
             rows.append((f"{count:,}", (*first, *again)))
     note = (
-        f"{MODEL}, images of {SIDE}×{SIDE} pixels, label maps, overlays and COCO; each run in a process of its own; "
-        f"of more than {LABELLED:,} images, which are all the same, the first run labels one and writes all"
+        f"{JOBS[job].writes}, images of {SIDE}×{SIDE} pixels; each run in a process of its own; of more than "
+        f"{LABELLED[job]:,} images, which are all the same, the first run works on one and writes all"
     )
     if len(counts) > 1 and counts[-1] != counts[0]:
-        each = (costs[-1].peak - costs[0].peak) * 2**20 / (counts[-1] - counts[0])
-        note += f"; the run again takes {each:.0f} bytes an image"
+        each = [
+            (peaks[-1] - peaks[0]) * 2**20 / (counts[-1] - counts[0])
+            for peaks in (first_peaks, [again.peak for again in costs])
+        ]
+        note += f"; an image takes {each[0]:.0f} bytes in the first run, and {each[1]:.0f} in the run again"
     head = ("images", "first run, s", "processor, s", "peak, MiB", "again, s", "processor, s", "peak, MiB")
     return Table(head, rows, note)
 
@@ -82,22 +170,9 @@ def draw(folder: Path, count: int) -> None:
         (folder / f"{number}.png").write_bytes(data)
 
 
-class CopyingWorker(SegmentWorker):
-    """A worker for images that are all the same: it labels one, and writes the labels of each."""
-
-    made: Labelled | None = None
-
-    def make(self, items: Sequence[Input], read: Sequence[Any]) -> list[Labelled]:
-        """The labels of the first image, for each."""
-        self.made = self.made or super().make(items[:1], read[:1])[0]
-        return [self.made] * len(items)
-
-
-def fill(photos: Path, out: Path) -> None:
-    """Segment images that are all the same by labelling one of them."""
-    job = SegmentJob(load(MODEL, short_side=SIDE), Vocabulary.parse(WORDS), out)
-    job.worker = CopyingWorker(job.model, job.texts, job.results, job.batch)
-    job.run(find_inputs([photos], out))
+def fill(job: str, photos: Path, out: Path) -> None:
+    """Do a job on images that are all the same by working on one of them."""
+    JOBS[job].fill(photos, out, Engine(pipeline=CopyingPipeline()))
 
 
 def _run(work: str, arguments: Sequence[str]) -> Cost:

@@ -102,7 +102,7 @@ COMPARED = ("benchmarks", "dense", "encoders", "tune")
 """Tables whose rows are models that somebody names; those of ``tune`` are methods."""
 
 FURTHER = {
-    "benchmarks": ("protocol", "sets", "weights", "limit", "out"),
+    "benchmarks": ("engine", "protocol", "sets", "weights", "limit", "out"),
     "continual": ("out",),
     "frequency": ("out",),
     "lenses": ("out",),
@@ -144,6 +144,8 @@ def measure(
         raise UsageError(f"data: pictures are measured by {', '.join(PICTURES)}; got {data} for {name}")
     if models and name not in COMPARED:
         raise UsageError(f"models: they are compared by {', '.join(COMPARED)}; got {', '.join(models)} for {name}")
+    if "engine" in further and "engine" not in FURTHER.get(name, ()):
+        raise UsageError(f"--workers, --ray and --log are options of benchmarks; {name} is measured in one process")
     if unknown := [key for key in further if key not in FURTHER.get(name, ())]:
         tables = [other for other, keys in FURTHER.items() if unknown[0] in keys]
         raise UsageError(f"{unknown[0]}: a setting of {', '.join(tables) or 'no table'}; got it for {name}")

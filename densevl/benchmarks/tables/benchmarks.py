@@ -18,6 +18,7 @@ from densevl.benchmarks.leaderboard.sets import set_names
 from densevl.benchmarks.presets import OWN
 from densevl.core.drawing.overlay import write_image
 from densevl.core.drawing.scatter import draw_scatter
+from densevl.core.engine import HERE, Engine
 from densevl.core.files import atomic_write
 from densevl.metrics.table import Cell, Table, or_none
 
@@ -40,6 +41,7 @@ def benchmarks_table(
     weights: str | None = None,
     limit: int | None = None,
     out: Path = Path("work_dirs/benchmarks"),
+    engine: Engine = HERE,
     **options: Any,
 ) -> Table:
     """Measure the table; write it as Markdown, as JSON and as a picture of quality against cost.
@@ -53,6 +55,7 @@ def benchmarks_table(
         weights: of the encoder in the place of each model's own, such as ``random:0``.
         limit: use the first images of each set only.
         out: folder of the files, and of what is kept for the next time.
+        engine: where images are labelled.
         options: further settings of every model, such as ``templates``.
 
     Raises:
@@ -69,6 +72,7 @@ def benchmarks_table(
         weights,
         scenes,
         limit,
+        engine,
         **options,
     )
     table = leaderboard_table(board)

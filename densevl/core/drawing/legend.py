@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from densevl.core.drawing.lettering import FAINT, INK, ink_on, letter, line_height, sheet, wrap, write
+from densevl.core.drawing.lettering import FAINT, INK, ink_on, letter, line_height, printed, sheet, wrap, write
 
 __all__ = ["LegendEntry", "attach_legend", "letter_size", "percent"]
 
@@ -88,9 +88,10 @@ def _cells(entries: Sequence[LegendEntry], size: int, widest: int) -> list[np.nd
     gap, height = round(0.6 * size), line_height(size)
     marks = [letter(entry.mark, size, 4 * size) if entry.mark else None for entry in entries]
     swatch = max(round(1.1 * size), *(0 if mark is None else mark.shape[1] + size // 2 for mark in marks))
-    shares = [letter(entry.share, size, widest // 2) for entry in entries]
+    shares = [printed(entry.share, size, widest // 2, FAINT) for entry in entries]
     share_width = max(share.shape[1] for share in shares)
-    names = [letter(entry.name, size, max(size, widest - swatch - share_width - 3 * gap)) for entry in entries]
+    room = max(size, widest - swatch - share_width - 3 * gap)
+    names = [printed(entry.name, size, room, INK if entry.colour is not None else FAINT) for entry in entries]
     name_width = max(name.shape[1] for name in names)
     cells = []
     for entry, mark, name, share in zip(entries, marks, names, shares, strict=True):
@@ -98,8 +99,8 @@ def _cells(entries: Sequence[LegendEntry], size: int, widest: int) -> list[np.nd
         _put_swatch(cell, entry.colour, swatch, height if mark is not None else round(1.1 * size))
         if mark is not None and entry.colour is not None:
             write(cell, mark, 0, (swatch - mark.shape[1]) // 2, ink_on(entry.colour))
-        write(cell, name, 0, swatch + gap, INK if entry.colour is not None else FAINT)
-        write(cell, share, 0, cell.shape[1] - share.shape[1], FAINT)
+        cell[: name.shape[0], swatch + gap : swatch + gap + name.shape[1]] = name
+        cell[: share.shape[0], cell.shape[1] - share.shape[1] :] = share
         cells.append(cell)
     return cells
 

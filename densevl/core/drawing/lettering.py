@@ -17,7 +17,19 @@ from PIL import Image, ImageDraw, ImageFont
 
 from densevl.core.oklab import oklab
 
-__all__ = ["FAINT", "INK", "PAPER", "ink_on", "letter", "line_height", "sheet", "wrap", "write", "write_rimmed"]
+__all__ = [
+    "FAINT",
+    "INK",
+    "PAPER",
+    "ink_on",
+    "letter",
+    "line_height",
+    "printed",
+    "sheet",
+    "wrap",
+    "write",
+    "write_rimmed",
+]
 
 INK, FAINT, PAPER = (32, 33, 36), (112, 117, 122), (255, 255, 255)
 """Colours of letters, of fainter ones, and of what they stand on."""
@@ -93,25 +105,44 @@ def write(
         ink: RGB colour of the letters.
     """
     place = paper[y : y + coverage.shape[0], x : x + coverage.shape[1]]
-    amount = coverage[: place.shape[0], : place.shape[1], None] / 255
-    place[:] = np.rint(place * (1 - amount) + np.array(ink) * amount)
+    amount = coverage[: place.shape[0], : place.shape[1], None].astype(np.uint16)
+    place[:] = (place * (255 - amount) + np.array(ink, np.uint16) * amount + 127) // 255  # never half way
 
 
-def write_rimmed(paper: UInt8[np.ndarray, "H W 3"], coverage: UInt8[np.ndarray, "h w"], y: int, x: int) -> None:
-    """Put a line of :func:`letter` on an image: white with a dark rim, so that it is read on any ground.
+@lru_cache(maxsize=1024)
+def printed(text: str, size: int, width: int, ink: tuple[int, int, int] = INK) -> UInt8[np.ndarray, "h w 3"]:
+    """A line of :func:`letter` on paper, which is remembered and cannot be written to."""
+    coverage = letter(text, size, width)
+    line = sheet(*coverage.shape)
+    write(line, coverage, 0, 0, ink)
+    line.flags.writeable = False
+    return line
+
+
+def write_rimmed(paper: UInt8[np.ndarray, "H W 3"], text: str, size: int, width: int, y: int, x: int) -> None:
+    """Put a line of text on an image: white with a dark rim, so that it is read on any ground.
 
     Args:
         paper: RGB, changed in place; what reaches beyond its lower and right edges is cut off.
-        coverage: of the line.
+        text: the line, as :func:`letter` takes it.
+        size: height of the letters in pixels.
+        width: most that the line may take.
         y: row of the line's upper edge.
         x: column of its left edge.
     """
-    width = max(1, round(coverage.shape[0] / 13))
-    padded = np.pad(coverage, width)
-    rim = cv2.dilate(padded, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1,) * 2))
-    above, before = min(width, y), min(width, x)
-    write(paper, cv2.GaussianBlur(rim, (3, 3), 0)[width - above :, width - before :], y - above, x - before, INK)
-    write(paper, coverage, y, x, PAPER)
+    rim, rim_width = _rim(" ".join(text.split()), size, width)
+    above, before = min(rim_width, y), min(rim_width, x)
+    write(paper, rim[rim_width - above :, rim_width - before :], y - above, x - before, INK)
+    write(paper, letter(text, size, width), y, x, PAPER)
+
+
+@lru_cache(maxsize=256)
+def _rim(text: str, size: int, width: int) -> tuple[UInt8[np.ndarray, "h w"], int]:
+    """The coverage of the rim of a line, and how far it reaches beyond the line on each side."""
+    coverage = _line(text, size, width)
+    reach = max(1, round(coverage.shape[0] / 13))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
+    return cv2.GaussianBlur(cv2.dilate(np.pad(coverage, reach), kernel), (3, 3), 0), reach
 
 
 def wrap(text: str, size: int, width: int, most: int) -> list[UInt8[np.ndarray, "h w"]]:

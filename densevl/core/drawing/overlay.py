@@ -30,11 +30,17 @@ SMOOTHING = 0.5
 LONGEST_NAME = 16
 """Width of the longest names in areas, in heights of their letters; longer ones are cut."""
 
-PLACING = 512
+PLACING = 320
 """Longer side of the label map in which places for names are looked for, in pixels."""
 
 MUTING = 0.7
 """Fraction of its own colour that the image loses under the labels."""
+
+_GREY = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+
+_EXACT = 1 << 24
+"""Pixels up to which OpenCV counts exactly: it counts in float32."""
 
 
 def draw_overlay(
@@ -112,8 +118,7 @@ class _Painted:
             labels = np.where((labels >= 0) & (labels < count), labels, -1)
         few = count < 256
         values = labels.astype(np.uint8) if few else labels  # -1 becomes 255, which is no class then
-        counts = np.bincount(values.ravel() if few else values.ravel() + 1, minlength=count + 1)
-        counts = counts[:count] if few else counts[1:]
+        counts = _histogram(values)[:count] if few else np.bincount(values.ravel() + 1, minlength=count + 1)[1:]
         members = np.flatnonzero(counts)
         table: Any = np.full(256 if few else count + 1, len(members), np.uint8 if len(members) < 256 else np.int32)
         table[members] = np.arange(len(members))
@@ -140,8 +145,7 @@ class _Painted:
 
     def blended(self, image: UInt8[np.ndarray, "H W 3"], alpha: float) -> UInt8[np.ndarray, "H W 3"]:
         """An image under the colours."""
-        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        muted = cv2.addWeighted(image, 1 - MUTING, grey, MUTING, 0)
+        muted = cv2.transform(image, (1 - MUTING) * np.eye(3) + MUTING * np.array(_GREY))
         mixed = cv2.addWeighted(muted, 1 - alpha, self.colours, alpha, 0)
         if not self.is_whole:
             cv2.copyTo(image, (self.places == len(self.members)).view(np.uint8), mixed)
@@ -169,6 +173,14 @@ class _Painted:
         uncovered = cv2.bitwise_not(cv2.GaussianBlur(border, (3, 3), SMOOTHING))
         rest = cv2.multiply(picture, cv2.cvtColor(uncovered, cv2.COLOR_GRAY2RGB), scale=1 / 255)
         return cv2.add(rest, line)
+
+
+def _histogram(values: UInt8[np.ndarray, "H W"]) -> Int[np.ndarray, " 256"]:
+    """Pixels of each value; unlike NumPy's counting it needs no copy in 64 bits."""
+    rows = max(1, _EXACT // values.shape[1])
+    strips = (values[start : start + rows] for start in range(0, len(values), rows))
+    counts = [cv2.calcHist([strip], [0], None, [256], [0, 256]) for strip in strips]
+    return np.sum(counts, 0, dtype=np.int64).ravel()
 
 
 def _enlarged(image: np.ndarray, factor: int) -> np.ndarray:
@@ -219,7 +231,7 @@ def _name_areas(picture: UInt8[np.ndarray, "H W 3"], painted: _Painted, names: S
             round((start - 1 + place) / factor - side / 2)
             for start, place, side in zip((top, left), (int(y), int(x)), text.shape, strict=True)
         )
-        write_rimmed(picture, text, max(0, above), max(0, before))
+        write_rimmed(picture, names[label], size, LONGEST_NAME * size, max(0, above), max(0, before))
 
 
 def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"], settings: Sequence[int] = ()) -> None:

@@ -3,5 +3,6 @@
 from densevl.core.engine.contracts import Outcome, Recipe, Worker
 from densevl.core.engine.engine import HERE, Engine
 from densevl.core.engine.pipeline import Pipeline
+from densevl.core.engine.strict import all_of
 
-__all__ = ["HERE", "Engine", "Outcome", "Pipeline", "Recipe", "Worker"]
+__all__ = ["HERE", "Engine", "Outcome", "Pipeline", "Recipe", "Worker", "all_of"]

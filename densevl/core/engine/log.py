@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from densevl.core.engine.chunks import Stop
 from densevl.core.engine.contracts import Item, Outcome
 from densevl.core.errors import OutputError
 
@@ -97,12 +98,14 @@ def logged(
                 own["worker"] = None if took is None else took.worker
                 steps = ("read", "make", "write")
                 own["took"] = None if took is None else {step: round(getattr(took, step), 6) for step in steps}
-                if outcome.failure is None:
+                stop = outcome.said.text if isinstance(outcome.said, Stop) else None
+                why = stop if outcome.failure is None else outcome.failure.reason
+                if why is None:
                     done += 1
                     log.add("done", **own)
                 else:
                     failed += 1
-                    log.add("failed", **own, reason=outcome.failure.reason)
+                    log.add("failed", **own, reason=why)
                 yield outcome
         except GeneratorExit:
             reason = "left by the program"

@@ -5,7 +5,11 @@ the tools of the stores keep them. A fault that passes is tried again. An object
 or by what else its store says of its content.
 """
 
+import io
+import logging
+import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,6 +43,8 @@ Answer = TypeVar("Answer")
 
 TRIES, WAIT = 4, 0.5
 """Times that something is asked for, and seconds before the second one; each wait is twice the one before."""
+PATIENCE = 20.0
+"""Seconds after which nothing is asked for again: some libraries have tried for half a minute themselves."""
 BLOCK = 4 * 2**20
 """Bytes that are fetched together of an object which is read bit by bit."""
 
@@ -46,6 +52,8 @@ HERE = ("file", "local", "memory")
 """Protocols that need no network."""
 PASSES = re.compile("Timeout|ConnectionClosed|Disconnect|Payload|IncompleteRead|SlowDown|ServerError")
 """Errors, by parts of their names, that are no ``OSError`` and may be gone a moment later."""
+DENIED = re.compile("Credential|Forbidden|Unauthorized|Anonymous|RefreshError")
+"""Errors, by parts of their names and messages, of those who may not read."""
 LASTS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 STAMPS = ("ETag", "md5Hash", "etag", "blob_id", "content_md5", "LastModified", "last_modified", "mtime", "created")
 """What a store may say of the version of an object, the surest first."""
@@ -75,6 +83,7 @@ def usable(url: str, offline: bool = False) -> str:
 
 @lru_cache
 def _check(protocol: str) -> None:
+    _prepare()
     from fsspec.registry import get_filesystem_class, known_implementations
 
     try:
@@ -109,12 +118,20 @@ class RemoteImage(UrlImage):
         Raises:
             ImageError: where it cannot be had, is no image, or is too large.
         """
+        return decode_image(self.encoded(), self.url)
+
+    def encoded(self) -> bytes:
+        """The object.
+
+        Raises:
+            ImageError: where it cannot be had, or is too large.
+        """
         if not self._seen:
             self._seen.append(remote_state(self.url))
         size = self._seen[0][0]
         if size > MOST_BYTES:
             raise ImageError(f"{self.url} has {size} bytes, above the limit of {MOST_BYTES}; scale it down")
-        return decode_image(remote_bytes(self.url), self.url)
+        return remote_bytes(self.url)
 
 
 def find_remote(url: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int, tuple[int, ...]]]:
@@ -187,31 +204,106 @@ def open_stored(path: Path | str) -> Any:
     """A file, or the object at a URL, to read.
 
     Raises:
-        ImageError: where the object cannot be had.
+        ImageError: where the object cannot be had; while it is read, too.
         OSError: where the file cannot be opened.
     """
-    if isinstance(path, Path):
-        return path.open("rb")
-    url = path
-    return _ask(url, lambda files, path: files.open(path, "rb", block_size=BLOCK, cache_type="readahead"))
+    return path.open("rb") if isinstance(path, Path) else io.BufferedReader(_Object(path), BLOCK)
+
+
+class _Object(io.RawIOBase):
+    """An object of a store as a file; what is read of it is asked for again where a fault may pass.
+
+    Args:
+        url: of the object.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url, self._place, self._size = url, 0, remote_state(url)[0]
+        self.name, self.mode = url, "rb"
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._place + len(buffer), self._size)
+        if self._place >= end:
+            return 0
+        data = remote_bytes(self._url, self._place, end)
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
 
 
 def _ask(url: str, ask: Callable[[Any, str], Answer]) -> Answer:
     """An answer of the file system of a URL, which is asked again where a fault may pass."""
-    from fsspec.core import url_to_fs
-
+    start = time.monotonic()
     for tried in range(1, TRIES + 1):
         try:
-            return ask(*url_to_fs(url, use_listings_cache=False))
+            return ask(*_store(url))
         except DensevlError:
             raise
         except Exception as error:  # each store has errors of its own, without a base that they share
-            passes = isinstance(error, OSError) and not isinstance(error, LASTS)
-            if tried < TRIES and (passes or PASSES.search(type(error).__name__)):
+            passes = isinstance(error, OSError) and not (isinstance(error, LASTS) or _is_denied(error))
+            passes = passes or PASSES.search(type(error).__name__) is not None
+            if passes and tried < TRIES and time.monotonic() - start < PATIENCE:
                 time.sleep(WAIT * 2 ** (tried - 1))
                 continue
             raise ImageError(f"{url} {_reason(error)}") from error
     raise AssertionError
+
+
+def _store(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it; threads share one where it can be shared.
+
+    fsspec makes one for each thread, and each of them looks for credentials, which may take seconds.
+    """
+    from fsspec.core import url_to_fs
+
+    _prepare()
+    with _LOCK:
+        files = _shared(os.getpid(), "/".join(url.split("/")[:3]))
+    if files.async_impl:
+        return files, str(files._strip_protocol(url))
+    files, path = url_to_fs(url, use_listings_cache=False)
+    return files, str(path)
+
+
+@lru_cache(maxsize=32)
+def _shared(process: int, root: str) -> Any:
+    """The file system of all below a URL, of this process."""
+    from fsspec.core import url_to_fs
+
+    return url_to_fs(root, use_listings_cache=False)[0]
+
+
+_LOCK = threading.Lock()
+
+
+@lru_cache
+def _prepare() -> None:
+    """Let the libraries of stores say nothing beside the errors that they raise, and ask nothing of each bucket first.
+
+    gcsfs looks up of what kind a bucket is, at each access where it may not know; a variable of its own brings that
+    back, for zonal buckets.
+    """
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    for name in ("gcsfs", "google.auth"):
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _is_denied(error: Exception) -> bool:
+    return isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {error}") is not None
 
 
 def _reason(error: Exception) -> str:
@@ -220,10 +312,11 @@ def _reason(error: Exception) -> str:
         return "is in a bucket that does not exist; check its name"
     if isinstance(error, FileNotFoundError):
         return "is not there; check the address"
-    if isinstance(error, PermissionError) or re.search("Credential|Forbidden|Unauthorized|Anonymous", name + said):
+    if _is_denied(error):
         return (
             f"cannot be read without credentials that allow it ({said}); give those that the tools of the store use "
-            "(aws configure; gcloud auth application-default login)"
+            "(aws configure; gcloud auth application-default login), or for a public bucket say that there are none "
+            "(FSSPEC_S3_ANON=true; FSSPEC_GS_TOKEN=anon)"
         )
     return f"cannot be had: {name}: {said}; check the address and the network"
 

@@ -8,10 +8,11 @@ was cut off nothing can be read.
 
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from densevl.core.errors import ImageError, ShardError, UsageError
+from densevl.core.inputs.remote import open_stored
 from densevl.datasets.region_texts.record import RegionTextRecord
 from densevl.datasets.region_texts.sample import PICTURES, as_record
 from densevl.datasets.region_texts.shard import ShardHead, cut_off
@@ -77,15 +78,16 @@ def parquet_head(path: Path) -> ShardHead | None:
         return _head(path, file)
 
 
-def read_parquet(path: Path, bad: Callable[[ShardError], None] | None = None) -> Iterator[RegionTextRecord]:
+def read_parquet(path: Path | str, bad: Callable[[ShardError], None] | None = None) -> Iterator[RegionTextRecord]:
     """The records of a Parquet file.
 
     Args:
-        path: the file.
+        path: the file, or the URL of an object.
         bad: called with each record that is damaged and left out; None to raise the error.
 
     Raises:
         ShardError: where it is cut off, or a record is damaged or has no image.
+        ImageError: where the object at a URL cannot be had.
         OSError: where it cannot be opened.
     """
     whole, last = 0, None
@@ -112,16 +114,16 @@ def read_parquet(path: Path, bad: Callable[[ShardError], None] | None = None) ->
         raise cut_off(path, whole, last, expected, f"it says that it has {expected} records, and has {whole}")
 
 
-def _open(path: Path) -> Any:
-    if not path.is_file():
+def _open(path: Path | str) -> Any:
+    if isinstance(path, Path) and not path.is_file():
         raise FileNotFoundError(2, "no such file", str(path))
     try:
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path if isinstance(path, Path) else open_stored(path))
     except (pyarrow.ArrowException, OSError) as error:
         raise cut_off(path, 0, None, None, str(error).splitlines()[0]) from None
 
 
-def _head(path: Path, file: Any) -> ShardHead | None:
+def _head(path: Path | str, file: Any) -> ShardHead | None:
     metadata = file.schema_arrow.metadata or {}
     try:
         return ShardHead.from_texts({name.decode(): value.decode() for name, value in metadata.items()})
@@ -129,7 +131,7 @@ def _head(path: Path, file: Any) -> ShardHead | None:
         raise cut_off(path, 0, None, None, str(error)) from None
 
 
-def _columns(path: Path, names: list[str]) -> dict[str, str]:
+def _columns(path: Path | str, names: list[str]) -> dict[str, str]:
     """Our names of the columns that are of use."""
     wanted = ("key", "caption", "height", "width", "regions", "noun_chunks", "ref_exps")
     found = [name for name in ("image", *PICTURES) if name in names]
@@ -141,8 +143,8 @@ def _columns(path: Path, names: list[str]) -> dict[str, str]:
     return {found[0]: "image", **{name: name for name in wanted if name in names}}
 
 
-def _record(path: Path, number: int, row: dict[str, Any]) -> RegionTextRecord:
-    key = str(row.get("key", f"{path.stem}/{number:09}"))
+def _record(path: Path | str, number: int, row: dict[str, Any]) -> RegionTextRecord:
+    key = str(row.get("key", f"{PurePosixPath(path).stem}/{number:09}"))
     try:
         if not isinstance(row["image"], bytes):
             raise UsageError("it has no image")

@@ -47,11 +47,11 @@ class ShardHead:
         return cls(int(texts[f"{PREFIX}records"]), texts.get(f"{PREFIX}identity", ""), tuple(failures))
 
 
-def cut_off(path: Path, whole: int, last: str | None, expected: int | None, reason: str) -> ShardError:
+def cut_off(path: Path | str, whole: int, last: str | None, expected: int | None, reason: str) -> ShardError:
     """The error for a shard that ends too early.
 
     Args:
-        path: the shard.
+        path: the shard, or the URL of one.
         whole: records that could be read.
         last: key of the last one; None where there is none.
         expected: records that it says it has; None where it does not say.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
+from densevl.core.inputs.remote import open_stored
 from densevl.datasets.region_texts.record import RegionTextRecord
 from densevl.datasets.region_texts.sample import PICTURES, Sample, picture_suffix
 from densevl.datasets.region_texts.shard import ShardHead, cut_off
@@ -66,24 +67,36 @@ def tar_head(path: Path) -> ShardHead | None:
         ShardError: where it is no tar, or its beginning is damaged.
         OSError: where it cannot be opened.
     """
+    with path.open("rb") as file, _opened(path, file) as tar:
+        return _head(path, tar)
+
+
+def _opened(path: Path | str, file: BinaryIO) -> tarfile.TarFile:
     try:
-        with tarfile.open(path, "r:") as tar:
-            return ShardHead.from_texts(tar.pax_headers)
-    except (tarfile.TarError, ValueError) as error:
+        return tarfile.open(fileobj=file, mode="r:")
+    except tarfile.TarError as error:
         raise cut_off(path, 0, None, None, str(error)) from None
 
 
-def read_tar(path: Path) -> Iterator[Sample]:
-    """The records of a tar, each when all of it has been read.
+def _head(path: Path | str, tar: tarfile.TarFile) -> ShardHead | None:
+    try:
+        return ShardHead.from_texts(tar.pax_headers)
+    except ValueError as error:
+        raise cut_off(path, 0, None, None, str(error)) from None
+
+
+def read_tar(path: Path | str) -> Iterator[Sample]:
+    """The records of a tar, here or at a URL, each when all of it has been read.
 
     Raises:
         ShardError: behind the last whole record, where the tar is cut off or damaged there.
+        ImageError: where the object at a URL cannot be had.
         OSError: where it cannot be opened.
     """
-    head = tar_head(path)
-    expected = None if head is None else head.records
     whole, last = 0, None
-    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+    with open_stored(path) as file, _opened(path, file) as tar:
+        head = _head(path, tar)
+        expected = None if head is None else head.records
         try:
             for sample in _samples(tar, file, head is not None):
                 whole, last = whole + 1, sample.key if head is None else unquote(sample.key)

@@ -6,15 +6,17 @@ lines with the same names; or a JSON object of captions by image. An image may h
 """
 
 import csv
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from densevl.core.errors import UsageError
+from densevl.core.errors import ImageError, UsageError
 from densevl.core.files import parse_json
+from densevl.core.inputs.remote import open_stored
 
-__all__ = ["Captions", "caption_beside", "read_captions"]
+__all__ = ["Captions", "caption_beside", "read_captions", "text_beside"]
 
 IMAGE = ("image", "file", "file_name", "filename", "filepath", "path")
 CAPTION = ("caption", "text")
@@ -30,44 +32,62 @@ class Captions:
 
     by_name: Mapping[str, tuple[str, ...]]
 
-    def of(self, path: Path, relative: str) -> tuple[str, ...]:
+    def of(self, path: Path | str, relative: str) -> tuple[str, ...]:
         """The captions of an image; nothing where there are none.
 
         Args:
-            path: the file.
+            path: the file, or the URL of an object.
             relative: its name below its folder, without suffix.
         """
-        for name in (path.as_posix(), relative, path.name):
+        for name in (os.fspath(path), relative, PurePosixPath(path).name):
             found = self.by_name.get(_key(name))
             if found:
                 return found
         return ()
 
-    def unused(self, images: Iterable[tuple[Path, str]]) -> list[str]:
-        """Images with captions that are none of these (path, relative name)."""
-        names = {_key(name) for path, relative in images for name in (path.as_posix(), relative, path.name)}
+    def unused(self, images: Iterable[tuple[Path | str, str]]) -> list[str]:
+        """Images with captions that are none of these (path or URL, relative name)."""
+        names = {
+            _key(name) for path, relative in images for name in (os.fspath(path), relative, PurePosixPath(path).name)
+        }
         return [name for name in self.by_name if name not in names]
 
 
-def caption_beside(path: Path) -> tuple[str, ...]:
+def text_beside(url: str) -> str:
+    """The URL of the text beside an image in a bucket."""
+    return f"{os.path.splitext(url)[0]}.txt"
+
+
+def caption_beside(path: Path | str) -> tuple[str, ...]:
     """The caption in the text file beside an image; nothing where there is none.
+
+    Args:
+        path: of the image, or its URL in a bucket.
 
     Raises:
         UsageError: where the file cannot be read or is not UTF-8.
     """
-    place = path.with_suffix(".txt")
-    if not place.is_file():
+    place = text_beside(path) if isinstance(path, str) else path.with_suffix(".txt")
+    if isinstance(place, Path) and not place.is_file():
         return ()
-    return _cleaned([_text(place)])
+    try:
+        return _cleaned([_text(place)])
+    except UsageError as error:
+        if isinstance(place, str) and isinstance(error.__cause__, FileNotFoundError):
+            return ()
+        raise
 
 
-def read_captions(path: Path) -> Captions:
+def read_captions(path: Path | str) -> Captions:
     """The captions of a file.
+
+    Args:
+        path: the file, or its URL in a bucket.
 
     Raises:
         UsageError: where it is missing, is of no layout that is known, or has no caption.
     """
-    pairs = _rows(path) if path.suffix.lower() in (".csv", ".tsv", ".jsonl") else _of_json(path)
+    pairs = _rows(path) if _suffix(path) in (".csv", ".tsv", ".jsonl") else _of_json(path)
     found: dict[str, list[str]] = {}
     for name, caption in pairs:
         found.setdefault(_key(name), []).append(caption)
@@ -86,16 +106,24 @@ def _cleaned(captions: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for caption in captions if (text := " ".join(caption.split()))))
 
 
-def _text(path: Path) -> str:
+def _suffix(path: Path | str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _text(path: Path | str) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with open_stored(path) as file:
+            return bytes(file.read()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the captions {path} cannot be read: {error}") from None
+    except ImageError as error:
+        raise UsageError(f"the captions {error}") from error.__cause__
 
 
-def _of_json(path: Path) -> Iterator[tuple[str, str]]:
+def _of_json(path: Path | str) -> Iterator[tuple[str, str]]:
+    text = _text(path)
     try:
-        content = parse_json(_text(path))
+        content = parse_json(text)
     except ValueError as error:
         raise UsageError(f"the captions {path} are no JSON ({error}); known are JSON, JSON lines and CSV") from None
     try:
@@ -114,9 +142,9 @@ def _of_json(path: Path) -> Iterator[tuple[str, str]]:
         ) from None
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str]]:
+def _rows(path: Path | str) -> Iterator[tuple[str, str]]:
     lines = _text(path).splitlines()
-    if path.suffix.lower() == ".jsonl":
+    if _suffix(path) == ".jsonl":
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
@@ -124,11 +152,11 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                 except ValueError as error:
                     raise UsageError(f"{path}, line {number}: {error}") from None
     else:
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+        delimiter = "\t" if _suffix(path) == ".tsv" else ","
         yield from (_pair(path, row) for row in csv.DictReader(lines, delimiter=delimiter))
 
 
-def _pair(path: Path, row: Any) -> tuple[str, str]:
+def _pair(path: Path | str, row: Any) -> tuple[str, str]:
     names, captions = ([key for key in keys if key in row] for keys in (IMAGE, CAPTION))
     if not names or not captions:
         raise UsageError(

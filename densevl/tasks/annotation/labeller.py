@@ -3,17 +3,20 @@
 As VESL of CLOC (Chen et al., https://arxiv.org/abs/2410.02746): boxes with a confidence above 0.1 stay.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import cv2
 
 from densevl.core.errors import DensevlError, ImageError, UsageError
 from densevl.core.failures import Failure
+from densevl.core.files import InputFile
 from densevl.core.images import decode_image, is_upright
+from densevl.core.inputs.remote import RemoteImage
 from densevl.datasets.region_texts.record import RegionText, RegionTextRecord
 from densevl.datasets.region_texts.sample import picture_suffix
 from densevl.datasets.region_texts.shard import ShardHead
@@ -23,6 +26,9 @@ from densevl.tasks.annotation.noun_phrases import MOST_PHRASES, Tagger, noun_phr
 from densevl.tasks.annotation.parts import CaptionedImage, Part
 
 __all__ = ["Labeller", "label_part"]
+
+READERS = 4
+"""Threads that read the images of the next batches while one is labelled."""
 
 UNCAPTIONED = "it has no caption; add one, or let a model write it: --captioner MODEL"
 
@@ -76,9 +82,14 @@ class Labeller:
     def label(self, images: Iterable[CaptionedImage | Failure]) -> Iterator[RegionTextRecord | Failure]:
         """A record of each image, or the reason why there is none, in their order."""
         remaining = iter(images)
-        while batch := list(islice(remaining, self.batch)):
-            read = [_read(item) if isinstance(item, CaptionedImage) else item for item in batch]
-            yield from self._label(read)
+        with ThreadPoolExecutor(READERS) as pool:
+            reading = deque[Iterator[Ready | Failure]]()
+            while batch := list(islice(remaining, self.batch)):
+                reading.append(pool.map(_read, batch))
+                if len(reading) > 1:
+                    yield from self._label(list(reading.popleft()))
+            for read in reading:
+                yield from self._label(list(read))
 
     def _label(self, batch: list[Ready | Failure]) -> list[RegionTextRecord | Failure]:
         """Together, or one by one where they cannot be labelled together."""
@@ -142,14 +153,26 @@ def label_part(
     return shard_bytes(records, kind, head), records, head.failures
 
 
-def _read(item: CaptionedImage) -> Ready | Failure:
+def _read(item: CaptionedImage | Failure) -> Ready | Failure:
+    """A decoded image; what has failed already, and what cannot be read, is a failure."""
+    if isinstance(item, Failure):
+        return item
+    image = item.image
     try:
-        data = item.image if isinstance(item.image, bytes) else Path(item.image).read_bytes()
+        if isinstance(image, bytes):
+            data = image
+        elif isinstance(image, InputFile):
+            data = image.path.read_bytes()
+        elif isinstance(image, RemoteImage):
+            data = image.encoded()
+        else:  # it is no file of its own
+            pixels = image.read()
+            return Ready(item, _png(pixels), pixels)
         pixels = decode_image(data, item.name)
         return Ready(item, _stored(data, pixels, item.name), pixels)
     except OSError as error:
         return Failure(item.name, f"{item.name} cannot be read: {error.strerror or error}")
-    except ImageError as error:
+    except (ImageError, UsageError) as error:
         return Failure(item.name, str(error))
 
 
@@ -160,7 +183,11 @@ def _stored(data: bytes, pixels: Picture, name: str) -> bytes:
         kept = is_upright(data, name)
     except UsageError:
         kept = False
-    return data if kept else cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    return data if kept else _png(pixels)
+
+
+def _png(pixels: Picture) -> bytes:
+    return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
 
 
 def _record(ready: Ready, caption: str, found: Found, phrases: Sequence[str]) -> RegionTextRecord:

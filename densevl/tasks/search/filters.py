@@ -16,6 +16,7 @@ from torch import Tensor
 
 from densevl.classifiers.contracts import Classifier, check_classifier
 from densevl.core.errors import UsageError
+from densevl.core.inputs.urls import is_url
 from densevl.tasks.search.index import RegionIndex
 from densevl.tasks.search.scan import labels_of
 
@@ -43,10 +44,15 @@ def of_images(index: RegionIndex, glob: str) -> RegionIndex:
 def in_folder(index: RegionIndex, folder: str | Path) -> RegionIndex:
     """The regions of the images in a folder and in all folders below it.
 
+    Args:
+        index: to look in.
+        folder: its path, or its URL where the images are in a bucket.
+
     Raises:
         UsageError: where the index has no image there.
     """
-    top = os.path.join(os.path.abspath(folder), "")
+    url = is_url(os.fspath(folder))
+    top = f"{os.fspath(folder).rstrip('/')}/" if url else os.path.join(os.path.abspath(folder), "")
     found = _by_path(index, lambda path: path.startswith(top))
     return _some(found, f"the index has no image in the folder {folder}; look at its paths with --json")
 

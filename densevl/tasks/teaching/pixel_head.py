@@ -1,10 +1,11 @@
 """A head for pixels from examples as files hold them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from densevl.classifiers.classes import Head
+from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
 from densevl.datasets.examples import Example
@@ -28,6 +29,8 @@ def teach_pixel_head(
     positions: str = "size",
     border: str = "black",
     flip: bool = False,
+    engine: Engine = HERE,
+    again: Callable[[], Encoder] | None = None,
 ) -> tuple[Head, HeldOut | None]:
     """The head, and what it says of held-out cells; None where no cells could be held out.
 
@@ -42,6 +45,8 @@ def teach_pixel_head(
         positions: how a position embedding is resized.
         border: what becomes of sides that are no multiple of the patch.
         flip: learn from the mirror image of each image, too.
+        engine: where images are encoded.
+        again: makes the encoder in other processes; needed where the engine has any.
 
     Raises:
         ImageError: where an image cannot be read.
@@ -60,6 +65,8 @@ def teach_pixel_head(
         lights=(False, True) if lights else (False,),
         before=earlier,
         flip=flip,
+        engine=engine,
+        again=again,
     )
     step = {**(facts or {}), **({"held_out": head.facts["held_out"]} if held is not None else {})}
     history = [*([] if before is None else before.facts.get("taught", [])), step]

@@ -12,8 +12,10 @@ A box is a mask that is a rectangle, a point one of a single pixel. A mask that 
 cell that it covers most.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,16 +29,17 @@ from densevl.classifiers.contracts import LinearClassifier, check_classifier
 from densevl.classifiers.shrunk import shrunk_weights
 from densevl.classifiers.sums import Sums
 from densevl.classifiers.unknown import Known
+from densevl.core.engine import HERE, Engine
 from densevl.core.errors import UsageError
 from densevl.core.vocabulary import Vocabulary
 from densevl.dense.stack import FeatureStack
 from densevl.encoders.contracts import Encoder
-from densevl.tasks.segmentation.stacked import stacked_segmentor
 from densevl.tasks.teaching.candidates import candidate_stacks
+from densevl.tasks.teaching.cell_worker import StackedImage, cells_of_images
 from densevl.tasks.teaching.cells import COVERED
 from densevl.tasks.teaching.fitting import HeldOut
 from densevl.tasks.teaching.light import LIGHTS
-from densevl.tasks.teaching.masked_cells import FOLDS, MaskedCells, MaskedImage, masked_cells
+from densevl.tasks.teaching.masked_cells import FOLDS, MaskedCells, MaskedImage
 
 __all__ = ["METHOD", "SHRINKAGES", "teach_pixels"]
 
@@ -51,6 +54,9 @@ TRIED_ON = 16
 
 JUDGED = 100_000
 """Cells that a choice is judged by, at most."""
+
+Look = Callable[[Sequence[StackedImage]], Iterator[MaskedCells]]
+"""Looks at images on the grids of stacks."""
 
 TEMPERATURES = torch.logspace(-1, 4, 201, dtype=torch.float64)
 """Temperatures to choose from."""
@@ -106,6 +112,8 @@ def teach_pixels(
     lights: Sequence[bool] = (False, True),
     before: Head | None = None,
     flip: bool = False,
+    engine: Engine = HERE,
+    again: Callable[[], Encoder] | None = None,
 ) -> tuple[Head, HeldOut | None]:
     """The head of classes by which pixels are labelled, and what it says of held-out cells; None where there are none.
 
@@ -118,20 +126,24 @@ def teach_pixels(
         lights: whether to learn from images in other lights: False, True, or both to choose from.
         before: an earlier head of the same classes, whose examples count as well, and whose settings are kept.
         flip: learn from the mirror image of each image, too, in its own light.
+        engine: where images are encoded; the head is the same to the last bit where its threads are.
+        again: makes the encoder in other processes; needed where the engine has any.
 
     Raises:
         UsageError: where a class has no mask, masks have another size than their image, or the earlier head is of
             another model or cannot be gone on from.
     """
     _check(images, vocabulary, before)
+    look = partial(cells_of_images, encoder=encoder, classes=len(vocabulary), engine=engine, again=again)
     if before is None:
-        tried = _tried(encoder, images, vocabulary, stacks, shrinkages, lights, flip)
+        every = candidate_stacks(encoder) if stacks is None else stacks
+        tried = _tried(look, images, every, shrinkages, lights, flip)
         choice = max(tried, key=lambda one: one.miou)
         facts = _facts(choice, tried)
     else:
         check_classifier(before.classifier, encoder.model_id, before.classifier.space)
         choice, facts = Choice.of(before), dict(before.facts)
-    sums = _sums(encoder, images, len(vocabulary), choice, flip)
+    sums = _sums(look, images, choice, flip)
     if before is not None and before.sums is not None:
         sums = before.sums + sums
     ((weight, bias),) = shrunk_weights(sums, [choice.shrinkage])
@@ -157,27 +169,25 @@ def _check(images: Sequence[MaskedImage], vocabulary: Vocabulary, before: Head |
 
 
 def _tried(
-    encoder: Encoder,
+    look: Look,
     images: Sequence[MaskedImage],
-    vocabulary: Vocabulary,
-    stacks: Sequence[FeatureStack] | None,
+    stacks: Sequence[FeatureStack],
     shrinkages: Sequence[float],
     lights: Sequence[bool],
     flip: bool,
 ) -> list[Choice]:
     """The best shrinkage of each stack with and without lights, as held-out cells judge them."""
     places = np.linspace(0, len(images) - 1, min(len(images), TRIED_ON)).astype(int).tolist()
-    some, found = [images[place] for place in places], []
-    for stack in candidate_stacks(encoder) if stacks is None else stacks:
-        segmentor, whole, most = stacked_segmentor(encoder, stack), len(some) >= FOLDS, JUDGED // len(some)
-        cells = MaskedCells.cat(
-            [
-                masked_cells(
-                    segmentor, image, len(vocabulary), number % FOLDS if whole else None, any(lights), most, flip
-                )
-                for number, image in enumerate(tqdm(some, desc=f"{stack.short_side} px", disable=None, leave=False))
-            ]
-        )
+    folds = [number % FOLDS if len(places) >= FOLDS else None for number in range(len(places))]
+    items = [
+        StackedImage(images[place : place + 1], place, stack, fold, any(lights), JUDGED // len(places), flip)
+        for stack in stacks
+        for place, fold in zip(places, folds, strict=True)
+    ]
+    looked, found = look(items), []
+    for stack in stacks:
+        shown = {"desc": f"{stack.short_side} px", "total": len(places), "disable": None, "leave": False}
+        cells = MaskedCells.cat(list(tqdm(islice(looked, len(places)), **shown)))
         found += [_judged(Choice(stack, lit), cells, shrinkages) for lit in lights]
     return found
 
@@ -235,13 +245,13 @@ def _temperature(logits: Float32[Tensor, "m k"], parts: Float32[Tensor, "m k"]) 
     return min(choices, key=lambda one: -float((parts * (logits / one).log_softmax(1)).sum()))
 
 
-def _sums(encoder: Encoder, images: Sequence[MaskedImage], classes: int, choice: Choice, flip: bool) -> Sums:
+def _sums(look: Look, images: Sequence[MaskedImage], choice: Choice, flip: bool) -> Sums:
     """The sums of all images."""
-    segmentor = stacked_segmentor(encoder, choice.stack)
-    cells = (
-        masked_cells(segmentor, image, classes, 0, choice.lights, flip=flip)
-        for image in tqdm(images, desc="learning", disable=None, leave=False)
-    )
+    items = [
+        StackedImage(images[place : place + 1], place, choice.stack, 0, choice.lights, 0, flip)
+        for place in range(len(images))
+    ]
+    cells = tqdm(look(items), desc="learning", total=len(items), disable=None, leave=False)
     first, *others = (one.sums(choice.lights) for one in cells)
     return sum(others, first)
 

@@ -16,9 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from densevl.classifiers.contracts import Examples as LabelledVectors
-from densevl.core.engine import HERE, Engine, Worker
-from densevl.core.engine.chunks import Stop
-from densevl.core.errors import DensevlError, ImageError, UsageError
+from densevl.core.engine import HERE, Engine, Worker, all_of
+from densevl.core.errors import UsageError
 from densevl.core.images import read_image
 from densevl.core.regions import Regions
 from densevl.datasets.examples import Example
@@ -59,7 +58,7 @@ class ShownImage:
         return str(self.path)
 
 
-class ExampleWorker(Worker[ShownImage, UInt8[np.ndarray, "H W 3"], "list[Vectors] | Stop", "list[Vectors] | Stop"]):
+class ExampleWorker(Worker[ShownImage, UInt8[np.ndarray, "H W 3"], list[Vectors], list[Vectors]]):
     """Reads images and embeds their examples and views.
 
     Args:
@@ -77,16 +76,11 @@ class ExampleWorker(Worker[ShownImage, UInt8[np.ndarray, "H W 3"], "list[Vectors
         """The image."""
         return read_image(item.path)
 
-    def make(
-        self, items: Sequence[ShownImage], read: Sequence[UInt8[np.ndarray, "_ _ 3"]]
-    ) -> "list[list[Vectors] | Stop]":
-        """The vectors of images; an error is the result of all of them, for it ends the teaching."""
-        try:
-            return list(_embedded(list(read), items, self.pipeline, self.views, self.flip))
-        except DensevlError as error:
-            return [Stop.of(error)] * len(items)
+    def make(self, items: Sequence[ShownImage], read: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[list[Vectors]]:
+        """The vectors of images."""
+        return _embedded(list(read), items, self.pipeline, self.views, self.flip)
 
-    def write(self, item: ShownImage, made: "list[Vectors] | Stop") -> "list[Vectors] | Stop":
+    def write(self, item: ShownImage, made: list[Vectors]) -> list[Vectors]:
         """Nothing is written; the vectors are handed on."""
         return made
 
@@ -140,20 +134,13 @@ def region_vectors(
         ImageError: where an image cannot be read.
         UsageError: where a region does not fit its image.
     """
-    if again is None and not engine.is_here:
-        raise UsageError("workers in other processes load the model again; say how it was loaded")
     places = {path: place for place, path in enumerate(dict.fromkeys(example.image for example in examples))}
     items = _shown(examples, places, views, pipeline.embedder.needs_masks, np.random.default_rng(seed))
     rows: list[list[Tensor]] = [[] for _ in examples]
     own = ExampleWorker(pipeline, views, flip)
-    recipe = ExampleRecipe(again or (lambda: pipeline), views, flip)
+    recipe = None if again is None else ExampleRecipe(again, views, flip)
     with tqdm(total=len(places), desc="teaching", unit="image", delay=2, disable=None) as progress:
-        for outcome in engine.run(recipe, items, TOGETHER, own):
-            said = outcome.said
-            if said is None:
-                raise ImageError(outcome.failure.reason if outcome.failure else f"{outcome.item.place} gave nothing")
-            if isinstance(said, Stop):
-                raise said.error()
+        for said in all_of(engine, recipe, items, own):
             for numbers, vectors in said:
                 for number, vector in zip(numbers, torch.from_numpy(vectors), strict=True):
                     rows[number].append(vector)

@@ -1,13 +1,14 @@
 """A head for sequences from examples, and what classes say of sequences."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
@@ -15,8 +16,10 @@ from densevl.classifiers.classes import Classes
 from densevl.classifiers.contracts import Examples as LabelledVectors
 from densevl.classifiers.contracts import check_classifier
 from densevl.classifiers.evidence import SHARE
+from densevl.core.engine import HERE, Engine, Worker, all_of
 from densevl.core.errors import UsageError
 from densevl.core.geometry import Size
+from densevl.core.inputs import Input
 from densevl.datasets.examples import SequenceExample, frames_of
 from densevl.tasks.sequences.vectors import SequenceEncoder
 from densevl.tasks.teaching.checking import Checked, checked_vectors, truths_of
@@ -24,6 +27,10 @@ from densevl.tasks.teaching.supporting import supported
 from densevl.tasks.teaching.teacher import Taught, TextSpace, teach_head, vocabulary_of
 
 __all__ = ["check_sequences", "sequence_vectors", "step_of", "teach_sequences"]
+
+
+Described = tuple[Float32[np.ndarray, " d"], Size]
+"""The vector of a sequence, and (height, width) of its first frame."""
 
 
 class SequenceVectors(NamedTuple):
@@ -38,32 +45,104 @@ class SequenceVectors(NamedTuple):
     sizes: tuple[Size, ...]
 
 
-def sequence_vectors(examples: Sequence[SequenceExample], encoder: SequenceEncoder, every: int = 1) -> SequenceVectors:
+@dataclass(frozen=True)
+class ShownSequence:
+    """A sequence by its frames.
+
+    Attributes:
+        path: its video, archive or folder of frames.
+        frames: that are taken, in their order.
+    """
+
+    path: Path
+    frames: Sequence[Input]
+
+    @property
+    def place(self) -> str:
+        """The sequence in words."""
+        return str(self.path)
+
+
+class SequenceWorker(Worker[ShownSequence, None, Described, Described]):
+    """Reads the frames of sequences and makes their vectors.
+
+    Args:
+        encoder: makes a vector of frames.
+    """
+
+    batch = 1
+
+    def __init__(self, encoder: SequenceEncoder) -> None:
+        self.encoder = encoder
+
+    def read(self, item: ShownSequence) -> None:
+        """Nothing: a sequence may be long, and a few of its frames are held at a time."""
+
+    def make(self, items: Sequence[ShownSequence], read: Sequence[None]) -> list[Described]:
+        """The vectors of sequences."""
+        return [self._described(item.frames) for item in items]
+
+    def write(self, item: ShownSequence, made: Described) -> Described:
+        """Nothing is written; the vector is handed on."""
+        return made
+
+    def _described(self, frames: Sequence[Input]) -> Described:
+        seen: list[Size] = []
+
+        def images() -> Iterator[UInt8[np.ndarray, "_ _ 3"]]:
+            for frame in frames:
+                image = frame.read()
+                seen.append((image.shape[0], image.shape[1]))
+                yield image
+
+        return self.encoder.encode(images()).numpy(), seen[0]
+
+
+@dataclass(frozen=True)
+class SequenceRecipe:
+    """How another process makes its worker.
+
+    Attributes:
+        encoder: makes what makes vectors; it can be sent there.
+    """
+
+    encoder: Callable[[], SequenceEncoder]
+
+    def __call__(self) -> SequenceWorker:
+        """The worker.
+
+        Raises:
+            DensevlError: where the model cannot be loaded there.
+        """
+        return SequenceWorker(self.encoder())
+
+
+def sequence_vectors(
+    examples: Sequence[SequenceExample],
+    encoder: SequenceEncoder,
+    every: int = 1,
+    engine: Engine = HERE,
+    again: Callable[[], SequenceEncoder] | None = None,
+) -> SequenceVectors:
     """The vectors of sequences.
 
     Args:
         examples: of which the frames are read.
         encoder: makes a vector of frames.
         every: step between the frames that are taken.
+        engine: where sequences are encoded; the vectors are the same to the last bit where its threads are.
+        again: makes the encoder in other processes; needed where the engine has any.
 
     Raises:
         ImageError: where a frame cannot be read.
         UsageError: where a sequence has no frame.
     """
-    listed = [frames_of(example.path, every) for example in examples]
-    vectors, sizes = [], []
-    for frames in tqdm(listed, desc="sequences", unit="sequence", delay=2, disable=None):
-        seen: list[Size] = []
-
-        def images(frames: Sequence[Any] = frames, seen: list[Size] = seen) -> Iterator[UInt8[np.ndarray, "_ _ 3"]]:
-            for frame in frames:
-                image = frame.read()
-                seen.append((image.shape[0], image.shape[1]))
-                yield image
-
-        vectors.append(encoder.encode(images()))
-        sizes.append(seen[0])
-    return SequenceVectors(torch.stack(vectors), tuple(sizes))
+    items = [ShownSequence(example.path, frames_of(example.path, every)) for example in examples]
+    recipe = None if again is None else SequenceRecipe(again)
+    described = all_of(engine, recipe, items, SequenceWorker(encoder))
+    shown = tqdm(described, desc="sequences", unit="sequence", total=len(items), delay=2, disable=None)
+    vectors, sizes = zip(*shown, strict=True)
+    return SequenceVectors(torch.stack(list(map(torch.from_numpy, vectors))), sizes)
 
 
 def teach_sequences(
@@ -73,6 +152,8 @@ def teach_sequences(
     before: Classes | None = None,
     model: Mapping[str, Any] | None = None,
     every: int = 1,
+    engine: Engine = HERE,
+    again: Callable[[], SequenceEncoder] | None = None,
 ) -> Taught:
     """Classes of sequences, with what they say of held-out ones.
 
@@ -83,6 +164,8 @@ def teach_sequences(
         before: earlier classes, which are gone on from, and whose step between frames is taken.
         model: what loads the model.
         every: step between the frames that are taken.
+        engine: where sequences are encoded.
+        again: makes the encoder in other processes; needed where the engine has any.
 
     Raises:
         ImageError: where a frame cannot be read.
@@ -92,7 +175,7 @@ def teach_sequences(
     every = every if before is None else step_of(before)
     shots = Counter(example.name for example in examples)
     facts = {"images": len(examples), "shots": dict(shots), "views": 0, "flip": False, "every": every}
-    found = sequence_vectors(examples, encoder, every)
+    found = sequence_vectors(examples, encoder, every, engine, again)
     vectors = LabelledVectors(found.vectors, torch.tensor(labels), encoder.model_id, encoder.space)
     space, earlier = TextSpace(_no_text, encoder.model_id, 100.0), None if before is None else before.heads["sequences"]
     head, held = teach_head(vectors, vocabulary, space, method, earlier, facts)

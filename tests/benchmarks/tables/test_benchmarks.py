@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from toys.sent import SentEngine
 
 from densevl.benchmarks.leaderboard.contender import Contender, build_contender
+from densevl.benchmarks.leaderboard.image_worker import BoardImage, BoardRecipe
 from densevl.benchmarks.leaderboard.run import run_leaderboard
 from densevl.benchmarks.leaderboard.sets import open_set, set_names
 from densevl.benchmarks.leaderboard.shared import SharedEncoder, share_encoders
@@ -64,14 +67,15 @@ def test_a_run_goes_on_where_it_stopped(data, tmp_path, monkeypatch):
         measured.append((self.name, sample["data_samples"].sample_idx))
         if len(measured) == 4:
             raise KeyboardInterrupt
-        own(self, sample, kept)
+        return own(self, sample, kept)
 
     monkeypatch.setattr(Contender, "measure", stopping)
     with pytest.raises(KeyboardInterrupt):
         run_leaderboard(BOTH, ("ade",), folder, data, **QUICK)
     again = run_leaderboard(BOTH, ("ade",), folder, data, **QUICK)
     first, second = BOTH
-    assert measured == [(first, 0), (second, 0), (first, 1), (second, 1), (second, 1), (first, 2), (second, 2)]
+    once = [(name, index) for index in range(3) for name in BOTH]
+    assert measured == [*once[:4], *once[2:]]  # an image counts once all models have labelled it
     assert again.results[second, "ade20k"].images == 3
     count = len(measured)
     finished = run_leaderboard(BOTH, ("ade",), folder, data, **QUICK)
@@ -79,6 +83,23 @@ def test_a_run_goes_on_where_it_stopped(data, tmp_path, monkeypatch):
     assert finished.results[first, "ade20k"].miou == again.results[first, "ade20k"].miou
     run_leaderboard((first,), ("ade",), folder, data, **{**QUICK, "short_side": 80})  # other settings: from the start
     assert len(measured) == count + 3
+
+
+def test_other_processes_count_the_same_pixels(board, data, tmp_path):
+    folder = tmp_path / "sent"
+    sent = run_leaderboard(BOTH, ("ade",), folder, data, engine=SentEngine(), **QUICK)
+    assert sent.shared == board.shared
+    for name in BOTH:
+        one, other = (replace(found.results[name, "ade20k"], per_second=0.0) for found in (board, sent))
+        assert one == other
+        kept = [np.load(place / f"ade20k/{name}.npz")["matrix"] for place in (tmp_path / "reached", folder)]
+        assert np.array_equal(*kept)
+    one, other = (leaderboard_data(found)["models"] for found in (board, sent))
+    assert [row["mean"] for row in one] == [row["mean"] for row in other]
+    opened, build = partial(open_set, "ade", data), partial(build_contender, protocol=None, folder=folder, **QUICK)
+    worker = BoardRecipe(opened, build, BOTH, (1, 0))()
+    (found,) = worker.make([BoardImage(0, "ade20k")], [None])
+    assert [counted is None for counted in found] == [True, False]
 
 
 def test_other_files_are_measured_anew(data, tmp_path):
@@ -192,3 +213,8 @@ def test_no_set_is_here(tmp_path):
 def test_settings_of_other_tables_are_refused():
     with pytest.raises(UsageError, match="protocol: a setting of benchmarks; got it for shrink"):
         measure("shrink", 1, protocol="sclip")
+
+
+def test_other_tables_have_no_workers():
+    with pytest.raises(UsageError, match="--workers, --ray and --log are options of benchmarks; shrink is measured"):
+        measure("shrink", 1, engine=SentEngine())

@@ -112,7 +112,7 @@ def test_text_is_broken_between_words_and_cut_at_last() -> None:
 @pytest.mark.parametrize(("y", "x"), [(0, 0), (1, 3), (30, 60)])
 def test_a_rimmed_line_is_cut_at_the_edges(y: int, x: int) -> None:
     paper = np.full((40, 80, 3), 128, np.uint8)
-    write_rimmed(paper, letter("HH", 20, 200), y, x)
+    write_rimmed(paper, "HH", 20, 200, y, x)
     assert (paper > 240).all(2).any() or y == 30
     assert (paper < 60).all(2).any()
 

@@ -1,15 +1,19 @@
-"""Images in buckets: from an S3 server on this machine, and in the memory of this process."""
+"""Images in buckets: from servers of S3 and Google Cloud Storage on this machine, and in the memory of this process."""
 
 import io
+import json
 import multiprocessing
 import sys
 import tarfile
+import threading
 from concurrent.futures import ProcessPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import fsspec
 import pytest
 from core.inputs.grey import add, png
 from fsspec.implementations.memory import MemoryFileSystem
+from toys.buckets import forget
 
 from densevl.core.errors import ImageError, UsageError
 from densevl.core.inputs import BrokenInput, find_inputs, open_input, remote
@@ -45,7 +49,7 @@ def filled(bucket):
     }
     for name, data in files.items():
         bucket.pipe_file(f"{bucket.name}/{name}", data)
-    return f"s3://{bucket.name}"
+    return bucket.url
 
 
 def values(arguments, **settings):
@@ -88,7 +92,9 @@ def test_lists_and_tables_in_buckets_name_what_lies_beside_them(filled, bucket, 
     *found, folder, none = find_inputs([f"@{filled}/list.txt"])
     assert [int(item.read()[0, 0, 0]) for item in found] == [1, 5]
     assert isinstance(folder, BrokenInput)
-    with pytest.raises(ImageError, match=r"/none is not there; check the address: line 4 of the list s3://"):
+    with pytest.raises(
+        ImageError, match=r"/none is not there; check the address: line 4 of the list gs://|line 4 of the list s3://"
+    ):
         folder.read()
     with pytest.raises(ImageError, match=r"/none\.png is not there"):
         none.read()
@@ -119,30 +125,91 @@ def test_other_processes_read_them(filled):
         assert list(pool.map(read, found)) == list(map(read, found))
 
 
-def test_what_is_not_there_is_said_in_one_line(filled, monkeypatch):
+ONLY_S3 = pytest.mark.parametrize("bucket", ["s3"], indirect=True)
+
+
+def test_what_is_not_there_is_said_in_one_line(filled, bucket):
+    absent = f"{bucket.protocol[0]}://no-bucket-of-ours"
     for url, message in {
         f"{filled}/none.png": "none.png is not there; check the address",
-        f"{filled}/none/": "^no image at s3:",
+        f"{filled}/none/": "^no image at [gs]",
         f"{filled}/*.jpg": "not there|no image at",
-        "s3://no-bucket-of-ours/a.png": "is in a bucket that does not exist; check its name",
-        "s3://no-bucket-of-ours/": "is in a bucket that does not exist",
+        f"{absent}/a.png": "in a bucket that does not exist; check its name|/a.png is not there; check the address",
+        f"{absent}/": "in a bucket that does not exist|not there",
         "s4://a/b.png": r"nothing reads s4:// here; name files, or objects of s3://, gs://",
     }.items():
         with pytest.raises(UsageError, match=message) as refused:
             find_inputs([url])
         assert url in str(refused.value) or "s4" in url
-    with pytest.raises(ImageError, match="does not exist"):
-        open_input("s3://no-bucket-of-ours/a.png").read()
-    assert open_input("s3://no-bucket-of-ours/a.png").state() == ()
+    with pytest.raises(ImageError, match=r"does not exist|is not there"):
+        open_input(f"{absent}/a.png").read()
+    assert open_input(f"{absent}/a.png").state() == ()
 
 
+@ONLY_S3
 def test_without_credentials_the_cure_is_said(filled, monkeypatch, tmp_path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    fsspec.filesystem("s3").clear_instance_cache()
+    forget("s3")
     with pytest.raises(UsageError, match=r"cannot be read without credentials .*aws configure"):
         find_inputs([f"{filled}/photos/a.png"])
+
+
+@ONLY_S3
+def test_a_public_bucket_is_read_without_credentials(filled, bucket, monkeypatch, tmp_path):
+    bucket.chmod(f"{bucket.name}/photos/a.png", "public-read")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("FSSPEC_S3_ANON", "true")
+    monkeypatch.setattr(fsspec.config, "conf", {})
+    fsspec.config.set_conf_env(fsspec.config.conf)
+    forget("s3")
+    assert values([f"{filled}/photos/a.png"]) == {"a": 1}
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """What Google Cloud Storage answers to somebody without credentials, or not at all now."""
+
+    code, said = 401, "Anonymous caller does not have storage.objects.get access to the Google Cloud Storage object."
+
+    def do_GET(self):
+        answer = json.dumps({"error": {"code": self.code, "message": self.said}}).encode()
+        self.send_response(self.code)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *message):
+        pass
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """The URL of an image on a server that refuses it."""
+    server = HTTPServer(("127.0.0.1", 0), Refusing)
+    server.handle_error = lambda *request: None  # clients hang up when they know enough
+    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    forget("gs")
+    yield "gs://private/a.png"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_who_may_not_read_is_told_at_once_how_to(refusing, monkeypatch, capfd, code):
+    monkeypatch.setattr(Refusing, "code", code)
+    with pytest.raises(
+        UsageError,
+        match=r"without credentials .*Anonymous caller.*FSSPEC_GS_TOKEN=anon\)$"
+        if code == 401
+        else r"without credentials .*gcloud auth",
+    ) as refused:
+        find_inputs([refusing])
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr().err == "", "the libraries of the stores say what the error says"
 
 
 def test_offline_they_are_refused(filled, tmp_path):
@@ -199,6 +266,28 @@ def test_a_fault_that_passes_is_tried_again(flaky, monkeypatch):
     monkeypatch.setattr(Flaky, "faults", [TimeoutError("late"), ConnectionResetError("gone"), OSError("slow down")])
     assert (open_input(flaky).read() == 7).all()
     assert not Flaky.faults
+
+
+def test_what_takes_long_to_fail_is_not_asked_for_again(flaky, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE", 0.0)
+    monkeypatch.setattr(Flaky, "faults", [TimeoutError("late")] * 2)
+    with pytest.raises(ImageError, match="cannot be had: TimeoutError: late"):
+        open_input(flaky).read()
+    assert len(Flaky.faults) == 1
+
+
+def test_a_fault_in_the_midst_of_an_archive_is_tried_again(flaky, monkeypatch):
+    Flaky("").pipe_file("/all.tar", packed(range(30)))
+    first, *_ = find_inputs(["flaky://all.tar"])
+    monkeypatch.setattr(remote, "BLOCK", 4096)
+    monkeypatch.setattr(Flaky, "faults", [ConnectionResetError("gone")] * 2)
+    assert values(["flaky://all.tar"]) == {str(value): value for value in range(30)}
+    assert (open_input(first.place).read() == 0).all()
+    assert not Flaky.faults
+    monkeypatch.setattr(Flaky, "faults", [ConnectionResetError("gone")] * 99)
+    [broken] = find_inputs(["flaky://all.tar"])
+    with pytest.raises(ImageError, match=r"all\.tar cannot be had: ConnectionResetError: gone"):
+        broken.read()
 
 
 @pytest.mark.parametrize(("faults", "left"), [([TimeoutError("late")] * 9, 5), ([PermissionError("no")] * 2, 1)])

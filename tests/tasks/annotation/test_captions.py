@@ -77,3 +77,13 @@ def test_what_holds_no_captions_says_what_is_expected(name, content, message, tm
 def test_a_missing_file_of_captions_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"none\.json cannot be read"):
         read_captions(tmp_path / "none.json")
+
+
+def test_captions_in_a_bucket(bucket):
+    bucket.pipe_file(f"{bucket.name}/captions.csv", f"image,caption\n{bucket.url}/a.png,a dog\nb.png,a cat\n".encode())
+    captions = read_captions(f"{bucket.url}/captions.csv")
+    assert captions.of(f"{bucket.url}/a.png", "a") == ("a dog",)
+    assert captions.of(f"{bucket.url}/day1/b.png", "day1/b") == ("a cat",)
+    assert captions.unused([(f"{bucket.url}/day1/b.png", "day1/b")]) == [f"{bucket.protocol[0]}:/{bucket.name}/a"]
+    with pytest.raises(UsageError, match=r"^the captions [gs]3?s?://.*/none\.json is not there; check the address$"):
+        read_captions(f"{bucket.url}/none.json")

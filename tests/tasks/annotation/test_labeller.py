@@ -8,6 +8,7 @@ from PIL import Image
 
 from densevl.core.errors import UsageError
 from densevl.core.failures import Failure
+from densevl.core.files import InputFile
 from densevl.core.registry import build
 from densevl.datasets.region_texts import RegionTextRecord
 from densevl.regions.detectors import DETECTORS
@@ -36,7 +37,7 @@ def test_a_record_has_the_boxes_of_the_detector_and_their_phrases(detector, pict
     for record, item in zip(records, items, strict=True):
         pixels = record.read_image()
         assert record.size == pixels.shape[:2]
-        assert record.image == item.image.read_bytes()
+        assert record.image == item.image.path.read_bytes()
         assert record.caption == item.captions[0]
         phrases = {"a red dog on the grass": ["red dog", "grass"], "two cats and a tree": ["cats", "tree"]}.get(
             item.captions[0], ["big house", "car", "dog", "water"]
@@ -61,7 +62,8 @@ def test_bad_pictures_are_failures_and_lose_nothing_else(detector, pictures):
     expected = label(detector, items)
     bad = pictures / "bad.png"
     bad.write_bytes(b"\x89PNG nothing more")
-    mixed = [CaptionedImage("bad", bad, ("a dog",)), *items, CaptionedImage("gone", pictures / "gone.png", ("a dog",))]
+    mixed = [CaptionedImage("bad", InputFile(bad, "bad"), ("a dog",)), *items]
+    mixed.append(CaptionedImage("gone", InputFile(pictures / "gone.png", "gone"), ("a dog",)))
     mixed.insert(4, CaptionedImage("bare", b"\x89PNG", ()))
     mixed.insert(5, Failure("x", "because"))
     results = label(detector, mixed, batch=3)

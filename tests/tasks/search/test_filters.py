@@ -1,5 +1,7 @@
 """Filters of the regions that count, beside brute force, with every ranker."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -94,13 +96,24 @@ def test_a_class_among_others_is_what_brute_force_takes_a_region_for(index):
         counts.append(len(some))
         for query, hits in zip(asked().vectors, search(some, asked(), 15, overlap=None), strict=True):
             assert [hit.row for hit in hits] == brute(index, lambda hit, label=label: labels[hit.row] == label, query)
-        both, rows = (
-            of_class(in_folder(index, "/photos/day1"), classifier, label),
-            some.live.nonzero().flatten().tolist(),
-        )
+        both = of_class(in_folder(index, "/photos/day1"), classifier, label)
+        rows = some.live.nonzero().flatten().tolist()
         assert len(both) == sum("/day1/" in index.hit(row, 0.0).image.path for row in rows)
     assert sum(counts) == 600
     assert min(counts) > 50
+
+
+def test_a_folder_may_be_one_of_a_bucket(index):
+    """A URL keeps its slashes."""
+    parts = [
+        replace(part, images=[replace(image, path=f"s3:/{image.path}") for image in part.images])
+        for part in index.parts
+    ]
+    remote = replace(index, parts=tuple(parts))
+    for folder in ("s3://photos/day1", "s3://photos/day1/"):
+        found = {hit.image.path for hits in search(in_folder(remote, folder), asked(), 50) for hit in hits}
+        assert found
+        assert all(path.startswith("s3://photos/day1/") for path in found)
 
 
 def test_a_filter_that_leaves_nothing_is_said(index, make_index):

@@ -1,12 +1,15 @@
 """Classes of pixels that are taught with masks, on a small CLIP and on pictures that differ in colour."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 import pytest
 import torch
 from toys.clip import tiny_clip
+from toys.sent import SentEngine
 
 from densevl.classifiers.shrunk import shrunk_weights
 from densevl.core.errors import UsageError
@@ -54,6 +57,18 @@ def test_taught_classes_label_another_picture(encoder):
     assert held is not None
     assert head.facts["held_out"]["ece"] == held.facts["ece"]
     assert held.facts["accuracy"] > 0.85
+
+
+def test_other_processes_give_the_same_head_to_the_last_bit(encoder):
+    given = [picture(seed) for seed in range(4)], NAMES, STACKS, (0.01, 0.5), [False, True]
+    here, held = teach_pixels(encoder, *given, flip=True)
+    sent, told = teach_pixels(encoder, *given, flip=True, engine=SentEngine(), again=partial(itemgetter(0), [encoder]))
+    assert torch.equal(here.classifier.weight, sent.classifier.weight)
+    assert torch.equal(here.sums.squares, sent.sums.squares)
+    assert here.facts == sent.facts
+    assert torch.equal(held.probabilities, told.probabilities)
+    with pytest.raises(UsageError, match="say how it was loaded"):
+        teach_pixels(encoder, *given, engine=SentEngine())
 
 
 def test_choice_is_what_held_out_cells_say(encoder):

@@ -8,8 +8,8 @@ from toys.sent import SentEngine
 
 import densevl
 from densevl import ImageError, UsageError
-from densevl.api.jobs.teach import PipelineOf
 from densevl.api.loading import Loading
+from densevl.api.teaching import PartOf
 from densevl.core.regions import Regions
 from densevl.datasets.examples import Example
 from densevl.datasets.scenes import render
@@ -75,7 +75,7 @@ def test_other_processes_give_the_same_vectors_to_the_last_bit(scenes, tmp_path,
     examples.insert(2, Example(paths[0], "square", "f", point=((left + right) / 2, (top + bottom) / 2)))
     settings = (examples, list(range(len(examples))), loading.load().pipeline, 2, 3, True)
     here = region_vectors(*settings)
-    sent = region_vectors(*settings, SentEngine(), PipelineOf(loading))
+    sent = region_vectors(*settings, SentEngine(), PartOf(loading.load, "pipeline"))
     assert torch.equal(here.vectors, sent.vectors)
 
 
@@ -94,7 +94,7 @@ def test_an_error_of_another_process_is_the_error_here(scenes, tmp_path):
     loading = Loading("mini", {"device": "cpu", "lazy": True})
     wrong = [Example(scenes[0][0], "ring", "example 7", box=(500.0, 500.0, 600.0, 600.0))]
     with pytest.raises(UsageError, match="example 7: the box"):
-        region_vectors(wrong, [0], loading.load().pipeline, engine=SentEngine(), again=PipelineOf(loading))
+        region_vectors(wrong, [0], loading.load().pipeline, engine=SentEngine(), again=PartOf(loading.load, "pipeline"))
     (tmp_path / "no.png").write_text("no")
     with pytest.raises(ImageError, match="no image in a known format"):
         region_vectors([Example(tmp_path / "no.png", "ring")], [0], loading.load().pipeline)

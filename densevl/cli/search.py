@@ -140,7 +140,7 @@ def _filtered(options: argparse.Namespace, index: Any, model: Any, classes: Any)
         from densevl.api.jobs.search import text_classes
 
         bound = None if classes is None else model.bound(classes)
-        classifier = bound.head("regions") if bound is not None else text_classes(model, options.among)
+        classifier: Any = bound.head("regions") if bound is not None else text_classes(model, options.among)
         index = of_class(index, classifier, classifier.vocabulary.label(options.label))
     return index
 

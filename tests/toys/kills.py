@@ -107,17 +107,21 @@ class Killer(threading.Thread):
 
 
 @contextmanager
-def program(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """``densevl`` with arguments, in a session of its own, where it does not end by itself.
-
-    It hears interrupts as one that a person starts, even where the tests run in the background, which ignores them.
-    """
-    command = [sys.executable, "-m", "densevl", *arguments]
+def hearing_interrupts() -> Iterator[None]:
+    """Programs that are started hear interrupts, even where the tests run in the background, which ignores them."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def program(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """``densevl`` with arguments, in a session of its own, where it does not end by itself."""
+    command = [sys.executable, "-m", "densevl", *arguments]
+    with hearing_interrupts():
+        started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     with started as running:
         yield running
         if running.poll() is None:

@@ -250,6 +250,9 @@ def _whole_products_are_exact() -> bool:
 class _Best:
     """What may be among the best of each query so far.
 
+    It is kept in the same memory from the first block to the last. Small pieces of each block would lie between the
+    large ones that come and go, and hold on to their memory: 6 GB for 100 queries of 10⁷ regions.
+
     Args:
         count: number of queries.
         most: regions of each.
@@ -259,8 +262,7 @@ class _Best:
     def __init__(self, count: int, most: int, slack: Float32[Tensor, " q"]) -> None:
         self.most, self.margin = most, 2 * slack
         self.least = torch.full((count,), -torch.inf)
-        self._held: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._room, self._first = 4 * count * most + 4096, True
+        self._held, self._count, self._first = _held(4 * count * most + 4096), 0, True
 
     def add(self, scores: Float32[Tensor, "q n"], rows: Int64[Tensor, " n"], kept: Bool[Tensor, " n"] | None) -> None:
         """Take the scores of a block, of which some rows may not count.
@@ -277,9 +279,20 @@ class _Best:
             self._first = False
         flags = scores.numpy() >= self.least.numpy()[:, None]
         queries, places = map(torch.from_numpy, np.nonzero(flags))  # numpy's is several times as quick
-        self._held.append((queries, scores[queries, places], rows[places]))
-        if sum(len(one[0]) for one in self._held) > self._room:
+        self._take(queries, scores[queries, places], rows[places])
+
+    def _take(self, *given: Tensor) -> None:
+        """Keep queries, scores and rows; what has come to lie below the best makes room."""
+        if self._count + len(given[0]) > len(self._held[0]):
             self._sift()
+        if self._count + len(given[0]) > len(self._held[0]):
+            wider = _held(2 * (self._count + len(given[0])))
+            for one, held in zip(wider, self._held, strict=True):
+                one[: self._count] = held[: self._count]
+            self._held = wider
+        for held, new in zip(self._held, given, strict=True):
+            held[self._count : self._count + len(new)] = new
+        self._count += len(given[0])
 
     def candidates(self) -> list[Int64[Tensor, " m"]]:
         """The rows that may be among the best of each query."""
@@ -295,10 +308,7 @@ class _Best:
 
     def _sift(self) -> tuple[Tensor, Tensor, Tensor]:
         """Leave out what has come to lie below the best; queries, scores and rows of the rest, by queries."""
-        if not self._held:
-            nothing = torch.zeros(0, dtype=torch.int64)
-            return nothing, torch.zeros(0), nothing
-        queries, scores, rows = (torch.cat(held) for held in zip(*self._held, strict=True))
+        queries, scores, rows = (held[: self._count] for held in self._held)
         order = scores.argsort(descending=True)
         order = order[queries[order].argsort(stable=True)]
         queries, scores, rows = queries[order], scores[order], rows[order]
@@ -306,6 +316,12 @@ class _Best:
         last = counts.cumsum(0) - counts + self.most - 1  # the k-th best of each query, where there are so many
         full = counts >= self.most
         self.least[full] = scores[last[full]] - self.margin[full]
-        kept = scores >= self.least[queries]
-        self._held = [(queries[kept], scores[kept], rows[kept])]
-        return self._held[0]
+        kept, self._count = scores >= self.least[queries], 0
+        found = queries[kept], scores[kept], rows[kept]
+        self._take(*found)
+        return found
+
+
+def _held(room: int) -> tuple[Int64[Tensor, " n"], Float32[Tensor, " n"], Int64[Tensor, " n"]]:
+    """Room for queries, scores and rows."""
+    return torch.empty(room, dtype=torch.int64), torch.empty(room), torch.empty(room, dtype=torch.int64)

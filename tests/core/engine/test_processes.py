@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from core.engine.workers import ShouterRecipe, Word
+from toys.kills import hearing_interrupts
 
 from densevl.core.engine import Engine
 from densevl.core.engine.chunks import Chunk, chunked
@@ -108,9 +109,9 @@ def test_what_is_left_of_a_chunk_is_whole_batches_and_progress_clears_it():
 def run_program(name, **settings):
     places = os.pathsep.join([str(HERE.parents[1]), str(HERE.parents[2])])
     command = [sys.executable, str(HERE / name)]
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": places}, **settings
-    )
+    environment = {**os.environ, "PYTHONPATH": places}
+    with hearing_interrupts():
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, **settings)
 
 
 def processes_of(group):

@@ -140,6 +140,7 @@ def _lists(kind: str, count: int, dim: int, sample: Sample, blocks: Iterable[Ten
         turn = _turned(learnt - centres[_nearest(learnt, centres)], groups)
         found = faiss.index_factory(dim, f"IVF{lists},PQ{groups}x4", faiss.METRIC_INNER_PRODUCT)
         found.quantizer.add((centres @ turn).numpy())
+        found.do_polysemous_training = False  # an order of the codes that no search here makes use of
         found.train((learnt @ turn).numpy())  # the codes alone, as it has its lists
     start = 0
     for block in blocks:  # a matrix product in bfloat16: the list of a vector need not be the very nearest one

@@ -12,13 +12,13 @@ from densevl.tasks.search import RegionIndex
 
 def test_an_index_is_made_searched_and_found_again(tmp_path):
     pytest.importorskip("faiss")
-    write_made_index(tmp_path, 3000, "int8")
+    write_made_index(tmp_path, 1000, "int8")
     index = RegionIndex.open(tmp_path)
-    assert len(index) == 3000
+    assert len(index) == 1000
     assert 0.4 < float((index.vectors @ index.vectors.T).mean()) < 0.5
     examples, texts = made_queries()
     assert (texts @ index.vectors.T).max() < (examples @ index.vectors.T).amax(1).mean()
-    write_made_index(tmp_path, 3000, "int8")
+    write_made_index(tmp_path, 1000, "int8")
     assert torch.equal(RegionIndex.open(tmp_path).vectors, index.vectors)
     assert _built(tmp_path, "ivf-pq") > 0
     assert math.isnan(_built(tmp_path, "ivf-pq")), "it was there"
@@ -32,7 +32,7 @@ def test_an_index_is_made_searched_and_found_again(tmp_path):
     assert min(flat[8:]) > 0
     (tmp_path / "part-00007.safetensors").write_bytes(b"")
     with pytest.raises(UsageError, match="holds another index"):
-        write_made_index(tmp_path, 3000, "int8")
+        write_made_index(tmp_path, 1000, "int8")
 
 
 @pytest.mark.parametrize(

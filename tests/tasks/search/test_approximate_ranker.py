@@ -161,7 +161,7 @@ def test_a_reader_refreshes_while_another_process_appends(tmp_path, asked):
     append(folder, 0, 500, "a.png")
     first = index = RegionIndex.open(folder)
     ranker = ApproximateRanker(first, "ivf-pq", folder)
-    before, sizes = search(first, asked), []
+    before, sizes = search(first, asked, overlap=None), []
     axes = TextVectors(torch.eye(16)[1:9], tuple("12345678"), "m@1")
     with subprocess.Popen([sys.executable, "-c", WRITER, str(folder)]) as writer:
         while len(index.parts) < 9:
@@ -182,7 +182,7 @@ def test_a_reader_refreshes_while_another_process_appends(tmp_path, asked):
                     assert rows == (set(range(start, start + 40)) if there else set())
     assert sizes == sorted(sizes)
     assert index.refreshed() is index
-    assert search(first, asked) == before, "an index that is open stays what it was"
+    assert search(first, asked, overlap=None) == before, "an index that is open stays what it was"
 
 
 def test_what_cannot_be_refreshed_is_said(make_index, tmp_path):

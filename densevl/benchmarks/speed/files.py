@@ -130,26 +130,26 @@ def benchmark_files(counts: Sequence[int] = (1000, 10_000), job: str = "segment"
     """
     if job not in JOBS:
         raise UsageError(f"job {job!r} is unknown; {suggestion(job, tuple(JOBS))}")
-    rows, costs, first_peaks = [], [], []
+    rows, firsts, agains = [], dict[int, float](), dict[int, float]()  # peaks of memory by the number of images
     with TemporaryDirectory() as place:
         for count in counts:
             photos, out = Path(place, f"photos{count}"), Path(place, f"out{count}")
             draw(photos, count)
             command = [job, str(photos), *JOBS[job].words, "--offline", "--out", str(out)]
-            first = _run(COMMAND if count <= LABELLED.get(job, count) else FILL, command)
+            whole = count <= LABELLED.get(job, count)
+            first = _run(COMMAND if whole else FILL, command)
             again = _run(COMMAND, command)
-            costs.append(again)
-            first_peaks.append(first.peak)
+            agains[count] = again.peak
+            if whole:  # the other program takes memory of its own
+                firsts[count] = first.peak
             rows.append((f"{count:,}", (*first, *again)))
     note = f"{JOBS[job].writes}, images of {SIDE}×{SIDE} pixels; each run in a process of its own"
     if job in LABELLED:
         note += f"; of more than {LABELLED[job]:,} images, all the same, the first run works on one and writes all"
-    if len(counts) > 1 and counts[-1] != counts[0]:
-        each = [
-            (peaks[-1] - peaks[0]) * 2**20 / (counts[-1] - counts[0])
-            for peaks in (first_peaks, [again.peak for again in costs])
-        ]
-        note += f"; an image takes {each[0]:.0f} bytes in the first run, and {each[1]:.0f} in the run again"
+    for name, peaks in (("the first run", firsts), ("the run again", agains)):
+        if len(peaks) > 1:
+            each = (max(peaks.values()) - min(peaks.values())) * 2**20 / (max(peaks) - min(peaks))
+            note += f"; an image takes {each:.0f} bytes in {name}"
     head = ("images", "first run, s", "processor, s", "peak, MiB", "again, s", "processor, s", "peak, MiB")
     return Table(head, rows, note)
 

@@ -106,13 +106,21 @@ def again(folder):
     return [folder.with_name(f"images{number}") for number in range(4)]
 
 
+def largest_thing(scene):
+    """The box of the thing of a scene that has most pixels."""
+    return max(
+        (list(map(int, thing.box)) for thing in scene.objects), key=lambda box: (box[2] - box[0]) * (box[3] - box[1])
+    )
+
+
 def examples(folder):
     """Examples by what is taught: a row of each list is an image or a sequence."""
     files = [(f"{number:02}.png", ("left", "right")[number % 2]) for number in range(12)]
+    boxes = [largest_thing(render(5, number, size=(256, 320))) for number in range(12)]
     boxed = [
-        {"image": str(place / file), "name": name, "box": [20, 20, 160, 160]}
+        {"image": str(place / file), "name": name, "box": box}
         for place in again(folder)
-        for file, name in files
+        for (file, name), box in zip(files, boxes, strict=True)
     ]
     frames = [{"sequence": str(folder / file), "name": name} for file, name in files]
     return {"regions": boxed, "pixels": boxed[:4], "sequences": frames}

@@ -1,7 +1,6 @@
 """Commands and the options that they share: the model, where it runs, where results go."""
 
 import argparse
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +76,11 @@ def path_here(text: str) -> Path:
 
 def name_here(text: str) -> str:
     """A path of this machine as it is written, as a type of arguments; it is refused where it is a URL."""
-    if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
+    if "://" not in text:
+        return text
+    from densevl.core.inputs.urls import is_url
+
+    if is_url(text):
         raise argparse.ArgumentTypeError(
             f"{text} is not on this machine: copy what is to be read to a file, and let results be written to a "
             "folder, which goes on where it was, and sync that (aws s3 sync, gcloud storage rsync)"

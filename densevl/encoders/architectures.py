@@ -11,7 +11,6 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from densevl.encoders.plain import PlainCLIP, is_plain
 from densevl.encoders.texts import TEXT_TOWERS
 from densevl.encoders.texts.tokenizers import read_tokenizer
 from densevl.encoders.towers import IMAGE_TOWERS
+from densevl.weights.places import installed_file
 from densevl.weights.table import DATA
 
 __all__ = [
@@ -110,9 +110,8 @@ def _named(name: str) -> Mapping[str, Any]:
     own = FOLDER / f"{name}.json"
     if own.parent == FOLDER and own.is_file():
         return json.loads(own.read_text(encoding="utf-8"))
-    spec = find_spec("open_clip")
-    if "open_clip" not in sys.modules and spec is not None and spec.origin is not None:
-        file = Path(spec.origin).with_name("model_configs") / f"{name}.json"
+    if "open_clip" not in sys.modules:
+        file = installed_file(f"open_clip/model_configs/{name}.json")
         if file.parent.name == "model_configs" and file.is_file():  # nobody has changed its architectures yet
             return json.loads(file.read_text(encoding="utf-8"))
     import open_clip

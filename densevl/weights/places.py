@@ -11,7 +11,7 @@ from pathlib import Path
 from densevl.core.kept import cache_dir
 from densevl.weights.table import WeightsEntry
 
-__all__ = ["cache_dir", "in_hub_cache", "is_cached", "is_offline", "location"]
+__all__ = ["cache_dir", "in_hub_cache", "installed_file", "is_cached", "is_offline", "location"]
 
 YES = {"1", "true", "yes", "on"}
 
@@ -19,7 +19,7 @@ YES = {"1", "true", "yes", "on"}
 def location(entry: WeightsEntry, cache: str | Path | None = None) -> Path:
     """The path at which the file of an entry belongs. Nothing need be there."""
     if entry.distribution:
-        return _installed(entry)
+        return installed_file(entry.file)
     if entry.packaged:
         return entry.folder / entry.file
     return (Path(cache).expanduser() if cache else cache_dir()) / "weights" / entry.name / entry.file
@@ -47,9 +47,13 @@ def in_hub_cache(entry: WeightsEntry) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _installed(entry: WeightsEntry) -> Path:
-    """The path of a file of another package, which is not imported."""
-    package, _, rest = entry.file.partition("/")
+def installed_file(file: str) -> Path:
+    """The path of a file of another package, which is not imported.
+
+    Args:
+        file: behind the name of the package, such as ``open_clip/bpe_simple_vocab_16e6.txt.gz``.
+    """
+    package, _, rest = file.partition("/")
     spec = find_spec(package)
     folders = (spec and spec.submodule_search_locations) or [package]
     return Path(folders[0]) / rest

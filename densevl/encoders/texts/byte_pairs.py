@@ -8,7 +8,6 @@ than all that a text needs.
 import gzip
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,10 +17,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from densevl.encoders.texts.cleaning import CLEANING
+from densevl.weights.places import installed_file
 
 __all__ = ["BytePairs"]
 
 START, END = "<start_of_text>", "<end_of_text>"
+
+OWN = "open_clip/bpe_simple_vocab_16e6.txt.gz"
+"""CLIP's merges, which come with open_clip."""
 
 MOST_MERGES = 49152 - 256 - 2
 """Merges that are read of a file: CLIP's own holds more."""
@@ -47,7 +50,7 @@ class BytePairs:
     """
 
     def __init__(self, merges: str | Path | None = None, context_length: int = 77, clean: str = "lower") -> None:
-        with gzip.open(_own_merges() if merges is None else merges, "rt", encoding="utf-8", newline="\n") as file:
+        with gzip.open(merges or installed_file(OWN), "rt", encoding="utf-8", newline="\n") as file:
             pairs = [tuple(line.split()) for line in file.read().split("\n")[1 : MOST_MERGES + 1]]
         symbols = list(_symbols().values())
         tokens = [*symbols, *(f"{one}</w>" for one in symbols), *map("".join, pairs), START, END]
@@ -118,11 +121,3 @@ def _symbols() -> dict[int, str]:
 @cache
 def _bytes() -> dict[str, int]:
     return {symbol: byte for byte, symbol in _symbols().items()}
-
-
-def _own_merges() -> Path:
-    """CLIP's merges, which come with open_clip; the package is not imported for it."""
-    spec = find_spec("open_clip")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).with_name("bpe_simple_vocab_16e6.txt.gz")

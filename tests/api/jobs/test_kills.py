@@ -107,7 +107,7 @@ def again(folder):
 
 
 def largest_thing(scene):
-    """The box of the thing of a scene that has most pixels."""
+    """The largest box of the things of a scene."""
     return max(
         (list(map(int, thing.box)) for thing in scene.objects), key=lambda box: (box[2] - box[0]) * (box[3] - box[1])
     )

@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from core.engine.workers import ShouterRecipe, Word
-from toys.kills import hearing_interrupts
+from toys.kills import hearing_interrupts, wait_until
 
 from densevl.core.engine import Engine
 from densevl.core.engine.chunks import Chunk, chunked
@@ -84,7 +83,7 @@ def test_a_program_that_is_killed_or_interrupted_leaves_no_process(number, code)
         program.send_signal(number)
     assert "Traceback" not in program.communicate(timeout=30)[1]
     assert program.returncode == code
-    wait_until(lambda: not processes_of(program.pid))
+    wait_until(lambda: not processes_of(program.pid), seconds=30)
 
 
 def test_chunks_are_whole_batches():
@@ -125,10 +124,3 @@ def processes_of(group):
         if int(own) == group and state != "Z":
             found.append(int(entry.name))
     return found
-
-
-def wait_until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

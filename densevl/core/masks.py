@@ -16,7 +16,6 @@ from densevl.core.geometry import Size
 
 __all__ = [
     "Rle",
-    "check_mask",
     "check_masks",
     "connected_parts",
     "decode_masks",
@@ -73,22 +72,8 @@ def connected_parts(mask: Bool[np.ndarray, "h w"]) -> tuple[Int32[np.ndarray, "h
     return ordered[numbers], count - 1
 
 
-def check_mask(code: Rle, size: Size, name: str = "the mask") -> None:
-    """Make sure that a code can be decoded: COCO's decoder would read or write where it must not.
-
-    Args:
-        code: of the mask.
-        size: (height, width) of the image.
-        name: what messages call it.
-
-    Raises:
-        UsageError: where it is of another size, or no code of this many pixels.
-    """
-    check_masks([code], size, [name])
-
-
 def check_masks(codes: Sequence[Rle], size: Size, names: Sequence[str] = ()) -> None:
-    """Make sure that codes can be decoded, as :func:`check_mask` does; those of an image together.
+    """Make sure that codes can be decoded: COCO's decoder would read or write where it must not.
 
     Args:
         codes: of masks of one image.
@@ -112,7 +97,10 @@ def check_masks(codes: Sequence[Rle], size: Size, names: Sequence[str] = ()) -> 
 
 def _are_codes(codes: Sequence[str], pixels: int) -> bool:
     """True where the runs of each code cover so many pixels; :func:`letters_of_runs` says how it is written."""
-    letters = np.frombuffer("".join(codes).encode("ascii", "replace"), np.uint8)  # a letter a character in any case
+    text = "".join(codes)
+    if not text.isascii():
+        return False
+    letters = np.frombuffer(text.encode("ascii"), np.uint8)
     bits = letters - np.uint8(48)  # what is below comes out above
     is_end = bits & 32 == 0
     stops = np.cumsum([len(code) for code in codes])

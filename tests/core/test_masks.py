@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco
 
 from densevl.core.errors import UsageError
-from densevl.core.masks import check_mask, decode_masks, encode_masks, letters_of_runs
+from densevl.core.masks import check_masks, decode_masks, encode_masks, letters_of_runs
 
 
 @settings(max_examples=30, deadline=None)
@@ -52,18 +52,18 @@ def test_codes_are_told_from_others_and_written_as_coco_does(mask, data):
     changes = np.flatnonzero(np.diff(columns, prepend=False))
     runs = np.diff(changes, prepend=0, append=columns.size)
     assert letters_of_runs([runs, runs[:1], runs]) == [code, *letters_of_runs([runs[:1]]), code]
-    check_mask({"size": list(mask.shape), "counts": code}, mask.shape)
+    check_masks([{"size": list(mask.shape), "counts": code}], mask.shape)
     place = data.draw(st.integers(0, len(code) - 1))
     letter = data.draw(st.characters(max_codepoint=255))
     for other in (code[:-1], f"{code}1", f"{code[:place]}{letter}{code[place + 1 :]}"):
         if _runs_of(other, mask.size) is None:
             with pytest.raises(UsageError, match="no run-length code"):
-                check_mask({"size": list(mask.shape), "counts": other}, mask.shape)
+                check_masks([{"size": list(mask.shape), "counts": other}], mask.shape)
             some = [{"size": list(mask.shape), "counts": one} for one in (code, other, code)]
             with pytest.raises(UsageError, match="mask 1 is no run-length code"):
                 decode_masks(some, mask.shape)
         else:
-            check_mask({"size": list(mask.shape), "counts": other}, mask.shape)
+            check_masks([{"size": list(mask.shape), "counts": other}], mask.shape)
 
 
 def _runs_of(code, pixels):
@@ -82,3 +82,11 @@ def _runs_of(code, pixels):
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
     return runs if shift == 0 and min(runs, default=-1) >= 0 and sum(runs) == pixels else None
+
+
+def test_a_letter_beyond_ascii_is_in_no_code():
+    """It does not stand for "?", the letter of 15, which alone is the code of 15 pixels outside."""
+    check_masks([{"size": [3, 5], "counts": "?"}], (3, 5))
+    for letter in "\x80ü猫":
+        with pytest.raises(UsageError, match="mask 0 is no run-length code"):
+            check_masks([{"size": [3, 5], "counts": letter}], (3, 5))

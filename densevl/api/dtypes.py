@@ -1,13 +1,14 @@
 """The dtype that a model computes in: by its name, or the fastest that keeps labels."""
 
 import sys
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from densevl.core.errors import UsageError
 from densevl.core.int8 import int8_fault
+from densevl.core.processor import BFLOAT16, instructions
 from densevl.encoders.quantised import quantise_images
 
 __all__ = ["DTYPES", "choose_dtype", "place", "torch_dtype"]
@@ -77,10 +78,8 @@ def _fastest(device: torch.device) -> tuple[str, str]:
         return ("float16", f"{named} computes in it") if major == 7 else ("float32", f"{named} is no faster in less")
     if device.type != "cpu":
         return "float32", f"nothing else was compared on {device.type}"
-    flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    there = next((name for name in ("amx_bf16", "avx512_bf16", "arm_bf16") if flags.get(name)), None)
-    if there is None and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
-        there = "avx512_bf16"
+    known = instructions()
+    there = next((name for name in BFLOAT16 if name in known), None)
     if there is None:
         return "float32", "this processor has no instructions for bfloat16"
     return "bfloat16", f"this processor computes in it ({there})"

@@ -18,13 +18,18 @@ def describe() -> str:
     import torch
 
     from densevl.core.plugins import plugins
+    from densevl.core.processor import BFLOAT16, INT8, instructions
     from densevl.weights import cache_dir
 
     lines = {"python": platform.python_version(), "system": platform.platform(), "processor": _processor()}
     lines |= {package: package_version(package) for package in PACKAGES}
     lines["cpu threads"] = str(torch.get_num_threads())
     lines["cpu capability"] = torch.backends.cpu.get_cpu_capability()
-    lines["bfloat16 in hardware"] = "yes" if _has_bfloat16() else "no"
+    there = instructions()
+    lines |= {
+        f"{dtype} in hardware": ", ".join(name for name in names if name in there) or "no"
+        for dtype, names in (("bfloat16", BFLOAT16), ("int8", INT8))
+    }
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     lines["gpus"] = ", ".join(torch.cuda.get_device_name(i) for i in range(count)) or "none"
     lines["cache"] = str(cache_dir())
@@ -48,10 +53,3 @@ def _processor() -> str:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "unknown"
-
-
-def _has_bfloat16() -> bool:
-    import torch
-
-    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(check and check())

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from densevl.core.errors import UsageError
+from densevl.core.processor import INT8, instructions
 
 __all__ = ["Int8Weight", "check_trainable", "dtype_name", "int8_fault", "quantise_tokens", "quantise_weight"]
 
@@ -38,9 +39,6 @@ ZERO = 128
 
 LEAST_SCALE = 1e-30
 """Of a token or a row that is all zeros."""
-
-DOT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8", "arm_dot", "dotprod", "asimddp")
-"""Names under which instructions for such products are known; without them int8 is slower and may saturate."""
 
 
 class Int8Weight(Tensor):
@@ -271,7 +269,7 @@ def check_trainable(module: nn.Module, what: str) -> None:
 @functools.cache
 def int8_fault() -> str | None:
     """Why this processor or this PyTorch is not to compute linear layers in int8; None where it is."""
-    if not any(name in DOT_PRODUCTS for name in _instructions()):
+    if instructions().isdisjoint(INT8):
         return "this processor has no dot products of int8 (avx512_vnni, avx_vnni or ARM's dotprod)"
     weight = torch.arange(-127, 128, dtype=torch.int8).repeat(64, 1)[:, :192].contiguous()
     tokens = torch.arange(255, -1, -1, dtype=torch.uint8).repeat(16, 1)[:, :192].contiguous()
@@ -282,11 +280,3 @@ def int8_fault() -> str | None:
     if not torch.equal(found.long(), (tokens.long() - ZERO) @ weight.long().mT):
         return "products of int8 are not exact on this processor"
     return None
-
-
-def _instructions() -> list[str]:
-    """Names of what the processor can do, as PyTorch tells them."""
-    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    named = [str(name).lower() for name, there in found.items() if there is True]
-    known = getattr(torch.cpu, "_is_vnni_supported", bool)()
-    return [*named, "avx512_vnni"] if known else named

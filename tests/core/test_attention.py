@@ -71,9 +71,9 @@ def test_taps_are_outputs_of_the_modules():
             torch.testing.assert_close(tap, expected[name])
 
 
-@pytest.mark.parametrize("tokens_plain", [0, 2048])
-def test_attention_in_bfloat16_stays_close(monkeypatch, tokens_plain):
-    monkeypatch.setattr(blocks, "PLAIN_ATTENTION_TOKENS", tokens_plain)
+@pytest.mark.parametrize("tiles", [False, True], ids=["plain", "fused"])
+def test_attention_in_bfloat16_stays_close(monkeypatch, tiles):
+    monkeypatch.setattr(blocks, "_has_tiles", lambda: tiles)
     made, x = block(), tokens(50)
     found = attended(made.bfloat16(), x.bfloat16()).float()
     exact = attended(made.float(), x)

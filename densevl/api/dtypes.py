@@ -25,7 +25,7 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
     Args:
         dtype: a name of :data:`DTYPES`, or a dtype of PyTorch. ``"auto"`` is the fastest that keeps labels: bfloat16
             where the processor or the GPU computes in it, float16 on GPUs before, float32 elsewhere. ``"int8"`` is
-            bfloat16 where the device has no such products.
+            bfloat16 where the device has no such products; where bfloat16 would be as fast, that is said.
         device: where the model will run.
 
     Raises:
@@ -42,6 +42,8 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
         if fault is not None:
             name = "bfloat16"
             _say(f"dtype bfloat16 and not int8: {fault}")
+        elif "amx_bf16" in instructions():
+            _say("dtype int8: this processor has AMX, with which bfloat16 is as fast or faster; int8 takes less memory")
     return name
 
 

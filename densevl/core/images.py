@@ -250,7 +250,8 @@ def _pixels(image: Image.Image) -> np.ndarray:
         return np.asarray(image).astype(np.uint16)
     if image.mode in ("I", "F"):
         return np.asarray(image)
-    return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def _upright(image: Image.Image) -> Image.Image:

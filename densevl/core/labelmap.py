@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32, Integer, UInt8
-from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from densevl.core.coco import dataset_of
@@ -21,6 +20,7 @@ from densevl.core.drawing.overlay import draw_overlay
 from densevl.core.errors import ImageError, UsageError, suggestion
 from densevl.core.files import atomic_write
 from densevl.core.images import load_picture
+from densevl.core.png import png_of
 from densevl.core.segments import MIN_AREA, Segment, class_segments, connected_segments
 from densevl.core.vocabulary import Colour, Vocabulary, normalised
 
@@ -33,9 +33,6 @@ UNLABELLED = -1
 
 _NOTE = "Unlabelled"
 """The PNG text field that holds the value of unlabelled pixels in the file."""
-
-COMPRESSION = 3
-"""Level of zlib for label maps: 0.6 ms in the place of 1.6 ms for 512×683 pixels, and 6 kB in the place of 4 kB."""
 
 _UNLABELLED_COLOUR = (224, 224, 192)  # that of "void" in PASCAL VOC
 
@@ -200,27 +197,20 @@ def write_label_map(
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise UsageError(f"label maps are written as .png, which keeps every value; got {path.name!r}")
-    _check_labels(labels, len(palette))
-    unlabelled = bool((labels < 0).any())
-    small = len(palette) + unlabelled <= 256
-    note = PngImagePlugin.PngInfo()
-    if small:
-        image = Image.fromarray(labels.astype(np.uint8))  # -1 becomes 255
-        image.putpalette(_palette_bytes(palette))
-    else:
-        image = Image.fromarray(labels.astype(np.uint16))
-    if unlabelled:
-        note.add_text(_NOTE, "255" if small else "65535")
+    lowest = _check_labels(labels, len(palette))
+    small = len(palette) + (lowest < 0) <= 256
+    texts = {_NOTE: "255" if small else "65535"} if lowest < 0 else {}
+    values = labels.astype(np.uint8 if small else np.uint16)  # -1 becomes the largest
     with atomic_write(path) as temporary:
-        # Bits: of a palette, Pillow would pack few classes into fewer.
-        image.save(temporary, pnginfo=note, bits=8, compress_level=COMPRESSION)
+        temporary.write_bytes(png_of(values, _colours(palette) if small else None, texts))
 
 
-def _palette_bytes(palette: Sequence[Colour]) -> bytes:
+def _colours(palette: Sequence[Colour]) -> UInt8[np.ndarray, "256 3"]:
+    """The colours of bytes: those of classes, and that of unlabelled pixels at the end."""
     colours = np.zeros((256, 3), np.uint8)
     colours[255] = _UNLABELLED_COLOUR
     colours[: len(palette)] = palette
-    return colours.tobytes()
+    return colours
 
 
 def read_label_map(path: str | os.PathLike[str]) -> Int32[np.ndarray, "H W"]:
@@ -240,12 +230,19 @@ def read_label_map(path: str | os.PathLike[str]) -> Int32[np.ndarray, "H W"]:
     return labels
 
 
-def _check_labels(labels: np.ndarray, classes: int) -> None:
+def _check_labels(labels: np.ndarray, classes: int) -> int:
+    """The lowest label.
+
+    Raises:
+        UsageError: where they are no labels of so many classes.
+    """
     if labels.ndim != 2 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
         raise UsageError(f"labels are integers (H, W); got {labels.dtype} of shape {labels.shape}")
-    if not -1 <= int(labels.min()) <= int(labels.max()) < classes:
-        found = f"{labels.min()} to {labels.max()}"
+    lowest, highest = int(labels.min()), int(labels.max())
+    if not -1 <= lowest <= highest < classes:
+        found = f"{lowest} to {highest}"
         raise UsageError(f"labels run from 0 to {classes - 1}, the last class, with -1 for unlabelled; got {found}")
+    return lowest
 
 
 IGNORED = 255

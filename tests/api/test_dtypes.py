@@ -67,6 +67,14 @@ def test_int8_falls_back_and_says_so(device, fault, message, monkeypatch, capsys
     assert capsys.readouterr().err.splitlines() == [f"densevl: dtype bfloat16 and not int8: {fault or message}"]
 
 
+@pytest.mark.parametrize("there", [{"amx_bf16"}, {"avx512_vnni"}])
+def test_int8_says_where_it_is_no_faster(there, monkeypatch, capsys):
+    monkeypatch.setattr(dtypes, "int8_fault", lambda: None)
+    monkeypatch.setattr(dtypes, "instructions", lambda: frozenset(there))
+    assert choose_dtype("int8", CPU) == "int8"
+    assert ("bfloat16 is as fast or faster" in capsys.readouterr().err) == ("amx_bf16" in there)
+
+
 def test_a_model_without_linear_layers_says_so(capsys):
     model = densevl.load("photo", dtype="int8", device="cpu", offline=True)
     assert model.segmentor.protocol["dtype"] == "bfloat16"

@@ -19,7 +19,7 @@ from densevl.core.inputs import Input, open_input
 from densevl.core.inputs.urls import is_url
 from densevl.core.labelmap import LabelMap
 from densevl.core.masks import check_masks
-from densevl.core.segments import MIN_AREA, Segment, connected_segments, labels_of, segments_of_masks
+from densevl.core.segments import MIN_AREA, Segment, class_segments, connected_segments, labels_of, segments_of_masks
 from densevl.core.vocabulary import Vocabulary
 from densevl.weights import is_offline
 
@@ -114,14 +114,14 @@ class ImageRecord:
             instances: what counts as one thing.
             probabilities: of the classes at cells, where they are wanted.
         """
-        things = None if masks is None else segments_of_masks(result.labels, masks, result.best)
         labels = result.labels.astype(np.int32)
+        things = None if masks is None else segments_of_masks(labels, masks, result.best)
         return cls(
             name,
             file_name,
             (labels.shape[0], labels.shape[1]),
             result.vocabulary,
-            result.segments(),
+            class_segments(labels, result.best),
             things,
             place,
             state,

@@ -26,6 +26,9 @@ __all__ = ["Video", "VideoFrame", "is_video"]
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 DIGITS = 6
+_AVI_HEAD = 8
+"""Bytes of an AVI file between the place that its index tells and the data there."""
+
 SEEK = 100
 """Frames ahead that are rather sought than decoded on the way."""
 
@@ -184,7 +187,9 @@ class Video:
                 stream.codec_context.options = {"err_detect": "explode"}  # damage is an error, and never made up for
                 if sought:
                     container.seek(wanted, stream=stream)
-                for count, frame in enumerate(container.decode(stream)):
+                packets = _packets(container, stream, _places(container, stream))
+                frames = (frame for packet in packets for frame in packet.decode())
+                for count, frame in enumerate(frames):
                     time = frame.pts if self._listed.timed else count
                     if sought and time > wanted and not count:
                         break  # the file's table of places is wrong; its beginning is not
@@ -222,13 +227,19 @@ class _Listed(NamedTuple):
 def _list_frames(container: Any) -> _Listed:
     stream = container.streams.video[0]
     rate = Fraction(stream.average_rate or stream.base_rate or 25)
-    frames, ends = [], [0.0]
+    frames, ends, seen = [], [0.0], set()
+    places = _places(container, stream)
     with suppress(_av().FFmpegError):  # what came before is sound, and what is missing is said
-        for packet in container.demux():
+        for packet in _packets(container, None, places):
             if packet.pts is not None and packet.time_base is not None:
                 ends.append(float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream is stream and packet.size and not packet.is_discard and not packet.is_corrupt:
                 frames.append((packet.pts, packet.duration or 0))
+                seen.add(packet.dts)
+    lost = sorted(set(places.values()) - seen)
+    if lost and any(time is None for time, _ in frames):
+        raise ImageError(f"{len(lost)} of its frames are lost inside of it, and nothing tells which; copy it again")
+    frames += [(time, 0) for time in lost]  # each fails by itself
     missing = ""
     if len(frames) < stream.frames:
         missing = f"it is cut short: it says that it has {stream.frames} frames, and has {len(frames)}"
@@ -246,6 +257,27 @@ def _list_frames(container: Any) -> _Listed:
     times = tuple(lasting)
     end = times[-1] + (lasting[times[-1]] or round(1 / (rate * base))) if times else 0
     return _Listed(times, end, base, rate, True, missing)
+
+
+def _places(container: Any, stream: Any) -> dict[int, int]:
+    """The time of each frame by the place of its packet in the file, as the index of an AVI file tells it.
+
+    Its packets have no times, and FFmpeg counts them: behind one that is lost, frames would be taken for others.
+    """
+    if container.format.name != "avi":
+        return {}
+    entries = getattr(stream, "index_entries", ())
+    return {entry.pos + _AVI_HEAD: entry.timestamp for entry in entries if entry.size}
+
+
+def _packets(container: Any, stream: Any, places: dict[int, int]) -> Iterator[Any]:
+    """The packets of a stream, or of all, with the times that an index tells."""
+    for packet in container.demux(*([] if stream is None else [stream])):
+        time = places.get(packet.pos) if packet.pos is not None else None
+        if time is not None and packet.dts is not None and time != packet.dts:
+            packet.pts = None if packet.pts is None else time
+            packet.dts = time
+        yield packet
 
 
 def _av() -> Any:

@@ -98,22 +98,27 @@ def test_what_is_no_video_fails_as_an_image_does(tmp_path, content):
         item.read()
 
 
-def test_damage_inside_shifts_no_frame(tmp_path):
+@pytest.mark.parametrize("frame", [2, 30], ids=["early", "late"])
+@pytest.mark.parametrize("bytes_lost", [60, 300], ids=["a frame", "frames"])
+def test_damage_inside_shifts_no_frame(frame, bytes_lost, tmp_path):
     path = write_video(tmp_path / "clip.avi", VALUES)
     content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 300] = bytes(300)
+    start = -1
+    for _ in range(frame + 1):
+        start = content.index(b"00dc", start + 1)  # the head of a frame, which FFmpeg then does not count
+    content[start : start + bytes_lost] = bytes(bytes_lost)
     path.write_bytes(content)
-    sound = 0
-    for index, item in enumerate(find_inputs([path])[:60]):
+    sound, items = [], find_inputs([path])
+    for index, item in enumerate(items):
         try:
             value = grey(item.read())
         except ImageError:
             continue
-        sound += 1
-        if index < 20:
-            assert abs(value - VALUES[index]) <= 4
-    assert sound > 20
+        sound.append(index)
+        assert abs(value - VALUES[index]) <= 4
+    assert len(items) == 60
+    assert 20 < len(sound) < 60
+    assert max(sound) == 59
 
 
 def test_without_pyav_the_cure_is_said(tmp_path, monkeypatch):

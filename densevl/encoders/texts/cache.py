@@ -58,9 +58,9 @@ class TextCache:
     def read(self, path: Path) -> dict[str, Float32[Tensor, " d"]]:
         """The embeddings of a file, by text; empty where there is no usable file."""
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(path, framework="np") as file:  # which opens it once, as a file that others replace must be
                 metadata = file.metadata() or {}
-                vectors = file.get_tensor("vectors")
+                vectors = torch.from_numpy(file.get_tensor("vectors"))
             listed = metadata["texts"]
             if metadata["checksum"] != _checksum(listed, vectors):
                 return {}

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import open_clip
 import pytest
@@ -63,6 +64,26 @@ def test_a_damaged_file_is_rebuilt(cache, file, damage):
     assert cache.read(file) == {}
     cache.add(file, vectors("ccc"))
     assert equal(cache.read(file), vectors("ccc"))
+
+
+def test_readers_of_a_file_that_others_replace_by_a_smaller_one_see_a_whole_one(cache, file):
+    def write():
+        for step in range(24):
+            few = replace(cache, max_texts=1 + 99 * (step % 2))
+            few.add(file, {f"{step} {number}": torch.ones(4) for number in range(100)})
+
+    def read():
+        while writer.is_alive():
+            assert {vector.shape for vector in cache.read(file).values()} <= {(4,)}
+
+    failures = []
+    writer = threading.Thread(target=lambda: _note(failures, lambda _: write(), 0))
+    readers = [threading.Thread(target=lambda: _note(failures, lambda _: read(), 0)) for _ in range(2)]
+    for thread in (writer, *readers):
+        thread.start()
+    for thread in (writer, *readers):
+        thread.join()
+    assert not failures
 
 
 def test_writers_at_the_same_time_leave_a_whole_file(cache, file):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests neither read nor write the user's cache, and never reach for the network."""
-    monkeypatch.setenv("DENSEVL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("DENSEVL_OFFLINE", "1")
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither tests nor what they share read or write the user's cache, or ever reach for the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DENSEVL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("DENSEVL_OFFLINE", "1")
+        yield
 
 
 @pytest.fixture(scope="session")

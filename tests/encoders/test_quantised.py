@@ -41,9 +41,11 @@ def test_towers_in_int8_are_near_themselves(kind, tiny_clip):
     assert last.tokens.dtype == expected.tokens.dtype
     assert (last.tokens - expected.tokens).norm() < 0.1 * expected.tokens.norm()
     joint = small.to_joint(run_block(last.block, last.tokens)["out"])
-    alone = small.last_block(images[1:])  # a stem of convolutions rounds as the batch goes, which turns an integer
+    alone = small.last_block(images[1:])
     assert (alone.tokens[0] - last.tokens[1]).norm() < 0.03 * last.tokens[1].norm()
-    torch.testing.assert_close(small.to_joint(run_block(last.block, last.tokens[1:])["out"])[0], joint[1])
+    # A stem of convolutions rounds as the batch goes on some processors, which turns an integer behind it.
+    tokens = last.tokens[1:] if kind == "mobileclip-b" else alone.tokens
+    torch.testing.assert_close(small.to_joint(run_block(alone.block, tokens)["out"])[0], joint[1])
     (value,) = last.block.qkv(last.block.norm_1(last.tokens), "v")
     assert value.isfinite().all()
     cosines = (small.embed_images(images) * encoder.embed_images(images)).sum(1)

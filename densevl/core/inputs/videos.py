@@ -7,7 +7,7 @@ cannot be decoded shifts no other. Frames are turned upright as the file says.
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -26,11 +26,11 @@ __all__ = ["Video", "VideoFrame", "is_video"]
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 DIGITS = 6
-_AVI_HEAD = 8
-"""Bytes of an AVI file between the place that its index tells and the data there."""
-
 SEEK = 100
 """Frames ahead that are rather sought than decoded on the way."""
+
+_AVI_HEAD = 8
+"""Bytes of an AVI file between the place that its index tells and the data there."""
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
@@ -187,7 +187,7 @@ class Video:
                 stream.codec_context.options = {"err_detect": "explode"}  # damage is an error, and never made up for
                 if sought:
                     container.seek(wanted, stream=stream)
-                packets = _packets(container, stream, _places(container, stream))
+                packets = _placed(container.demux(stream), self._listed.places)
                 frames = (frame for packet in packets for frame in packet.decode())
                 for count, frame in enumerate(frames):
                     time = frame.pts if self._listed.timed else count
@@ -214,6 +214,7 @@ class _Listed(NamedTuple):
         rate: mean number of frames a second.
         timed: whether the file has times; else frames follow each other evenly.
         missing: what is missing, in words; empty where nothing is.
+        places: what an index tells of places in the file, where packets are lost; see :func:`_places`.
     """
 
     times: tuple[int, ...]
@@ -222,6 +223,7 @@ class _Listed(NamedTuple):
     rate: Fraction
     timed: bool
     missing: str
+    places: dict[int, int]
 
 
 def _list_frames(container: Any) -> _Listed:
@@ -230,7 +232,7 @@ def _list_frames(container: Any) -> _Listed:
     frames, ends, seen = [], [0.0], set()
     places = _places(container, stream)
     with suppress(_av().FFmpegError):  # what came before is sound, and what is missing is said
-        for packet in _packets(container, None, places):
+        for packet in _placed(container.demux(), places):
             if packet.pts is not None and packet.time_base is not None:
                 ends.append(float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream is stream and packet.size and not packet.is_discard and not packet.is_corrupt:
@@ -251,12 +253,12 @@ def _list_frames(container: Any) -> _Listed:
         missing = missing or "it has no frame"
     timed = all(time is not None for time, _ in frames)
     if not timed:  # some files, such as of AVI, have no times
-        return _Listed(tuple(range(len(frames))), len(frames), 1 / rate, rate, False, missing)
+        return _Listed(tuple(range(len(frames))), len(frames), 1 / rate, rate, False, missing, {})
     base = Fraction(stream.time_base or 1 / rate)
     lasting = dict(sorted(frames))
     times = tuple(lasting)
     end = times[-1] + (lasting[times[-1]] or round(1 / (rate * base))) if times else 0
-    return _Listed(times, end, base, rate, True, missing)
+    return _Listed(times, end, base, rate, True, missing, places if lost else {})
 
 
 def _places(container: Any, stream: Any) -> dict[int, int]:
@@ -270,9 +272,9 @@ def _places(container: Any, stream: Any) -> dict[int, int]:
     return {entry.pos + _AVI_HEAD: entry.timestamp for entry in entries if entry.size}
 
 
-def _packets(container: Any, stream: Any, places: dict[int, int]) -> Iterator[Any]:
-    """The packets of a stream, or of all, with the times that an index tells."""
-    for packet in container.demux(*([] if stream is None else [stream])):
+def _placed(packets: Iterable[Any], places: dict[int, int]) -> Iterator[Any]:
+    """Packets with the times that an index tells."""
+    for packet in packets:
         time = places.get(packet.pos) if packet.pos is not None else None
         if time is not None and packet.dts is not None and time != packet.dts:
             packet.pts = None if packet.pts is None else time
